@@ -1,0 +1,32 @@
+"""The two kinds of failure that a user sees as one line, and the words they are told in."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(ValueError):
+    """The request is wrong, found before any work was done (exit code 2)."""
+
+
+class RunError(RuntimeError):
+    """The run failed while it was under way (exit code 1). What was computed before is on disk."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an exception's text that says something, or its class name."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def closest(given: str, known: Iterable[str], shown: int = 5) -> str:
+    """`"did you mean a, b?"` from the known names nearest to `given`, or a list of the first ones.
+
+    An empty string when nothing is known.
+    """
+    names = list(dict.fromkeys(known))
+    if near := difflib.get_close_matches(given, names, n=shown, cutoff=0.5):
+        return f"did you mean {', '.join(near)}?"
+    if not names:
+        return ""
+    more = f", … ({len(names)} in all)" if len(names) > shown else ""
+    return f"there are: {', '.join(names[:shown])}{more}"

@@ -1,0 +1,156 @@
+"""An image processor as differentiable pixel maths, and its geometry.
+
+What a processor does to the values of an image is an affine map of its channels (rescaling, normalisation, channel order).
+It is learnt by feeding the processor images of one solid colour; what it does to the shape is learnt from its output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from stir_hf.errors import RequestError, one_line
+
+Size = tuple[int, int]
+Process = Callable[[Image.Image], np.ndarray]
+"""One PIL image to the processor's float array of shape (c, h, w)."""
+
+MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class PixelMap:
+    """The affine map from pixels in [0, 1] to what a network is fed: y = matrix · x + bias, per pixel."""
+
+    matrix: Tensor
+    """(c, c), float64."""
+    bias: Tensor
+    """(c,), float64."""
+
+    @classmethod
+    def identity(cls, channels: int) -> "PixelMap":
+        """For a network that brings its own normalisation."""
+        return cls(torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype, differentiable."""
+        matrix, bias = self.matrix.to(images), self.bias.to(images)[:, None, None]
+        if torch.equal(self.matrix, self.matrix.diag().diag()):
+            return images * matrix.diag()[:, None, None] + bias
+        return torch.einsum("ij,bjhw->bihw", matrix, images) + bias
+
+    def inverse(self, inputs: Tensor) -> Tensor:
+        """Network inputs (b, c, h, w) back to pixels, float64."""
+        shifted = inputs.double() - self.bias[:, None, None]
+        return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.matrix), shifted)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """An image processor, understood."""
+
+    process: Process
+    map: PixelMap
+    channels: int
+    size: Size | None
+    """(h, w) that the processor gives; None when it keeps the size of the image."""
+
+    def canvas(self, image: Image.Image) -> np.ndarray:
+        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape (h, w, c).
+
+        An image whose shape would give another size than the native one is first cropped to a centred square.
+        """
+        image = image.convert(MODES[self.channels])
+        inputs = self.process(image)
+        if self.size is not None and inputs.shape[1:] != self.size:
+            inputs = self.process(_square(image))
+        if self.size is not None and inputs.shape[1:] != self.size:
+            raise RequestError(f"the image processor gave {inputs.shape[1:]} for an image, not its own {self.size}")
+        pixels = self.map.inverse(torch.from_numpy(inputs)[None])[0]
+        return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def own_size(channels: int) -> Pixels:
+    """For a network without a processor: images in [0, 1] at their own size."""
+
+    def process(image: Image.Image) -> np.ndarray:
+        array = np.asarray(image, np.float32) / 255
+        return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+    return Pixels(process, PixelMap.identity(channels), channels, None)
+
+
+def understand(processor: Any, channels: int, size: Size | None = None) -> Pixels:
+    """Learn an image processor of `transformers` by probing it.
+
+    Args:
+        processor: called as `processor(image, return_tensors="np")["pixel_values"]`.
+        channels: of the network, 1 or 3.
+        size: the network's native size where the processor does not resize.
+
+    Raises:
+        RequestError: the processor does not run here, or is no affine map of pixels (patches, colour clusters, …).
+    """
+
+    def process(image: Image.Image) -> np.ndarray:
+        output = np.asarray(processor(image, return_tensors="np")["pixel_values"])
+        if output.ndim != 4 or output.shape[1] != channels:
+            raise RequestError(f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)")
+        return output[0]
+
+    try:
+        small, large = (process(_solid([0] * channels, side)).shape[1:] for side in (97, 161))
+        black, *primaries = (_centre(process(_solid(colour, 128))) for colour in _colours(channels))
+        check = [200, 40, 120][:channels]
+        found = _centre(process(_solid(check, 128)))
+    except RequestError:
+        raise
+    except Exception as error:  # processors fail in many ways
+        raise RequestError(f"{_name(processor)} cannot process an image here: {one_line(error)}") from error
+    matrix = np.stack([colour - black for colour in primaries], axis=1)
+    expected = matrix @ (np.array(check) / 255) + black
+    if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
+        raise RequestError(f"{_name(processor)} is no affine map of pixels ({found} instead of {expected})")
+    native = tuple(small) if small == large else size
+    own = native is not None and small != large
+    pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
+    return Pixels(_resized(process, native) if own and native else process, pixel_map, channels, native)
+
+
+def resize(images: Tensor, size: Size | None) -> Tensor:
+    """Antialiased bilinear resize of (b, c, h, w) to `size`, differentiable; nothing is done at that size already."""
+    if size is None or images.shape[2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _resized(process: Process, size: Size) -> Process:
+    """For a processor that leaves the size alone: bilinear resize to the native size first."""
+    return lambda image: process(image.resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def _name(processor: Any) -> str:
+    return type(processor).__name__
+
+
+def _solid(colour: list[int], side: int) -> Image.Image:
+    return Image.new(MODES[len(colour)], (side, side), tuple(colour) if len(colour) > 1 else colour[0])
+
+
+def _colours(channels: int) -> list[list[int]]:
+    return [[0] * channels, *([255 if i == j else 0 for j in range(channels)] for i in range(channels))]
+
+
+def _centre(array: np.ndarray) -> np.ndarray:
+    return array[:, array.shape[1] // 2, array.shape[2] // 2].astype(np.float64)
+
+
+def _square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
