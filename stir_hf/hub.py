@@ -54,9 +54,9 @@ def files(repo_id: str, commit: str | None, repo_type: RepoType) -> list[str] | 
 @contextmanager
 def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
     """Turn what the Hub's client raises into one line that says what to do."""
-    import httpx
     from huggingface_hub import errors
 
+    http_error = errors.HfHubHTTPError.__mro__[1]  # of the client's HTTP library: httpx or httpx2, by version
     try:
         yield
     except errors.GatedRepoError as error:
@@ -75,7 +75,7 @@ def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iter
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "?"
         raise RequestError(f"the Hub refused {repo_type} {repo_id} with status {status}") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.TransportError) as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, http_error, ConnectionError) as error:
         raise RequestError(
             f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache ({type(error).__name__})"
         ) from error
