@@ -132,4 +132,3 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_count("batch_size", self.batch_size)
         check_choice("dtype", self.dtype, get_args(DType))
-

@@ -54,7 +54,9 @@ class Images:
                 raise ValueError("there is none")
             image.load()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise RequestError(f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}") from error
+            raise RequestError(
+                f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}"
+            ) from error
         label = self.rows[position][self.label_column] if self.label_column else None
         return index, image, label
 
@@ -88,7 +90,9 @@ def open_images(data: Data, spec: DataSpec) -> Images:
 def _load(name: str, spec: DataSpec) -> tuple[Any, str | None]:
     path, commit = Path(name).expanduser(), None
     if path.is_file():
-        raise RequestError(f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files")
+        raise RequestError(
+            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files"
+        )
     if path.is_dir():
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             return datasets.load_from_disk(str(path)), None
@@ -113,7 +117,9 @@ def _load(name: str, spec: DataSpec) -> tuple[Any, str | None]:
 def _choose_split(splits: Any, spec: DataSpec) -> tuple[Any, DataSpec]:
     name = spec.split
     if name is None:
-        name = next((s for s in PREFERRED_SPLITS if s in splits), None) or (next(iter(splits)) if len(splits) == 1 else None)
+        name = next((s for s in PREFERRED_SPLITS if s in splits), None) or (
+            next(iter(splits)) if len(splits) == 1 else None
+        )
     if name is None:
         raise RequestError(f"dataset {spec.dataset} has several splits; give --split: {', '.join(splits)}")
     if name not in splits:
@@ -129,7 +135,9 @@ def _image_column(features: Any, spec: DataSpec) -> str:
                 f"dataset {spec.dataset} has no column {spec.image_column!r}; {closest(spec.image_column, features or {})}"
             )
         if spec.image_column not in names:
-            raise RequestError(f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}")
+            raise RequestError(
+                f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}"
+            )
         return spec.image_column
     if len(names) != 1:
         found = f"several image columns; give --image-column: {', '.join(names)}" if names else "no column of images"

@@ -36,17 +36,24 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
     parts = _accumulate(encoder, inversions, batch_size, progress=progress)
     num_samples = len(np.unique(inversions.index))
     if num_samples < max(LEAST_ROWS.values()):
-        raise RequestError(f"{measure} and its debiased form need at least {max(LEAST_ROWS.values())} images, not {num_samples}")
+        raise RequestError(
+            f"{measure} and its debiased form need at least {max(LEAST_ROWS.values())} images, not {num_samples}"
+        )
     notes: list[str] = []
     no_floor = recipe["inversion"]["start"] in SHARED_STARTS
     if no_floor:
         notes.append(f"floor undefined: start={recipe['inversion']['start']!r} is one image for all")
-    values = {n: _mean(encoder, reference, parts, n, notes) if n != "floor" or not no_floor else (None, None) for n in NAMES}
+    values = {
+        n: _mean(encoder, reference, parts, n, notes) if n != "floor" or not no_floor else (None, None) for n in NAMES
+    }
     errors, tolerance = inversions.relative_error, recipe["inversion"]["tolerance"]
     converged = float((errors <= tolerance).mean())
     if converged < 1:
         median = float(np.median(errors))
-        notes.insert(0, f"{1 - converged:.0%} of the inversions did not reach a relative error of {tolerance:g} (median {median:.3f})")
+        notes.insert(
+            0,
+            f"{1 - converged:.0%} of the inversions did not reach a relative error of {tolerance:g} (median {median:.3f})",
+        )
     return Score(
         model=encoder.name, reference=reference["model"], layer=encoder.layer, reference_layer=reference["layer"],
         measure=measure, **{name: value[0] for name, value in values.items()},
@@ -110,7 +117,9 @@ def _mean(
     try:
         biased = float(np.mean([part[name].biased() for part in parts.values()]))
     except ValueError as error:
-        raise RunError(f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}") from error
+        raise RunError(
+            f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}"
+        ) from error
     try:
         return biased, float(np.mean([part[name].debiased() for part in parts.values()]))
     except ValueError as error:

@@ -306,11 +306,16 @@ def as_encoder(
 def parse_options(data: Data, options: dict[str, Any]) -> tuple[DataSpec, InversionConfig, RunConfig]:
     """Keyword options sorted into what they configure."""
     name = data if isinstance(data, str) else "a dataset in memory"
-    parts = [{k: v for k, v in options.items() if k in cls.__dataclass_fields__} for cls in (DataSpec, InversionConfig, RunConfig)]
+    parts = [
+        {k: v for k, v in options.items() if k in cls.__dataclass_fields__}
+        for cls in (DataSpec, InversionConfig, RunConfig)
+    ]
     if unknown := [k for k in options if not any(k in part for part in parts)]:
         from stir_hf.errors import closest
 
-        known = [f for cls in (DataSpec, InversionConfig, RunConfig) for f in cls.__dataclass_fields__ if f != "dataset"]
+        known = [
+            f for cls in (DataSpec, InversionConfig, RunConfig) for f in cls.__dataclass_fields__ if f != "dataset"
+        ]
         raise RequestError(f"unknown option {unknown[0]!r}; {closest(unknown[0], known)}")
     return DataSpec(**{**parts[0], "dataset": name}), InversionConfig(**parts[1]), RunConfig(**parts[2])
 
@@ -328,7 +333,9 @@ def _encoders(models: Model | Sequence[Model], layer: str | None, run: RunConfig
     if not several:
         raise RequestError("no model to judge; give at least one")
     if len(set(modes)) > 1:
-        raise RequestError(f"the inversion sets have images of different modes ({', '.join(sorted(set(modes)))}); give one set")
+        raise RequestError(
+            f"the inversion sets have images of different modes ({', '.join(sorted(set(modes)))}); give one set"
+        )
     return [as_encoder(m, layer, run, image_mode=modes[0]) for m in several]
 
 

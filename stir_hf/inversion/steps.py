@@ -55,7 +55,7 @@ class AdamPolyak:
 
     length: float = 0.5
     momentum: float = 0.9
-    decay: float = 0.99
+    decay: float = 0.9
     stops: bool = True
 
     def begin(self, start: Tensor) -> tuple[Tensor, State]:
