@@ -111,9 +111,9 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> N
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor, steps: int = 0) -> float:
     right = 0
     for x, y in zip(images.split(500), labels.split(500), strict=True):
-        x = attack(model, x, y, steps) if steps else x
+        shown = attack(model, x, y, steps) if steps else x
         with torch.no_grad():
-            right += int((logits(model, x).argmax(1) == y).sum())
+            right += int((logits(model, shown).argmax(1) == y).sum())
     return right / len(images)
 
 

@@ -36,12 +36,8 @@ data_options = _options(
 inversion_options = _options(
     click.option("--method", metavar="NAME", help="adam-polyak (default, fast) or paper (the original's rule)."),
     click.option("--steps", type=int, metavar="N", help="Most passes per image; default 500, paper 1000."),
-    click.option(
-        "--tolerance", type=float, metavar="R", help="Relative error at which an image counts; default 0.02."
-    ),
-    click.option(
-        "--start", metavar="KIND", help="noise (default), uniform, grey, noise-same, uniform-same, white, black."
-    ),
+    click.option("--tolerance", type=float, metavar="R", help="Relative error at which an image counts; default 0.02."),
+    click.option("--start", metavar="KIND", help="noise (default), uniform, grey, noise-same, uniform-same, white, black."),
     click.option("--draws", type=int, metavar="K", help="Inversions per image; default 1."),
     click.option("--seed", type=int, metavar="N", help="Seed of the start images; default 0."),
     click.option("--exact/--png", default=None, help="Keep inversions as floats, or as 8-bit PNG (default)."),
@@ -67,7 +63,7 @@ out_option = click.option(
     "--out", metavar="DIR", help="Folder for result.json, figures and inversions; the same command continues there."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout.")
-debug_option = click.option(_DEBUG, is_flag=True, help="Show the traceback of an error.")
+debug_option = click.option(_DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -85,7 +81,7 @@ def app() -> None:
 )
 @json_option
 @debug_option
-def demo(out: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - debug is read by main
+def demo(out: str, as_json: bool) -> None:
     """Compare the four embedded networks on 200 real images: standard and robust ones, every pair."""
     from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
     from stir_hf.stir import matrix
@@ -105,9 +101,7 @@ def demo(out: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - debug 
 @out_option
 @json_option
 @debug_option
-def compare(
-    model: str, reference: str, dataset: str, as_json: bool, debug: bool, out: str | None, **options: Any
-) -> None:  # noqa: ARG001
+def compare(model: str, reference: str, dataset: str, as_json: bool, out: str | None, **options: Any) -> None:
     """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.stir import compare
 
@@ -121,12 +115,10 @@ def compare(
 @layer_option
 @inversion_options
 @run_options
-@click.option(
-    "--out", metavar="DIR", required=True, help="Folder for the inversions; the same command continues there."
-)
+@click.option("--out", metavar="DIR", required=True, help="Folder for the inversions; the same command continues there.")
 @json_option
 @debug_option
-def invert(reference: str, dataset: str, as_json: bool, debug: bool, out: str, **options: Any) -> None:  # noqa: ARG001
+def invert(reference: str, dataset: str, as_json: bool, out: str, **options: Any) -> None:
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
     import numpy as np
 
@@ -167,9 +159,7 @@ def invert(reference: str, dataset: str, as_json: bool, debug: bool, out: str, *
 @out_option
 @json_option
 @debug_option
-def score(
-    models: tuple[str, ...], inversions: str, as_json: bool, debug: bool, out: str | None, **options: Any
-) -> None:  # noqa: ARG001
+def score(models: tuple[str, ...], inversions: str, as_json: bool, out: str | None, **options: Any) -> None:
     """STIR of each MODEL on inversions that exist; the reference is not loaded."""
     from stir_hf.stir import score
 
@@ -186,7 +176,7 @@ def score(
 @out_option
 @json_option
 @debug_option
-def matrix(models: tuple[str, ...], dataset: str, as_json: bool, debug: bool, out: str | None, **options: Any) -> None:  # noqa: ARG001
+def matrix(models: tuple[str, ...], dataset: str, as_json: bool, out: str | None, **options: Any) -> None:
     """Every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.stir import matrix
 
@@ -198,7 +188,7 @@ def matrix(models: tuple[str, ...], dataset: str, as_json: bool, debug: bool, ou
 @click.argument("model")
 @json_option
 @debug_option
-def layers(model: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
+def layers(model: str, as_json: bool) -> None:
     """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
     from dataclasses import asdict
 
@@ -271,6 +261,4 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
         return
     click.echo(table(result))
     if out:
-        click.echo(
-            f"\nSaved in {Path(out).resolve()}: result.json, {', '.join(str(f.relative_to(out)) for f in figures)}"
-        )
+        click.echo(f"\nSaved in {Path(out).resolve()}: result.json, {', '.join(str(f.relative_to(out)) for f in figures)}")

@@ -170,9 +170,7 @@ class Encoder:
                 return at.trace(self.module, self._forward(None), inputs)
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             shape = "x".join(map(str, inputs.shape[1:]))
-            raise RequestError(
-                f"model {self.name} does not run on images of shape {shape}: {one_line(error)}"
-            ) from error
+            raise RequestError(f"model {self.name} does not run on images of shape {shape}: {one_line(error)}") from error
 
     def _penultimate(self, seen: at.Trace) -> at.Tap | None:
         lacking = any("pooler" in key for key in self._missing)
@@ -238,7 +236,8 @@ def load_encoder(
     spec = ModelSpec.parse(model, revision, layer)
     place = pick_device(device)
     loaded = load_checkpoint(spec, getattr(torch, dtype))
-    module = loaded.module.to(place).to(memory_format=torch.channels_last)  # convolutions run faster so
+    module = loaded.module.to(place)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions; not in torch's stub
     return Encoder(
         module, loaded.pixels, name=spec.model, layer=layer or "penultimate", commit=loaded.commit,
         missing=loaded.missing,

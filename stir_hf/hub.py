@@ -56,7 +56,9 @@ def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iter
     """Turn what the Hub's client raises into one line that says what to do."""
     from huggingface_hub import errors
 
-    http_error = errors.HfHubHTTPError.__mro__[1]  # of the client's HTTP library: httpx or httpx2, by version
+    http_error: type[Exception] = errors.HfHubHTTPError.__mro__[
+        1
+    ]  # of the client's HTTP library: httpx or httpx2, by version
     try:
         yield
     except errors.GatedRepoError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 import numpy as np
@@ -19,7 +19,7 @@ PERMUTATION_SEED = 0
 """Which images `num_samples` takes never depends on the run's seed."""
 PREFERRED_SPLITS = ("test", "validation")
 
-Data = str | datasets.Dataset | datasets.IterableDataset
+Data: TypeAlias = "str | datasets.Dataset | datasets.IterableDataset"
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class Images:
                 raise ValueError("there is none")
             image.load()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise RequestError(
-                f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}"
-            ) from error
+            raise RequestError(f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}") from error
         label = self.rows[position][self.label_column] if self.label_column else None
         return index, image, label
 
@@ -90,9 +88,7 @@ def open_images(data: Data, spec: DataSpec) -> Images:
 def _load(name: str, spec: DataSpec) -> tuple[Any, str | None]:
     path, commit = Path(name).expanduser(), None
     if path.is_file():
-        raise RequestError(
-            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files"
-        )
+        raise RequestError(f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files")
     if path.is_dir():
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             return datasets.load_from_disk(str(path)), None
@@ -135,14 +131,12 @@ def _image_column(features: Any, spec: DataSpec) -> str:
                 f"dataset {spec.dataset} has no column {spec.image_column!r}; {closest(spec.image_column, features or {})}"
             )
         if spec.image_column not in names:
-            raise RequestError(
-                f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}"
-            )
+            raise RequestError(f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}")
         return spec.image_column
     if len(names) != 1:
         found = f"several image columns; give --image-column: {', '.join(names)}" if names else "no column of images"
         raise RequestError(f"dataset {spec.dataset} has {found}")
-    return names[0]
+    return str(names[0])
 
 
 def _choose_rows(split: Any, spec: DataSpec) -> tuple[datasets.Dataset, tuple[int, ...]]:

@@ -21,9 +21,7 @@ RECIPE = "inversions.json"
 FOLDER = "inversions"
 
 
-def features(
-    size: tuple[int, int], channels: int, *, exact: bool, starts: bool, label: Any = None
-) -> datasets.Features:
+def features(size: tuple[int, int], channels: int, *, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
     """The columns of an inversion set on a canvas of `size` (h, w)."""
     image = datasets.Image()
     inverted = datasets.Array3D((channels, *size), "float32") if exact else datasets.Image()

@@ -106,11 +106,7 @@ def read(module: nn.Module, forward: Forward, inputs: Tensor, tap: Tap) -> Tenso
         raise _Reached(_some(first_tensor(output), tap))
 
     target = module.get_submodule(tap.module)
-    hook = (
-        target.register_forward_pre_hook(stop_before)
-        if tap.at == "input"
-        else target.register_forward_hook(stop_after)
-    )
+    hook = target.register_forward_pre_hook(stop_before) if tap.at == "input" else target.register_forward_hook(stop_after)
     try:
         forward(inputs)
     except _Reached as reached:

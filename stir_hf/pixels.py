@@ -80,7 +80,7 @@ def own_size(channels: int) -> Pixels:
 
     def process(image: Image.Image) -> np.ndarray:
         array = np.asarray(image, np.float32) / 255
-        return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        return np.moveaxis(np.atleast_3d(array), 2, 0)
 
     return Pixels(process, PixelMap.identity(channels), channels, None)
 
@@ -101,7 +101,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
         output = np.asarray(processor(image, return_tensors="np")["pixel_values"])
         if output.ndim != 4 or output.shape[1] != channels:
             raise RequestError(f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)")
-        return output[0]
+        return np.asarray(output[0])
 
     try:
         small, large = (process(_solid([0] * channels, side)).shape[1:] for side in (97, 161))

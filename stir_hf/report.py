@@ -27,7 +27,7 @@ def table(result: StirResult) -> str:
 
 
 def heat_map(result: StirResult, value: str = "stir") -> "Axes":
-    """One value of every score (`stir`, `similarity`, …), reference by row and model by column; the diagonal is the ceiling."""
+    """A value of every score (`stir`, `similarity`, …), reference by row, model by column, the ceiling on the diagonal."""
     names = list(dict.fromkeys(n for s in result.scores for n in (s.reference, s.model)))
     grid = np.full((len(names), len(names)), np.nan)
     for s in result.scores:

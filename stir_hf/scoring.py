@@ -54,13 +54,23 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
             0,
             f"{1 - converged:.0%} of the inversions did not reach a relative error of {tolerance:g} (median {median:.3f})",
         )
+    biased, debiased = (Values(**{name: value[k] for name, value in values.items()}) for k in (0, 1))
     return Score(
-        model=encoder.name, reference=reference["model"], layer=encoder.layer, reference_layer=reference["layer"],
-        measure=measure, **{name: value[0] for name, value in values.items()},
-        debiased=Values(**{name: value[1] for name, value in values.items()}), num_samples=num_samples,
+        model=encoder.name,
+        reference=reference["model"],
+        layer=encoder.layer,
+        reference_layer=reference["layer"],
+        measure=measure,
+        stir=biased.stir,
+        similarity=biased.similarity,
+        floor=biased.floor,
+        ceiling=biased.ceiling,
+        debiased=debiased,
+        num_samples=num_samples,
         relative_error=RelativeError(float(np.median(errors)), float(errors.mean()), float(np.quantile(errors, 0.95))),
-        converged=converged, notes=tuple(notes),
-    )  # fmt: skip
+        converged=converged,
+        notes=tuple(notes),
+    )
 
 
 Parts = dict[int, dict[str, LinearCKA]]
@@ -117,9 +127,7 @@ def _mean(
     try:
         biased = float(np.mean([part[name].biased() for part in parts.values()]))
     except ValueError as error:
-        raise RunError(
-            f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}"
-        ) from error
+        raise RunError(f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}") from error
     try:
         return biased, float(np.mean([part[name].debiased() for part in parts.values()]))
     except ValueError as error:

@@ -43,6 +43,9 @@ class Watch:
     error: float
 
 
+_PER_IMAGE = ("x", "target", "best", "best_error", "passes")
+
+
 @dataclass
 class _Batch:
     """The images in flight. Every tensor has the image as its first axis."""
@@ -66,16 +69,14 @@ class _Batch:
 
     def rows(self, keep: Tensor) -> "_Batch":
         kept = keep.tolist()
-        return _Batch(
-            [self.keys[i] for i in kept],
-            *(t[keep] for t in (self.x, self.target, self.best, self.best_error, self.passes)),
-            {name: t[keep] for name, t in self.state.items()},
-        )
+        state = {name: t[keep] for name, t in self.state.items()}
+        tensors = {name: getattr(self, name)[keep] for name in _PER_IMAGE}
+        return _Batch([self.keys[i] for i in kept], state=state, **tensors)
 
     def joined(self, other: "_Batch") -> "_Batch":
-        pairs = ((getattr(self, f), getattr(other, f)) for f in ("x", "target", "best", "best_error", "passes"))
         state = {name: torch.cat((t, other.state[name])) for name, t in self.state.items()}
-        return _Batch(self.keys + other.keys, *(torch.cat(pair) for pair in pairs), state)
+        tensors = {name: torch.cat((getattr(self, name), getattr(other, name))) for name in _PER_IMAGE}
+        return _Batch(self.keys + other.keys, state=state, **tensors)
 
     def remember(self, error: Tensor, enough: float) -> None:
         """Keep this iterate where it is the best, unless an earlier one was good enough."""

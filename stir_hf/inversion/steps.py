@@ -13,8 +13,9 @@ _TINY = 1e-30
 class Rule(Protocol):
     """How one step is taken from (x, error, gradient)."""
 
-    stops: bool
-    """Whether an image is finished when its error reaches the tolerance."""
+    @property
+    def stops(self) -> bool:
+        """Whether an image is finished when its error reaches the tolerance."""
 
     def begin(self, start: Tensor) -> tuple[Tensor, State]:
         """First iterate and memory for start images (b, c, h, w)."""
@@ -41,7 +42,8 @@ class Paper:
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State) -> Tensor:  # noqa: ARG002 - a Rule
         """One normalised gradient step."""
         norm = gradient.flatten(1).norm(dim=1) + 1e-10
-        return (x - self.step_size * gradient / norm[:, None, None, None]).clamp_(0, 1)
+        moved: Tensor = x - self.step_size * gradient / norm[:, None, None, None]
+        return moved.clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -84,5 +86,5 @@ def rule_for(method: str) -> Rule:
     Raises:
         KeyError: an unknown method.
     """
-    rules: dict[str, type[Rule]] = {"adam-polyak": AdamPolyak, "paper": Paper}
-    return rules[method]()
+    rules: dict[str, Rule] = {"adam-polyak": AdamPolyak(), "paper": Paper()}
+    return rules[method]

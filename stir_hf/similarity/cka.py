@@ -69,9 +69,7 @@ class LinearCKA:
         resolution = max(_resolution(x), _resolution(y))
         rows = _rows(x), _rows(y)
         if len(rows[0]) != len(rows[1]):
-            raise ValueError(
-                f"x has {len(rows[0])} rows and y has {len(rows[1])}; row i of both must be the same input"
-            )
+            raise ValueError(f"x has {len(rows[0])} rows and y has {len(rows[1])}; row i of both must be the same input")
         if len(rows[0]):
             self._check_width(rows)
             self._resolution = max(self._resolution, resolution)
@@ -115,13 +113,7 @@ class LinearCKA:
 
     def _check_width(self, rows: tuple[Tensor, Tensor]) -> None:
         widths = tuple(side.shape[1] for side in rows)
-        seen = (
-            self._moments.widths
-            if self._moments
-            else tuple(s.shape[1] for s in self._rows[0])
-            if self._rows
-            else widths
-        )
+        seen = self._moments.widths if self._moments else tuple(s.shape[1] for s in self._rows[0]) if self._rows else widths
         if widths != seen:
             raise ValueError(f"rows of widths {widths} after rows of widths {seen}")
 

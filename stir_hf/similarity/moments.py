@@ -78,8 +78,8 @@ class Moments:
         """The sums over the rows of x (n, d) and y (n, e), float64; about the mean of the rows unless told otherwise."""
         origin = origin or (x.mean(0), y.mean(0))
         u, v = x - origin[0], y - origin[1]
-        sides = [_Side(s.sum(0), float(s.square().sum())) for s in (u, v)]
-        return cls(len(x), origin, *sides, _Cross.of(u, v), _Cross.of(u, u), _Cross.of(v, v))
+        x_side, y_side = (_Side(s.sum(0), float(s.square().sum())) for s in (u, v))
+        return cls(len(x), origin, x_side, y_side, _Cross.of(u, v), _Cross.of(u, u), _Cross.of(v, v))
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -1,0 +1,76 @@
+"""The command line: one line and the right exit code for what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stir_hf.cli import main
+from stir_hf.demo import IMAGES, model_path
+
+STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
+COMPARE = ["compare", STANDARD, ROBUST, "--dataset", str(IMAGES), "--num-samples", "6", "--steps", "3"]
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = 0
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        assert isinstance(stop.code, int)
+        code = stop.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "stir_hf/demo/models/none", ROBUST, "--dataset", str(IMAGES)], "no such model folder"),
+        ([*COMPARE, "--layer", "resnet.encodr"], "did you mean"),
+        ([*COMPARE, "--split", "tset"], "did you mean test"),
+        ([*COMPARE, "--image-column", "img"], "no column 'img'"),
+        ([*COMPARE, "--num-samples", "0"], "num_samples must be a whole number"),
+        ([*COMPARE, "--num-samples", "201"], "201 images asked for"),
+        ([*COMPARE, "--steps", "0"], "steps must be a whole number"),
+        ([*COMPARE, "--tolerance", "0"], "tolerance must be a positive number"),
+        ([*COMPARE, "--method", "papr"], "did you mean paper"),
+        ([*COMPARE, "--device", "cuda:9"], "device 'cuda:9' is not there"),
+        ([*COMPARE, "--num-smples", "3"], "No such option"),
+        (["compare", STANDARD, STANDARD, "--dataset", str(IMAGES)], "the same network"),
+        (["score", STANDARD, "--inversions", "/nowhere"], "no inversions at /nowhere"),
+        (["matrix", STANDARD, "--dataset", str(IMAGES)], "at least two models"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = run([*arguments, *(["--out", str(tmp_path / "out")] if arguments[0] == "compare" else [])], capsys)
+    assert code == 2
+    assert out == ""
+    complaints = [line for line in err.splitlines() if line.startswith("stir-hf: ")]
+    assert said in complaints[-1]
+    assert not (tmp_path / "out" / "inversions").exists()
+
+
+def test_table_is_on_stdout(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = run([*COMPARE, "--out", str(tmp_path)], capsys)
+    assert code == 0
+    assert out.startswith("Note: ")
+    assert "| standard-0 | robust-0" in out
+    assert "figures/pairs.png" in out
+
+
+def test_layers_lists_names_shapes_and_pooling(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(["layers", STANDARD, "--json"], capsys)
+    found = {layer["name"]: layer for layer in json.loads(out)}
+    assert code == 0
+    assert found["penultimate (input of classifier.1)"]["shape"] == [80]
+    assert found["hidden_states[3]"] == {"name": "hidden_states[3]", "shape": [80, 2, 2], "pooling": "mean"}
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(["--help"], capsys)
+    assert code == 0
+    assert all(name in out for name in ("demo", "compare", "invert", "score", "matrix", "layers"))

@@ -1,0 +1,148 @@
+"""The main job, end to end, on the embedded networks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stir_hf
+from stir_hf.demo import IMAGES, model_path
+from stir_hf.inversions import find_sets
+
+STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
+QUICK = {"num_samples": 12, "steps": 30, "progress": False}
+
+
+class Rotated(nn.Module):
+    """A network whose output is the encoder's, rotated and scaled."""
+
+    def __init__(self, path: str, rotation: Tensor, scale: float) -> None:
+        super().__init__()
+        self.encoder = stir_hf.load_encoder(path)
+        self.inner = self.encoder.module
+        self.rotation, self.scale = rotation, scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scale * self.encoder(images) @ self.rotation
+
+
+def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
+    result = stir_hf.compare(STANDARD, ROBUST, str(IMAGES), out=tmp_path, **QUICK)
+    forward, backward = result.scores
+    assert (forward.model, forward.reference) == (STANDARD, ROBUST)
+    assert (backward.model, backward.reference) == (ROBUST, STANDARD)
+    assert forward.similarity == pytest.approx(backward.similarity, abs=1e-6)
+    for score in result.scores:
+        assert score.num_samples == 12
+        assert score.stir is not None and score.floor is not None and score.ceiling is not None
+        assert score.floor < score.ceiling <= 1
+    assert stir_hf.StirResult.load(tmp_path) == stir_hf.StirResult.from_dict(result.to_dict())
+    assert len(find_sets(tmp_path)) == 2
+
+
+def test_a_network_shares_its_own_invariances() -> None:
+    inversions = stir_hf.invert(ROBUST, str(IMAGES), num_samples=12, tolerance=0.01, exact=True, progress=False)
+    assert inversions.relative_error.mean() < 0.02
+    score = stir_hf.score(ROBUST, inversions, progress=False).scores[0]
+    assert score.stir is not None and score.stir >= 0.99
+    assert score.stir == pytest.approx(score.ceiling, abs=1e-6)
+
+
+def test_rotation_and_scale_of_the_judged_model_change_nothing(tmp_path: Path) -> None:
+    inversions = stir_hf.invert(ROBUST, str(IMAGES), out=tmp_path, **QUICK)
+    rotation = torch.linalg.qr(torch.randn(80, 80, generator=torch.Generator().manual_seed(0)))[0]
+    plain = stir_hf.score(STANDARD, inversions, progress=False).scores[0]
+    rotated = stir_hf.score(Rotated(STANDARD, rotation, 7.0), inversions, progress=False).scores[0]
+    assert rotated.stir == pytest.approx(plain.stir, abs=1e-5)
+    assert rotated.debiased.stir == pytest.approx(plain.debiased.stir, abs=1e-5)
+
+
+def test_batch_size_does_not_change_a_score() -> None:
+    scores = [stir_hf.compare(STANDARD, ROBUST, str(IMAGES), batch_size=b, **QUICK).scores for b in (5, 12)]
+    for one, other in zip(*scores, strict=True):
+        assert one.stir == pytest.approx(other.stir, abs=1e-5)
+        assert one.floor == pytest.approx(other.floor, abs=1e-5)
+
+
+def test_exactly_the_images_asked_for_each_once() -> None:
+    inversions = stir_hf.invert(ROBUST, str(IMAGES), draws=2, batch_size=5, **{**QUICK, "num_samples": 7})
+    assert len(inversions) == 14
+    assert np.array_equal(np.unique(inversions.index, return_counts=True)[1], np.full(7, 2))
+    first, second = inversions.inverted[0], inversions.inverted[1]
+    assert (inversions.draw[0], inversions.draw[1]) == (0, 1)
+    assert np.abs(first - second).mean() > 0.05
+
+
+def test_stored_error_is_that_of_the_stored_image() -> None:
+    inversions = stir_hf.invert(ROBUST, str(IMAGES), **QUICK)
+    encoder = stir_hf.load_encoder(ROBUST)
+    with torch.no_grad():
+        target, reached = (encoder(torch.from_numpy(x)) for x in (inversions.image, inversions.inverted))
+    error = ((reached - target).norm(dim=1) / target.norm(dim=1)).numpy()
+    np.testing.assert_allclose(inversions.relative_error, error, rtol=1e-5)
+
+
+def test_floor_is_undefined_for_one_start_for_all() -> None:
+    result = stir_hf.compare(STANDARD, ROBUST, str(IMAGES), start="noise-same", **QUICK)
+    assert result.scores[0].floor is None
+    assert any("floor undefined" in note for note in result.scores[0].notes)
+
+
+def test_start_tensor_can_be_handed_in() -> None:
+    starts = torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    inversions = stir_hf.invert(ROBUST, str(IMAGES), start="given", starts=starts, **QUICK)
+    np.testing.assert_allclose(inversions.pixels("start"), starts.numpy(), atol=1e-7)
+    assert stir_hf.score(STANDARD, inversions, progress=False).scores[0].floor is not None
+
+
+def test_a_failed_inversion_says_so_first() -> None:
+    result = stir_hf.compare(STANDARD, ROBUST, str(IMAGES), **{**QUICK, "steps": 2})
+    assert result.scores[0].converged == 0
+    assert "did not reach" in result.scores[0].notes[0]
+
+
+def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stir_hf", "invert", ROBUST, "--dataset", str(IMAGES), "--num-samples", "24",
+               "--steps", "60", "--batch-size", "4"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(out: Path) -> "subprocess.Popen[bytes]":
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([*command, "--out", str(out)], env=environment, **streams)
+
+    assert start(tmp_path / "whole").wait() == 0
+    process = start(tmp_path / "cut")
+    while not list((tmp_path / "cut").glob("inversions/*/data-*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
+    assert start(tmp_path / "cut").wait() == 0
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
+    assert before.items() <= after.items() and len(after) > len(before)
+    whole, cut = (stir_hf.Inversions.load(tmp_path / name) for name in ("whole", "cut"))
+    assert np.array_equal(whole.index, cut.index) and len(cut) == 24
+    scores = [stir_hf.score(STANDARD, each, progress=False).scores[0] for each in (whole, cut)]
+    assert scores[0].stir == pytest.approx(scores[1].stir, abs=1e-5)
+
+
+def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stir_hf", "compare", STANDARD, ROBUST, "--dataset", str(IMAGES), "--num-samples", "6",
+               "--steps", "5", "--out", str(tmp_path / "run"), "--json"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = json.loads(done.stdout)
+    assert printed == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert set(printed) == {"scores", "config", "environment"}
+    assert {"model", "reference", "stir", "floor", "ceiling", "debiased", "interval", "relative_error", "converged"} <= set(
+        printed["scores"][0]
+    )
+    assert (tmp_path / "run" / "figures" / "pairs.png").stat().st_size > 1000
