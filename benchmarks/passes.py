@@ -2,9 +2,9 @@
 
     python benchmarks/passes.py [--num-images 200] [--paper-passes 1000]
 
-For each network: the mean over images of the best relative error after `--paper-passes` passes of `method="paper"`, and the
-number of passes after which the default method's mean best error is at or below that. Then, in interleaved runs, the time of
-one pass of the default against a bare forward and input-gradient pass. Writes benchmarks/results/passes.json.
+For each network: the mean over images of the best relative error after `--paper-passes` passes of `method="paper"`, and
+the number of passes after which the default method's mean best error is at or below that. Then, in interleaved runs, the
+time of one pass of the default against a bare forward and input-gradient pass. Writes benchmarks/results/passes.json.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Everything that talks to the Hub: names and revisions resolved to commits, refusals as one line."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -23,32 +23,49 @@ def no_such_folder(name: str, what: str) -> RequestError:
     return RequestError(f"no such {what}: {name}" + (f"; {hint}" if hint else ""))
 
 
-def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str | None:
-    """The commit that a branch, tag or commit of a Hub repo names now; None when the Hub is out of reach but offline use
-    of the cache is possible.
+def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str:
+    """The commit that a branch, tag or commit of a Hub repo names now; where the Hub gives no answer, the one that it
+    named when it was last asked.
 
     Raises:
-        RequestError: no such repo or revision, no access, or a token that the Hub does not accept.
+        RequestError: no such repo or revision, no access, a token that the Hub does not accept, or no answer and nothing
+            in the cache.
     """
     import huggingface_hub as hub
     from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
 
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+    ref = folder / "refs" / (revision or "main")
     with speaking_of(repo_id, revision, repo_type):
-        if constants.HF_HUB_OFFLINE:
-            return _cached_commit(repo_id, revision, repo_type)
-        info = hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type)
-        return str(info.sha)
+        try:
+            commit = str(hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type).sha)
+        except OSError as error:
+            if _answered(error):
+                raise
+            if ref.is_file():
+                return ref.read_text().strip()
+            if revision and (folder / "snapshots" / revision).is_dir():
+                return revision
+            raise
+    if commit != revision:
+        with suppress(OSError):  # a cache that is read-only or full is no reason to stop
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(commit)
+    return commit
 
 
-def files(repo_id: str, commit: str | None, repo_type: RepoType) -> list[str] | None:
-    """The names of a repo's files, or None when the Hub cannot be asked."""
+def files(repo_id: str, commit: str, repo_type: RepoType) -> list[str] | None:
+    """The names of a repo's files, or None when the Hub gives no answer."""
     import huggingface_hub as hub
-    from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
-        return None
     with speaking_of(repo_id, commit, repo_type):
-        return hub.HfApi().list_repo_files(repo_id, revision=commit, repo_type=repo_type)
+        try:
+            return hub.HfApi().list_repo_files(repo_id, revision=commit, repo_type=repo_type)
+        except OSError as error:
+            if _answered(error):
+                raise
+            return None
 
 
 @contextmanager
@@ -90,10 +107,9 @@ def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
     return [ref.name for ref in (*refs.branches, *refs.tags)]
 
 
-def _cached_commit(repo_id: str, revision: str | None, repo_type: RepoType) -> str | None:
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
+def _answered(error: OSError) -> bool:
+    """Whether the Hub itself said no, rather than being down, out of reach or switched off."""
+    from huggingface_hub import errors
 
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
-    ref = folder / "refs" / (revision or "main")
-    return ref.read_text().strip() if ref.is_file() else revision
+    response = error.response if isinstance(error, errors.HfHubHTTPError) else None
+    return response is not None and response.status_code < 500

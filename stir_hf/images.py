@@ -49,14 +49,14 @@ class Images:
         """
         index = self.indices[position]
         try:
-            image = self.rows[position][self.column]
+            row = self.rows[position]
+            image = row[self.column]
             if image is None:
                 raise ValueError("there is none")
             image.load()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise RequestError(f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}") from error
-        label = self.rows[position][self.label_column] if self.label_column else None
-        return index, image, label
+        return index, image, row[self.label_column] if self.label_column else None
 
 
 def open_images(data: Data, spec: DataSpec) -> Images:

@@ -17,8 +17,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     try:
         main(arguments)
     except SystemExit as stop:
-        assert isinstance(stop.code, int)
-        code = stop.code
+        code = int(stop.code or 0)
     printed = capsys.readouterr()
     return code, printed.out, printed.err
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from stir_hf.demo import IMAGES, model_path
 from stir_hf.inversions import find_sets
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
-QUICK = {"num_samples": 12, "steps": 30, "progress": False}
+QUICK: dict[str, Any] = {"num_samples": 12, "steps": 30, "progress": False}
 
 
 class Rotated(nn.Module):
@@ -42,7 +43,9 @@ def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
     assert forward.similarity == pytest.approx(backward.similarity, abs=1e-6)
     for score in result.scores:
         assert score.num_samples == 12
-        assert score.stir is not None and score.floor is not None and score.ceiling is not None
+        assert score.stir is not None
+        assert score.floor is not None
+        assert score.ceiling is not None
         assert score.floor < score.ceiling <= 1
     assert stir_hf.StirResult.load(tmp_path) == stir_hf.StirResult.from_dict(result.to_dict())
     assert len(find_sets(tmp_path)) == 2
@@ -52,7 +55,8 @@ def test_a_network_shares_its_own_invariances() -> None:
     inversions = stir_hf.invert(ROBUST, str(IMAGES), num_samples=12, tolerance=0.01, exact=True, progress=False)
     assert inversions.relative_error.mean() < 0.02
     score = stir_hf.score(ROBUST, inversions, progress=False).scores[0]
-    assert score.stir is not None and score.stir >= 0.99
+    assert score.stir is not None
+    assert score.stir >= 0.99
     assert score.stir == pytest.approx(score.ceiling, abs=1e-6)
 
 
@@ -115,8 +119,8 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(out: Path) -> "subprocess.Popen[bytes]":
-        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([*command, "--out", str(out)], env=environment, **streams)
+        null = subprocess.DEVNULL
+        return subprocess.Popen([*command, "--out", str(out)], env=environment, stdout=null, stderr=null)
 
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
@@ -128,9 +132,11 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
     assert start(tmp_path / "cut").wait() == 0
     after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
-    assert before.items() <= after.items() and len(after) > len(before)
+    assert before.items() <= after.items()
+    assert len(after) > len(before)
     whole, cut = (stir_hf.Inversions.load(tmp_path / name) for name in ("whole", "cut"))
-    assert np.array_equal(whole.index, cut.index) and len(cut) == 24
+    assert np.array_equal(whole.index, cut.index)
+    assert len(cut) == 24
     scores = [stir_hf.score(STANDARD, each, progress=False).scores[0] for each in (whole, cut)]
     assert scores[0].stir == pytest.approx(scores[1].stir, abs=1e-5)
 
