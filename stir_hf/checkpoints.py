@@ -63,8 +63,9 @@ def _locate(spec: ModelSpec) -> tuple[str, str | None]:
         return str(_check_folder(Path(spec.model).expanduser())), None
     commit = hub.resolve(spec.model, spec.revision, "model")
     names = hub.files(spec.model, commit, "model")
-    if names is not None:
-        _check_weights(spec.model, names)
+    if names is None:  # no answer: do not ask again for every file
+        return str(_check_folder(hub.cached(spec.model, commit, "model"))), commit
+    _check_weights(spec.model, names)
     return spec.model, commit
 
 

@@ -16,6 +16,10 @@ from stir_hf.config import ModelSpec
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.pixels import Pixels, own_size, resize
 
+_LEAST_BATCH = 4
+"""Smaller batches are filled up with copies: convolution libraries treat them by other code, which rounds differently, and
+an inversion would depend on how many images were left at its end."""
+
 
 class Encoder:
     """Images in [0, 1], (b, c, h, w), to representations (b, d) of one layer, float32 or float64.
@@ -148,9 +152,12 @@ class Encoder:
             return self._read(images, self._tap)
 
     def _read(self, images: Tensor, tap: at.Tap) -> Tensor:
+        count = len(images)
+        if count < _LEAST_BATCH:
+            images = images[torch.arange(_LEAST_BATCH, device=images.device) % count]
         images = resize(images.to(self.device, self.image_dtype), self.size)
         inputs = self.pixels.map(images).to(self.dtype) if self._checkpoint else images.to(self.dtype)
-        return at.read(self.module, self._forward(tap), inputs, tap).to(self.image_dtype)
+        return at.read(self.module, self._forward(tap), inputs, tap).to(self.image_dtype)[:count]
 
     def _forward(self, tap: at.Tap | None) -> at.Forward:
         if not self._checkpoint:

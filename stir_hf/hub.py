@@ -32,16 +32,14 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str:
             in the cache.
     """
     import huggingface_hub as hub
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
 
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+    folder = _cache(repo_id, repo_type)
     ref = folder / "refs" / (revision or "main")
     with speaking_of(repo_id, revision, repo_type):
         try:
             commit = str(hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type).sha)
-        except OSError as error:
-            if _answered(error):
+        except Exception as error:
+            if not _silent(error):
                 raise
             if ref.is_file():
                 return ref.read_text().strip()
@@ -62,10 +60,22 @@ def files(repo_id: str, commit: str, repo_type: RepoType) -> list[str] | None:
     with speaking_of(repo_id, commit, repo_type):
         try:
             return hub.HfApi().list_repo_files(repo_id, revision=commit, repo_type=repo_type)
-        except OSError as error:
-            if _answered(error):
+        except Exception as error:
+            if not _silent(error):
                 raise
             return None
+
+
+def cached(repo_id: str, commit: str, repo_type: RepoType) -> Path:
+    """The folder in the cache that holds what was fetched of a commit.
+
+    Raises:
+        RequestError: nothing was.
+    """
+    folder = _cache(repo_id, repo_type) / "snapshots" / commit
+    if not folder.is_dir():
+        raise RequestError(f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache")
+    return folder
 
 
 @contextmanager
@@ -100,6 +110,13 @@ def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iter
         ) from error
 
 
+def _cache(repo_id: str, repo_type: RepoType) -> Path:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+
+
 def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
     import huggingface_hub as hub
 
@@ -107,9 +124,10 @@ def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
     return [ref.name for ref in (*refs.branches, *refs.tags)]
 
 
-def _answered(error: OSError) -> bool:
-    """Whether the Hub itself said no, rather than being down, out of reach or switched off."""
+def _silent(error: Exception) -> bool:
+    """Whether the Hub gave no answer: it is down, out of reach or switched off."""
     from huggingface_hub import errors
 
-    response = error.response if isinstance(error, errors.HfHubHTTPError) else None
-    return response is not None and response.status_code < 500
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    return isinstance(error, (errors.HfHubHTTPError.__mro__[1], ConnectionError))

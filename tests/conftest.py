@@ -65,17 +65,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
         tf.ViTImageProcessor(size=size, resample=2, do_convert_rgb=None).save_pretrained(folder / name)
         return str(folder / name)
 
-    resnet = tf.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1, 1, 1], layer_type="basic", num_labels=5
-    )
+    resnet = tf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1, 1, 1], layer_type="basic", num_labels=5)
     vit = tf.ViTConfig(
         hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8,
         hidden_dropout_prob=0.1, num_labels=5,
     )  # fmt: skip
     mobilenet = tf.MobileNetV2Config(image_size=32, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, num_labels=5)
-    bert = tf.BertConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=20
-    )
+    bert = tf.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=20)
     tf.BertModel(bert).save_pretrained(folder / "text")
     return TinyModels(
         save("resnet", lambda: tf.ResNetForImageClassification(resnet)),

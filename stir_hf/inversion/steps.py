@@ -63,21 +63,24 @@ class AdamPolyak:
     def begin(self, start: Tensor) -> tuple[Tensor, State]:
         """The start, clamped to [0,1], and zero moments."""
         x = start.clamp(0, 1)
-        return x, {"v": torch.zeros_like(x), "m": torch.zeros_like(x), "k": x.new_zeros(len(x), 1, 1, 1)}
+        # The powers of the bias corrections are products: a vectorised pow rounds differently from one place of a batch
+        # to another, and hundreds of steps amplify that.
+        ones = x.new_ones(len(x), 1, 1, 1)
+        return x, {"v": torch.zeros_like(x), "m": torch.zeros_like(x), "decay_k": ones, "momentum_k": ones.clone()}
 
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State) -> Tensor:
         """One preconditioned step."""
-        k = state["k"].add_(1)
+        unseen_v, unseen_m = state["decay_k"].mul_(self.decay), state["momentum_k"].mul_(self.momentum)
         v = state["v"].lerp_(gradient.square(), 1 - self.decay)
         floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (1e-3 / gradient[0].numel() ** 0.5)
-        root = (v / (1 - self.decay**k)).sqrt_().add_(floor).clamp_min_(_TINY)
+        root = (v / (1 - unseen_v)).sqrt_().add_(floor).clamp_min_(_TINY)
         blocked = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
         free = gradient.masked_fill(blocked, 0)
         direction = free / root
         slope = (free * direction).flatten(1).sum(1).clamp_min_(_TINY)
         scale = (self.length * error / slope)[:, None, None, None]
         m = state["m"].lerp_(direction.mul_(-scale), 1 - self.momentum)
-        return (x + m / (1 - self.momentum**k)).clamp_(0, 1)
+        return (x + m / (1 - unseen_m)).clamp_(0, 1)
 
 
 def rule_for(method: str) -> Rule:

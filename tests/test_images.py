@@ -1,0 +1,110 @@
+"""Splits of images with stable indices."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from stir_hf import RequestError
+from stir_hf.config import DataSpec
+from stir_hf.images import Images, open_images
+from stir_hf.pixels import own_size
+
+
+def open_folder(folder: Path, num_samples: int | None = None, split: str | None = None) -> Images:
+    return open_images(str(folder), DataSpec(str(folder), split=split, num_samples=num_samples))
+
+
+def grey_squares(count: int) -> datasets.Dataset:
+    images = [Image.new("L", (4, 4), i) for i in range(count)]
+    return datasets.Dataset.from_dict({"image": images}, features=datasets.Features({"image": datasets.Image()}))
+
+
+def test_all_images_of_the_preferred_split(image_folder: Path) -> None:
+    images = open_folder(image_folder)
+    assert images.identity["split"] == "test"
+    assert images.indices == tuple(range(12))
+    assert [label for _, _, label in images] == [0] * 6 + [1] * 6
+    assert len(open_folder(image_folder, split="train")) == 6
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(image_folder: Path) -> None:
+    samples = [open_folder(image_folder, n).indices for n in range(1, 13)]
+    assert all(set(a) < set(b) for a, b in itertools.pairwise(samples))
+    assert all(list(s) == sorted(s) for s in samples)
+    assert samples == [open_folder(image_folder, n).indices for n in range(1, 13)]
+    assert samples[3] != tuple(range(4))
+
+
+def test_a_sample_holds_the_same_images_as_the_split(image_folder: Path) -> None:
+    everything = {index: image.tobytes() for index, image, _ in open_folder(image_folder)}
+    for index, image, _ in open_folder(image_folder, 5):
+        assert image.tobytes() == everything[index]
+
+
+def test_grey_and_transparent_images_are_converted(image_folder: Path) -> None:
+    images = open_folder(image_folder)
+    assert {image.mode for _, image, _ in images} == {"RGB", "L", "RGBA"}
+    for channels in (1, 3):
+        for _, image, _ in images:
+            assert own_size(channels).process(image.convert("L" if channels == 1 else "RGB")).shape[0] == channels
+
+
+def test_a_stream_gives_its_first_images() -> None:
+    stream = grey_squares(9).to_iterable_dataset()
+    images = open_images(stream, DataSpec("a stream", num_samples=4))
+    assert images.indices == (0, 1, 2, 3)
+    assert [np.asarray(image)[0, 0] for _, image, _ in images] == [0, 1, 2, 3]
+
+
+def test_the_identity_is_of_the_images() -> None:
+    spec = DataSpec("squares", num_samples=5)
+    identity = open_images(grey_squares(9), spec).identity
+    assert identity == open_images(grey_squares(9), spec).identity
+    other = open_images(grey_squares(9), DataSpec("squares", num_samples=6)).identity
+    assert identity["fingerprint"] != other["fingerprint"]
+
+
+def test_a_saved_dataset_and_parquet_give_the_same(tmp_path: Path) -> None:
+    grey_squares(5).save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "parquet").mkdir()
+    grey_squares(5).to_parquet(str(tmp_path / "parquet" / "test.parquet"))
+    found = [open_folder(tmp_path / name).identity["fingerprint"] for name in ("saved", "parquet")]
+    assert found[0] == found[1]
+
+
+def test_a_corrupt_image_is_named_by_its_index(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(image_folder / "test", tmp_path / "test")
+    broken = sorted((tmp_path / "test" / "a").iterdir())[2]
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(RequestError, match=r"^image 2 of .* cannot be read: ") as raised:
+        open_folder(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+TWO = datasets.Features({"image": datasets.Image(), "other": datasets.Value("int64"), "second": datasets.Image()})
+
+
+def test_columns_are_chosen_by_name() -> None:
+    images = grey_squares(3).add_column("other", [1, 2, 3])
+    two = images.map(lambda row: {"second": row["image"]}, features=TWO)
+    with pytest.raises(RequestError, match="several image columns; give --image-column: image, second"):
+        open_images(two, DataSpec("two"))
+    assert open_images(two, DataSpec("two", image_column="second")).column == "second"
+    with pytest.raises(RequestError, match="no column 'imag'; did you mean image"):
+        open_images(two, DataSpec("two", image_column="imag"))
+    with pytest.raises(RequestError, match="column 'other' of two holds no images"):
+        open_images(two, DataSpec("two", image_column="other"))
+    with pytest.raises(RequestError, match="no column of images"):
+        open_images(images.remove_columns("image"), DataSpec("none"))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_more_images_than_there_are(streamed: bool) -> None:
+    data = grey_squares(3).to_iterable_dataset() if streamed else grey_squares(3)
+    with pytest.raises(RequestError, match="4 images asked for, but squares split None has 3"):
+        open_images(data, DataSpec("squares", num_samples=4))

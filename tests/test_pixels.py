@@ -1,0 +1,119 @@
+"""Image processors as pixel arithmetic: the same numbers as the processors give."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy.typing import NDArray
+from PIL import Image
+
+from stir_hf import RequestError
+from stir_hf.pixels import PixelMap, Pixels, own_size, resize, understand
+
+PROCESSORS: dict[str, tuple[Any, int]] = {
+    "bit": (lambda: transformers.BitImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}), 3),
+    "vit": (lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 24}), 3),
+    "convnext": (lambda: transformers.ConvNextImageProcessor(size={"shortest_edge": 32}), 3),
+    "mobilevit": (
+        lambda: transformers.MobileViTImageProcessor(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}),
+        3,
+    ),
+    "efficientnet": (lambda: transformers.EfficientNetImageProcessor(size={"height": 32, "width": 32}), 3),
+    "one channel": (
+        lambda: transformers.ViTImageProcessor(
+            size={"height": 28, "width": 28}, image_mean=[0.3], image_std=[0.4], do_convert_rgb=False
+        ),
+        1,
+    ),
+}
+
+
+def picture(width: int, height: int, channels: int, seed: int) -> Image.Image:
+    """Smooth colour with a little noise; no square."""
+    rng = np.random.default_rng(seed)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, *shape[2:]), dtype=np.uint8)).resize((width, height))
+    array: NDArray[np.int64] = np.asarray(coarse) + rng.integers(-20, 20, shape)
+    return Image.fromarray(array.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(params=PROCESSORS)
+def processor_and_pixels(request: pytest.FixtureRequest) -> tuple[Any, Pixels]:
+    make, channels = PROCESSORS[request.param]
+    processor = make()
+    return processor, understand(processor, channels)
+
+
+@pytest.mark.parametrize(("width", "height"), [(71, 50), (40, 90), (32, 32)])
+def test_canvas_and_map_give_what_the_processor_gives(
+    processor_and_pixels: tuple[Any, Pixels], width: int, height: int
+) -> None:
+    processor, pixels = processor_and_pixels
+    image = picture(width, height, pixels.channels, seed=width)
+    expected = torch.from_numpy(np.asarray(processor(image, return_tensors="np")["pixel_values"]))
+    canvas = pixels.canvas(image)
+    assert canvas.shape == (*(pixels.size or ()), pixels.channels)
+    found = pixels.map(torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255)
+    torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
+
+
+def test_the_map_is_undone(processor_and_pixels: tuple[Any, Pixels]) -> None:
+    _, pixels = processor_and_pixels
+    images = torch.rand(2, pixels.channels, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(pixels.map.inverse(pixels.map(images)), images)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_other_modes_are_converted(mode: str) -> None:
+    pixels = understand(transformers.ViTImageProcessor(size={"height": 16, "width": 16}), 3)
+    image = picture(20, 16, 3, seed=0).convert(mode)
+    assert np.array_equal(pixels.canvas(image), pixels.canvas(image.convert("RGB")))
+
+
+def test_channel_order_is_learnt() -> None:
+    pixels = understand(PROCESSORS["mobilevit"][0](), 3)
+    assert torch.equal(pixels.map.matrix, torch.eye(3, dtype=torch.float64).flip(0))
+
+
+def test_no_processor_is_the_identity() -> None:
+    pixels, image = own_size(3), picture(9, 7, 3, seed=0)
+    assert pixels.size is None
+    assert np.array_equal(pixels.canvas(image), np.asarray(image))
+    images = torch.rand(2, 3, 4, 5)
+    assert torch.equal(pixels.map(images), images)
+
+
+def test_a_processor_that_keeps_the_size_is_resized_to_the_networks() -> None:
+    processor = transformers.ViTImageProcessor(do_resize=False)
+    assert understand(processor, 3).size is None
+    assert understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0)).shape == (24, 20, 3)
+
+
+def test_what_is_no_map_of_pixels_is_refused() -> None:
+    def squares(image: Image.Image, return_tensors: str) -> dict[str, NDArray[np.float64]]:
+        array = np.asarray(image.resize((16, 16)), np.float64).transpose(2, 0, 1)
+        return {"pixel_values": array[None] ** 2}
+
+    def patches(image: Image.Image, return_tensors: str) -> dict[str, NDArray[np.float64]]:
+        return {"pixel_values": np.zeros((1, 16, 48))}
+
+    with pytest.raises(RequestError, match="no affine map"):
+        understand(squares, 3)
+    with pytest.raises(RequestError, match=r"gives shape \(1, 16, 48\)"):
+        understand(patches, 3)
+
+
+def test_resize() -> None:
+    images = torch.rand(1, 3, 6, 5, dtype=torch.float64, requires_grad=True)
+    assert resize(images, (6, 5)) is images
+    assert resize(images, None) is images
+    assert resize(images, (4, 7)).shape == (1, 3, 4, 7)
+    assert torch.autograd.gradcheck(lambda x: resize(x, (4, 7)), (images,))
+
+
+def test_maps_are_differentiable() -> None:
+    matrix = torch.tensor([[0.0, 2, 0], [1, 0, 0], [0, 0.5, 3]], dtype=torch.float64)
+    images = torch.rand(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(PixelMap(matrix, torch.ones(3, dtype=torch.float64)), (images,))

@@ -1,0 +1,58 @@
+"""Results as plain data."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stir_hf import Score, StirResult
+from stir_hf.results import RelativeError, Values
+
+
+def score(model: str, floor: float | None = 0.3, interval: tuple[float, float] | None = None) -> Score:
+    return Score(
+        model=model, reference="r", layer="penultimate", reference_layer="logits", measure="linear_cka", stir=0.7,
+        similarity=0.8, floor=floor, ceiling=0.99, debiased=Values(0.6, 0.7, None, 0.98), num_samples=10,
+        relative_error=RelativeError(0.01, 0.02, 0.03), converged=0.9, interval=interval, notes=("floor undefined: ü",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def result() -> StirResult:
+    return StirResult((score("a"), score("b", None, (0.6, 0.8))), {"seed": 0, "models": ["a", "b"]}, {"torch": "2"})
+
+
+def test_json_round_trip(result: StirResult) -> None:
+    text = json.dumps(result.to_dict(), allow_nan=False)
+    assert StirResult.from_dict(json.loads(text)) == result
+
+
+def test_the_object_that_is_printed(result: StirResult) -> None:
+    first, second = result.to_dict()["scores"]
+    assert first["debiased"] == {"stir": 0.6, "similarity": 0.7, "floor": None, "ceiling": 0.98}
+    assert first["interval"] is None
+    assert second["interval"] == [0.6, 0.8]
+    assert second["floor"] is None
+
+
+def test_save_and_load(result: StirResult, tmp_path: Path) -> None:
+    path = result.save(tmp_path / "new" / "folder")
+    assert path.name == "result.json"
+    assert StirResult.load(path.parent) == result
+    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_not_a_number_is_never_written(tmp_path: Path) -> None:
+    StirResult((score("a"),)).save(tmp_path)
+    before = (tmp_path / "result.json").read_bytes()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        StirResult((score("a", float("nan")),)).save(tmp_path)
+    assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_to_pandas(result: StirResult) -> None:
+    table = result.to_pandas()
+    assert table["model"].tolist() == ["a", "b"]
+    assert table["debiased.stir"].tolist() == [0.6, 0.6]
+    assert table["relative_error.p95"].tolist() == [0.03, 0.03]
+    assert table["floor"].isna().tolist() == [False, True]
