@@ -59,7 +59,8 @@ def files(repo_id: str, commit: str, repo_type: RepoType) -> list[str] | None:
 
     with speaking_of(repo_id, commit, repo_type):
         try:
-            return hub.HfApi().list_repo_files(repo_id, revision=commit, repo_type=repo_type)
+            info = hub.HfApi().repo_info(repo_id, revision=commit, repo_type=repo_type)
+            return [sibling.rfilename for sibling in info.siblings or []]
         except Exception as error:
             if not _silent(error):
                 raise

@@ -39,7 +39,7 @@ class _Found:
 
     def tree(self, below: str = "") -> list[dict[str, Any]]:
         files = sorted(p for p in self.folder.rglob("*") if p.is_file())
-        entries = [
+        entries: list[dict[str, Any]] = [
             {"type": "file", "path": p.relative_to(self.folder).as_posix(), "size": p.stat().st_size, "oid": _oid(p)}
             for p in files
         ]
@@ -63,34 +63,33 @@ class StandInHub:
     async def answer(self, request: Request) -> Response:
         path = request.path_params["path"]
         self.seen.append(f"{request.method} {path}")
-        parts = path.split("/")
-        if parts[0] == "api":
-            repo, rest = "/".join(parts[1:4]), parts[4:]
-        else:
-            kind, parts = ("datasets", parts[1:]) if parts[0] == "datasets" else ("models", parts)
-            repo, rest = "/".join([kind, *parts[:2]]), parts[2:]
+        parts = path.removeprefix("api/").split("/")
+        kind = parts.pop(0) if parts[0] in ("models", "datasets") else "models"
+        repo, rest = "/".join([kind, *parts[:2]]), parts[2:] or ["revision", "main"]
         if repo not in self.repos:
             return _missing("RepoNotFound", "Repository not found")
-        what, revision, below = rest[0] if rest else "revision", rest[1] if len(rest) > 1 else "main", "/".join(rest[2:])
-        if what == "refs":
-            branches = [{"name": b, "ref": f"refs/heads/{b}", "targetCommit": commit_of(repo, b)} for b in self.repos[repo]]
-            return JSONResponse({"branches": branches, "tags": [], "converts": []})
-        commits = {commit_of(repo, branch): branch for branch in self.repos[repo]}
-        branch = commits.get(revision, revision)
-        if branch not in self.repos[repo]:
+        branches = self.repos[repo]
+        if rest == ["refs"]:
+            refs = [{"name": b, "ref": f"refs/heads/{b}", "targetCommit": commit_of(repo, b)} for b in branches]
+            return JSONResponse({"branches": refs, "tags": [], "converts": []})
+        what, revision, below = rest[0], rest[1], "/".join(rest[2:])
+        branch = next((b for b in branches if revision in (b, commit_of(repo, b))), None)
+        if branch is None:
             return _missing("RevisionNotFound", f"Invalid rev id: {revision}")
-        found = _Found(repo, commit_of(repo, branch), self.repos[repo][branch])
-        if what == "revision":
-            return JSONResponse(found.info())
-        if what == "tree":
-            return JSONResponse(found.tree(below))
-        if what == "paths-info":
-            body: dict[str, Any] = await request.json()
-            return JSONResponse(found.paths(body["paths"]))
-        file = found.folder / below
-        if what != "resolve" or not file.is_file():
-            return _missing("EntryNotFound", "Entry not found", {"X-Repo-Commit": found.commit})
-        return FileResponse(file, headers={"ETag": f'"{_oid(file)}"', "X-Repo-Commit": found.commit})
+        return await _read(_Found(repo, commit_of(repo, branch), branches[branch]), what, below, request)
+
+
+async def _read(found: _Found, what: str, below: str, request: Request) -> Response:
+    if what == "revision":
+        return JSONResponse(found.info())
+    if what == "tree":
+        return JSONResponse(found.tree(below))
+    if what == "paths-info":
+        return JSONResponse(found.paths((await request.json())["paths"]))
+    file = found.folder / below
+    if what != "resolve" or not file.is_file():
+        return _missing("EntryNotFound", "Entry not found", {"X-Repo-Commit": found.commit})
+    return FileResponse(file, headers={"ETag": f'"{_oid(file)}"', "X-Repo-Commit": found.commit})
 
 
 def _missing(code: str, text: str, more: dict[str, str] | None = None) -> Response:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def told(call: Callable[[], Any], *words: str, kind: type[Exception] = RequestEr
 
 
 def invert(model: Any, data: Any, **options: Any) -> stir_hf.Inversions:
-    defaults = {"num_samples": 4, "steps": 1, "device": "cpu", "progress": False}
+    defaults: dict[str, Any] = {"num_samples": 4, "steps": 1, "device": "cpu", "progress": False}
     return stir_hf.invert(model, data, **(defaults | options))
 
 
@@ -65,7 +66,7 @@ def empty(folder: Path) -> None:
         path.unlink()
 
 
-def five_channels(folder: Path) -> None:
+def unknown_type(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no-such-type"}))
 
@@ -78,7 +79,7 @@ def five_channels(folder: Path) -> None:
         (forget_weights, ["has no weights", "expected model.safetensors"]),
         (forget_processor, ["has no image processor", "takes no images"]),
         (empty, ["has no config.json", "save_pretrained"]),
-        (five_channels, ["cannot be loaded", "no-such-type"]),
+        (unknown_type, ["cannot be loaded", "no-such-type"]),
     ],
 )
 def test_a_spoilt_model_folder(model: Path, spoil: MakeFolder, words: list[str]) -> None:
@@ -175,11 +176,12 @@ def test_no_dataset(demo: Path, tmp_path: Path, make: MakeFolder, words: list[st
     told(lambda: invert(str(demo / "models" / "robust-0"), str(folder)), str(folder), *words)
 
 
+@pytest.mark.usefixtures("unclosed_files")
 def test_a_corrupt_image(demo: Path, image_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(image_folder / "test", tmp_path / "data" / "test")
     broken = sorted((tmp_path / "data" / "test" / "a").iterdir())[1]
     broken.write_bytes(b"no image")
-    options = {"num_samples": None, "out": tmp_path / "out"}
+    options: dict[str, Any] = {"num_samples": None, "out": tmp_path / "out"}
     told(lambda: invert(str(demo / "models" / "robust-0"), str(tmp_path / "data"), **options), "image 1 of ")
     assert not (tmp_path / "out").exists()
 
@@ -192,8 +194,9 @@ def test_a_folder_of_another_run_is_left_alone(demo: Path, images: str, tmp_path
         return {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
     before = content()
-    for spoil in ({"seed": 1}, {"num_samples": 5}, {"layer": "logits"}):
-        told(lambda spoil=spoil: invert(reference, images, out=tmp_path, **spoil), "another run", "choose another --out")
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"num_samples": 5}, {"layer": "logits"}]
+    for change in changes:
+        told(partial(invert, reference, images, out=tmp_path, **change), "another run", "choose another --out")
     told(lambda: invert(other, images, out=tmp_path), "another run", "choose another --out")
     assert content() == before
 

@@ -110,7 +110,7 @@ def test_a_pooler_without_weights_is_never_used(bare_vit: str, tiny_models: Tiny
         found.append(load_encoder(bare_vit, device="cpu")(IMAGES))
     assert torch.equal(found[0], found[1])
     torch.testing.assert_close(found[0], load_encoder(tiny_models.vit, device="cpu")(IMAGES), rtol=0, atol=1e-6)
-    with pytest.raises(RequestError, match="lacks .*pooler"):
+    with pytest.raises(RequestError, match=r"lacks .*pooler"):
         load_encoder(bare_vit, "pooler", device="cpu")
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_layer_is_told_the_nearest(tiny_models: TinyModels, small: Small
         load_encoder(tiny_models.resnet, "resnet.encoder.stage.1", device="cpu")
     with pytest.raises(RequestError, match=r"no layer 'cnv' .*conv"):
         load_encoder(small, "cnv")
-    with pytest.raises(RequestError, match="'sum' .* mean, max, cls, flatten"):
+    with pytest.raises(RequestError, match=r"'sum' .* mean, max, cls, flatten"):
         load_encoder(tiny_models.vit, "vit.layers.1:sum", device="cpu")
 
 

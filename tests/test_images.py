@@ -77,6 +77,7 @@ def test_a_saved_dataset_and_parquet_give_the_same(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.usefixtures("unclosed_files")
 def test_a_corrupt_image_is_named_by_its_index(image_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(image_folder / "test", tmp_path / "test")
     broken = sorted((tmp_path / "test" / "a").iterdir())[2]

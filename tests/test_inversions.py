@@ -20,7 +20,8 @@ def pixels_of(index: int, channels: int = 3) -> NDArray[np.float32]:
 def row(index: int, draw: int = 0, exact: bool = False) -> dict[str, Any]:
     inverted = pixels_of(index + 100)
     return {
-        "index": index, "draw": draw, "image": to_png(pixels_of(index)), "inverted": inverted if exact else to_png(inverted),
+        "index": index, "draw": draw, "image": to_png(pixels_of(index)),
+        "inverted": inverted if exact else to_png(inverted),
         "relative_error": index / 8, "representation": [float(index), 1.0], "representation_inverted": [index / 2, 2.0],
     }  # fmt: skip
 
@@ -99,7 +100,7 @@ def test_a_folder_of_several_sets(tmp_path: Path) -> None:
     assert len(Inversions.load_all(tmp_path)) == 2
     with pytest.raises(RequestError, match="holds 2 inversion sets; give one: "):
         Inversions.load(tmp_path)
-    with pytest.raises(RequestError, match="no inversions at .*did you mean inversions"):
+    with pytest.raises(RequestError, match=r"no inversions at .*did you mean inversions"):
         Inversions.load(tmp_path / "inversion")
     writer(tmp_path / "empty")
     with pytest.raises(RequestError, match="no finished inversions yet"):

@@ -134,7 +134,7 @@ def _run(represent: Represent, batch: _Batch, rule: Rule, enough: float, passes:
         error = relative_error(represent(x), batch.target)
         (gradient,) = torch.autograd.grad(error.sum(), x)
         batch.x, error = x.detach(), error.detach()
-        finite &= error.isfinite().all() & gradient.isfinite().all()
+        finite &= (error.sum() + gradient.sum()).isfinite()
         batch.remember(error, enough)
         batch.x = rule.step(batch.x, error, gradient, batch.state)
     batch.passes += passes

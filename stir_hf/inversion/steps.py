@@ -71,7 +71,7 @@ class AdamPolyak:
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State) -> Tensor:
         """One preconditioned step."""
         unseen_v, unseen_m = state["decay_k"].mul_(self.decay), state["momentum_k"].mul_(self.momentum)
-        v = state["v"].lerp_(gradient.square(), 1 - self.decay)
+        v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
         floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (1e-3 / gradient[0].numel() ** 0.5)
         root = (v / (1 - unseen_v)).sqrt_().add_(floor).clamp_min_(_TINY)
         blocked = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
@@ -80,7 +80,7 @@ class AdamPolyak:
         slope = (free * direction).flatten(1).sum(1).clamp_min_(_TINY)
         scale = (self.length * error / slope)[:, None, None, None]
         m = state["m"].lerp_(direction.mul_(-scale), 1 - self.momentum)
-        return (x + m / (1 - unseen_m)).clamp_(0, 1)
+        return torch.addcdiv(x, m, 1 - unseen_m).clamp_(0, 1)
 
 
 def rule_for(method: str) -> Rule:
