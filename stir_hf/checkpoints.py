@@ -62,7 +62,7 @@ def _locate(spec: ModelSpec) -> tuple[str, str | None]:
             raise RequestError(f"model {spec.model} is a folder and has no revision {spec.revision!r}")
         return str(_check_folder(Path(spec.model).expanduser())), None
     commit = hub.resolve(spec.model, spec.revision, "model")
-    names = hub.files(spec.model, commit, "model")
+    names = hub.files(spec.model, commit)
     if names is None:  # no answer: do not ask again for every file
         return str(_check_folder(hub.cached(spec.model, commit, "model"))), commit
     _check_weights(spec.model, names)

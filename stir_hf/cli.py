@@ -212,7 +212,6 @@ def main(arguments: list[str] | None = None) -> None:
     debug = _DEBUG in arguments
     try:
         app.main(arguments, prog_name="stir-hf", standalone_mode=False)
-        _clean_up()
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; the same command with --out continues", 130)
     except (click.UsageError, RequestError) as error:
@@ -227,16 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
-    _clean_up()
     sys.exit(code)
-
-
-def _clean_up() -> None:
-    """Remove the temporary folder of a run without --out."""
-    if "stir_hf.stir" in sys.modules:
-        from stir_hf.stir import forget_temporary
-
-        forget_temporary()
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

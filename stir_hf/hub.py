@@ -53,13 +53,13 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str:
     return commit
 
 
-def files(repo_id: str, commit: str, repo_type: RepoType) -> list[str] | None:
-    """The names of a repo's files, or None when the Hub gives no answer."""
+def files(repo_id: str, commit: str) -> list[str] | None:
+    """The names of the files of a model, or None when the Hub gives no answer."""
     import huggingface_hub as hub
 
-    with speaking_of(repo_id, commit, repo_type):
+    with speaking_of(repo_id, commit, "model"):
         try:
-            info = hub.HfApi().repo_info(repo_id, revision=commit, repo_type=repo_type)
+            info = hub.HfApi().model_info(repo_id, revision=commit)
             return [sibling.rfilename for sibling in info.siblings or []]
         except Exception as error:
             if not _silent(error):

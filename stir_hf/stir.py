@@ -1,5 +1,6 @@
 """The main job: invert, score, compare, matrix."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -24,15 +25,6 @@ from stir_hf.similarity.cka import LEAST_ROWS
 
 Model = str | nn.Module | Encoder
 MEASURES = ("linear_cka",)
-
-
-_TEMPORARY: list[Path] = []
-
-
-def forget_temporary() -> None:
-    """Remove the folders of runs that named no `out`."""
-    while _TEMPORARY:
-        shutil.rmtree(_TEMPORARY.pop(), ignore_errors=True)
 
 
 def invert(
@@ -200,13 +192,14 @@ def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
 
 
 def _folder(out: str | Path | None) -> Path:
-    """Where the inversions go; a temporary folder unless told otherwise."""
+    """Where the inversions go: unless told otherwise a temporary folder, which ends with the process."""
     if out is not None:
         return Path(out)
     if PartialState().num_processes > 1:
         raise RequestError("several processes need a folder to share: give --out DIR")
-    _TEMPORARY.append(Path(tempfile.mkdtemp(prefix="stir-hf-")))
-    return _TEMPORARY[-1]
+    folder = Path(tempfile.mkdtemp(prefix="stir-hf-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _run(job: InversionJob, *, progress: bool) -> Inversions:
