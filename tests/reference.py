@@ -14,7 +14,7 @@ def linear_cka(x: Matrix, y: Matrix) -> float:
     def hsic(a: Matrix, b: Matrix) -> float:
         return float(np.trace(a @ a.T @ h @ b @ b.T @ h))
 
-    return hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
+    return float(hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)))
 
 
 def debiased_cka(x: Matrix, y: Matrix) -> float:
@@ -32,4 +32,4 @@ def debiased_cka(x: Matrix, y: Matrix) -> float:
         )
         return float(total / (n * (n - 3)))
 
-    return hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
+    return float(hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)))
