@@ -86,7 +86,7 @@ def demo(out: str, as_json: bool) -> None:
     from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
     from stir_hf.stir import matrix
 
-    _show(matrix([model_path(m) for m in MODELS], str(IMAGES), steps=STEPS, out=out), out, as_json)
+    _show(matrix([model_path(m) for m in MODELS], str(IMAGES), steps=STEPS, batch_size=100, out=out), out, as_json)
 
 
 @app.command()

@@ -1,0 +1,66 @@
+"""`method="paper"` against the original package, as benchmarks/original.py recorded it on the embedded networks."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import stir_hf
+from stir_hf.config import DataSpec
+from stir_hf.demo import IMAGES, model_path
+from stir_hf.images import open_images
+from stir_hf.inversion import Item, Paper, descend, relative_error, start_image
+from tests.conftest import ROOT
+
+RECORDED: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / "original.json").read_text())
+
+
+def iterates(name: str, count: int, passes: int) -> Tensor:
+    """The relative errors of iterates 0, 1, … of the first images, as our descent meets them."""
+    encoder = stir_hf.load_encoder(model_path(name))
+    images = open_images(str(IMAGES), DataSpec("demo", num_samples=len(RECORDED["indices"])))
+    assert list(images.indices) == RECORDED["indices"]
+    canvas = np.stack([encoder.pixels.canvas(images.at(i)[1]) for i in range(count)]).transpose(0, 3, 1, 2)
+    pixels = torch.from_numpy(canvas.astype(np.float32) / 255)
+    starts = [start_image("noise", (1, 28, 28), seed=0, index=i, draw=0) for i in images.indices[:count]]
+    errors: list[Tensor] = []
+
+    def represent(x: Tensor) -> Tensor:
+        out: Tensor = encoder(x)
+        errors.append(relative_error(out.detach(), target))
+        return out
+
+    with encoder.frozen():
+        target = encoder(pixels).detach()
+        items = (Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True)))
+        assert len(list(descend(represent, items, Paper(), passes=passes, tolerance=0.02, batch_size=count))) == count
+    return torch.stack(errors, dim=1)
+
+
+@pytest.mark.parametrize("name", RECORDED["errors"])
+def test_iterates_have_the_errors_of_the_original(name: str) -> None:
+    recorded = torch.tensor(RECORDED["errors"][name])
+    count, passes = recorded.shape[0], recorded.shape[1] - 1
+    assert passes == 10
+    torch.testing.assert_close(iterates(name, count, passes), recorded, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["robust-0", *(pytest.param(name, marks=pytest.mark.verify) for name in ("standard-0", "standard-1", "robust-1"))],
+)
+def test_scores_are_those_of_the_original(reference: str) -> None:
+    rows = [row for row in RECORDED["scores"] if row["reference"] == reference]
+    inversions = stir_hf.invert(
+        model_path(reference), str(IMAGES), num_samples=len(RECORDED["indices"]), method="paper",
+        steps=RECORDED["steps"], exact=True, progress=False,
+    )  # fmt: skip
+    result = stir_hf.score([model_path(row["model"]) for row in rows], inversions, progress=False)
+    assert rows
+    for score, row in zip(result.scores, rows, strict=True):
+        assert score.stir == pytest.approx(row["stir"], abs=0.02)
+        assert score.similarity == pytest.approx(row["similarity"], abs=1e-4)
+        assert score.relative_error.mean == pytest.approx(row["mean_relative_error"], rel=0.1)
