@@ -15,6 +15,7 @@ test: .venv/.dev
 verify: .venv/.dev lint
 	$(BIN)/python -m pytest
 	$(BIN)/python benchmarks/passes.py
+	$(BIN)/python benchmarks/original.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

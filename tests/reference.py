@@ -33,3 +33,8 @@ def debiased_cka(x: Matrix, y: Matrix) -> float:
         return float(total / (n * (n - 3)))
 
     return float(hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)))
+
+
+def linear_inversion(matrix: Matrix, start: Matrix, target: Matrix) -> Matrix:
+    """The point nearest to `start` that the linear model x ↦ matrix x maps to `target`."""
+    return start + np.linalg.pinv(matrix) @ (target - matrix @ start)

@@ -39,9 +39,8 @@ def duplicated(x: Matrix) -> Matrix:
 @pytest.mark.parametrize(("n", "d", "e"), [(60, 8, 5), (20, 64, 33), (40, 30, 10), (9, 5, 5)])
 def test_equals_the_definition(n: int, d: int, e: int, change: Callable[[Matrix], Matrix] | None) -> None:
     x, y = pair(n, d, e)
-    centred = x if change is None else change(x)
     x = x if change is None else change(x)
-    assert linear_cka(x, y) == pytest.approx(reference.linear_cka(centred - centred.mean(0), y), abs=1e-9)
+    assert linear_cka(x, y) == pytest.approx(reference.linear_cka(x - x.mean(0), y), abs=1e-9)
     assert debiased_cka(x, y) == pytest.approx(reference.debiased_cka(x, y), abs=1e-9)
 
 
@@ -110,6 +109,13 @@ def test_few_rows_bias_cka_and_not_its_debiased_form() -> None:
 def test_what_is_undefined_is_an_error(x: Matrix, y: Matrix, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         linear_cka(x, y)
+
+
+def test_what_leaves_the_debiased_form_undefined_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least 4 rows, not 3"):
+        debiased_cka(np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match="rows of y are the same"):
+        debiased_cka(np.eye(6), np.ones((6, 2)))
 
 
 def test_widths_may_not_change() -> None:
