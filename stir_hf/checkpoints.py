@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stir_hf import hub
-from stir_hf.config import ModelSpec
+from stir_hf.config import ModelSpec, is_local
 from stir_hf.errors import RequestError, one_line
 from stir_hf.pixels import Pixels, understand
 
@@ -57,7 +57,7 @@ def load_checkpoint(spec: ModelSpec, dtype: torch.dtype) -> Checkpoint:
 
 def _locate(spec: ModelSpec) -> tuple[str, str | None]:
     """Where to load from, and the commit; checks the files before anything large is read."""
-    if hub.is_local(spec.model):
+    if is_local(spec.model):
         if spec.revision:
             raise RequestError(f"model {spec.model} is a folder and has no revision {spec.revision!r}")
         return str(_check_folder(Path(spec.model).expanduser())), None
@@ -117,10 +117,14 @@ def _size(size: Any) -> tuple[int, int] | None:
 @contextmanager
 def _readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
     """Turn what `from_pretrained` raises into one line."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except RequestError:
         raise
+    except SafetensorError as error:
+        raise RequestError(f"weights of model {model} are broken or truncated: {one_line(error)}") from error
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"model {model} {what}: {one_line(error)}") from error
 

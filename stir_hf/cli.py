@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     debug = _DEBUG in arguments
     try:
-        app.main(arguments, prog_name="stir-hf", standalone_mode=False)
+        app.main(arguments or ["--help"], prog_name="stir-hf", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; the same command with --out continues", 130)
     except (click.UsageError, RequestError) as error:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from stir_hf.errors import RequestError, closest
@@ -29,6 +30,19 @@ def check_count(name: str, value: object, least: int = 1) -> None:
         raise RequestError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """`id@revision` apart; a path is left whole, since a folder's name may hold an `@`."""
+    if is_local(name):
+        return name, None
+    repo_id, _, revision = name.rpartition("@") if "@" in name else (name, "", "")
+    return repo_id, revision or None
+
+
+def is_local(name: str) -> bool:
+    """Whether `name` is a path on disk, or can only be meant as one."""
+    return Path(name).exists() or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A checkpoint by name, and the layer that is read."""
@@ -47,12 +61,17 @@ class ModelSpec:
         Raises:
             RequestError: an empty name, or two revisions that differ.
         """
-        name, _, at = model.partition("@")
+        name, at = split_revision(model)
         if not name:
             raise RequestError(f"model {model!r} is empty; give a Hub id, id@revision or a folder")
         if at and revision and at != revision:
             raise RequestError(f"model {model!r} and revision {revision!r} name two revisions; give one")
         return cls(name, at or revision, layer)
+
+    @property
+    def name(self) -> str:
+        """`id`, `id@revision` or the folder: what the model is called in results."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,7 @@ class DataSpec:
     split: str | None = None
     """None: `test`, `validation` or the only split."""
     revision: str | None = None
+    """Branch, tag or commit on the Hub; None is the default branch."""
     image_column: str | None = None
     """None: the only column of type Image."""
     image_mode: ImageMode | None = None

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from stir_hf import layers as at
 from stir_hf.checkpoints import load_checkpoint
 from stir_hf.config import ModelSpec
+from stir_hf.devices import pick_device
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.pixels import Pixels, own_size, resize
 
@@ -34,7 +34,7 @@ class Encoder:
         missing: frozenset[str] = frozenset(), checkpoint: bool = True,
     ) -> None:  # fmt: skip
         self.module, self.pixels, self.name, self.layer = module, pixels, name, layer
-        self.commit, self._missing, self._checkpoint = commit, missing, checkpoint
+        self.commit, self._missing, self.checkpoint = commit, missing, checkpoint
         self._tap: at.Tap | None = None
         self._frozen = False
         self._check_batchnorm()
@@ -88,7 +88,7 @@ class Encoder:
     @property
     def penultimate(self) -> at.Layer | None:
         """The layer that is read by default in a checkpoint."""
-        if not self._checkpoint:
+        if not self.checkpoint:
             return None
         tap = self._penultimate(self._trace(self.size or self._seen_size()))
         if tap is None:
@@ -99,18 +99,29 @@ class Encoder:
         return at.Layer(f"penultimate ({place})", (width,), tap.pooling)
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Find the layer by watching one pass of noise of this size (h, w).
+        """Find the layer by watching one pass of noise of this size (h, w), and read it once.
 
         Raises:
-            RequestError: no such layer, images that the network does not take, or weights that the checkpoint lacks.
+            RequestError: no such layer, images that the network does not take, a pooling that the layer does not allow,
+                or weights that the checkpoint lacks.
         """
         self._at_size = size
         seen = self._trace(size)
-        if self._checkpoint or self.layer != "output":
-            self._tap = at.find(self.layer, seen, self._penultimate(seen) if self._checkpoint else None)
+        if self.checkpoint or self.layer != "output":
+            tap = at.find(self.layer, seen, self._penultimate(seen) if self.checkpoint else None)
         else:
-            self._tap = at.Tap(None, "result")
-        self._check_missing(size)
+            tap = at.Tap(None, "result")
+        self._check_missing(self._modules_read(tap, size))
+        self._tap = tap
+
+    def fit(self, canvas: tuple[int, int]) -> None:
+        """Make sure that the network takes images of this size (h, w); a checkpoint resizes them to its own.
+
+        Raises:
+            RequestError: as `prepare`.
+        """
+        if self.size is None:
+            self.prepare(canvas)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -156,11 +167,11 @@ class Encoder:
         if count < _LEAST_BATCH:
             images = images[torch.arange(_LEAST_BATCH, device=images.device) % count]
         images = resize(images.to(self.device, self.image_dtype), self.size)
-        inputs = self.pixels.map(images).to(self.dtype) if self._checkpoint else images.to(self.dtype)
+        inputs = self.pixels.map(images).to(self.dtype) if self.checkpoint else images.to(self.dtype)
         return at.read(self.module, self._forward(tap), inputs, tap).to(self.image_dtype)[:count]
 
     def _forward(self, tap: at.Tap | None) -> at.Forward:
-        if not self._checkpoint:
+        if not self.checkpoint:
             return self.module
         states = tap is None or isinstance(tap.part, int)
         return lambda inputs: self.module(pixel_values=inputs, output_hidden_states=states, return_dict=True)
@@ -171,12 +182,18 @@ class Encoder:
 
     def _trace(self, size: tuple[int, int]) -> at.Trace:
         images = resize(self._probe(size).to(self.device, self.image_dtype), self.size)
-        inputs = (self.pixels.map(images) if self._checkpoint else images).to(self.dtype)
+        inputs = (self.pixels.map(images) if self.checkpoint else images).to(self.dtype)
+        with self._running_on(size), self.frozen():
+            return at.trace(self.module, self._forward(None), inputs)
+
+    @contextmanager
+    def _running_on(self, size: tuple[int, int]) -> Iterator[None]:
         try:
-            with self.frozen():
-                return at.trace(self.module, self._forward(None), inputs)
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-            shape = "x".join(map(str, inputs.shape[1:]))
+            yield
+        except RequestError as error:
+            raise RequestError(f"layer {self.layer!r} of {self.name}: {error}") from error
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
+            shape = "x".join(map(str, (self.channels, *size)))
             raise RequestError(f"model {self.name} does not run on images of shape {shape}: {one_line(error)}") from error
 
     def _penultimate(self, seen: at.Trace) -> at.Tap | None:
@@ -189,23 +206,23 @@ class Encoder:
             raise RequestError(f"{self.name} takes images as they are: call prepare((height, width)) first")
         return self._at_size
 
-    def _check_missing(self, size: tuple[int, int]) -> None:
-        """Refuse a layer that depends on weights which the checkpoint lacks."""
-        if not self._missing or self._tap is None:
-            return
+    def _modules_read(self, tap: at.Tap, size: tuple[int, int]) -> set[str]:
+        """Read the layer once; the names of the modules that this needs."""
         ran: set[str] = set()
         hooks = [
             module.register_forward_pre_hook(lambda *_, name=name: ran.add(name))
             for name, module in self.module.named_modules()
         ]
         try:
-            with self.frozen(), torch.no_grad():
-                self._read(self._probe(size), self._tap)
+            with self._running_on(size), self.frozen(), torch.no_grad():
+                self._read(self._probe(size), tap)
         finally:
             for hook in hooks:
                 hook.remove()
-        if self._tap.at == "input" and self._tap.module:
-            ran.discard(self._tap.module)
+        return ran - ({tap.module} if tap.at == "input" and tap.module else set())
+
+    def _check_missing(self, ran: set[str]) -> None:
+        """Refuse a layer that depends on weights which the checkpoint lacks."""
         if lacking := sorted(key for key in self._missing if key.rpartition(".")[0] in ran):
             raise RequestError(f"checkpoint {self.name} lacks {lacking[0]}, which layer {self.layer!r} depends on")
 
@@ -220,7 +237,7 @@ class Encoder:
 
 def load_encoder(
     model: str | nn.Module, layer: str | None = None, *, revision: str | None = None, device: str | None = None,
-    dtype: str = "float32", channels: int = 3,
+    dtype: str = "float32", channels: int = 3, name: str | None = None,
 ) -> Encoder:  # fmt: skip
     """The encoder of a checkpoint or a network.
 
@@ -234,58 +251,30 @@ def load_encoder(
         device: of a checkpoint; None takes the best there is.
         dtype: of a checkpoint: `float32`, `float64`, `bfloat16` or `float16`.
         channels: that an `nn.Module` takes, 1 or 3.
+        name: what results call it; None is the checkpoint's name or the module's class.
 
     Raises:
         RequestError: no such model, revision or layer; broken, missing or pickled weights; a device that is not there.
     """
     if isinstance(model, nn.Module):
-        return _from_module(model, layer, device, channels)
+        return _from_module(model, layer, device, channels, name)
     spec = ModelSpec.parse(model, revision, layer)
     place = pick_device(device)
     loaded = load_checkpoint(spec, getattr(torch, dtype))
     module = loaded.module.to(place)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions; not in torch's stub
     return Encoder(
-        module, loaded.pixels, name=spec.model, layer=layer or "penultimate", commit=loaded.commit,
+        module, loaded.pixels, name=name or spec.name, layer=layer or "penultimate", commit=loaded.commit,
         missing=loaded.missing,
     )  # fmt: skip
 
 
-def _from_module(module: nn.Module, layer: str | None, device: str | None, channels: int) -> Encoder:
+def _from_module(module: nn.Module, layer: str | None, device: str | None, channels: int, called: str | None) -> Encoder:
     layer = layer or "output"
     known = [name for name, _ in module.named_modules() if name]
     if (name := at.split_selector(layer)[0]) not in ("output", *known):
         raise RequestError(f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}")
-    encoder = Encoder(module, own_size(channels), name=type(module).__name__, layer=layer, checkpoint=False)
+    encoder = Encoder(module, own_size(channels), name=called or type(module).__name__, layer=layer, checkpoint=False)
     if device is not None and pick_device(device).type != encoder.device.type:
         raise RequestError(f"{encoder.name} is on {encoder.device}, not {device}; a module stays where it is")
     return encoder
-
-
-def pick_device(device: str | None) -> torch.device:
-    """The named device, or the best there is: CUDA, then MPS, then the CPU.
-
-    Raises:
-        RequestError: a device that is not there.
-    """
-    if device is None:
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return found if found is not None and found.type in ("cuda", "mps", "xpu") else torch.device("cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place) + 1
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        raise RequestError(f"device {device!r} is not there; this machine has {', '.join(_devices())}") from error
-    if place.type == "meta":
-        raise RequestError(f"device {device!r} holds no values; this machine has {', '.join(_devices())}")
-    return place
-
-
-def _devices() -> list[str]:
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
-
-
-def describe(layer: at.Layer) -> dict[str, Any]:
-    """A layer as plain data."""
-    return asdict(layer)

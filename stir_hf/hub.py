@@ -10,11 +10,6 @@ from stir_hf.errors import RequestError, closest, one_line
 RepoType = Literal["model", "dataset"]
 
 
-def is_local(name: str) -> bool:
-    """Whether `name` is a path on disk, or can only be meant as one."""
-    return Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
-
-
 def no_such_folder(name: str, what: str) -> RequestError:
     """The error for a path that does not exist, with the names beside it."""
     path = Path(name).expanduser()

@@ -174,6 +174,17 @@ class Inversions:
         """(n, c, h, w) in [0, 1]: the inversions as they are stored."""
         return self.pixels("inverted")
 
+    def check_finished(self) -> None:
+        """Raise RequestError unless every image that was asked for is there, in every draw, once."""
+        data, draws = self.recipe["data"], self.recipe["inversion"]["draws"]
+        keys = set(zip(self.index.tolist(), self.draw.tolist(), strict=True))
+        wanted = {(i, d) for i in np.unique(self.index).tolist() for d in range(draws)}
+        if len(self) != len(keys) or len(self) > data["num_samples"] * draws:
+            raise RequestError(f"{self.path} holds rows twice, or rows of another run; make it again in an empty folder")
+        if len(self) < data["num_samples"] * draws or keys != wanted:
+            raise RequestError(f"{self.path} holds {len(self)} of {data['num_samples'] * draws} inversions;"
+                               " run the command that makes them again, and it continues")  # fmt: skip
+
     def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, c, h, w) in [0, 1] of some rows, or all."""
         wanted = self.rows.select_columns([column])

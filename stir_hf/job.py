@@ -22,6 +22,8 @@ from stir_hf.pixels import MODES
 from stir_hf.slugs import slug
 
 SHARD_ROWS = 64
+PROBES, MOST_LOOKED_AT = 4, 64
+"""How many images that differ tell whether a representation is constant, and how many are looked through for them."""
 
 
 class InversionJob:
@@ -34,12 +36,12 @@ class InversionJob:
         self.encoder, self.images, self.config, self.run_config = encoder, images, config, run
         self.size = encoder.size or _common_size(images, encoder)
         encoder.prepare(self.size)
-        self.starts = starts
+        self.starts = None if starts is None else starts.detach().cpu().float()
         self._check_starts()
         self.recipe = {"reference": encoder.identity, "data": images.identity, "canvas": list(self.size),
                        "image_mode": MODES[encoder.channels], "inversion": asdict(config)}  # fmt: skip
-        if starts is not None:
-            self.recipe["starts"] = hashlib.sha256(starts.contiguous().cpu().numpy().tobytes()).hexdigest()[:16]
+        if self.starts is not None:
+            self.recipe["starts"] = hashlib.sha256(self.starts.contiguous().numpy().tobytes()).hexdigest()[:16]
         self.slug = slug(encoder.name, self.recipe)
         self.folder = out / FOLDER / self.slug
         self.there: set[tuple[int, int]] = set()
@@ -50,6 +52,8 @@ class InversionJob:
         keys, there = self.keys(), self.there
         mine = [(p, d) for p, d in keys if (self.images.indices[p], d) not in there][rank::ranks]
         with self.encoder.frozen(), self._bar(len(keys), len(keys) - len(mine), progress) as bar:
+            if mine:
+                self._check_varies()
             self._invert(mine, writer, bar)
 
     def keys(self) -> list[tuple[int, int]]:
@@ -92,17 +96,22 @@ class InversionJob:
             tolerance=config.tolerance, batch_size=batch, watch=watch,
         )  # fmt: skip
         waiting: list[tuple[tuple[int, int], Tensor]] = []
+
+        def put() -> None:
+            rows = self._rows(waiting)
+            waiting.clear()  # before they are written: a write that fails half-way is not repeated on the way out
+            writer.write(rows)
+
         try:
             for result in results:
                 waiting.append((result.key, result.image))
                 bar.update()
                 if len(waiting) >= min(SHARD_ROWS, batch):
-                    writer.write(self._rows(waiting))
-                    waiting = []
+                    put()
         except FloatingPointError as error:
             raise RunError(f"{self._where()}: {error}") from error
         finally:
-            writer.write(self._rows(waiting))
+            put()
 
     def _represent(self, images: Tensor) -> Tensor:
         return self.encoder(images)
@@ -112,10 +121,7 @@ class InversionJob:
         encoder, batch = self.encoder, self.run_config.batch_size
         for first in range(0, len(keys), batch):
             some = keys[first : first + batch]
-            images = torch.from_numpy(np.stack([self._canvas(p) for p, _ in some]))
-            with torch.no_grad():
-                targets = encoder(images)
-            self._check_targets(targets, [self.images.indices[p] for p, _ in some])
+            targets = self._targets([p for p, _ in some])
             for key, target in zip(some, targets, strict=True):
                 yield Item(key, self._start(key).to(encoder.device, encoder.image_dtype), target)
 
@@ -153,13 +159,27 @@ class InversionJob:
             rows.append(row if self.images.label_column is None else {**row, "label": label})
         return rows
 
-    def _check_targets(self, targets: Tensor, indices: list[int]) -> None:
+    def _targets(self, positions: list[int]) -> Tensor:
+        """The representations of some images, (b, d), each finite and not zero."""
+        with torch.no_grad():
+            targets = self.encoder(torch.from_numpy(np.stack([self._canvas(p) for p in positions])))
+        indices = [self.images.indices[p] for p in positions]
         if not bool(targets.isfinite().all()):
             bad = indices[int((~targets.isfinite().all(1)).nonzero()[0, 0])]
             raise RunError(f"{self._where()}: the representation of image {bad} is not finite")
         if not bool(targets.any(1).all()):
             bad = indices[int((~targets.any(1)).nonzero()[0, 0])]
             raise RunError(f"{self._where()}: the representation of image {bad} is all zeros, so no error is defined")
+        return targets
+
+    def _check_varies(self) -> None:
+        """Look at a few images that differ: a constant representation is known whatever the batches are."""
+        differing: dict[bytes, int] = {}
+        for position in range(min(len(self.images), MOST_LOOKED_AT)):
+            differing.setdefault(self._canvas(position).tobytes(), position)
+            if len(differing) == PROBES:
+                break
+        targets = self._targets(list(differing.values()))
         if len(targets) > 1 and bool((targets == targets[0]).all()):
             raise RunError(f"{self._where()}: a constant representation, the same for every image")
 

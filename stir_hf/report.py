@@ -1,5 +1,6 @@
 """A result as text and pictures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +20,37 @@ COLUMNS = ("model", "reference", "STIR", "similarity", "floor", "ceiling", "debi
 
 def table(result: StirResult) -> str:
     """The scores as a Markdown table, what must be known about them first."""
-    rows = [_cells(score) for score in result.scores]
+    names = labels(result)
+    rows = [_cells(score, names) for score in result.scores]
     widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
     lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
     lines += [_line(row, widths) for row in rows]
-    return "\n".join([*_notes(result.scores), *lines])
+    return "\n".join([*_notes(result.scores, names), *lines])
+
+
+def labels(result: StirResult) -> dict[tuple[str, str], str]:
+    """What to call each (model, layer): the last part of its name, and as much more as tells it from the others."""
+    scores = result.scores
+    keys = dict.fromkeys(k for s in scores for k in ((s.reference, s.reference_layer), (s.model, s.layer)))
+    short = {name: _short(name) for name, _ in keys}
+    names = {name: s if list(short.values()).count(s) == 1 else name for name, s in short.items()}
+    layers = Counter(name for name, _ in keys)
+    return {(name, layer): names[name] + (f" {layer}" if layers[name] > 1 else "") for name, layer in keys}
 
 
 def heat_map(result: StirResult, value: str = "stir") -> "Axes":
     """A value of every score (`stir`, `similarity`, …), reference by row, model by column, the ceiling on the diagonal."""
-    names = list(dict.fromkeys(n for s in result.scores for n in (s.reference, s.model)))
+    names = labels(result)
+    places = {key: i for i, key in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
     for s in result.scores:
-        at = names.index(s.reference), names.index(s.model)
+        at = places[s.reference, s.reference_layer], places[s.model, s.layer]
         grid[at] = getattr(s, value)
         if value == "stir" and s.ceiling is not None:
             grid[at[0], at[0]] = s.ceiling
     figure = _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names))
     axes = figure.add_subplot()
-    _draw(axes, grid, [_short(n) for n in names])
+    _draw(axes, grid, list(names.values()))
     axes.set_title("STIR(model | reference)" if value == "stir" else f"{value} of model and reference", fontsize=11)
     return axes
 
@@ -69,7 +82,7 @@ def save_figures(result: StirResult, sets: "Sequence[Inversions]", folder: Path)
     target = folder / "figures"
     target.mkdir(parents=True, exist_ok=True)
     drawn = {"pairs": pairs(sets)} if sets else {}
-    if len({s.model for s in result.scores}) > 2:
+    if len(labels(result)) > 2:
         for name, value in (("matrix", "stir"), ("similarity", "similarity")):
             figure = heat_map(result, value).get_figure(root=True)
             assert figure is not None
@@ -103,16 +116,17 @@ def _draw(axes: "Axes", grid: np.ndarray, names: list[str]) -> None:
     axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
 
 
-def _cells(score: Score) -> tuple[str, ...]:
+def _cells(score: Score, names: dict[tuple[str, str], str]) -> tuple[str, ...]:
     debiased = " / ".join(_number(v) for v in (score.debiased.stir, score.debiased.floor))
     error = f"{score.relative_error.median:.3f}"
     numbers = (_number(v) for v in (score.stir, score.similarity, score.floor, score.ceiling))
-    return (_short(score.model), _short(score.reference), *numbers, debiased, error, f"{score.converged:.0%}")
+    model, reference = names[score.model, score.layer], names[score.reference, score.reference_layer]
+    return (model, reference, *numbers, debiased, error, f"{score.converged:.0%}")
 
 
-def _notes(scores: Sequence[Score]) -> list[str]:
+def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
     """Each note once per reference, with a line below them that names two of the columns."""
-    notes = dict.fromkeys(f"Note: {_short(s.reference)}: {note}" for s in scores for note in s.notes)
+    notes = dict.fromkeys(f"Note: {names[s.reference, s.reference_layer]}: {note}" for s in scores for note in s.notes)
     return [
         *notes,
         *([""] if notes else []),

@@ -23,22 +23,15 @@ NAMES = ("stir", "similarity", "floor", "ceiling")
 def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: int, *, progress: bool) -> Score:
     """STIR(encoder | what made the inversions), with its anchors. With several draws, the mean of their scores.
 
+    `check` has been called.
+
     Raises:
-        RequestError: images of another mode than the encoder takes, or fewer than the measure needs.
         RunError: a representation that is not finite, or constant.
     """
     recipe = inversions.recipe
-    if MODES[encoder.channels] != recipe["image_mode"]:
-        raise RequestError(
-            f"{encoder.name} takes {MODES[encoder.channels]} images; these inversions are {recipe['image_mode']}"
-        )
     reference = recipe["reference"]
     parts = _accumulate(encoder, inversions, batch_size, progress=progress)
     num_samples = len(np.unique(inversions.index))
-    if num_samples < max(LEAST_ROWS.values()):
-        raise RequestError(
-            f"{measure} and its debiased form need at least {max(LEAST_ROWS.values())} images, not {num_samples}"
-        )
     notes: list[str] = []
     no_floor = recipe["inversion"]["start"] in SHARED_STARTS
     if no_floor:
@@ -71,6 +64,24 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
         converged=converged,
         notes=tuple(notes),
     )
+
+
+def check(encoder: Encoder, inversions: Inversions, measure: str) -> None:
+    """Whether the encoder can be judged on these inversions, before any of it is done.
+
+    Raises:
+        RequestError: inversions that are not finished, or fewer than the measure needs; images of another mode or size
+            than the encoder takes.
+    """
+    inversions.check_finished()
+    recipe, least = inversions.recipe, max(LEAST_ROWS.values())
+    if (num_samples := recipe["data"]["num_samples"]) < least:
+        raise RequestError(f"{measure} and its debiased form need at least {least} images, not {num_samples}")
+    if MODES[encoder.channels] != recipe["image_mode"]:
+        raise RequestError(
+            f"{encoder.name} takes {MODES[encoder.channels]} images; these inversions are {recipe['image_mode']}"
+        )
+    encoder.fit((recipe["canvas"][0], recipe["canvas"][1]))
 
 
 Parts = dict[int, dict[str, LinearCKA]]
@@ -122,11 +133,14 @@ def _starts(inversions: Inversions, rows: range) -> np.ndarray:
 
 def _mean(
     encoder: Encoder, reference: dict[str, str], parts: Parts, name: str, notes: list[str]
-) -> tuple[float, float | None]:
+) -> tuple[float | None, float | None]:
     """One value over all draws, biased and debiased."""
     try:
         biased = float(np.mean([part[name].biased() for part in parts.values()]))
     except ValueError as error:
+        if name == "floor":  # the model need not tell the starts apart for its scores to be right
+            notes.append(f"floor undefined: {error}")
+            return None, None
         raise RunError(f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}") from error
     try:
         return biased, float(np.mean([part[name].debiased() for part in parts.values()]))

@@ -1,6 +1,7 @@
 """The main job: invert, score, compare, matrix."""
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from stir_hf import scoring
-from stir_hf.config import DataSpec, InversionConfig, RunConfig, check_choice
+from stir_hf.config import DataSpec, InversionConfig, RunConfig, check_choice, split_revision
 from stir_hf.encoders import Encoder, load_encoder
 from stir_hf.environment import environment
 from stir_hf.errors import RequestError, closest
@@ -25,6 +26,8 @@ from stir_hf.similarity.cka import LEAST_ROWS
 
 Model = str | nn.Module | Encoder
 MEASURES = ("linear_cka",)
+SPELT_IN_DATA = ("dataset", "revision")
+"""Fields of `DataSpec` that the argument `data` gives, as `id@revision`."""
 
 
 def invert(
@@ -35,7 +38,7 @@ def invert(
 
     Args:
         reference: Hub id, `id@revision`, local folder or `nn.Module`; see `load_encoder`.
-        data: Hub id, local folder or dataset in memory.
+        data: Hub id, `id@revision`, local folder or dataset in memory.
         layer: of the reference.
         revision: of the reference.
         out: folder that keeps the inversions, under `inversions/<slug>`; the same call continues there. None: a temporary
@@ -82,6 +85,9 @@ def score(
     run = RunConfig(**_known(options, RunConfig))
     sets = [inversions] if isinstance(inversions, Inversions) else Inversions.load_all(inversions)
     encoders = _encoders(models, layer, run, [s.recipe["image_mode"] for s in sets])
+    for one in sets:
+        for encoder in encoders:
+            scoring.check(encoder, one, measure)
     config = {"command": "score", "inversions": [s.recipe for s in sets], "models": [e.identity for e in encoders],
               "measure": measure, "dtype": run.dtype}  # fmt: skip
     folder = _check_result(out, config)
@@ -119,10 +125,15 @@ def _every_pair(
 ) -> StirResult:  # fmt: skip
     check_choice("measure", measure, MEASURES)
     data_spec, config, run = parse_options(data, options)
-    encoders = [as_encoder(m, at, run, image_mode=data_spec.image_mode) for m, at in zip(models, layers, strict=True)]
+    encoders = _named_apart(
+        [as_encoder(m, at, run, image_mode=data_spec.image_mode) for m, at in zip(models, layers, strict=True)]
+    )
     images = _images(data, data_spec, *encoders)
     folder = _folder(out)
     jobs = [InversionJob(e, images, config, run, folder) for e in encoders]
+    for job in jobs:
+        for encoder in encoders:
+            encoder.fit(job.size)
     asked = {"command": command, "models": [e.identity for e in encoders], "data": images.identity,
              "inversion": asdict(config), "measure": measure, "dtype": run.dtype}  # fmt: skip
     _claim(folder, jobs)
@@ -148,17 +159,34 @@ def as_encoder(
     return encoder
 
 
+def _named_apart(encoders: list[Encoder]) -> list[Encoder]:
+    """Networks of one class get a number, so that results tell them apart."""
+    names = [e.name for e in encoders]
+    for i, encoder in enumerate(encoders):
+        if names.count(names[i]) > 1 and not encoder.checkpoint:
+            encoder.name = f"{names[i]}-{1 + names[:i].count(names[i])}"
+    return encoders
+
+
 def parse_options(data: Data, options: dict[str, Any]) -> tuple[DataSpec, InversionConfig, RunConfig]:
     """Keyword options sorted into what they configure."""
-    name = data if isinstance(data, str) else "a dataset in memory"
+    if "revision" in options:
+        raise RequestError("revision= names neither the models nor the data here; write id@revision for any of them")
+    name, revision = split_revision(data) if isinstance(data, str) else ("a dataset in memory", None)
     parts = [
         {k: v for k, v in options.items() if k in cls.__dataclass_fields__}
         for cls in (DataSpec, InversionConfig, RunConfig)
     ]
     if unknown := [k for k in options if not any(k in part for part in parts)]:
-        known = [f for cls in (DataSpec, InversionConfig, RunConfig) for f in cls.__dataclass_fields__ if f != "dataset"]
+        known = [
+            f for p in (DataSpec, InversionConfig, RunConfig) for f in p.__dataclass_fields__ if f not in SPELT_IN_DATA
+        ]
         raise RequestError(f"unknown option {unknown[0]!r}; {closest(unknown[0], known)}")
-    return DataSpec(**{**parts[0], "dataset": name}), InversionConfig(**parts[1]), RunConfig(**parts[2])
+    return (
+        DataSpec(**{**parts[0], "dataset": name, "revision": revision}),
+        InversionConfig(**parts[1]),
+        RunConfig(**parts[2]),
+    )
 
 
 def _known(options: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
@@ -175,7 +203,7 @@ def _encoders(models: Model | Sequence[Model], layer: str | None, run: RunConfig
         raise RequestError(
             f"the inversion sets have images of different modes ({', '.join(sorted(set(modes)))}); give one set"
         )
-    return [as_encoder(m, layer, run, image_mode=modes[0]) for m in several]
+    return _named_apart([as_encoder(m, layer, run, image_mode=modes[0]) for m in several])
 
 
 def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
@@ -194,11 +222,25 @@ def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
 def _folder(out: str | Path | None) -> Path:
     """Where the inversions go: unless told otherwise a temporary folder, which ends with the process."""
     if out is not None:
-        return Path(out)
+        return _writable(Path(out))
     if PartialState().num_processes > 1:
         raise RequestError("several processes need a folder to share: give --out DIR")
     folder = Path(tempfile.mkdtemp(prefix="stir-hf-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, or what will be one.
+
+    Raises:
+        RequestError: a file is in the way, or nothing may be written there.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise RequestError(f"--out {folder}: nothing may be written in {there}")
     return folder
 
 
@@ -227,7 +269,7 @@ def _check_result(out: str | Path | None, config: dict[str, Any]) -> Path | None
     """Refuse a folder that holds another run's result."""
     if out is None:
         return None
-    folder = Path(out)
+    folder = _writable(Path(out))
     if (folder / FILE_NAME).exists() and StirResult.load(folder).config != StirResult((), config).to_dict()["config"]:
         raise RequestError(f"{folder / FILE_NAME} is the result of another run; choose another --out")
     return folder

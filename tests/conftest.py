@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -35,6 +36,14 @@ class TinyModels:
     vit: str
     mobilenet: str
     text: str
+
+
+def keep_figures(name: str, figures: dict[str, Any]) -> None:
+    """Keep what a long check measured, with where it ran, beside the results of the benchmarks."""
+    from stir_hf.environment import environment
+
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path.write_text(json.dumps({**figures, "environment": environment(torch.device("cpu"))}, indent=1) + "\n", "utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,8 +104,6 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 @pytest.fixture(scope="session")
 def bare_vit(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The weights of the ViT classifier under a config that names the bare class: its pooler has no weights."""
-    import json
-
     folder = tmp_path_factory.mktemp("bare") / "vit"
     shutil.copytree(tiny_models.vit, folder)
     config = json.loads((folder / "config.json").read_text())

@@ -208,6 +208,72 @@ def test_models_of_different_modes(demo: Path, images: str, tiny_models: TinyMod
     told(lambda: stir_hf.score(colour, inversions, progress=False), "takes RGB images", "'L'")
 
 
+def test_a_layer_that_cannot_be_pooled(tiny_models: TinyModels) -> None:
+    told(lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet.encoder:cls"), "resnet.encoder:cls", "'cls' needs tokens")
+    told(lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet:median"), "pooling 'median'", "mean, max, cls, flatten")
+
+
+class Fussy(nn.Module):
+    """Takes images of one size only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[2:] != (5, 5):
+            raise ValueError("expected 5x5")
+        return images.flatten(1)
+
+
+def noise(count: int, side: int = 6) -> datasets.Dataset:
+    torch.manual_seed(0)
+    pictures = [Image.effect_noise((side, side), 60).convert("RGB") for _ in range(count)]
+    return datasets.Dataset.from_dict({"image": pictures}, features=datasets.Features({"image": datasets.Image()}))
+
+
+def test_a_judged_model_is_tried_before_any_inversion(tmp_path: Path) -> None:
+    told(lambda: stir_hf.compare(Fussy(), nn.Flatten(), noise(5), out=tmp_path / "out", progress=False), "Fussy", "5x5")
+    assert not (tmp_path / "out").exists()
+    inversions = invert(nn.Flatten(), noise(5))
+    told(lambda: stir_hf.score(Fussy(), inversions, progress=False), "Fussy does not run on images of shape 3x6x6", "5x5")
+
+
+def test_unfinished_inversions_are_not_judged(demo: Path, images: str, tmp_path: Path) -> None:
+    reference = str(demo / "models" / "robust-0")
+    inversions = invert(reference, images, out=tmp_path, num_samples=8, batch_size=4)
+    assert inversions.path is not None
+    shards = sorted(inversions.path.glob("*.parquet"))
+    shards[0].rename(tmp_path / "hidden")
+    told(lambda: stir_hf.score(reference, tmp_path, progress=False), "holds 4 of 8 inversions", "continues")
+    shutil.copy(shards[1], shards[0])
+    told(lambda: stir_hf.score(reference, tmp_path, progress=False), "holds rows twice")
+    shards[0].unlink()
+    again = invert(reference, images, out=tmp_path, num_samples=8, batch_size=4)
+    assert len(again) == len(stir_hf.score(reference, again, progress=False).to_pandas()) * 8
+
+
+def test_an_output_that_cannot_be_a_folder(demo: Path, images: str, tmp_path: Path) -> None:
+    reference = str(demo / "models" / "robust-0")
+    (tmp_path / "file").write_text("mine")
+    told(lambda: invert(reference, images, out=tmp_path / "file" / "run"), "cannot be a folder", "file is a file")
+    told(lambda: stir_hf.compare(reference, reference, images, out=tmp_path / "file"), "cannot be a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_revision_of_nobody_in_particular(demo: Path, images: str) -> None:
+    models = [str(demo / "models" / name) for name in ("robust-0", "robust-1")]
+    told(lambda: stir_hf.compare(models[0], models[1], images, revision="main"), "write id@revision")
+    told(lambda: invert(models[0], images, revision="main"), "is a folder and has no revision 'main'")
+
+
+def test_weights_that_break_while_they_are_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageClassification
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise SafetensorError("incomplete metadata")
+
+    monkeypatch.setattr(AutoModelForImageClassification, "from_pretrained", broken)
+    told(lambda: stir_hf.load_encoder(str(model)), "weights of model", "broken or truncated", "incomplete metadata")
+
+
 class Broken(nn.Module):
     """Represents each image as one value."""
 
@@ -224,9 +290,15 @@ class Broken(nn.Module):
     [(float("nan"), ["not finite"]), (float("inf"), ["not finite"]), (1.0, ["constant"]), (0.0, ["all zeros"])],
 )
 def test_representations_without_meaning(value: float, words: list[str]) -> None:
-    torch.manual_seed(0)
-    pictures = [Image.effect_noise((6, 6), 60).convert("RGB") for _ in range(5)]
-    data = datasets.Dataset.from_dict({"image": pictures}, features=datasets.Features({"image": datasets.Image()}))
+    data = noise(5)
     told(lambda: invert(Broken(value), data), "Broken", "layer output", *words, kind=RunError)
     inversions = invert(nn.Flatten(), data)
     told(lambda: stir_hf.score(Broken(value), inversions, progress=False), "Broken", "layer output", kind=RunError)
+
+
+def test_images_that_repeat_are_no_constant_representation() -> None:
+    one = noise(1)
+    twice = datasets.concatenate_datasets([one, one, noise(4), one])
+    for batch_size in (1, 2, 6):
+        inversions = invert(nn.Flatten(), twice, num_samples=None, draws=2, batch_size=batch_size)
+        assert len(inversions) == 14

@@ -69,7 +69,8 @@ def test_layers_lists_names_shapes_and_pooling(capsys: pytest.CaptureFixture[str
     assert found["hidden_states[3]"] == {"name": "hidden_states[3]", "shape": [80, 2, 2], "pooling": "mean"}
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(["--help"], capsys)
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(arguments, capsys)
     assert code == 0
     assert all(name in out for name in ("demo", "compare", "invert", "score", "matrix", "layers"))

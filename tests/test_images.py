@@ -11,7 +11,7 @@ from PIL import Image
 
 from stir_hf import RequestError
 from stir_hf.config import DataSpec
-from stir_hf.images import Images, open_images
+from stir_hf.images import Images, eight_bit, open_images
 from stir_hf.pixels import own_size
 
 
@@ -102,6 +102,82 @@ def test_columns_are_chosen_by_name() -> None:
         open_images(two, DataSpec("two", image_column="other"))
     with pytest.raises(RequestError, match="no column of images"):
         open_images(images.remove_columns("image"), DataSpec("none"))
+
+
+def jpegs(folder: Path, count: int) -> datasets.Dataset:
+    """Files on disk, not decoded."""
+    folder.mkdir()
+    for i in range(count):
+        noise = np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.jpg", quality=50)
+    paths = [str(folder / f"{i}.jpg") for i in range(count)]
+    return datasets.Dataset.from_dict({"image": paths}, features=datasets.Features({"image": datasets.Image()}))
+
+
+def test_a_stream_of_files_gives_the_same_as_the_files(tmp_path: Path) -> None:
+    files = jpegs(tmp_path / "jpegs", 4)
+    streams = [files.to_iterable_dataset(), datasets.IterableDataset.from_generator(lambda: iter(files))]
+    assert streams[1].features is None
+    expected = [image.tobytes() for _, image, _ in open_images(files, DataSpec("files"))]
+    for stream in streams:
+        assert [image.tobytes() for _, image, _ in open_images(stream, DataSpec("a stream"))] == expected
+
+
+@pytest.mark.usefixtures("unclosed_files")
+def test_a_corrupt_image_of_a_stream_is_named_by_its_index(tmp_path: Path) -> None:
+    stream = jpegs(tmp_path / "jpegs", 4).to_iterable_dataset()
+    (tmp_path / "jpegs" / "2.jpg").write_bytes(b"no image")
+    with pytest.raises(RequestError, match=r"^image 2 of a stream cannot be read"):
+        open_images(stream, DataSpec("a stream"))
+
+
+def test_sixteen_bits_are_scaled_and_others_refused() -> None:
+    levels = np.array([[0, 257, 32896, 65535]], np.uint16)
+    assert np.asarray(eight_bit(Image.fromarray(levels))).tolist() == [[0, 1, 128, 255]]
+    assert eight_bit(Image.new("RGB", (2, 2))).mode == "RGB"
+    floats = [Image.fromarray(np.zeros((3, 3), np.uint8)), Image.fromarray(np.ones((3, 3), np.float32))]
+    data = datasets.Dataset.from_dict({"image": floats}, features=datasets.Features({"image": datasets.Image()}))
+    with pytest.raises(RequestError, match=r"^image 1 of floats cannot be read: mode 'F' has no known range"):
+        open_images(data, DataSpec("floats"))
+
+
+def test_sixteen_bit_files_are_scaled(tmp_path: Path) -> None:
+    values = (np.arange(64, dtype=np.uint16) * 1000).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    ((_, image, _),) = open_folder(tmp_path)
+    assert np.array_equal(np.asarray(image.convert("L")), np.rint(values / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_formatted_dataset_gives_the_same_images(kind: str) -> None:
+    spec = DataSpec("squares")
+    plain = open_images(grey_squares(5), spec)
+    assert open_images(grey_squares(5).with_format(kind), spec).identity == plain.identity
+
+
+def test_a_split_that_is_not_there_is_never_ignored(tmp_path: Path) -> None:
+    grey_squares(5).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(RequestError, match="has no split 'train'; it is one split"):
+        open_folder(tmp_path / "saved", split="train")
+    with pytest.raises(RequestError, match="has no split 'train'; it is one split"):
+        open_images(grey_squares(5), DataSpec("squares", split="train"))
+    named = datasets.DatasetDict({"train": grey_squares(5), "test": grey_squares(4)})
+    assert len(open_images(named, DataSpec("two", split="train"))) == 5
+    with pytest.raises(RequestError, match="config_name 'full' cannot be chosen in squares, which is loaded already"):
+        open_images(grey_squares(5), DataSpec("squares", config_name="full"))
+    with pytest.raises(RequestError, match="config_name 'full' cannot be chosen in saved"):
+        open_images(str(tmp_path / "saved"), DataSpec("saved", config_name="full"))
+    with pytest.raises(RequestError, match="is a folder and has no revision 'main'"):
+        open_images(str(tmp_path / "saved"), DataSpec("saved", revision="main"))
+
+
+def test_a_broken_saved_dataset_is_one_line(tmp_path: Path) -> None:
+    grey_squares(5).save_to_disk(str(tmp_path / "saved"))
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(RequestError, match="saved cannot be loaded: ") as raised:
+        open_folder(tmp_path / "saved")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
