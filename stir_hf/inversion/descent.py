@@ -82,7 +82,7 @@ class _Batch:
         """Keep this iterate where it is the best, unless an earlier one was good enough."""
         better = (error < self.best_error) & (self.best_error > enough)
         self.best_error = torch.where(better, error, self.best_error)
-        self.best = torch.where(better[:, None, None, None], self.x, self.best)
+        self.best.lerp_(self.x, better.to(self.x.dtype)[:, None, None, None])  # a weight of 0 or 1 is exact
 
 
 def descend(
@@ -128,20 +128,18 @@ def _run(represent: Represent, batch: _Batch, rule: Rule, enough: float, passes:
 
     `last`: some image has no passes left, so that the iterates after the last step are evaluated too.
     """
-    finite = torch.ones((), dtype=torch.bool, device=batch.x.device)
     for _ in range(passes):
         x = batch.x.requires_grad_(True)
         error = relative_error(represent(x), batch.target)
         (gradient,) = torch.autograd.grad(error.sum(), x)
         batch.x, error = x.detach(), error.detach()
-        finite &= (error.sum() + gradient.sum()).isfinite()
         batch.remember(error, enough)
         batch.x = rule.step(batch.x, error, gradient, batch.state)
     batch.passes += passes
     if last:
         with torch.no_grad():  # the last iterate counts too, as in the original
             batch.remember(relative_error(represent(batch.x), batch.target), enough)
-    if not bool(finite):
+    if not bool((error.sum() + batch.x.sum()).isfinite()):  # a value that was not finite has spread and stays
         raise FloatingPointError("the representation or its gradient is not finite")
 
 

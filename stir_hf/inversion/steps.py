@@ -74,8 +74,8 @@ class AdamPolyak:
         v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
         floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (1e-3 / gradient[0].numel() ** 0.5)
         root = (v / (1 - unseen_v)).sqrt_().add_(floor).clamp_min_(_TINY)
-        blocked = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
-        free = gradient.masked_fill(blocked, 0)
+        # 0 where a step against the gradient leaves [0,1], else 1; in floats, since masks of booleans cost as much as the rest
+        free = (x - gradient.sign()).clamp_(0, 1).sub_(x).sign_().abs_().mul_(gradient)
         direction = free / root
         slope = (free * direction).flatten(1).sum(1).clamp_min_(_TINY)
         scale = (self.length * error / slope)[:, None, None, None]
