@@ -74,7 +74,7 @@ class AdamPolyak:
         v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
         floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (1e-3 / gradient[0].numel() ** 0.5)
         root = (v / (1 - unseen_v)).sqrt_().add_(floor).clamp_min_(_TINY)
-        # 0 where a step against the gradient leaves [0,1], else 1; in floats, since masks of booleans cost as much as the rest
+        # 0 where a step against the gradient leaves [0,1], else 1; in floats, as masks of booleans cost more than the rest
         free = (x - gradient.sign()).clamp_(0, 1).sub_(x).sign_().abs_().mul_(gradient)
         direction = free / root
         slope = (free * direction).flatten(1).sum(1).clamp_min_(_TINY)
