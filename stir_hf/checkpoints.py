@@ -61,12 +61,11 @@ def _locate(spec: ModelSpec) -> tuple[str, str | None]:
         if spec.revision:
             raise RequestError(f"model {spec.model} is a folder and has no revision {spec.revision!r}")
         return str(_check_folder(Path(spec.model).expanduser())), None
-    commit = hub.resolve(spec.model, spec.revision, "model")
-    names = hub.files(spec.model, commit)
-    if names is None:  # no answer: do not ask again for every file
-        return str(_check_folder(hub.cached(spec.model, commit, "model"))), commit
-    _check_weights(spec.model, names)
-    return spec.model, commit
+    found = hub.resolve(spec.model, spec.revision, "model")
+    if found.files is None:  # no answer: do not ask again for every file
+        return str(_check_folder(hub.cached(spec.model, found.commit, "model"))), found.commit
+    _check_weights(spec.model, list(found.files))
+    return spec.model, found.commit
 
 
 def _check_folder(folder: Path) -> Path:

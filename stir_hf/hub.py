@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,18 @@ def no_such_folder(name: str, what: str) -> RequestError:
     return RequestError(f"no such {what}: {name}" + (f"; {hint}" if hint else ""))
 
 
-def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str:
-    """The commit that a branch, tag or commit of a Hub repo names now; where the Hub gives no answer, the one that it
-    named when it was last asked.
+@dataclass(frozen=True)
+class Found:
+    """A repo at one commit."""
+
+    commit: str
+    files: tuple[str, ...] | None
+    """Their names; None when the Hub gave no answer and the commit is what was known."""
+
+
+def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
+    """The commit that a branch, tag or commit of a Hub repo names now, and its files; where the Hub gives no answer, the
+    commit that it named when it was last asked.
 
     Raises:
         RequestError: no such repo or revision, no access, a token that the Hub does not accept, or no answer and nothing
@@ -32,34 +42,21 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> str:
     ref = folder / "refs" / (revision or "main")
     with speaking_of(repo_id, revision, repo_type):
         try:
-            commit = str(hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type).sha)
+            info = hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type)
         except Exception as error:
             if not _silent(error):
                 raise
             if ref.is_file():
-                return ref.read_text().strip()
+                return Found(ref.read_text().strip(), None)
             if revision and (folder / "snapshots" / revision).is_dir():
-                return revision
+                return Found(revision, None)
             raise
+    commit = str(info.sha)
     if commit != revision:
         with suppress(OSError):  # a cache that is read-only or full is no reason to stop
             ref.parent.mkdir(parents=True, exist_ok=True)
             ref.write_text(commit)
-    return commit
-
-
-def files(repo_id: str, commit: str) -> list[str] | None:
-    """The names of the files of a model, or None when the Hub gives no answer."""
-    import huggingface_hub as hub
-
-    with speaking_of(repo_id, commit, "model"):
-        try:
-            info = hub.HfApi().model_info(repo_id, revision=commit)
-            return [sibling.rfilename for sibling in info.siblings or []]
-        except Exception as error:
-            if not _silent(error):
-                raise
-            return None
+    return Found(commit, tuple(sibling.rfilename for sibling in getattr(info, "siblings", None) or ()))
 
 
 def cached(repo_id: str, commit: str, repo_type: RepoType) -> Path:

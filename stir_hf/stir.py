@@ -17,12 +17,13 @@ from stir_hf.config import DataSpec, InversionConfig, RunConfig, check_choice, s
 from stir_hf.encoders import Encoder, load_encoder
 from stir_hf.environment import environment
 from stir_hf.errors import RequestError, closest
-from stir_hf.images import Data, Images, open_images
+from stir_hf.images import Images, open_images
 from stir_hf.inversions import FOLDER, Inversions
 from stir_hf.job import InversionJob
 from stir_hf.pixels import MODES
 from stir_hf.results import FILE_NAME, StirResult
 from stir_hf.similarity.cka import LEAST_ROWS
+from stir_hf.splits import Data
 
 Model = str | nn.Module | Encoder
 MEASURES = ("linear_cka",)

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "stir_hf"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "demo" not in p.parts[len(ROOT.parts) : -1])
 TOP = {"stir", "scoring", "report", "cli", "metric"}
-MIDDLE = {"encoders", "images", "inversions", "checkpoints"}
+MIDDLE = {"encoders", "images", "splits", "inversions", "checkpoints"}
 BOTTOM = {"errors", "devices", "config", "results", "slugs", "similarity", "inversion", "pixels", "hub", "layers"}
 DELEGATIONS = {("results", "report")}
 """Convenience methods on data: one line that imports when it is called."""
