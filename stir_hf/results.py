@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FILE_NAME = "result.json"
+ANCHORS = ("stir", "similarity", "floor", "ceiling")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class Score:
     interval: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What the reader must know: inversions that failed, values that are undefined and why."""
+
+    def flat(self) -> dict[str, float | None]:
+        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median `relative_error`."""
+        values = {name: getattr(self, name) for name in ANCHORS}
+        debiased = {f"{name}_debiased": getattr(self.debiased, name) for name in ANCHORS}
+        return {**values, **debiased, "relative_error": self.relative_error.median, "converged": self.converged}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Score":

@@ -13,11 +13,9 @@ from stir_hf.errors import RequestError, RunError
 from stir_hf.inversion import start_image
 from stir_hf.inversions import Inversions
 from stir_hf.pixels import MODES
-from stir_hf.results import RelativeError, Score, Values
+from stir_hf.results import ANCHORS, RelativeError, Score, Values
 from stir_hf.similarity import LinearCKA
 from stir_hf.similarity.cka import LEAST_ROWS
-
-NAMES = ("stir", "similarity", "floor", "ceiling")
 
 
 def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: int, *, progress: bool) -> Score:
@@ -37,7 +35,7 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
     if no_floor:
         notes.append(f"floor undefined: start={recipe['inversion']['start']!r} is one image for all")
     values = {
-        n: _mean(encoder, reference, parts, n, notes) if n != "floor" or not no_floor else (None, None) for n in NAMES
+        n: _mean(encoder, reference, parts, n, notes) if n != "floor" or not no_floor else (None, None) for n in ANCHORS
     }
     errors, tolerance = inversions.relative_error, recipe["inversion"]["tolerance"]
     converged = float((errors <= tolerance).mean())
@@ -89,7 +87,7 @@ Parts = dict[int, dict[str, LinearCKA]]
 
 
 def _accumulate(encoder: Encoder, inversions: Inversions, batch_size: int, *, progress: bool) -> Parts:
-    parts: Parts = {int(d): {name: LinearCKA() for name in NAMES} for d in np.unique(inversions.draw)}
+    parts: Parts = {int(d): {name: LinearCKA() for name in ANCHORS} for d in np.unique(inversions.draw)}
     bar = tqdm(inversions.batches(batch_size), total=-(-len(inversions) // batch_size), unit="batch", disable=not progress,
                desc=f"judging {encoder.name}", dynamic_ncols=True)  # fmt: skip
     with encoder.frozen(), torch.no_grad():

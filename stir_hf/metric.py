@@ -1,0 +1,126 @@
+"""The `evaluate` module: STIR of two checkpoints as a metric."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+from PIL import Image
+
+from stir_hf.errors import RequestError
+from stir_hf.results import StirResult
+
+DESCRIPTION = """
+STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it finds a different image
+that the reference represents identically, and measures how similarly the model represents the pair: 1, the model shares
+all the reference's invariances; at `floor`, none of them. It needs two checkpoints and some images, no labels.
+"""
+
+INPUTS = """
+Args:
+    data: images (PIL, uint8 arrays of shape (h, w) or (h, w, c), a column of a dataset), or a dataset: its Hub id or folder
+        (with `split=`, `config_name=`, `image_column=`), a `datasets.Dataset` or an `IterableDataset`. Images may also be
+        given before, by `add(data=image)` and `add_batch(data=images)`.
+    model: the checkpoint that is judged: Hub id, `id@revision`, local folder or `nn.Module`.
+    reference: the checkpoint whose invariances are asked about, likewise.
+    **options: those of `stir_hf.compare`: `num_samples`, `layer`, `reference_layer`, `method`, `steps`, `tolerance`,
+        `start`, `draws`, `seed`, `batch_size`, `device`, `dtype`, `measure`, `out`, `progress`, ...
+Returns:
+    A flat dictionary of floats. Of the model given the reference: `stir`, `similarity`, `floor`, `ceiling`, the same four
+    under the debiased measure as `stir_debiased` and so on, `relative_error` (median) and `converged` of the inversions. Of
+    the reference given the model: the same names with `_reverse`. And `num_samples`. A value that is undefined is None.
+Examples:
+    >>> import evaluate
+    >>> from stir_hf.demo import IMAGES, model_path
+    >>> stir = evaluate.load("stir")
+    >>> result = stir.compute(data=str(IMAGES), model=model_path("robust-0"), reference=model_path("robust-1"),
+    ...                       num_samples=20, steps=50, progress=False)
+    >>> 0.9 < result["stir"] < 1
+    True
+"""
+
+CITATION = """
+@inproceedings{nanda2022measuring,
+  title     = {Measuring Representational Robustness of Neural Networks Through Shared Invariances},
+  author    = {Nanda, Vedant and Speicher, Till and Kolling, Camila and Dickerson, John P. and Gummadi, Krishna P. and
+               Weller, Adrian},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2022},
+  url       = {https://arxiv.org/abs/2206.11939}
+}
+"""
+
+FEATURES = datasets.Features({"data": datasets.Image()})
+_DATASETS = (str, datasets.Dataset, datasets.IterableDataset, datasets.DatasetDict, datasets.IterableDatasetDict)
+
+
+class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
+    """STIR (Nanda et al., ICML 2022) between two checkpoints, in both directions; `evaluate.load("stir")` gives one.
+
+    The numbers are those of `stir_hf.compare` on the same images.
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=DESCRIPTION, citation=CITATION, inputs_description=INPUTS, features=FEATURES,
+            reference_urls=["https://arxiv.org/abs/2206.11939"],
+        )  # fmt: skip
+
+    def compute(self, *, data: Any = None, model: Any = None, reference: Any = None, **options: Any) -> Any:
+        """STIR(model | reference) and its reverse on `data`, or on the images that were added.
+
+        Raises:
+            RequestError: no model, reference or images; whatever `stir_hf.compare` refuses.
+        """
+        for name, value in (("model", model), ("reference", reference)):
+            if value is None:
+                raise RequestError(f"{name} is missing; give two checkpoints: compute(data=…, model=…, reference=…)")
+        if unknown := {"predictions", "references"} & options.keys():
+            raise RequestError(f"{min(unknown)} is no input of this metric; give data, model and reference")
+        if data is None and self.writer is None:
+            raise RequestError("data is missing; give images or a dataset, or add them before with add or add_batch")
+        if isinstance(data, _DATASETS):
+            if self.writer is not None:
+                raise RequestError("images were added before; compute them first, or give no dataset")
+            return _flat(_compare(model, reference, data, options))
+        return super().compute(data=None if data is None else _images(data), model=model, reference=reference, **options)
+
+    def add_batch(self, *, data: Any, **others: Any) -> None:
+        """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a dataset."""
+        super().add_batch(data=_images(data), **others)
+
+    def add(self, *, data: Any, **others: Any) -> None:
+        """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c)."""
+        super().add(data=_images([data])[0], **others)
+
+    def _compute(self, data: Iterable[Image.Image], **options: Any) -> dict[str, float | int | None]:
+        images = datasets.Dataset.from_dict({"image": list(data)}, features=datasets.Features({"image": datasets.Image()}))
+        return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
+
+
+def _compare(model: Any, reference: Any, data: Any, options: dict[str, Any]) -> StirResult:
+    from stir_hf.stir import compare
+
+    return compare(model, reference, data, **options)
+
+
+def _flat(result: StirResult) -> dict[str, float | int | None]:
+    forward, reverse = result.scores
+    backward = {f"{name}_reverse": value for name, value in reverse.flat().items()}
+    return {**forward.flat(), **backward, "num_samples": forward.num_samples}
+
+
+def _images(data: Any) -> list[Any]:
+    """Images without the format of their files, so that `evaluate` keeps them as PNG, without loss."""
+    try:
+        images = list(data)
+    except TypeError as error:
+        raise RequestError(f"data must be images or a dataset, not {type(data).__name__}") from error
+    for i, image in enumerate(images):
+        if isinstance(image, Image.Image):
+            images[i] = image.copy()
+        elif not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
+            got = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise RequestError(f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w, c)")
+    return images

@@ -1,0 +1,102 @@
+"""The evaluate module, loaded as users load it, gives what `compare` gives."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+import pytest
+
+import stir_hf
+from stir_hf import RequestError
+from stir_hf.demo import IMAGES, model_path
+from tests.conftest import ROOT
+
+MODELS = {"model": model_path("standard-0"), "reference": model_path("robust-0")}
+QUICK: dict[str, Any] = {"steps": 5, "progress": False}
+ANCHORS = ("stir", "similarity", "floor", "ceiling")
+
+
+@pytest.fixture(scope="module")
+def images() -> datasets.Dataset:
+    return datasets.load_dataset(str(IMAGES), split="test").select(range(8))
+
+
+@pytest.fixture(scope="module")
+def compared(images: datasets.Dataset) -> tuple[stir_hf.Score, ...]:
+    return stir_hf.compare(MODELS["model"], MODELS["reference"], images, **QUICK).scores
+
+
+@pytest.fixture
+def stir() -> Any:
+    return evaluate.load(str(ROOT / "metric_card" / "stir"))
+
+
+def test_the_dictionary_is_what_compare_gives(
+    stir: Any, images: datasets.Dataset, compared: tuple[stir_hf.Score, ...]
+) -> None:
+    result = stir.compute(data=images, **MODELS, **QUICK)
+    for suffix, score in zip(("", "_reverse"), compared, strict=True):
+        for name in ANCHORS:
+            assert result[name + suffix] == getattr(score, name)
+            assert result[f"{name}_debiased{suffix}"] == getattr(score.debiased, name)
+        assert result[f"relative_error{suffix}"] == score.relative_error.median
+        assert result[f"converged{suffix}"] == score.converged
+    assert result["num_samples"] == 8
+    assert len(result) == 21
+
+
+def test_images_in_every_form_give_the_same(
+    stir: Any, images: datasets.Dataset, compared: tuple[stir_hf.Score, ...], tmp_path: Path
+) -> None:
+    column = images["image"]
+    for image in column:
+        stir.add(data=image)
+    results = [stir.compute(**MODELS, **QUICK)]
+    stir.add_batch(data=column[:5])
+    stir.add_batch(data=column[5:])
+    results.append(stir.compute(**MODELS, **QUICK))
+    arrays = [np.asarray(image) for image in column]
+    for data in (column, list(column), arrays, np.stack(arrays), images.to_iterable_dataset()):
+        results.append(stir.compute(data=data, **MODELS, **QUICK))
+    assert all(result == results[0] for result in results)
+    assert results[0]["stir"] == compared[0].stir
+
+
+def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (28, 28), dtype=np.uint8)).save(tmp_path / f"{i}.jpg", quality=30)
+    data = datasets.load_dataset(str(tmp_path), split="train")
+    whole = stir.compute(data=data, **MODELS, **QUICK)
+    assert stir.compute(data=data["image"], **MODELS, **QUICK) == whole
+    assert stir.compute(data=str(tmp_path), split="train", **MODELS, **QUICK) == whole
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "a", "data": []}, "reference is missing"),
+        ({"reference": "a", "data": []}, "model is missing"),
+        (MODELS, "data is missing"),
+        ({**MODELS, "predictions": [1]}, "predictions is no input"),
+        ({**MODELS, "data": 3}, "data must be images or a dataset, not int"),
+        ({**MODELS, "data": [np.zeros((3, 3))]}, "image 0 is a float64 array"),
+        ({**MODELS, "data": [np.zeros((4, 4), np.uint8), "a.png"]}, "image 1 is a str"),
+        ({**MODELS, "data": str(IMAGES), "num_smples": 3}, "did you mean num_samples"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told(stir: Any, given: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        stir.compute(**given)
+
+
+def test_a_dataset_after_images_is_refused(stir: Any, images: datasets.Dataset) -> None:
+    stir.add(data=images[0]["image"])
+    with pytest.raises(RequestError, match="images were added before"):
+        stir.compute(data=images, **MODELS)
+    stir.add_batch(data=images["image"][1:])
+    assert stir.compute(**MODELS, **QUICK)["num_samples"] == 8
