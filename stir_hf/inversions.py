@@ -221,8 +221,9 @@ def find_sets(path: Path) -> list[Path]:
     parent = path / FOLDER if (path / FOLDER).is_dir() else path
     sets = sorted(p.parent for p in parent.glob(f"*/{RECIPE}"))
     if not sets:
-        near = closest(path.name, [p.name for p in path.absolute().parent.glob("*") if p.is_dir()])
-        raise RequestError(f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote; {near}")
+        beside = [p.name for p in path.absolute().parent.glob("*") if p.is_dir() and p.name != path.name]
+        hint = "" if path.is_dir() else f"; {closest(path.name, beside)}"
+        raise RequestError(f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}")
     return sets
 
 
