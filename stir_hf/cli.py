@@ -204,6 +204,20 @@ def layers(model: str, as_json: bool) -> None:
         click.echo(f"{layer.name.ljust(width)}  {'x'.join(map(str, layer.shape)):>14}  {layer.pooling}")
 
 
+@app.command("install-metric")
+@click.option("--undo", is_flag=True, help="Take it out again.")
+@debug_option
+def install_metric(undo: bool) -> None:
+    """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
+    from stir_hf.installation import install_metric, uninstall_metric
+
+    if undo:
+        click.echo(f"Removed {uninstall_metric()}")
+        return
+    click.echo(f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of that name.\n'
+               "Undo it with: stir-hf install-metric --undo")  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130 (interrupted)."""
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -1,5 +1,8 @@
 """The evaluate module, loaded as users load it, gives what `compare` gives."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,38 @@ def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
 def test_what_is_missing_or_wrong_is_told(stir: Any, given: dict[str, Any], told: str) -> None:
     with pytest.raises(RequestError, match=told):
         stir.compute(**given)
+
+
+LOAD = """
+import sys, evaluate
+from pathlib import Path
+stir = evaluate.load(sys.argv[1])
+models = {"model": sys.argv[3], "reference": sys.argv[4]}
+assert stir.compute(data=sys.argv[2], **models, num_samples=4, steps=1, progress=False)["num_samples"] == 4
+print(stir.name, type(stir).__module__)
+"""
+
+
+def test_bare_name_after_install_metric_and_not_before(tmp_path: Path) -> None:
+    """In a folder and a cache of its own, offline, each step in a process of its own."""
+    env = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_EVALUATE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    load = [sys.executable, "-c", LOAD, "stir", str(IMAGES), *MODELS.values()]
+    install = [sys.executable, "-m", "stir_hf", "install-metric"]
+
+    def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "FileNotFoundError" in run(load).stderr
+    for _ in range(2):
+        installed = run(install)
+        assert installed.returncode == 0, installed.stderr
+        assert "evaluate-metric--stir" in installed.stdout
+        assert "install-metric --undo" in installed.stdout
+    loaded = run(load)
+    assert loaded.stdout.split() == ["stir", "stir_hf.metric"], loaded.stderr
+    assert run([*install, "--undo"]).returncode == 0
+    assert "FileNotFoundError" in run(load).stderr
+    assert run([*install, "--undo"]).returncode == 2
 
 
 def test_a_dataset_after_images_is_refused(stir: Any, images: datasets.Dataset) -> None:
