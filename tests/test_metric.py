@@ -1,6 +1,8 @@
 """The evaluate module, loaded as users load it, gives what `compare` gives."""
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import datasets
 import evaluate
 import numpy as np
 import pytest
+from huggingface_hub import metadata_load
 
 import stir_hf
 from stir_hf import RequestError
@@ -135,3 +138,33 @@ def test_a_dataset_after_images_is_refused(stir: Any, images: datasets.Dataset) 
         stir.compute(data=images, **MODELS)
     stir.add_batch(data=images["image"][1:])
     assert stir.compute(**MODELS, **QUICK)["num_samples"] == 8
+
+
+CARD = ROOT / "metric_card" / "stir"
+BLOCKS = re.findall(r"```python\n(.*?)```", (CARD / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_the_examples_of_the_card_run(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CARD.parent)  # where the bare name is this folder
+    exec(block, {})
+
+
+def test_the_cases_of_the_card(stir: Any) -> None:
+    for case in runpy.run_path(str(CARD / "tests.py"))["test_cases"]:
+        expected = case.pop("result")
+        found = stir.compute(**case, progress=False)
+        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.02)
+
+
+def test_the_card_has_every_section_and_the_tags_of_a_metric() -> None:
+    text = (CARD / "README.md").read_text("utf-8").split("---\n", 2)[2]
+    about = metadata_load(CARD / "README.md")
+    assert about is not None
+    assert about["tags"] == ["evaluate", "metric"]
+    assert (about["sdk"], about["app_file"]) == ("gradio", "app.py")
+    sections = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    assert sections == [
+        "Metric card for STIR", "Metric description", "How to use", "Inputs", "Output values", "Values from popular papers",
+        "Examples", "Limitations and bias", "Citation", "Further references",
+    ]  # fmt: skip
