@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.stand_in_hub import StandInHub, commit_of, serve
+from tests.stand_in_hub import StandInHub, serve
 
 CLIENT = """
 import json, sys
@@ -63,16 +63,13 @@ def ask(questions: dict[str, Question], endpoint: str, home: Path, offline: bool
 
 
 @pytest.fixture(scope="module")
-def hub(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
-    pickled = tmp_path_factory.mktemp("pickled")
-    (pickled / "config.json").write_bytes((demo / "models" / "robust-0" / "config.json").read_bytes())
-    (pickled / "pytorch_model.bin").write_bytes(b"")
-    repos = {
-        "models/lab/robust": {"main": demo / "models" / "robust-0", "second": demo / "models" / "robust-1"},
-        "models/lab/pickled": {"main": pickled},
-        "datasets/lab/images": {"main": demo / "images"},
-    }
-    with serve(repos) as hub:
+def hub(demo: Path) -> Iterator[StandInHub]:
+    config = (demo / "models" / "robust-0" / "config.json").read_bytes()
+    with serve() as hub:
+        hub.add("model", "lab/robust", demo / "models" / "robust-0")
+        hub.add("model", "lab/robust", demo / "models" / "robust-1", branch="second")
+        hub.add("model", "lab/pickled", {"config.json": config, "pytorch_model.bin": b""})
+        hub.add("dataset", "lab/images", demo / "images")
         yield hub
 
 
@@ -86,10 +83,10 @@ def online(hub: StandInHub, home: Path) -> Answers:
     return ask(THERE | NOT_THERE, hub.url, home)
 
 
-def test_a_model_and_a_dataset_are_pinned_to_their_commits(online: Answers) -> None:
-    assert online["main"]["revision"] == commit_of("models/lab/robust", "main")
-    assert online["second"]["revision"] == commit_of("models/lab/robust", "second")
-    assert online["images"]["revision"] == commit_of("datasets/lab/images", "main")
+def test_a_model_and_a_dataset_are_pinned_to_their_commits(online: Answers, hub: StandInHub) -> None:
+    assert online["main"]["revision"] == hub.repo("model", "lab/robust").at("main").sha
+    assert online["second"]["revision"] == hub.repo("model", "lab/robust").at("second").sha
+    assert online["images"]["revision"] == hub.repo("dataset", "lab/images").at("main").sha
     assert online["main"]["width"] == 80
     assert len(online["images"]["indices"]) == 5
 
