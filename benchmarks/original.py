@@ -30,13 +30,16 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageClassification
 
 from stir_hf import load_encoder
-from stir_hf.config import DataSpec
+from stir_hf.data.samples import open_images
+from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.images import open_images
-from stir_hf.inversion import start_image
+from stir_hf.engine import start_image
 
 RESULTS = Path(__file__).parent / "results" / "original.json"
-PACKAGE, SHA256 = "stir-invariance==0.0", "687912c6a1a705162d9d434948656ad76f4a953f40bdf1bd706b389b21ede96a"
+PACKAGE, SHA256 = (
+    "stir-invariance==0.0",
+    "687912c6a1a705162d9d434948656ad76f4a953f40bdf1bd706b389b21ede96a",
+)
 CURVES, CURVE_IMAGES, CURVE_STEPS = ("standard-0", "robust-0"), 16, 10
 PAIRS = (("standard-0", "standard-1"), ("standard-0", "robust-0"), ("robust-0", "robust-1"))
 
@@ -45,7 +48,15 @@ PAIRS = (("standard-0", "standard-1"), ("standard-0", "robust-0"), ("robust-0", 
 def original() -> Iterator[ModuleType]:
     """The module `stir.stir` of the original."""
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+        ]
         subprocess.run([*pip, PACKAGE, "--dest", folder], check=True)
         (wheel,) = Path(folder).glob("*.whl")
         if (found := hashlib.sha256(wheel.read_bytes()).hexdigest()) != SHA256:
@@ -55,9 +66,15 @@ def original() -> Iterator[ModuleType]:
         for source in Path(folder, "stir").rglob("*.py"):
             source.write_text(source.read_text().replace("f'cuda:{devices[0]}'", "'cpu'"))
         # It imports these for its training scripts and plots; nothing that runs here uses them.
-        unused = {name: mock.MagicMock() for name in ("torchvision", "joblib", "sklearn", "sklearn.metrics")}
+        unused = {
+            name: mock.MagicMock()
+            for name in ("torchvision", "joblib", "sklearn", "sklearn.metrics")
+        }
         unused["torchvision"].datasets.ImageNet = object
-        with mock.patch.object(sys, "path", [folder, *sys.path]), mock.patch.dict(sys.modules, unused):
+        with (
+            mock.patch.object(sys, "path", [folder, *sys.path]),
+            mock.patch.dict(sys.modules, unused),
+        ):
             yield importlib.import_module("stir.stir")
 
 
@@ -66,7 +83,9 @@ class Network(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.classifier = AutoModelForImageClassification.from_pretrained(model_path(name)).requires_grad_(False)
+        self.classifier = AutoModelForImageClassification.from_pretrained(
+            model_path(name)
+        ).requires_grad_(False)
         super().train(False)
 
     def train(self, mode: bool = True) -> "Network":  # noqa: ARG002 - it stays in evaluation mode
@@ -118,40 +137,79 @@ class Runner:
     def options(self, errors: list[Tensor], steps: int) -> dict[str, Any]:
         """What its `_stir` uses unless told otherwise, but for the number of iterations."""
         return {
-            "custom_loss": self.loss(errors), "constraint": "unconstrained", "eps": 1000, "step_size": 0.5,
-            "iterations": steps, "targeted": True, "do_tqdm": False, "should_normalize": True, "use_best": True,
-        }  # fmt: skip
+            "custom_loss": self.loss(errors),
+            "constraint": "unconstrained",
+            "eps": 1000,
+            "step_size": 0.5,
+            "iterations": steps,
+            "targeted": True,
+            "do_tqdm": False,
+            "should_normalize": True,
+            "use_best": True,
+        }
 
     def curve(self, name: str, images: Tensor, starts: Tensor) -> list[list[float]]:
         """Per image, the relative errors of iterates 0 to 10."""
         errors: list[Tensor] = []
         model = self.stir.AttackerModel(Network(name), Normalize(name))
         (_, target), _ = model(images, with_latent=True)
-        model(starts, target=target, make_adv=True, layer_num=None, **self.options(errors, CURVE_STEPS))
+        model(
+            starts,
+            target=target,
+            make_adv=True,
+            layer_num=None,
+            **self.options(errors, CURVE_STEPS),
+        )
         rows: list[list[float]] = torch.stack(errors, dim=1).tolist()
         return rows
 
-    def pair(self, a: str, b: str, images: Tensor, starts: Tensor, steps: int) -> list[dict[str, Any]]:
+    def pair(
+        self, a: str, b: str, images: Tensor, starts: Tensor, steps: int
+    ) -> list[dict[str, Any]]:
         """Both directions, each with the mean over images of the best error."""
         errors: list[Tensor] = []
         networks = Network(a), Network(b), Normalize(a), Normalize(b)
         with mock.patch.object(self.stir, "get_seed_images", return_value=starts):
             found = self.stir.STIR(*networks, images, ve_kwargs=self.options(errors, steps))
-        first, second = (torch.stack(e).amin(0).mean().item() for e in (errors[: steps + 1], errors[steps + 1 :]))
+        first, second = (
+            torch.stack(e).amin(0).mean().item() for e in (errors[: steps + 1], errors[steps + 1 :])
+        )
         return [
-            {"model": b, "reference": a, "stir": found.m2m1, "similarity": found.rsm, "mean_relative_error": first},
-            {"model": a, "reference": b, "stir": found.m1m2, "similarity": found.rsm, "mean_relative_error": second},
+            {
+                "model": b,
+                "reference": a,
+                "stir": found.m2m1,
+                "similarity": found.rsm,
+                "mean_relative_error": first,
+            },
+            {
+                "model": a,
+                "reference": b,
+                "stir": found.m1m2,
+                "similarity": found.rsm,
+                "mean_relative_error": second,
+            },
         ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--num-images", type=int, default=64)
     args = parser.parse_args()
     indices, images, starts = load(args.num_images)
-    found: dict[str, Any] = {"package": PACKAGE, "sha256": SHA256, "torch": torch.__version__, "seed": 0,
-                             "steps": args.steps, "indices": indices, "errors": {}, "scores": []}  # fmt: skip
+    found: dict[str, Any] = {
+        "package": PACKAGE,
+        "sha256": SHA256,
+        "torch": torch.__version__,
+        "seed": 0,
+        "steps": args.steps,
+        "indices": indices,
+        "errors": {},
+        "scores": [],
+    }
     with original() as stir:
         runner = Runner(stir)
         for name in CURVES:

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from stir_hf import load_encoder
-from stir_hf.config import DataSpec
+from stir_hf.data.samples import open_images
+from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.encoders import Encoder
-from stir_hf.images import open_images
-from stir_hf.inversion import AdamPolyak, Item, Paper, Rule, descend, start_image
-from stir_hf.inversion.objectives import relative_error
+from stir_hf.engine import AdamPolyak, Item, Paper, Rule, descend, start_image
+from stir_hf.engine.objectives import relative_error
+from stir_hf.models.encoder import Encoder
 
 RESULTS = Path(__file__).parent / "results" / "passes.json"
 
@@ -36,7 +36,9 @@ def load(name: str, count: int) -> tuple[Encoder, Tensor, Tensor]:
     canvas = np.stack([encoder.pixels.canvas(image) for _, image, _ in images])
     pixels = torch.from_numpy(canvas.transpose(0, 3, 1, 2).astype(np.float32) / 255)
     shape = (encoder.channels, *(encoder.size or (0, 0)))
-    starts = torch.stack([start_image("noise", shape, seed=0, index=i, draw=0) for i in images.indices])
+    starts = torch.stack(
+        [start_image("noise", shape, seed=0, index=i, draw=0) for i in images.indices]
+    )
     return encoder, pixels, starts
 
 
@@ -53,7 +55,9 @@ def curve(encoder: Encoder, pixels: Tensor, starts: Tensor, rule: Rule, passes: 
         means.append(best.mean().item())
         return out
 
-    items = (Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True)))
+    items = (
+        Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
+    )
     with encoder.frozen():
         list(descend(represent, items, rule, passes=passes, tolerance=1e-9, batch_size=len(pixels)))
     return means
@@ -65,7 +69,9 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def cost(encoder: Encoder, pixels: Tensor, starts: Tensor, rounds: int = 9, passes: int = 50) -> float:
+def cost(
+    encoder: Encoder, pixels: Tensor, starts: Tensor, rounds: int = 9, passes: int = 50
+) -> float:
     """Median ratio of the time of our pass to that of a bare forward and input-gradient pass, interleaved."""
     with torch.no_grad():
         target = encoder(pixels)
@@ -77,8 +83,14 @@ def cost(encoder: Encoder, pixels: Tensor, starts: Tensor, rounds: int = 9, pass
             torch.autograd.grad(relative_error(encoder(x), target).sum(), x)
 
     def ours() -> None:
-        items = (Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True)))
-        list(descend(encoder, items, AdamPolyak(), passes=passes, tolerance=1e-9, batch_size=len(pixels)))
+        items = (
+            Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
+        )
+        list(
+            descend(
+                encoder, items, AdamPolyak(), passes=passes, tolerance=1e-9, batch_size=len(pixels)
+            )
+        )
 
     with encoder.frozen():
         bare()
@@ -88,19 +100,31 @@ def cost(encoder: Encoder, pixels: Tensor, starts: Tensor, rounds: int = 9, pass
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num-images", type=int, default=200)
     parser.add_argument("--paper-passes", type=int, default=1000)
     args = parser.parse_args()
-    found: dict[str, Any] = {"num_images": args.num_images, "paper_passes": args.paper_passes, "seed": 0,
-                             "threads": torch.get_num_threads(), "torch": torch.__version__, "networks": {}}  # fmt: skip
+    found: dict[str, Any] = {
+        "num_images": args.num_images,
+        "paper_passes": args.paper_passes,
+        "seed": 0,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "networks": {},
+    }
     for name in MODELS:
         encoder, pixels, starts = load(name, args.num_images)
         paper = curve(encoder, pixels, starts, Paper(), args.paper_passes)[-1]
         ours = curve(encoder, pixels, starts, AdamPolyak(), 300)
         needed = next((k for k, error in enumerate(ours, 1) if error <= paper), None)
-        row = {"paper_error": paper, "passes_to_paper_error": needed, "error_at_300": ours[-1],
-               "cost_of_a_pass": cost(encoder, pixels[:64], starts[:64])}  # fmt: skip
+        row = {
+            "paper_error": paper,
+            "passes_to_paper_error": needed,
+            "error_at_300": ours[-1],
+            "cost_of_a_pass": cost(encoder, pixels[:64], starts[:64]),
+        }
         print(name, row, flush=True)
         found["networks"][name] = row
     RESULTS.parent.mkdir(exist_ok=True)

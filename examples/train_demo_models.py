@@ -64,7 +64,9 @@ def attack(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tens
     """Images moved by at most EPSILON in L2 so that the loss rises (projected gradient ascent from a random start)."""
     shape = (-1, 1, 1, 1)
     delta = torch.randn_like(images)
-    delta *= EPSILON * torch.rand(len(images)).view(shape) / delta.flatten(1).norm(dim=1).view(shape)
+    delta *= (
+        EPSILON * torch.rand(len(images)).view(shape) / delta.flatten(1).norm(dim=1).view(shape)
+    )
     for _ in range(steps):
         delta.requires_grad_(True)
         loss = F.cross_entropy(logits(model, (images + delta).clamp(0, 1)), labels, reduction="sum")
@@ -72,7 +74,9 @@ def attack(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tens
         with torch.no_grad():
             gradient /= gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(shape)
             delta = delta + 2.5 * EPSILON / steps * gradient
-            delta *= (EPSILON / delta.flatten(1).norm(dim=1).clamp_min(1e-12)).clamp_max(1).view(shape)
+            delta *= (
+                (EPSILON / delta.flatten(1).norm(dim=1).clamp_min(1e-12)).clamp_max(1).view(shape)
+            )
     return (images + delta).clamp(0, 1).detach()
 
 
@@ -87,7 +91,9 @@ def augment(images: Tensor) -> Tensor:
 def train(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> None:
     batch, steps = 128, len(images) // 128 * recipe.epochs
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 4e-3, total_steps=steps, pct_start=0.2
+    )
     for epoch in range(recipe.epochs):
         started, right, seen = time.time(), 0, 0
         for rows in torch.randperm(len(images)).split(batch):
@@ -104,7 +110,10 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> N
             optimizer.step()
             schedule.step()
             right, seen = right + int((out.argmax(1) == y).sum()), seen + len(y)
-        print(f"  epoch {epoch}: train accuracy {right / seen:.3f}, {time.time() - started:.0f} s", flush=True)
+        print(
+            f"  epoch {epoch}: train accuracy {right / seen:.3f}, {time.time() - started:.0f} s",
+            flush=True,
+        )
     model.eval().requires_grad_(False)
 
 
@@ -123,8 +132,12 @@ def tensors(split: datasets.Dataset) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="zalando-datasets/fashion_mnist", help="Hub id or folder of Fashion-MNIST")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default="zalando-datasets/fashion_mnist", help="Hub id or folder of Fashion-MNIST"
+    )
     parser.add_argument("--out", type=Path, default=Path("stir_hf/demo"))
     parser.add_argument("names", nargs="*", choices=[*RECIPES, []], metavar="NAME")
     args = parser.parse_args()
@@ -148,7 +161,10 @@ def main() -> None:
         print(name, record, flush=True)
         model.save_pretrained(folder)
         ViTImageProcessor(
-            size={"height": 28, "width": 28}, image_mean=[MEAN], image_std=[STD], do_convert_rgb=False
+            size={"height": 28, "width": 28},
+            image_mean=[MEAN],
+            image_std=[STD],
+            do_convert_rgb=False,
         ).save_pretrained(folder)
         (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     images = args.out / "images" / "test-00000-of-00001.parquet"

@@ -12,24 +12,24 @@ from stir_hf._version import __version__
 
 if TYPE_CHECKING:
     from stir_hf import similarity
-    from stir_hf.encoders import Encoder, load_encoder
+    from stir_hf.api import compare, invert, matrix, score
+    from stir_hf.data.inversions import Inversions
     from stir_hf.errors import RequestError, RunError
-    from stir_hf.inversions import Inversions
+    from stir_hf.models.encoder import Encoder, load_encoder
     from stir_hf.results import Score, StirResult
-    from stir_hf.stir import compare, invert, matrix, score
 
 _HOME = {
-    "Encoder": "stir_hf.encoders",
-    "Inversions": "stir_hf.inversions",
+    "Encoder": "stir_hf.models.encoder",
+    "Inversions": "stir_hf.data.inversions",
     "RequestError": "stir_hf.errors",
     "RunError": "stir_hf.errors",
     "Score": "stir_hf.results",
     "StirResult": "stir_hf.results",
-    "compare": "stir_hf.stir",
-    "invert": "stir_hf.stir",
-    "load_encoder": "stir_hf.encoders",
-    "matrix": "stir_hf.stir",
-    "score": "stir_hf.stir",
+    "compare": "stir_hf.api",
+    "invert": "stir_hf.api",
+    "load_encoder": "stir_hf.models.encoder",
+    "matrix": "stir_hf.api",
+    "score": "stir_hf.api",
 }
 
 __all__ = [

@@ -30,3 +30,15 @@ def closest(given: str, known: Iterable[str], shown: int = 5) -> str:
         return ""
     more = f", … ({len(names)} in all)" if len(names) > shown else ""
     return f"there are: {', '.join(names[:shown])}{more}"
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise RequestError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise RequestError(f"{name} {value!r} is unknown; {closest(str(value), choices, shown=10)}")
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Raise RequestError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RequestError(f"{name} must be a whole number of at least {least}, not {value!r}")

@@ -11,6 +11,23 @@ from stir_hf.errors import RequestError, closest, one_line
 RepoType = Literal["model", "dataset"]
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """`id@revision` apart; a path is left whole, since a folder's name may hold an `@`."""
+    if is_local(name):
+        return name, None
+    repo_id, _, revision = name.rpartition("@") if "@" in name else (name, "", "")
+    return repo_id, revision or None
+
+
+def is_local(name: str) -> bool:
+    """Whether `name` is a path on disk, or can only be meant as one."""
+    return (
+        Path(name).exists()
+        or name.startswith((".", "/", "~"))
+        or name.partition("@")[0].count("/") > 1
+    )
+
+
 def no_such_folder(name: str, what: str) -> RequestError:
     """The error for a path that does not exist, with the names beside it."""
     path = Path(name).expanduser()
@@ -56,7 +73,9 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
         with suppress(OSError):  # a cache that is read-only or full is no reason to stop
             ref.parent.mkdir(parents=True, exist_ok=True)
             ref.write_text(commit)
-    return Found(commit, tuple(sibling.rfilename for sibling in getattr(info, "siblings", None) or ()))
+    return Found(
+        commit, tuple(sibling.rfilename for sibling in getattr(info, "siblings", None) or ())
+    )
 
 
 def cached(repo_id: str, commit: str, repo_type: RepoType) -> Path:
@@ -67,7 +86,9 @@ def cached(repo_id: str, commit: str, repo_type: RepoType) -> Path:
     """
     folder = _cache(repo_id, repo_type) / "snapshots" / commit
     if not folder.is_dir():
-        raise RequestError(f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache")
+        raise RequestError(
+            f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache"
+        )
     return folder
 
 
@@ -93,11 +114,18 @@ def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iter
             f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs `hf auth login`)"
         ) from error
     except errors.HFValidationError as error:
-        raise RequestError(f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}") from error
+        raise RequestError(
+            f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}"
+        ) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "?"
         raise RequestError(f"the Hub refused {repo_type} {repo_id} with status {status}") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, http_error, ConnectionError) as error:
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        http_error,
+        ConnectionError,
+    ) as error:
         raise RequestError(
             f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache ({type(error).__name__})"
         ) from error

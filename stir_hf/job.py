@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stir_hf.config import InversionConfig, RunConfig
-from stir_hf.encoders import Encoder
+from stir_hf.data.identity import slug
+from stir_hf.data.inversions import Inversions, check_complete
+from stir_hf.data.samples import Images
+from stir_hf.data.shards import FOLDER, Writer, features
+from stir_hf.engine import Item, descend, rule_for, start_image
+from stir_hf.engine.config import InversionConfig
+from stir_hf.engine.loop import Watch
 from stir_hf.errors import RequestError, RunError
-from stir_hf.images import Images
-from stir_hf.inversion import Item, descend, rule_for, start_image
-from stir_hf.inversion.descent import Watch
-from stir_hf.inversions import FOLDER, Inversions, Writer, check_complete, features, to_array, to_png
-from stir_hf.pixels import MODES
-from stir_hf.slugs import slug
+from stir_hf.inputs.images import MODES, to_array, to_png
+from stir_hf.models.encoder import Encoder
+from stir_hf.runtime import RunConfig
 
 SHARD_ROWS = 64
 PROBES, MOST_LOOKED_AT = 4, 64
@@ -30,18 +32,30 @@ class InversionJob:
     """One inversion set in the making: everything is checked when it is made, nothing is computed until `run`."""
 
     def __init__(
-        self, encoder: Encoder, images: Images, config: InversionConfig, run: RunConfig, out: Path,
+        self,
+        encoder: Encoder,
+        images: Images,
+        config: InversionConfig,
+        run: RunConfig,
+        out: Path,
         starts: Tensor | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.encoder, self.images, self.config, self.run_config = encoder, images, config, run
         self.size = encoder.size or _common_size(images, encoder)
         encoder.prepare(self.size)
         self.starts = None if starts is None else starts.detach().cpu().float()
         self._check_starts()
-        self.recipe = {"reference": encoder.identity, "data": images.identity, "canvas": list(self.size),
-                       "image_mode": MODES[encoder.channels], "inversion": asdict(config)}  # fmt: skip
+        self.recipe = {
+            "reference": encoder.identity,
+            "data": images.identity,
+            "canvas": list(self.size),
+            "image_mode": MODES[encoder.channels],
+            "inversion": asdict(config),
+        }
         if self.starts is not None:
-            self.recipe["starts"] = hashlib.sha256(self.starts.contiguous().numpy().tobytes()).hexdigest()[:16]
+            self.recipe["starts"] = hashlib.sha256(
+                self.starts.contiguous().numpy().tobytes()
+            ).hexdigest()[:16]
         self.slug = slug(encoder.name, self.recipe)
         self.folder = out / FOLDER / self.slug
         self.there: set[tuple[int, int]] = set()
@@ -62,9 +76,17 @@ class InversionJob:
 
     def writer(self, rank: int = 0) -> Writer:
         """The set on disk, made where it is not there."""
-        label = self.images.rows.features.get(self.images.label_column) if self.images.label_column else None
+        label = (
+            self.images.rows.features.get(self.images.label_column)
+            if self.images.label_column
+            else None
+        )
         columns = features(
-            self.size, self.encoder.channels, exact=self.config.exact, starts=self.starts is not None, label=label
+            self.size,
+            self.encoder.channels,
+            exact=self.config.exact,
+            starts=self.starts is not None,
+            label=label,
         )
         return Writer(self.folder, self.recipe, columns, rank)
 
@@ -83,8 +105,14 @@ class InversionJob:
         return inversions
 
     def _bar(self, total: int, done: int, progress: bool) -> "tqdm[Any]":
-        return tqdm(total=total, initial=done, desc=f"inverting {self.encoder.name}", unit="image", disable=not progress,
-                    dynamic_ncols=True)  # fmt: skip
+        return tqdm(
+            total=total,
+            initial=done,
+            desc=f"inverting {self.encoder.name}",
+            unit="image",
+            disable=not progress,
+            dynamic_ncols=True,
+        )
 
     def _invert(self, keys: list[tuple[int, int]], writer: Writer, bar: "tqdm[Any]") -> None:
         def watch(seen: Watch) -> None:
@@ -92,9 +120,14 @@ class InversionJob:
 
         config, batch = self.config, self.run_config.batch_size
         results = descend(
-            self._represent, self._items(keys), rule_for(config.method), passes=config.passes,
-            tolerance=config.tolerance, batch_size=batch, watch=watch,
-        )  # fmt: skip
+            self._represent,
+            self._items(keys),
+            rule_for(config.method),
+            passes=config.passes,
+            tolerance=config.tolerance,
+            batch_size=batch,
+            watch=watch,
+        )
         waiting: list[tuple[tuple[int, int], Tensor]] = []
 
         def put() -> None:
@@ -134,7 +167,13 @@ class InversionJob:
         if self.starts is not None:
             return self.starts[position]
         shape = (self.encoder.channels, *self.size)
-        return start_image(self.config.start, shape, seed=self.config.seed, index=self.images.indices[position], draw=draw)
+        return start_image(
+            self.config.start,
+            shape,
+            seed=self.config.seed,
+            index=self.images.indices[position],
+            draw=draw,
+        )
 
     def _rows(self, finished: list[tuple[tuple[int, int], Tensor]]) -> list[dict[str, Any]]:
         """Round each inversion to what is stored, and measure that."""
@@ -151,9 +190,15 @@ class InversionJob:
         rows = []
         for i, ((position, draw), _) in enumerate(finished):
             index, _, label = self.images.at(position)
-            row = {"index": index, "draw": draw, "image": to_png(originals[i]), "inverted": stored[i],
-                   "relative_error": error[i], "representation": target[i].tolist(),
-                   "representation_inverted": reached[i].tolist()}  # fmt: skip
+            row = {
+                "index": index,
+                "draw": draw,
+                "image": to_png(originals[i]),
+                "inverted": stored[i],
+                "relative_error": error[i],
+                "representation": target[i].tolist(),
+                "representation_inverted": reached[i].tolist(),
+            }
             if self.starts is not None:
                 row["start"] = self.starts[position].clamp(0, 1).numpy()
             rows.append(row if self.images.label_column is None else {**row, "label": label})
@@ -169,7 +214,9 @@ class InversionJob:
             raise RunError(f"{self._where()}: the representation of image {bad} is not finite")
         if not bool(targets.any(1).all()):
             bad = indices[int((~targets.any(1)).nonzero()[0, 0])]
-            raise RunError(f"{self._where()}: the representation of image {bad} is all zeros, so no error is defined")
+            raise RunError(
+                f"{self._where()}: the representation of image {bad} is all zeros, so no error is defined"
+            )
         return targets
 
     def _check_varies(self) -> None:
@@ -185,7 +232,9 @@ class InversionJob:
 
     def _check_starts(self) -> None:
         if (self.starts is None) == (self.config.start == "given"):
-            raise RequestError("start='given' goes with a tensor of start images (starts=…), and only with it")
+            raise RequestError(
+                "start='given' goes with a tensor of start images (starts=…), and only with it"
+            )
         expected = (len(self.images), self.encoder.channels, *self.size)
         if self.starts is not None and tuple(self.starts.shape) != expected:
             raise RequestError(f"starts must have shape {expected}, not {tuple(self.starts.shape)}")
@@ -200,6 +249,8 @@ def _common_size(images: Images, encoder: Encoder) -> tuple[int, int]:
     sizes = {image.size for _, image, _ in images}
     if len(sizes) > 1:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
-        raise RequestError(f"{encoder.name} takes images at their own size, but they differ ({shown}, …); resize them")
+        raise RequestError(
+            f"{encoder.name} takes images at their own size, but they differ ({shown}, …); resize them"
+        )
     width, height = sizes.pop()
     return height, width

@@ -52,7 +52,13 @@ CITATION = """
 """
 
 FEATURES = datasets.Features({"data": datasets.Image()})
-_DATASETS = (str, datasets.Dataset, datasets.IterableDataset, datasets.DatasetDict, datasets.IterableDatasetDict)
+_DATASETS = (
+    str,
+    datasets.Dataset,
+    datasets.IterableDataset,
+    datasets.DatasetDict,
+    datasets.IterableDatasetDict,
+)
 
 
 class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
@@ -63,11 +69,16 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=DESCRIPTION, citation=CITATION, inputs_description=INPUTS, features=FEATURES,
+            description=DESCRIPTION,
+            citation=CITATION,
+            inputs_description=INPUTS,
+            features=FEATURES,
             reference_urls=["https://arxiv.org/abs/2206.11939"],
-        )  # fmt: skip
+        )
 
-    def compute(self, *, data: Any = None, model: Any = None, reference: Any = None, **options: Any) -> Any:
+    def compute(
+        self, *, data: Any = None, model: Any = None, reference: Any = None, **options: Any
+    ) -> Any:
         """STIR(model | reference) and its reverse on `data`, or on the images that were added.
 
         Raises:
@@ -75,16 +86,29 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         """
         for name, value in (("model", model), ("reference", reference)):
             if value is None:
-                raise RequestError(f"{name} is missing; give two checkpoints: compute(data=…, model=…, reference=…)")
+                raise RequestError(
+                    f"{name} is missing; give two checkpoints: compute(data=…, model=…, reference=…)"
+                )
         if unknown := {"predictions", "references"} & options.keys():
-            raise RequestError(f"{min(unknown)} is no input of this metric; give data, model and reference")
+            raise RequestError(
+                f"{min(unknown)} is no input of this metric; give data, model and reference"
+            )
         if data is None and self.writer is None:
-            raise RequestError("data is missing; give images or a dataset, or add them before with add or add_batch")
+            raise RequestError(
+                "data is missing; give images or a dataset, or add them before with add or add_batch"
+            )
         if isinstance(data, _DATASETS):
             if self.writer is not None:
-                raise RequestError("images were added before; compute them first, or give no dataset")
+                raise RequestError(
+                    "images were added before; compute them first, or give no dataset"
+                )
             return _flat(_compare(model, reference, data, options))
-        return super().compute(data=None if data is None else _images(data), model=model, reference=reference, **options)
+        return super().compute(
+            data=None if data is None else _images(data),
+            model=model,
+            reference=reference,
+            **options,
+        )
 
     def add_batch(self, *, data: Any, **others: Any) -> None:
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a dataset."""
@@ -94,13 +118,17 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c)."""
         super().add(data=_images([data])[0], **others)
 
-    def _compute(self, data: Iterable[Image.Image], **options: Any) -> dict[str, float | int | None]:
-        images = datasets.Dataset.from_dict({"image": list(data)}, features=datasets.Features({"image": datasets.Image()}))
+    def _compute(
+        self, data: Iterable[Image.Image], **options: Any
+    ) -> dict[str, float | int | None]:
+        images = datasets.Dataset.from_dict(
+            {"image": list(data)}, features=datasets.Features({"image": datasets.Image()})
+        )
         return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
 
 
 def _compare(model: Any, reference: Any, data: Any, options: dict[str, Any]) -> StirResult:
-    from stir_hf.stir import compare
+    from stir_hf.api import compare
 
     return compare(model, reference, data, **options)
 
@@ -116,11 +144,21 @@ def _images(data: Any) -> list[Any]:
     try:
         images = list(data)
     except TypeError as error:
-        raise RequestError(f"data must be images or a dataset, not {type(data).__name__}") from error
+        raise RequestError(
+            f"data must be images or a dataset, not {type(data).__name__}"
+        ) from error
     for i, image in enumerate(images):
         if isinstance(image, Image.Image):
             images[i] = image.copy()
-        elif not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
-            got = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise RequestError(f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w, c)")
+        elif (
+            not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3)
+        ):
+            got = (
+                f"{image.dtype} array of shape {image.shape}"
+                if isinstance(image, np.ndarray)
+                else type(image).__name__
+            )
+            raise RequestError(
+                f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w, c)"
+            )
     return images

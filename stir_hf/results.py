@@ -63,7 +63,12 @@ class Score:
         """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median `relative_error`."""
         values = {name: getattr(self, name) for name in ANCHORS}
         debiased = {f"{name}_debiased": getattr(self.debiased, name) for name in ANCHORS}
-        return {**values, **debiased, "relative_error": self.relative_error.median, "converged": self.converged}
+        return {
+            **values,
+            **debiased,
+            "relative_error": self.relative_error.median,
+            "converged": self.converged,
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Score":
@@ -95,7 +100,9 @@ class StirResult:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "StirResult":
         """The inverse of `to_dict`."""
-        return cls(tuple(Score.from_dict(s) for s in data["scores"]), data["config"], data["environment"])
+        return cls(
+            tuple(Score.from_dict(s) for s in data["scores"]), data["config"], data["environment"]
+        )
 
     def to_pandas(self) -> "pd.DataFrame":
         """One row per score; the debiased values as columns `debiased.stir` and so on."""
@@ -108,7 +115,10 @@ class StirResult:
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        partial.write_text(
+            json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            "utf-8",
+        )
         partial.replace(path)
         return path
 
@@ -123,6 +133,6 @@ class StirResult:
 
     def plot(self) -> "Axes":
         """A heat map of STIR, reference by row and model by column, as matplotlib axes."""
-        from stir_hf.report import heat_map
+        from stir_hf.report.figures import heat_map
 
         return heat_map(self)

@@ -7,18 +7,20 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stir_hf.config import SHARED_STARTS
-from stir_hf.encoders import Encoder
+from stir_hf.data.inversions import Inversions
+from stir_hf.engine import start_image
+from stir_hf.engine.config import SHARED_STARTS
 from stir_hf.errors import RequestError, RunError
-from stir_hf.inversion import start_image
-from stir_hf.inversions import Inversions
-from stir_hf.pixels import MODES
+from stir_hf.inputs.images import MODES
+from stir_hf.models.encoder import Encoder
 from stir_hf.results import ANCHORS, RelativeError, Score, Values
 from stir_hf.similarity import LinearCKA
 from stir_hf.similarity.cka import LEAST_ROWS
 
 
-def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: int, *, progress: bool) -> Score:
+def score(
+    encoder: Encoder, inversions: Inversions, measure: str, batch_size: int, *, progress: bool
+) -> Score:
     """STIR(encoder | what made the inversions), with its anchors. With several draws, the mean of their scores.
 
     `check` has been called.
@@ -33,9 +35,14 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
     notes: list[str] = []
     no_floor = recipe["inversion"]["start"] in SHARED_STARTS
     if no_floor:
-        notes.append(f"floor undefined: start={recipe['inversion']['start']!r} is one image for all")
+        notes.append(
+            f"floor undefined: start={recipe['inversion']['start']!r} is one image for all"
+        )
     values = {
-        n: _mean(encoder, reference, parts, n, notes) if n != "floor" or not no_floor else (None, None) for n in ANCHORS
+        n: _mean(encoder, reference, parts, n, notes)
+        if n != "floor" or not no_floor
+        else (None, None)
+        for n in ANCHORS
     }
     errors, tolerance = inversions.relative_error, recipe["inversion"]["tolerance"]
     converged = float((errors <= tolerance).mean())
@@ -45,7 +52,9 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
             0,
             f"{1 - converged:.0%} of the inversions did not reach a relative error of {tolerance:g} (median {median:.3f})",
         )
-    biased, debiased = (Values(**{name: value[k] for name, value in values.items()}) for k in (0, 1))
+    biased, debiased = (
+        Values(**{name: value[k] for name, value in values.items()}) for k in (0, 1)
+    )
     return Score(
         model=encoder.name,
         reference=reference["model"],
@@ -58,7 +67,9 @@ def score(encoder: Encoder, inversions: Inversions, measure: str, batch_size: in
         ceiling=biased.ceiling,
         debiased=debiased,
         num_samples=num_samples,
-        relative_error=RelativeError(float(np.median(errors)), float(errors.mean()), float(np.quantile(errors, 0.95))),
+        relative_error=RelativeError(
+            float(np.median(errors)), float(errors.mean()), float(np.quantile(errors, 0.95))
+        ),
         converged=converged,
         notes=tuple(notes),
     )
@@ -74,7 +85,9 @@ def check(encoder: Encoder, inversions: Inversions, measure: str) -> None:
     inversions.check_finished()
     recipe, least = inversions.recipe, max(LEAST_ROWS.values())
     if (num_samples := recipe["data"]["num_samples"]) < least:
-        raise RequestError(f"{measure} and its debiased form need at least {least} images, not {num_samples}")
+        raise RequestError(
+            f"{measure} and its debiased form need at least {least} images, not {num_samples}"
+        )
     if MODES[encoder.channels] != recipe["image_mode"]:
         raise RequestError(
             f"{encoder.name} takes {MODES[encoder.channels]} images; these inversions are {recipe['image_mode']}"
@@ -86,10 +99,20 @@ Parts = dict[int, dict[str, LinearCKA]]
 """For each draw, the four accumulators."""
 
 
-def _accumulate(encoder: Encoder, inversions: Inversions, batch_size: int, *, progress: bool) -> Parts:
-    parts: Parts = {int(d): {name: LinearCKA() for name in ANCHORS} for d in np.unique(inversions.draw)}
-    bar = tqdm(inversions.batches(batch_size), total=-(-len(inversions) // batch_size), unit="batch", disable=not progress,
-               desc=f"judging {encoder.name}", dynamic_ncols=True)  # fmt: skip
+def _accumulate(
+    encoder: Encoder, inversions: Inversions, batch_size: int, *, progress: bool
+) -> Parts:
+    parts: Parts = {
+        int(d): {name: LinearCKA() for name in ANCHORS} for d in np.unique(inversions.draw)
+    }
+    bar = tqdm(
+        inversions.batches(batch_size),
+        total=-(-len(inversions) // batch_size),
+        unit="batch",
+        disable=not progress,
+        desc=f"judging {encoder.name}",
+        dynamic_ncols=True,
+    )
     with encoder.frozen(), torch.no_grad():
         for rows in bar:
             pairs = dict(_pairs(encoder, inversions, rows))
@@ -100,7 +123,9 @@ def _accumulate(encoder: Encoder, inversions: Inversions, batch_size: int, *, pr
     return parts
 
 
-def _pairs(encoder: Encoder, inversions: Inversions, rows: range) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+def _pairs(
+    encoder: Encoder, inversions: Inversions, rows: range
+) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
     original = _represent(encoder, inversions.pixels("image", rows))
     inverted = _represent(encoder, inversions.pixels("inverted", rows))
     start = _represent(encoder, _starts(inversions, rows))
@@ -125,7 +150,9 @@ def _starts(inversions: Inversions, rows: range) -> np.ndarray:
     config, (h, w) = inversions.recipe["inversion"], inversions.recipe["canvas"]
     shape = (1 if inversions.recipe["image_mode"] == "L" else 3, h, w)
     keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
-    starts = [start_image(config["start"], shape, seed=config["seed"], index=i, draw=d) for i, d in keys]
+    starts = [
+        start_image(config["start"], shape, seed=config["seed"], index=i, draw=d) for i, d in keys
+    ]
     return torch.stack(starts).clamp(0, 1).numpy()
 
 
@@ -139,7 +166,9 @@ def _mean(
         if name == "floor":  # the model need not tell the starts apart for its scores to be right
             notes.append(f"floor undefined: {error}")
             return None, None
-        raise RunError(f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}") from error
+        raise RunError(
+            f"{name} of {encoder.name}, layer {encoder.layer}, given {reference['model']}: {error}"
+        ) from error
     try:
         return biased, float(np.mean([part[name].debiased() for part in parts.values()]))
     except ValueError as error:

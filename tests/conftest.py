@@ -16,7 +16,14 @@ _HOME = tempfile.mkdtemp(prefix="stir-hf-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["HF_HOME"] = _HOME
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-for _name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+for _name in (
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_MODULES_CACHE",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+):
     os.environ.pop(_name, None)
 
 import numpy as np  # noqa: E402
@@ -40,10 +47,13 @@ class TinyModels:
 
 def keep_figures(name: str, figures: dict[str, Any]) -> None:
     """Keep what a long check measured, with where it ran, beside the results of the benchmarks."""
-    from stir_hf.environment import environment
+    from stir_hf.runtime import environment
 
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    path.write_text(json.dumps({**figures, "environment": environment(torch.device("cpu"))}, indent=1) + "\n", "utf-8")
+    path.write_text(
+        json.dumps({**figures, "environment": environment(torch.device("cpu"))}, indent=1) + "\n",
+        "utf-8",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,16 +92,38 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
                 module.running_var.uniform_(0.5, 1)
         model.save_pretrained(folder / name)
         size = {"height": 32, "width": 32}
-        tf.ViTImageProcessor(size=size, resample=2, do_convert_rgb=None).save_pretrained(folder / name)
+        tf.ViTImageProcessor(size=size, resample=2, do_convert_rgb=None).save_pretrained(
+            folder / name
+        )
         return str(folder / name)
 
-    resnet = tf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1, 1, 1], layer_type="basic", num_labels=5)
+    resnet = tf.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 12, 16],
+        depths=[1, 1, 1],
+        layer_type="basic",
+        num_labels=5,
+    )
     vit = tf.ViTConfig(
-        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8,
-        hidden_dropout_prob=0.1, num_labels=5,
-    )  # fmt: skip
-    mobilenet = tf.MobileNetV2Config(image_size=32, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, num_labels=5)
-    bert = tf.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=20)
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        image_size=32,
+        patch_size=8,
+        hidden_dropout_prob=0.1,
+        num_labels=5,
+    )
+    mobilenet = tf.MobileNetV2Config(
+        image_size=32, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, num_labels=5
+    )
+    bert = tf.BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=20,
+    )
     tf.BertModel(bert).save_pretrained(folder / "text")
     return TinyModels(
         save("resnet", lambda: tf.ResNetForImageClassification(resnet)),

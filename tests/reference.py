@@ -28,7 +28,9 @@ def debiased_cka(x: Matrix, y: Matrix) -> float:
         np.fill_diagonal(k, 0)
         np.fill_diagonal(m, 0)
         total = (
-            np.trace(k @ m) + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ m @ one)
+            np.trace(k @ m)
+            + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+            - 2 / (n - 2) * (one @ k @ m @ one)
         )
         return float(total / (n * (n - 3)))
 

@@ -11,9 +11,9 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "stir_hf"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "demo" not in p.parts[len(ROOT.parts) : -1])
-TOP = {"stir", "scoring", "report", "cli", "metric"}
-MIDDLE = {"encoders", "images", "splits", "inversions", "checkpoints"}
-BOTTOM = {"errors", "devices", "config", "results", "slugs", "similarity", "inversion", "pixels", "hub", "layers"}
+TOP = {"api", "scoring", "job", "report", "publish", "cli", "metric"}
+MIDDLE = {"models", "data"}
+BOTTOM = {"errors", "runtime", "results", "similarity", "engine", "inputs", "hub"}
 DELEGATIONS = {("results", "report")}
 """Convenience methods on data: one line that imports when it is called."""
 
@@ -25,7 +25,11 @@ def part(path: Path) -> str:
 def imports(path: Path) -> set[str]:
     """The modules that a file imports, anywhere but under TYPE_CHECKING, as dotted names."""
     tree = ast.parse(path.read_text("utf-8"))
-    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    typing = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
     skipped = {id(inner) for node in typing for inner in ast.walk(node)}
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -46,7 +50,9 @@ def own_imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_downward(path: Path) -> None:
     name = part(path)
-    above = {"inversion", "similarity"} & BOTTOM - {name} if name in {"inversion", "similarity"} else set()
+    above = (
+        {"engine", "similarity"} & BOTTOM - {name} if name in {"engine", "similarity"} else set()
+    )
     if name in BOTTOM:
         above |= TOP | MIDDLE
     elif name in MIDDLE:
@@ -56,25 +62,38 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 def test_every_part_is_there() -> None:
-    assert {part(path) for path in FILES} >= BOTTOM | MIDDLE | {"stir", "scoring"}
+    assert {part(path) for path in FILES} >= BOTTOM | MIDDLE | {"api", "scoring"}
 
 
-@pytest.mark.parametrize("folder", ["similarity", "inversion"])
+@pytest.mark.parametrize("folder", ["similarity", "engine"])
 def test_the_mathematics_knows_tensors_only(folder: str) -> None:
     for path in (PACKAGE / folder).glob("*.py"):
         roots = {name.split(".")[0] for name in imports(path)}
-        assert not roots & {"transformers", "datasets", "huggingface_hub", "accelerate", "evaluate", "PIL"}, path
+        assert not roots & {
+            "transformers",
+            "datasets",
+            "huggingface_hub",
+            "accelerate",
+            "evaluate",
+            "PIL",
+        }, path
 
 
 def test_only_the_main_job_uses_accelerate() -> None:
-    users = {part(path) for path in FILES if any(name.split(".")[0] == "accelerate" for name in imports(path))}
-    assert users <= {"stir", "environment"}
+    users = {
+        part(path)
+        for path in FILES
+        if any(name.split(".")[0] == "accelerate" for name in imports(path))
+    }
+    assert users <= {"api", "runtime"}
 
 
 def test_importing_the_package_is_cheap() -> None:
     heavy = "'torch', 'transformers', 'datasets', 'accelerate', 'matplotlib', 'pandas'"
     command = f"import sys, stir_hf; print([m for m in ({heavy}) if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -97,7 +97,9 @@ def test_a_text_model(tiny_models: TinyModels) -> None:
 
 
 def test_a_revision_of_a_folder(model: Path) -> None:
-    told(lambda: stir_hf.load_encoder(str(model), revision="main"), "is a folder", "revision 'main'")
+    told(
+        lambda: stir_hf.load_encoder(str(model), revision="main"), "is a folder", "revision 'main'"
+    )
     told(lambda: stir_hf.load_encoder("a/b@one", revision="two"), "two revisions", "'two'")
 
 
@@ -140,7 +142,9 @@ def test_a_revision_of_a_folder(model: Path) -> None:
     ],
     ids=lambda x: ",".join(f"{k}={v}" for k, v in x.items()) if isinstance(x, dict) else "",
 )
-def test_wrong_options(demo: Path, images: str, tmp_path: Path, options: dict[str, Any], words: list[str]) -> None:
+def test_wrong_options(
+    demo: Path, images: str, tmp_path: Path, options: dict[str, Any], words: list[str]
+) -> None:
     reference = str(demo / "models" / "robust-0")
     told(lambda: invert(reference, images, out=tmp_path / "out", **options), *words)
     assert not (tmp_path / "out").exists()
@@ -158,7 +162,10 @@ def test_wrong_measure_and_options_of_score(demo: Path, images: str) -> None:
     told(lambda: score(batch_size=0), "batch_size", "not 0")
     told(lambda: score(models=[]), "no model")
     told(lambda: stir_hf.matrix([reference], images), "at least two models", "not 1")
-    told(lambda: stir_hf.compare(reference, reference, images, num_samples=4), "same network at the same layer")
+    told(
+        lambda: stir_hf.compare(reference, reference, images, num_samples=4),
+        "same network at the same layer",
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +173,10 @@ def test_wrong_measure_and_options_of_score(demo: Path, images: str) -> None:
     [
         (lambda folder: folder.mkdir(), ["is empty", "parquet"]),
         (lambda folder: folder.write_bytes(b""), ["is a file", "expected a Hub id or a folder"]),
-        (lambda folder: (folder.parent / "dataset").mkdir(), ["no such dataset folder", "did you mean dataset?"]),
+        (
+            lambda folder: (folder.parent / "dataset").mkdir(),
+            ["no such dataset folder", "did you mean dataset?"],
+        ),
     ],
     ids=["empty", "file", "missing"],
 )
@@ -182,7 +192,10 @@ def test_a_corrupt_image(demo: Path, image_folder: Path, tmp_path: Path) -> None
     broken = sorted((tmp_path / "data" / "test" / "a").iterdir())[1]
     broken.write_bytes(b"no image")
     options: dict[str, Any] = {"num_samples": None, "out": tmp_path / "out"}
-    told(lambda: invert(str(demo / "models" / "robust-0"), str(tmp_path / "data"), **options), "image 1 of ")
+    told(
+        lambda: invert(str(demo / "models" / "robust-0"), str(tmp_path / "data"), **options),
+        "image 1 of ",
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -196,21 +209,40 @@ def test_a_folder_of_another_run_is_left_alone(demo: Path, images: str, tmp_path
     before = content()
     changes: list[dict[str, Any]] = [{"seed": 1}, {"num_samples": 5}, {"layer": "logits"}]
     for change in changes:
-        told(partial(invert, reference, images, out=tmp_path, **change), "another run", "choose another --out")
+        told(
+            partial(invert, reference, images, out=tmp_path, **change),
+            "another run",
+            "choose another --out",
+        )
     told(lambda: invert(other, images, out=tmp_path), "another run", "choose another --out")
     assert content() == before
 
 
-def test_models_of_different_modes(demo: Path, images: str, tiny_models: TinyModels, tmp_path: Path) -> None:
+def test_models_of_different_modes(
+    demo: Path, images: str, tiny_models: TinyModels, tmp_path: Path
+) -> None:
     grey, colour = str(demo / "models" / "robust-0"), tiny_models.resnet
-    told(lambda: stir_hf.compare(grey, colour, images, num_samples=4), "different modes", "takes L", "takes RGB")
+    told(
+        lambda: stir_hf.compare(grey, colour, images, num_samples=4),
+        "different modes",
+        "takes L",
+        "takes RGB",
+    )
     inversions = invert(grey, images)
     told(lambda: stir_hf.score(colour, inversions, progress=False), "takes RGB images", "'L'")
 
 
 def test_a_layer_that_cannot_be_pooled(tiny_models: TinyModels) -> None:
-    told(lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet.encoder:cls"), "resnet.encoder:cls", "'cls' needs tokens")
-    told(lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet:median"), "pooling 'median'", "mean, max, cls, flatten")
+    told(
+        lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet.encoder:cls"),
+        "resnet.encoder:cls",
+        "'cls' needs tokens",
+    )
+    told(
+        lambda: stir_hf.load_encoder(tiny_models.resnet, "resnet:median"),
+        "pooling 'median'",
+        "mean, max, cls, flatten",
+    )
 
 
 class Fussy(nn.Module):
@@ -225,14 +257,26 @@ class Fussy(nn.Module):
 def noise(count: int, side: int = 6) -> datasets.Dataset:
     torch.manual_seed(0)
     pictures = [Image.effect_noise((side, side), 60).convert("RGB") for _ in range(count)]
-    return datasets.Dataset.from_dict({"image": pictures}, features=datasets.Features({"image": datasets.Image()}))
+    return datasets.Dataset.from_dict(
+        {"image": pictures}, features=datasets.Features({"image": datasets.Image()})
+    )
 
 
 def test_a_judged_model_is_tried_before_any_inversion(tmp_path: Path) -> None:
-    told(lambda: stir_hf.compare(Fussy(), nn.Flatten(), noise(5), out=tmp_path / "out", progress=False), "Fussy", "5x5")
+    told(
+        lambda: stir_hf.compare(
+            Fussy(), nn.Flatten(), noise(5), out=tmp_path / "out", progress=False
+        ),
+        "Fussy",
+        "5x5",
+    )
     assert not (tmp_path / "out").exists()
     inversions = invert(nn.Flatten(), noise(5))
-    told(lambda: stir_hf.score(Fussy(), inversions, progress=False), "Fussy does not run on images of shape 3x6x6", "5x5")
+    told(
+        lambda: stir_hf.score(Fussy(), inversions, progress=False),
+        "Fussy does not run on images of shape 3x6x6",
+        "5x5",
+    )
 
 
 def test_unfinished_inversions_are_not_judged(demo: Path, images: str, tmp_path: Path) -> None:
@@ -241,7 +285,11 @@ def test_unfinished_inversions_are_not_judged(demo: Path, images: str, tmp_path:
     assert inversions.path is not None
     shards = sorted(inversions.path.glob("*.parquet"))
     shards[0].rename(tmp_path / "hidden")
-    told(lambda: stir_hf.score(reference, tmp_path, progress=False), "holds 4 of 8 inversions", "continues")
+    told(
+        lambda: stir_hf.score(reference, tmp_path, progress=False),
+        "holds 4 of 8 inversions",
+        "continues",
+    )
     shutil.copy(shards[1], shards[0])
     told(lambda: stir_hf.score(reference, tmp_path, progress=False), "holds rows twice")
     shards[0].unlink()
@@ -252,18 +300,31 @@ def test_unfinished_inversions_are_not_judged(demo: Path, images: str, tmp_path:
 def test_an_output_that_cannot_be_a_folder(demo: Path, images: str, tmp_path: Path) -> None:
     reference = str(demo / "models" / "robust-0")
     (tmp_path / "file").write_text("mine")
-    told(lambda: invert(reference, images, out=tmp_path / "file" / "run"), "cannot be a folder", "file is a file")
-    told(lambda: stir_hf.compare(reference, reference, images, out=tmp_path / "file"), "cannot be a folder")
+    told(
+        lambda: invert(reference, images, out=tmp_path / "file" / "run"),
+        "cannot be a folder",
+        "file is a file",
+    )
+    told(
+        lambda: stir_hf.compare(reference, reference, images, out=tmp_path / "file"),
+        "cannot be a folder",
+    )
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_revision_of_nobody_in_particular(demo: Path, images: str) -> None:
     models = [str(demo / "models" / name) for name in ("robust-0", "robust-1")]
-    told(lambda: stir_hf.compare(models[0], models[1], images, revision="main"), "write id@revision")
-    told(lambda: invert(models[0], images, revision="main"), "is a folder and has no revision 'main'")
+    told(
+        lambda: stir_hf.compare(models[0], models[1], images, revision="main"), "write id@revision"
+    )
+    told(
+        lambda: invert(models[0], images, revision="main"), "is a folder and has no revision 'main'"
+    )
 
 
-def test_weights_that_break_while_they_are_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_break_while_they_are_read(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors import SafetensorError
     from transformers import AutoModelForImageClassification
 
@@ -271,7 +332,12 @@ def test_weights_that_break_while_they_are_read(model: Path, monkeypatch: pytest
         raise SafetensorError("incomplete metadata")
 
     monkeypatch.setattr(AutoModelForImageClassification, "from_pretrained", broken)
-    told(lambda: stir_hf.load_encoder(str(model)), "weights of model", "broken or truncated", "incomplete metadata")
+    told(
+        lambda: stir_hf.load_encoder(str(model)),
+        "weights of model",
+        "broken or truncated",
+        "incomplete metadata",
+    )
 
 
 class Broken(nn.Module):
@@ -287,13 +353,23 @@ class Broken(nn.Module):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(float("nan"), ["not finite"]), (float("inf"), ["not finite"]), (1.0, ["constant"]), (0.0, ["all zeros"])],
+    [
+        (float("nan"), ["not finite"]),
+        (float("inf"), ["not finite"]),
+        (1.0, ["constant"]),
+        (0.0, ["all zeros"]),
+    ],
 )
 def test_representations_without_meaning(value: float, words: list[str]) -> None:
     data = noise(5)
     told(lambda: invert(Broken(value), data), "Broken", "layer output", *words, kind=RunError)
     inversions = invert(nn.Flatten(), data)
-    told(lambda: stir_hf.score(Broken(value), inversions, progress=False), "Broken", "layer output", kind=RunError)
+    told(
+        lambda: stir_hf.score(Broken(value), inversions, progress=False),
+        "Broken",
+        "layer output",
+        kind=RunError,
+    )
 
 
 def test_images_that_repeat_are_no_constant_representation() -> None:

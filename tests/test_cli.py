@@ -9,7 +9,17 @@ from stir_hf.cli import main
 from stir_hf.demo import IMAGES, model_path
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
-COMPARE = ["compare", STANDARD, ROBUST, "--dataset", str(IMAGES), "--num-samples", "6", "--steps", "3"]
+COMPARE = [
+    "compare",
+    STANDARD,
+    ROBUST,
+    "--dataset",
+    str(IMAGES),
+    "--num-samples",
+    "6",
+    "--steps",
+    "3",
+]
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -25,7 +35,10 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["compare", "stir_hf/demo/models/none", ROBUST, "--dataset", str(IMAGES)], "no such model folder"),
+        (
+            ["compare", "stir_hf/demo/models/none", ROBUST, "--dataset", str(IMAGES)],
+            "no such model folder",
+        ),
         ([*COMPARE, "--layer", "resnet.encodr"], "did you mean"),
         ([*COMPARE, "--split", "tset"], "did you mean test"),
         ([*COMPARE, "--image-column", "img"], "no column 'img'"),
@@ -45,7 +58,10 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 def test_a_wrong_request_is_one_line_and_exit_code_2(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, out, err = run([*arguments, *(["--out", str(tmp_path / "out")] if arguments[0] == "compare" else [])], capsys)
+    code, out, err = run(
+        [*arguments, *(["--out", str(tmp_path / "out")] if arguments[0] == "compare" else [])],
+        capsys,
+    )
     assert code == 2
     assert out == ""
     complaints = [line for line in err.splitlines() if line.startswith("stir-hf: ")]
@@ -66,7 +82,11 @@ def test_layers_lists_names_shapes_and_pooling(capsys: pytest.CaptureFixture[str
     found = {layer["name"]: layer for layer in json.loads(out)}
     assert code == 0
     assert found["penultimate (input of classifier.1)"]["shape"] == [80]
-    assert found["hidden_states[3]"] == {"name": "hidden_states[3]", "shape": [80, 2, 2], "pooling": "mean"}
+    assert found["hidden_states[3]"] == {
+        "name": "hidden_states[3]",
+        "shape": [80, 2, 2],
+        "pooling": "mean",
+    }
 
 
 @pytest.mark.parametrize("arguments", [["--help"], []])

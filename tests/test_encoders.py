@@ -68,7 +68,9 @@ def test_logits(family: str, tiny_models: TinyModels) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("i", [0, 1, 2, -1])
 def test_hidden_states(family: str, i: int, tiny_models: TinyModels) -> None:
-    encoder = load_encoder(getattr(tiny_models, family), f"hidden_states[{i}]:flatten", device="cpu")
+    encoder = load_encoder(
+        getattr(tiny_models, family), f"hidden_states[{i}]:flatten", device="cpu"
+    )
     expected = result_of(encoder).hidden_states[i].flatten(1)
     torch.testing.assert_close(encoder(IMAGES), expected, rtol=0, atol=1e-6)
 
@@ -109,7 +111,9 @@ def test_a_pooler_without_weights_is_never_used(bare_vit: str, tiny_models: Tiny
         torch.manual_seed(seed)
         found.append(load_encoder(bare_vit, device="cpu")(IMAGES))
     assert torch.equal(found[0], found[1])
-    torch.testing.assert_close(found[0], load_encoder(tiny_models.vit, device="cpu")(IMAGES), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        found[0], load_encoder(tiny_models.vit, device="cpu")(IMAGES), rtol=0, atol=1e-6
+    )
     with pytest.raises(RequestError, match=r"lacks .*pooler"):
         load_encoder(bare_vit, "pooler", device="cpu")
 
@@ -121,7 +125,9 @@ def test_all_listed_layers_can_be_read(tiny_models: TinyModels) -> None:
 
 
 def test_a_wrong_layer_is_told_the_nearest(tiny_models: TinyModels, small: Small) -> None:
-    with pytest.raises(RequestError, match=r"no layer 'resnet.encoder.stage.1'; did you mean .*stages\.1"):
+    with pytest.raises(
+        RequestError, match=r"no layer 'resnet.encoder.stage.1'; did you mean .*stages\.1"
+    ):
         load_encoder(tiny_models.resnet, "resnet.encoder.stage.1", device="cpu")
     with pytest.raises(RequestError, match=r"no layer 'cnv' .*conv"):
         load_encoder(small, "cnv")
@@ -144,8 +150,13 @@ def test_the_pass_stops_at_the_layer(tiny_models: TinyModels, small: Small) -> N
 
 
 def state_of(module: nn.Module) -> list[Any]:
-    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in module.modules()]
-    flags = [p.requires_grad for p in module.parameters()] + [p.grad is None for p in module.parameters()]
+    hooks = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+        for m in module.modules()
+    ]
+    flags = [p.requires_grad for p in module.parameters()] + [
+        p.grad is None for p in module.parameters()
+    ]
     return [[m.training for m in module.modules()], hooks, flags]
 
 
@@ -190,7 +201,9 @@ def test_dropout_and_batch_play_no_part(small: Small) -> None:
 @pytest.mark.parametrize("side", [32, 48])
 def test_gradients_reach_the_image(family: str, side: int, tiny_models: TinyModels) -> None:
     encoder = load_encoder(getattr(tiny_models, family), device="cpu")
-    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    images = torch.rand(
+        2, 3, side, side, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     (gradient,) = torch.autograd.grad(encoder(images).square().sum(), images)
     assert gradient.isfinite().all()
     assert gradient.flatten(1).any(1).all()
@@ -222,7 +235,9 @@ def test_a_module_with_one_channel() -> None:
 
 def test_statistics_of_the_batch_are_refused() -> None:
     with pytest.raises(RequestError, match="statistics of the batch"):
-        load_encoder(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)))
+        load_encoder(
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+        )
 
 
 def test_identity_tells_networks_apart(tiny_models: TinyModels) -> None:

@@ -17,9 +17,9 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 from stir_hf import load_encoder
-from stir_hf.config import DataSpec
+from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.images import open_images
+from stir_hf.data.samples import open_images
 
 def answer(model=None, dataset=None, revision=None):
     try:
@@ -52,12 +52,16 @@ NOT_THERE: dict[str, Question] = {
 }
 
 
-def ask(questions: dict[str, Question], endpoint: str, home: Path, offline: bool = False) -> Answers:
+def ask(
+    questions: dict[str, Question], endpoint: str, home: Path, offline: bool = False
+) -> Answers:
     """What one process answers."""
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
     command = [sys.executable, "-c", CLIENT, json.dumps(list(questions.values()))]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert "ANSWER" in done.stdout, done.stderr[-3000:]
     return dict(zip(questions, json.loads(done.stdout.rpartition("ANSWER")[2]), strict=True))
 
@@ -83,7 +87,9 @@ def online(hub: StandInHub, home: Path) -> Answers:
     return ask(THERE | NOT_THERE, hub.url, home)
 
 
-def test_a_model_and_a_dataset_are_pinned_to_their_commits(online: Answers, hub: StandInHub) -> None:
+def test_a_model_and_a_dataset_are_pinned_to_their_commits(
+    online: Answers, hub: StandInHub
+) -> None:
     assert online["main"]["revision"] == hub.repo("model", "lab/robust").at("main").sha
     assert online["second"]["revision"] == hub.repo("model", "lab/robust").at("second").sha
     assert online["images"]["revision"] == hub.repo("dataset", "lab/images").at("main").sha
@@ -117,14 +123,18 @@ def test_a_hub_out_of_reach_leaves_the_cache(online: Answers, home: Path) -> Non
         ("dataset revision", ["no revision 'mian'", "did you mean main?"]),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(online: Answers, question: str, told: list[str]) -> None:
+def test_what_is_not_there_is_told_in_one_line(
+    online: Answers, question: str, told: list[str]
+) -> None:
     error = online[question]["error"]
     assert "\n" not in error
     assert all(words in error for words in told), error
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])
-def test_without_the_hub_and_the_cache_it_is_told_in_one_line(tmp_path: Path, offline: bool) -> None:
+def test_without_the_hub_and_the_cache_it_is_told_in_one_line(
+    tmp_path: Path, offline: bool
+) -> None:
     answers = ask(THERE, "http://127.0.0.1:9", tmp_path, offline=offline)
     for answer in answers.values():
         assert "\n" not in answer["error"]

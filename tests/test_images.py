@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from stir_hf import RequestError
-from stir_hf.config import DataSpec
-from stir_hf.images import Images, eight_bit, open_images
-from stir_hf.pixels import own_size
+from stir_hf.data.samples import Images, open_images
+from stir_hf.data.spec import DataSpec
+from stir_hf.inputs.images import eight_bit
+from stir_hf.models.processors import own_size
 
 
 def open_folder(folder: Path, num_samples: int | None = None, split: str | None = None) -> Images:
@@ -21,7 +22,9 @@ def open_folder(folder: Path, num_samples: int | None = None, split: str | None 
 
 def grey_squares(count: int) -> datasets.Dataset:
     images = [Image.new("L", (4, 4), i) for i in range(count)]
-    return datasets.Dataset.from_dict({"image": images}, features=datasets.Features({"image": datasets.Image()}))
+    return datasets.Dataset.from_dict(
+        {"image": images}, features=datasets.Features({"image": datasets.Image()})
+    )
 
 
 def test_all_images_of_the_preferred_split(image_folder: Path) -> None:
@@ -51,7 +54,10 @@ def test_grey_and_transparent_images_are_converted(image_folder: Path) -> None:
     assert {image.mode for _, image, _ in images} == {"RGB", "L", "RGBA"}
     for channels in (1, 3):
         for _, image, _ in images:
-            assert own_size(channels).process(image.convert("L" if channels == 1 else "RGB")).shape[0] == channels
+            assert (
+                own_size(channels).process(image.convert("L" if channels == 1 else "RGB")).shape[0]
+                == channels
+            )
 
 
 def test_a_stream_gives_its_first_images() -> None:
@@ -87,13 +93,17 @@ def test_a_corrupt_image_is_named_by_its_index(image_folder: Path, tmp_path: Pat
     assert "\n" not in str(raised.value)
 
 
-TWO = datasets.Features({"image": datasets.Image(), "other": datasets.Value("int64"), "second": datasets.Image()})
+TWO = datasets.Features(
+    {"image": datasets.Image(), "other": datasets.Value("int64"), "second": datasets.Image()}
+)
 
 
 def test_columns_are_chosen_by_name() -> None:
     images = grey_squares(3).add_column("other", [1, 2, 3])
     two = images.map(lambda row: {"second": row["image"]}, features=TWO)
-    with pytest.raises(RequestError, match="several image columns; give --image-column: image, second"):
+    with pytest.raises(
+        RequestError, match="several image columns; give --image-column: image, second"
+    ):
         open_images(two, DataSpec("two"))
     assert open_images(two, DataSpec("two", image_column="second")).column == "second"
     with pytest.raises(RequestError, match="no column 'imag'; did you mean image"):
@@ -111,16 +121,23 @@ def jpegs(folder: Path, count: int) -> datasets.Dataset:
         noise = np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i}.jpg", quality=50)
     paths = [str(folder / f"{i}.jpg") for i in range(count)]
-    return datasets.Dataset.from_dict({"image": paths}, features=datasets.Features({"image": datasets.Image()}))
+    return datasets.Dataset.from_dict(
+        {"image": paths}, features=datasets.Features({"image": datasets.Image()})
+    )
 
 
 def test_a_stream_of_files_gives_the_same_as_the_files(tmp_path: Path) -> None:
     files = jpegs(tmp_path / "jpegs", 4)
-    streams = [files.to_iterable_dataset(), datasets.IterableDataset.from_generator(lambda: iter(files))]
+    streams = [
+        files.to_iterable_dataset(),
+        datasets.IterableDataset.from_generator(lambda: iter(files)),
+    ]
     assert streams[1].features is None
     expected = [image.tobytes() for _, image, _ in open_images(files, DataSpec("files"))]
     for stream in streams:
-        assert [image.tobytes() for _, image, _ in open_images(stream, DataSpec("a stream"))] == expected
+        assert [
+            image.tobytes() for _, image, _ in open_images(stream, DataSpec("a stream"))
+        ] == expected
 
 
 @pytest.mark.usefixtures("unclosed_files")
@@ -135,9 +152,16 @@ def test_sixteen_bits_are_scaled_and_others_refused() -> None:
     levels = np.array([[0, 257, 32896, 65535]], np.uint16)
     assert np.asarray(eight_bit(Image.fromarray(levels))).tolist() == [[0, 1, 128, 255]]
     assert eight_bit(Image.new("RGB", (2, 2))).mode == "RGB"
-    floats = [Image.fromarray(np.zeros((3, 3), np.uint8)), Image.fromarray(np.ones((3, 3), np.float32))]
-    data = datasets.Dataset.from_dict({"image": floats}, features=datasets.Features({"image": datasets.Image()}))
-    with pytest.raises(RequestError, match=r"^image 1 of floats cannot be read: mode 'F' has no known range"):
+    floats = [
+        Image.fromarray(np.zeros((3, 3), np.uint8)),
+        Image.fromarray(np.ones((3, 3), np.float32)),
+    ]
+    data = datasets.Dataset.from_dict(
+        {"image": floats}, features=datasets.Features({"image": datasets.Image()})
+    )
+    with pytest.raises(
+        RequestError, match=r"^image 1 of floats cannot be read: mode 'F' has no known range"
+    ):
         open_images(data, DataSpec("floats"))
 
 
@@ -163,7 +187,10 @@ def test_a_split_that_is_not_there_is_never_ignored(tmp_path: Path) -> None:
         open_images(grey_squares(5), DataSpec("squares", split="train"))
     named = datasets.DatasetDict({"train": grey_squares(5), "test": grey_squares(4)})
     assert len(open_images(named, DataSpec("two", split="train"))) == 5
-    with pytest.raises(RequestError, match="config_name 'full' cannot be chosen in squares, which is loaded already"):
+    with pytest.raises(
+        RequestError,
+        match="config_name 'full' cannot be chosen in squares, which is loaded already",
+    ):
         open_images(grey_squares(5), DataSpec("squares", config_name="full"))
     with pytest.raises(RequestError, match="config_name 'full' cannot be chosen in saved"):
         open_images(str(tmp_path / "saved"), DataSpec("saved", config_name="full"))

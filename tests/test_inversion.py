@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf.inversion import AdamPolyak, Inverted, Item, Paper, Rule, descend, relative_error, start_image
+from stir_hf.engine import (
+    AdamPolyak,
+    Inverted,
+    Item,
+    Paper,
+    Rule,
+    descend,
+    relative_error,
+    start_image,
+)
 from tests import reference
 
 SHAPE = (2, 6, 6)
@@ -15,12 +24,21 @@ SHAPE = (2, 6, 6)
 
 def network(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    net = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 12))
+    net = nn.Sequential(
+        nn.Conv2d(2, 8, 3),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32, 12),
+    )
     return net.double().requires_grad_(False)
 
 
 def items(net: nn.Module, count: int) -> list[Item]:
-    images = torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    images = torch.rand(
+        count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     targets = net(images)
     return [
         Item((i, 0), start_image("noise", SHAPE, seed=0, index=i, draw=0).double(), target)
@@ -29,14 +47,22 @@ def items(net: nn.Module, count: int) -> list[Item]:
 
 
 def run(
-    net: nn.Module, work: list[Item], rule: Rule, *, passes: int, tolerance: float = 1e-9, batch: int = 4
+    net: nn.Module,
+    work: list[Item],
+    rule: Rule,
+    *,
+    passes: int,
+    tolerance: float = 1e-9,
+    batch: int = 4,
 ) -> list[Inverted]:
     found = descend(net, iter(work), rule, passes=passes, tolerance=tolerance, batch_size=batch)
     return sorted(found, key=lambda r: r.key)
 
 
 def errors(net: nn.Module, work: list[Item], found: list[Inverted]) -> Tensor:
-    return relative_error(net(torch.stack([r.image for r in found])), torch.stack([w.target for w in work]))
+    return relative_error(
+        net(torch.stack([r.image for r in found])), torch.stack([w.target for w in work])
+    )
 
 
 def trace(net: nn.Module, item: Item, passes: int) -> Tensor:
@@ -47,7 +73,9 @@ def trace(net: nn.Module, item: Item, passes: int) -> Tensor:
         iterates.append(x.detach())
         return net(x)  # type: ignore[no-any-return]
 
-    list(descend(represent, iter([item]), AdamPolyak(), passes=passes, tolerance=1e-12, batch_size=1))
+    list(
+        descend(represent, iter([item]), AdamPolyak(), passes=passes, tolerance=1e-12, batch_size=1)
+    )
     return torch.cat(iterates)
 
 
@@ -76,9 +104,13 @@ def original(net: nn.Module, x: Tensor, target: Tensor, passes: int) -> tuple[Te
 def test_paper_is_the_original_loop(passes: int) -> None:
     net = network()
     work = items(net, 5)
-    expected, losses = original(net, torch.stack([w.start for w in work]), torch.stack([w.target for w in work]), passes)
+    expected, losses = original(
+        net, torch.stack([w.start for w in work]), torch.stack([w.target for w in work]), passes
+    )
     found = run(net, work, Paper(), passes=passes, batch=5)
-    torch.testing.assert_close(torch.stack([r.image for r in found]), expected.clamp(0, 1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        torch.stack([r.image for r in found]), expected.clamp(0, 1), rtol=0, atol=1e-6
+    )
     torch.testing.assert_close(errors(net, work, found), losses, rtol=0, atol=1e-5)
 
 
@@ -109,13 +141,17 @@ def test_each_image_keeps_its_first_iterate_that_is_good_enough() -> None:
     for item, result in zip(work, found, strict=True):
         iterates = trace(net, item, result.passes)
         good = relative_error(net(iterates), item.target[None]) <= 0.018
-        torch.testing.assert_close(result.image, iterates[int(good.nonzero()[0, 0])], rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            result.image, iterates[int(good.nonzero()[0, 0])], rtol=0, atol=1e-9
+        )
 
 
 def test_best_is_never_worse_than_the_start_and_lies_in_the_pixel_range() -> None:
     net = network()
     work = items(net, 4)
-    start = relative_error(net(torch.stack([w.start for w in work]).clamp(0, 1)), torch.stack([w.target for w in work]))
+    start = relative_error(
+        net(torch.stack([w.start for w in work]).clamp(0, 1)), torch.stack([w.target for w in work])
+    )
     found = run(net, work, AdamPolyak(), passes=7)
     assert (errors(net, work, found) <= start).all()
     assert all(float(r.image.min()) >= 0 and float(r.image.max()) <= 1 for r in found)
@@ -130,7 +166,9 @@ def test_the_budget_of_passes_is_kept() -> None:
         return net(x)  # type: ignore[no-any-return]
 
     work = items(net, 4)
-    found = list(descend(counted, iter(work), AdamPolyak(), passes=13, tolerance=1e-9, batch_size=4))
+    found = list(
+        descend(counted, iter(work), AdamPolyak(), passes=13, tolerance=1e-9, batch_size=4)
+    )
     assert [r.passes for r in found] == [13] * 4
     assert calls == 14  # the last iterate is looked at, too
 
@@ -143,7 +181,9 @@ def test_the_budget_is_kept_when_others_join_later() -> None:
         rows += len(x) if x.requires_grad else 0
         return net(x)  # type: ignore[no-any-return]
 
-    found = list(descend(counted, iter(items(net, 9)), AdamPolyak(), passes=37, tolerance=0.1, batch_size=4))
+    found = list(
+        descend(counted, iter(items(net, 9)), AdamPolyak(), passes=37, tolerance=0.1, batch_size=4)
+    )
     assert len({r.passes for r in found}) > 1
     assert max(r.passes for r in found) <= 37
     assert sum(r.passes for r in found) == rows
@@ -180,14 +220,18 @@ def linear_problem() -> tuple[nn.Module, Tensor, Item]:
     matrix = torch.randn(9, 72, generator=generator, dtype=torch.float64)
     net = nn.Sequential(nn.Flatten(), linear := nn.Linear(72, 9, bias=False).double())
     linear.weight = nn.Parameter(matrix, requires_grad=False)
-    image, start = (0.5 + 0.05 * torch.randn(2, 72, generator=generator, dtype=torch.float64)).reshape(2, *SHAPE)
+    image, start = (
+        0.5 + 0.05 * torch.randn(2, 72, generator=generator, dtype=torch.float64)
+    ).reshape(2, *SHAPE)
     return net, matrix, Item((0, 0), start, net(image[None])[0])
 
 
 def test_a_linear_model_meets_the_closed_form() -> None:
     net, matrix, item = linear_problem()
     start = item.start.flatten()
-    nearest = torch.from_numpy(reference.linear_inversion(matrix.numpy(), start.numpy(), item.target.numpy()))
+    nearest = torch.from_numpy(
+        reference.linear_inversion(matrix.numpy(), start.numpy(), item.target.numpy())
+    )
     assert 0 < float(nearest.min()) < float(nearest.max()) < 1
     rule = Landweber(float(item.target.norm()), 1 / float(torch.linalg.matrix_norm(matrix, 2)) ** 2)
     (found,) = run(net, [item], rule, passes=2000, tolerance=1e-12)

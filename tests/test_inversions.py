@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stir_hf import Inversions, RequestError, RunError
-from stir_hf.inversions import Writer, check_complete, features, to_array, to_png
+from stir_hf.data.inversions import check_complete
+from stir_hf.data.shards import Writer, features
+from stir_hf.inputs.images import to_array, to_png
 
 RECIPE = {"reference": {"model": "m"}, "inversion": {"seed": 0}}
 
@@ -20,13 +22,19 @@ def pixels_of(index: int, channels: int = 3) -> NDArray[np.float32]:
 def row(index: int, draw: int = 0, exact: bool = False) -> dict[str, Any]:
     inverted = pixels_of(index + 100)
     return {
-        "index": index, "draw": draw, "image": to_png(pixels_of(index)),
+        "index": index,
+        "draw": draw,
+        "image": to_png(pixels_of(index)),
         "inverted": inverted if exact else to_png(inverted),
-        "relative_error": index / 8, "representation": [float(index), 1.0], "representation_inverted": [index / 2, 2.0],
-    }  # fmt: skip
+        "relative_error": index / 8,
+        "representation": [float(index), 1.0],
+        "representation_inverted": [index / 2, 2.0],
+    }
 
 
-def writer(folder: Path, exact: bool = False, rank: int = 0, recipe: dict[str, Any] = RECIPE) -> Writer:
+def writer(
+    folder: Path, exact: bool = False, rank: int = 0, recipe: dict[str, Any] = RECIPE
+) -> Writer:
     return Writer(folder, recipe, features((4, 5), 3, exact=exact, starts=False), rank)
 
 
@@ -66,7 +74,7 @@ def test_a_write_that_fails_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.M
 
     there = writer(tmp_path)
     there.write([row(1)])
-    monkeypatch.setattr("stir_hf.inversions.pq.write_table", full)
+    monkeypatch.setattr("stir_hf.data.shards.pq.write_table", full)
     with pytest.raises(OSError, match="no space"):
         there.write([row(2)])
     assert there.done() == {(1, 0)}
@@ -121,7 +129,11 @@ def test_exactly_what_was_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_eight_bits_are_kept_exactly(channels: int) -> None:
-    levels = np.random.default_rng(0).permutation(np.arange(256 * channels) % 256).reshape(channels, 16, 16)
+    levels = (
+        np.random.default_rng(0)
+        .permutation(np.arange(256 * channels) % 256)
+        .reshape(channels, 16, 16)
+    )
     pixels = levels.astype(np.float32) / np.float32(255)
     assert np.array_equal(to_array(to_png(pixels)), pixels)
     assert to_png(pixels).mode == ("L" if channels == 1 else "RGB")

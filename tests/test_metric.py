@@ -75,7 +75,9 @@ def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
 
     rng = np.random.default_rng(0)
     for i in range(5):
-        Image.fromarray(rng.integers(0, 256, (28, 28), dtype=np.uint8)).save(tmp_path / f"{i}.jpg", quality=30)
+        Image.fromarray(rng.integers(0, 256, (28, 28), dtype=np.uint8)).save(
+            tmp_path / f"{i}.jpg", quality=30
+        )
     data = datasets.load_dataset(str(tmp_path), split="train")
     whole = stir.compute(data=data, **MODELS, **QUICK)
     assert stir.compute(data=data["image"], **MODELS, **QUICK) == whole
@@ -112,12 +114,19 @@ print(stir.name, type(stir).__module__)
 
 def test_bare_name_after_install_metric_and_not_before(tmp_path: Path) -> None:
     """In a folder and a cache of its own, offline, each step in a process of its own."""
-    env = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_EVALUATE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_EVALUATE_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     load = [sys.executable, "-c", LOAD, "stir", str(IMAGES), *MODELS.values()]
     install = [sys.executable, "-m", "stir_hf", "install-metric"]
 
     def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
 
     assert "FileNotFoundError" in run(load).stderr
     for _ in range(2):
@@ -165,6 +174,14 @@ def test_the_card_has_every_section_and_the_tags_of_a_metric() -> None:
     assert (about["sdk"], about["app_file"]) == ("gradio", "app.py")
     sections = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     assert sections == [
-        "Metric card for STIR", "Metric description", "How to use", "Inputs", "Output values", "Values from popular papers",
-        "Examples", "Limitations and bias", "Citation", "Further references",
-    ]  # fmt: skip
+        "Metric card for STIR",
+        "Metric description",
+        "How to use",
+        "Inputs",
+        "Output values",
+        "Values from popular papers",
+        "Examples",
+        "Limitations and bias",
+        "Citation",
+        "Further references",
+    ]

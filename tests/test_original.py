@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 import stir_hf
-from stir_hf.config import DataSpec
+from stir_hf.data.samples import open_images
+from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.images import open_images
-from stir_hf.inversion import Item, Paper, descend, relative_error, start_image
+from stir_hf.engine import Item, Paper, descend, relative_error, start_image
 from tests.conftest import ROOT
 
-RECORDED: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / "original.json").read_text())
+RECORDED: dict[str, Any] = json.loads(
+    (ROOT / "benchmarks" / "results" / "original.json").read_text()
+)
 
 
 def iterates(name: str, count: int, passes: int) -> Tensor:
@@ -23,9 +25,13 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
     encoder = stir_hf.load_encoder(model_path(name))
     images = open_images(str(IMAGES), DataSpec("demo", num_samples=len(RECORDED["indices"])))
     assert list(images.indices) == RECORDED["indices"]
-    canvas = np.stack([encoder.pixels.canvas(images.at(i)[1]) for i in range(count)]).transpose(0, 3, 1, 2)
+    canvas = np.stack([encoder.pixels.canvas(images.at(i)[1]) for i in range(count)]).transpose(
+        0, 3, 1, 2
+    )
     pixels = torch.from_numpy(canvas.astype(np.float32) / 255)
-    starts = [start_image("noise", (1, 28, 28), seed=0, index=i, draw=0) for i in images.indices[:count]]
+    starts = [
+        start_image("noise", (1, 28, 28), seed=0, index=i, draw=0) for i in images.indices[:count]
+    ]
     errors: list[Tensor] = []
 
     def represent(x: Tensor) -> Tensor:
@@ -35,8 +41,19 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
 
     with encoder.frozen():
         target = encoder(pixels).detach()
-        items = (Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True)))
-        assert len(list(descend(represent, items, Paper(), passes=passes, tolerance=0.02, batch_size=count))) == count
+        items = (
+            Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
+        )
+        assert (
+            len(
+                list(
+                    descend(
+                        represent, items, Paper(), passes=passes, tolerance=0.02, batch_size=count
+                    )
+                )
+            )
+            == count
+        )
     return torch.stack(errors, dim=1)
 
 
@@ -50,14 +67,25 @@ def test_iterates_have_the_errors_of_the_original(name: str) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["robust-0", *(pytest.param(name, marks=pytest.mark.verify) for name in ("standard-0", "standard-1", "robust-1"))],
+    [
+        "robust-0",
+        *(
+            pytest.param(name, marks=pytest.mark.verify)
+            for name in ("standard-0", "standard-1", "robust-1")
+        ),
+    ],
 )
 def test_scores_are_those_of_the_original(reference: str) -> None:
     rows = [row for row in RECORDED["scores"] if row["reference"] == reference]
     inversions = stir_hf.invert(
-        model_path(reference), str(IMAGES), num_samples=len(RECORDED["indices"]), method="paper",
-        steps=RECORDED["steps"], exact=True, progress=False,
-    )  # fmt: skip
+        model_path(reference),
+        str(IMAGES),
+        num_samples=len(RECORDED["indices"]),
+        method="paper",
+        steps=RECORDED["steps"],
+        exact=True,
+        progress=False,
+    )
     result = stir_hf.score([model_path(row["model"]) for row in rows], inversions, progress=False)
     assert rows
     for score, row in zip(result.scores, rows, strict=True):

@@ -10,20 +10,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf import RequestError
-from stir_hf.pixels import PixelMap, Pixels, own_size, resize, understand
+from stir_hf.inputs.images import PixelMap, resize
+from stir_hf.models.processors import Pixels, own_size, understand
 
 PROCESSORS: dict[str, tuple[Any, int]] = {
-    "bit": (lambda: transformers.BitImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}), 3),
+    "bit": (
+        lambda: transformers.BitImageProcessor(
+            size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}
+        ),
+        3,
+    ),
     "vit": (lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 24}), 3),
     "convnext": (lambda: transformers.ConvNextImageProcessor(size={"shortest_edge": 32}), 3),
     "mobilevit": (
-        lambda: transformers.MobileViTImageProcessor(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}),
+        lambda: transformers.MobileViTImageProcessor(
+            size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}
+        ),
         3,
     ),
-    "efficientnet": (lambda: transformers.EfficientNetImageProcessor(size={"height": 32, "width": 32}), 3),
+    "efficientnet": (
+        lambda: transformers.EfficientNetImageProcessor(size={"height": 32, "width": 32}),
+        3,
+    ),
     "one channel": (
         lambda: transformers.ViTImageProcessor(
-            size={"height": 28, "width": 28}, image_mean=[0.3], image_std=[0.4], do_convert_rgb=False
+            size={"height": 28, "width": 28},
+            image_mean=[0.3],
+            image_std=[0.4],
+            do_convert_rgb=False,
         ),
         1,
     ),
@@ -34,7 +48,9 @@ def picture(width: int, height: int, channels: int, seed: int) -> Image.Image:
     """Smooth colour with a little noise; no square."""
     rng = np.random.default_rng(seed)
     shape = (height, width) if channels == 1 else (height, width, channels)
-    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, *shape[2:]), dtype=np.uint8)).resize((width, height))
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, *shape[2:]), dtype=np.uint8)).resize(
+        (width, height)
+    )
     array: NDArray[np.int64] = np.asarray(coarse) + rng.integers(-20, 20, shape)
     return Image.fromarray(array.clip(0, 255).astype(np.uint8))
 
@@ -88,7 +104,11 @@ def test_no_processor_is_the_identity() -> None:
 def test_a_processor_that_keeps_the_size_is_resized_to_the_networks() -> None:
     processor = transformers.ViTImageProcessor(do_resize=False)
     assert understand(processor, 3).size is None
-    assert understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0)).shape == (24, 20, 3)
+    assert understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0)).shape == (
+        24,
+        20,
+        3,
+    )
 
 
 def test_what_is_no_map_of_pixels_is_refused() -> None:

@@ -4,21 +4,34 @@ from dataclasses import replace
 from itertools import permutations
 
 from stir_hf import Score, StirResult
-from stir_hf.report import heat_map, labels, table
+from stir_hf.report.figures import heat_map
+from stir_hf.report.table import labels, table
 from stir_hf.results import RelativeError, Values
 
 
 def result(*models: tuple[str, str]) -> StirResult:
     """A matrix of (name, layer); the score of each pair is its place in it / 10."""
     one = Score(
-        model="", reference="", layer="", reference_layer="", measure="linear_cka", stir=0.0, similarity=0.8, floor=None,
-        ceiling=0.99, debiased=Values(0.6, 0.7, None, 0.98), num_samples=10, relative_error=RelativeError(0.1, 0.1, 0.1),
-        converged=0.9, notes=("10% of the inversions did not reach",),
-    )  # fmt: skip
+        model="",
+        reference="",
+        layer="",
+        reference_layer="",
+        measure="linear_cka",
+        stir=0.0,
+        similarity=0.8,
+        floor=None,
+        ceiling=0.99,
+        debiased=Values(0.6, 0.7, None, 0.98),
+        num_samples=10,
+        relative_error=RelativeError(0.1, 0.1, 0.1),
+        converged=0.9,
+        notes=("10% of the inversions did not reach",),
+    )
     pairs = enumerate(permutations(models, 2))
     return StirResult(
         tuple(
-            replace(one, stir=i / 10, model=m[0], layer=m[1], reference=r[0], reference_layer=r[1]) for i, (r, m) in pairs
+            replace(one, stir=i / 10, model=m[0], layer=m[1], reference=r[0], reference_layer=r[1])
+            for i, (r, m) in pairs
         )
     )
 
@@ -34,11 +47,18 @@ def test_models_are_told_apart() -> None:
 
 def test_heat_map_has_a_place_for_every_model() -> None:
     axes = heat_map(result(("x/a", "logits"), ("y/a", "logits"), ("y/a", "penultimate")))
-    shown = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
+    shown = {
+        (round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts
+    }
     assert len(shown) == 9
     assert [shown[at] for at in ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))] == [
-        "0.00", "0.10", "0.20", "0.30", "0.40", "0.50",
-    ]  # fmt: skip
+        "0.00",
+        "0.10",
+        "0.20",
+        "0.30",
+        "0.40",
+        "0.50",
+    ]
     assert all(shown[i, i] == "0.99\n(ceiling)" for i in range(3))
 
 

@@ -9,17 +9,35 @@ from stir_hf import Score, StirResult
 from stir_hf.results import RelativeError, Values
 
 
-def score(model: str, floor: float | None = 0.3, interval: tuple[float, float] | None = None) -> Score:
+def score(
+    model: str, floor: float | None = 0.3, interval: tuple[float, float] | None = None
+) -> Score:
     return Score(
-        model=model, reference="r", layer="penultimate", reference_layer="logits", measure="linear_cka", stir=0.7,
-        similarity=0.8, floor=floor, ceiling=0.99, debiased=Values(0.6, 0.7, None, 0.98), num_samples=10,
-        relative_error=RelativeError(0.01, 0.02, 0.03), converged=0.9, interval=interval, notes=("floor undefined: ü",),
-    )  # fmt: skip
+        model=model,
+        reference="r",
+        layer="penultimate",
+        reference_layer="logits",
+        measure="linear_cka",
+        stir=0.7,
+        similarity=0.8,
+        floor=floor,
+        ceiling=0.99,
+        debiased=Values(0.6, 0.7, None, 0.98),
+        num_samples=10,
+        relative_error=RelativeError(0.01, 0.02, 0.03),
+        converged=0.9,
+        interval=interval,
+        notes=("floor undefined: ü",),
+    )
 
 
 @pytest.fixture
 def result() -> StirResult:
-    return StirResult((score("a"), score("b", None, (0.6, 0.8))), {"seed": 0, "models": ["a", "b"]}, {"torch": "2"})
+    return StirResult(
+        (score("a"), score("b", None, (0.6, 0.8))),
+        {"seed": 0, "models": ["a", "b"]},
+        {"torch": "2"},
+    )
 
 
 def test_json_round_trip(result: StirResult) -> None:

@@ -34,10 +34,14 @@ def duplicated(x: Matrix) -> Matrix:
 
 
 @pytest.mark.parametrize(
-    "change", [None, offset, rank_deficient, duplicated], ids=lambda f: getattr(f, "__name__", "plain")
+    "change",
+    [None, offset, rank_deficient, duplicated],
+    ids=lambda f: getattr(f, "__name__", "plain"),
 )
 @pytest.mark.parametrize(("n", "d", "e"), [(60, 8, 5), (20, 64, 33), (40, 30, 10), (9, 5, 5)])
-def test_equals_the_definition(n: int, d: int, e: int, change: Callable[[Matrix], Matrix] | None) -> None:
+def test_equals_the_definition(
+    n: int, d: int, e: int, change: Callable[[Matrix], Matrix] | None
+) -> None:
     x, y = pair(n, d, e)
     x = x if change is None else change(x)
     assert linear_cka(x, y) == pytest.approx(reference.linear_cka(x - x.mean(0), y), abs=1e-9)
@@ -45,7 +49,11 @@ def test_equals_the_definition(n: int, d: int, e: int, change: Callable[[Matrix]
 
 
 @settings(max_examples=25, derandomize=True, deadline=None)
-@given(cuts=st.lists(st.integers(1, 17), min_size=1, max_size=12), merged=st.booleans(), seed=st.integers(0, 5))
+@given(
+    cuts=st.lists(st.integers(1, 17), min_size=1, max_size=12),
+    merged=st.booleans(),
+    seed=st.integers(0, 5),
+)
 def test_batches_order_and_merging_do_not_matter(cuts: list[int], merged: bool, seed: int) -> None:
     x, y = pair(40, 12, 7, seed)
     x, y = x + 300, y * 5
@@ -72,7 +80,9 @@ def test_every_batch_counts_not_only_the_last() -> None:
 
 
 @pytest.mark.parametrize("measure", [linear_cka, debiased_cka])
-def test_invariant_to_rotation_scale_and_shift_but_no_other_map(measure: Callable[[Any, Any], float]) -> None:
+def test_invariant_to_rotation_scale_and_shift_but_no_other_map(
+    measure: Callable[[Any, Any], float],
+) -> None:
     x, y = pair(50, 10, 8)
     rng = np.random.default_rng(1)
     rotation = np.linalg.qr(rng.normal(size=(10, 10)))[0]

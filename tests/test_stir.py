@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import stir_hf
+from stir_hf.data.inversions import find_sets
 from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
-from stir_hf.inversions import find_sets
 from tests.conftest import keep_figures
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -53,7 +53,9 @@ def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
 
 
 def test_a_network_shares_its_own_invariances() -> None:
-    inversions = stir_hf.invert(ROBUST, str(IMAGES), num_samples=12, tolerance=0.01, exact=True, progress=False)
+    inversions = stir_hf.invert(
+        ROBUST, str(IMAGES), num_samples=12, tolerance=0.01, exact=True, progress=False
+    )
     assert inversions.relative_error.mean() < 0.01
     score = stir_hf.score(ROBUST, inversions, progress=False).scores[0]
     assert score.stir is not None
@@ -71,7 +73,10 @@ def test_rotation_and_scale_of_the_judged_model_change_nothing(tmp_path: Path) -
 
 
 def test_batch_size_does_not_change_a_score() -> None:
-    scores = [stir_hf.compare(STANDARD, ROBUST, str(IMAGES), batch_size=b, **QUICK).scores for b in (5, 12)]
+    scores = [
+        stir_hf.compare(STANDARD, ROBUST, str(IMAGES), batch_size=b, **QUICK).scores
+        for b in (5, 12)
+    ]
     for one, other in zip(*scores, strict=True):
         assert one.stir == pytest.approx(other.stir, abs=1e-5)
         assert one.floor == pytest.approx(other.floor, abs=1e-5)
@@ -79,7 +84,10 @@ def test_batch_size_does_not_change_a_score() -> None:
 
 @pytest.mark.verify
 def test_batch_sizes_7_and_64_on_every_pair_of_the_demo() -> None:
-    runs = [stir_hf.matrix([model_path(m) for m in MODELS], str(IMAGES), steps=STEPS, batch_size=b) for b in (7, 64)]
+    runs = [
+        stir_hf.matrix([model_path(m) for m in MODELS], str(IMAGES), steps=STEPS, batch_size=b)
+        for b in (7, 64)
+    ]
     differences = np.array(
         [
             [getattr(a, n) - getattr(b, n) for n in ("stir", "similarity", "floor", "ceiling")]
@@ -87,13 +95,20 @@ def test_batch_sizes_7_and_64_on_every_pair_of_the_demo() -> None:
         ]
     )
     keep_figures(
-        "batch_sizes", {"batch_sizes": [7, 64], "pairs": 12, "largest_difference": float(np.abs(differences).max())}
+        "batch_sizes",
+        {
+            "batch_sizes": [7, 64],
+            "pairs": 12,
+            "largest_difference": float(np.abs(differences).max()),
+        },
     )
     assert np.abs(differences).max() < 1e-5
 
 
 def test_exactly_the_images_asked_for_each_once() -> None:
-    inversions = stir_hf.invert(ROBUST, str(IMAGES), draws=2, batch_size=5, **{**QUICK, "num_samples": 7})
+    inversions = stir_hf.invert(
+        ROBUST, str(IMAGES), draws=2, batch_size=5, **{**QUICK, "num_samples": 7}
+    )
     assert len(inversions) == 14
     assert np.array_equal(np.unique(inversions.index, return_counts=True)[1], np.full(7, 2))
     first, second = inversions.inverted[0], inversions.inverted[1]
@@ -105,7 +120,9 @@ def test_stored_error_is_that_of_the_stored_image() -> None:
     inversions = stir_hf.invert(ROBUST, str(IMAGES), **QUICK)
     encoder = stir_hf.load_encoder(ROBUST)
     with torch.no_grad():
-        target, reached = (encoder(torch.from_numpy(x)) for x in (inversions.image, inversions.inverted))
+        target, reached = (
+            encoder(torch.from_numpy(x)) for x in (inversions.image, inversions.inverted)
+        )
     error = ((reached - target).norm(dim=1) / target.norm(dim=1)).numpy()
     np.testing.assert_allclose(inversions.relative_error, error, rtol=1e-5)
 
@@ -126,8 +143,12 @@ class Blind(nn.Module):
 
 def test_floor_is_undefined_where_the_model_cannot_tell_the_starts_apart() -> None:
     starts = torch.full((12, 1, 28, 28), 0.5)
-    inversions = stir_hf.invert(ROBUST, str(IMAGES), start="given", starts=starts.requires_grad_(), **QUICK)
-    score = stir_hf.score(stir_hf.load_encoder(Blind(), channels=1), inversions, progress=False).scores[0]
+    inversions = stir_hf.invert(
+        ROBUST, str(IMAGES), start="given", starts=starts.requires_grad_(), **QUICK
+    )
+    score = stir_hf.score(
+        stir_hf.load_encoder(Blind(), channels=1), inversions, progress=False
+    ).scores[0]
     assert score.floor is score.debiased.floor is None
     assert score.stir is not None
     assert any(note.startswith("floor undefined") for note in score.notes)
@@ -140,7 +161,10 @@ def test_networks_of_one_class_are_told_apart() -> None:
     assert {s.model for s in result.scores} == {"Sequential-1", "Sequential-2", "Sequential-3"}
     assert len({(s.model, s.reference) for s in result.scores}) == 6
     named = stir_hf.load_encoder(networks[0], channels=1, name="mine")
-    assert stir_hf.compare(named, networks[1], str(IMAGES), image_mode="L", **QUICK).scores[0].model == "mine"
+    assert (
+        stir_hf.compare(named, networks[1], str(IMAGES), image_mode="L", **QUICK).scores[0].model
+        == "mine"
+    )
 
 
 def test_start_tensor_can_be_handed_in() -> None:
@@ -157,13 +181,28 @@ def test_a_failed_inversion_says_so_first() -> None:
 
 
 def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stir_hf", "invert", ROBUST, "--dataset", str(IMAGES), "--num-samples", "24",
-               "--steps", "60", "--batch-size", "4"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "stir_hf",
+        "invert",
+        ROBUST,
+        "--dataset",
+        str(IMAGES),
+        "--num-samples",
+        "24",
+        "--steps",
+        "60",
+        "--batch-size",
+        "4",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(out: Path) -> "subprocess.Popen[bytes]":
         null = subprocess.DEVNULL
-        return subprocess.Popen([*command, "--out", str(out)], env=environment, stdout=null, stderr=null)
+        return subprocess.Popen(
+            [*command, "--out", str(out)], env=environment, stdout=null, stderr=null
+        )
 
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
@@ -172,9 +211,13 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
+    before = {
+        p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")
+    }
     assert start(tmp_path / "cut").wait() == 0
-    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")}
+    after = {
+        p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")
+    }
     assert before.items() <= after.items()
     assert len(after) > len(before)
     whole, cut = (stir_hf.Inversions.load(tmp_path / name) for name in ("whole", "cut"))
@@ -185,13 +228,36 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
 
 
 def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stir_hf", "compare", STANDARD, ROBUST, "--dataset", str(IMAGES), "--num-samples", "6",
-               "--steps", "5", "--out", str(tmp_path / "run"), "--json"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "stir_hf",
+        "compare",
+        STANDARD,
+        ROBUST,
+        "--dataset",
+        str(IMAGES),
+        "--num-samples",
+        "6",
+        "--steps",
+        "5",
+        "--out",
+        str(tmp_path / "run"),
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     printed = json.loads(done.stdout)
     assert printed == json.loads((tmp_path / "run" / "result.json").read_text())
     assert set(printed) == {"scores", "config", "environment"}
-    assert {"model", "reference", "stir", "floor", "ceiling", "debiased", "interval", "relative_error", "converged"} <= set(
-        printed["scores"][0]
-    )
+    assert {
+        "model",
+        "reference",
+        "stir",
+        "floor",
+        "ceiling",
+        "debiased",
+        "interval",
+        "relative_error",
+        "converged",
+    } <= set(printed["scores"][0])
     assert (tmp_path / "run" / "figures" / "pairs.png").stat().st_size > 1000

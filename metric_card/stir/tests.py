@@ -9,12 +9,24 @@ test_cases = [
         "model": model_path("standard-0"),
         "reference": model_path("robust-0"),
         **_OPTIONS,
-        "result": {"stir": 0.753, "similarity": 0.688, "stir_reverse": 0.426, "ceiling": 1.0, "num_samples": 40},
+        "result": {
+            "stir": 0.753,
+            "similarity": 0.688,
+            "stir_reverse": 0.426,
+            "ceiling": 1.0,
+            "num_samples": 40,
+        },
     },
     {
         "model": model_path("robust-1"),
         "reference": model_path("robust-0"),
         **_OPTIONS,
-        "result": {"stir": 0.978, "similarity": 0.987, "stir_reverse": 0.978, "ceiling": 1.0, "num_samples": 40},
+        "result": {
+            "stir": 0.978,
+            "similarity": 0.987,
+            "stir_reverse": 0.978,
+            "ceiling": 1.0,
+            "num_samples": 40,
+        },
     },
 ]

@@ -69,7 +69,9 @@ class LinearCKA:
         resolution = max(_resolution(x), _resolution(y))
         rows = _rows(x), _rows(y)
         if len(rows[0]) != len(rows[1]):
-            raise ValueError(f"x has {len(rows[0])} rows and y has {len(rows[1])}; row i of both must be the same input")
+            raise ValueError(
+                f"x has {len(rows[0])} rows and y has {len(rows[1])}; row i of both must be the same input"
+            )
         if len(rows[0]):
             self._check_width(rows)
             self._resolution = max(self._resolution, resolution)
@@ -82,7 +84,9 @@ class LinearCKA:
         """Add the rows that `other` has seen."""
         if other._moments is not None:
             self._fold()
-            self._moments = other._moments if self._moments is None else self._moments.merge(other._moments)
+            self._moments = (
+                other._moments if self._moments is None else self._moments.merge(other._moments)
+            )
             self.n += other._moments.n
             self._resolution = max(self._resolution, other._resolution)
         for x, y in other._rows:
@@ -113,7 +117,13 @@ class LinearCKA:
 
     def _check_width(self, rows: tuple[Tensor, Tensor]) -> None:
         widths = tuple(side.shape[1] for side in rows)
-        seen = self._moments.widths if self._moments else tuple(s.shape[1] for s in self._rows[0]) if self._rows else widths
+        seen = (
+            self._moments.widths
+            if self._moments
+            else tuple(s.shape[1] for s in self._rows[0])
+            if self._rows
+            else widths
+        )
         if widths != seen:
             raise ValueError(f"rows of widths {widths} after rows of widths {seen}")
 
@@ -139,7 +149,9 @@ class LinearCKA:
             hsic = _hsic_from_rows(*sides, debiased=debiased)
         for name, a, b in zip("xy", spread, size, strict=True):
             if a <= self._resolution * b:
-                raise ValueError(f"CKA is undefined: all rows of {name} are the same (a constant representation)")
+                raise ValueError(
+                    f"CKA is undefined: all rows of {name} are the same (a constant representation)"
+                )
         return hsic
 
 

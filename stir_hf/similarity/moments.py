@@ -21,17 +21,30 @@ class _Cross:
         return cls(u.T @ v, a @ v, b @ u, float(a @ b))
 
     def __add__(self, other: "_Cross") -> "_Cross":
-        return _Cross(self.uv + other.uv, self.av + other.av, self.bu + other.bu, self.ab + other.ab)
+        return _Cross(
+            self.uv + other.uv, self.av + other.av, self.bu + other.bu, self.ab + other.ab
+        )
 
     def shifted(self, n: int, u: "_Side", v: "_Side", by: tuple[Tensor, Tensor]) -> "_Cross":
         """The same sums for u + δ and v + ε, (δ, ε) = `by`; `u` and `v` hold Σu, Σa and Σv, Σb before the shift."""
         (delta, eps), (d, e) = by, (float(t @ t) for t in by)
         ab = (
-            self.ab + 2 * float(self.av @ eps) + e * u.squares + 2 * float(self.bu @ delta)
-            + 4 * float(delta @ self.uv @ eps) + 2 * e * float(delta @ u.sum) + d * v.squares
-            + 2 * d * float(eps @ v.sum) + n * d * e
-        )  # fmt: skip
-        uv = self.uv + torch.outer(u.sum, eps) + torch.outer(delta, v.sum) + n * torch.outer(delta, eps)
+            self.ab
+            + 2 * float(self.av @ eps)
+            + e * u.squares
+            + 2 * float(self.bu @ delta)
+            + 4 * float(delta @ self.uv @ eps)
+            + 2 * e * float(delta @ u.sum)
+            + d * v.squares
+            + 2 * d * float(eps @ v.sum)
+            + n * d * e
+        )
+        uv = (
+            self.uv
+            + torch.outer(u.sum, eps)
+            + torch.outer(delta, v.sum)
+            + n * torch.outer(delta, eps)
+        )
         new_a = u.squares + 2 * float(delta @ u.sum) + n * d
         new_b = v.squares + 2 * float(eps @ v.sum) + n * e
         av = self.av + 2 * delta @ self.uv + d * v.sum + new_a * eps
@@ -79,7 +92,9 @@ class Moments:
         origin = origin or (x.mean(0), y.mean(0))
         u, v = x - origin[0], y - origin[1]
         x_side, y_side = (_Side(s.sum(0), float(s.square().sum())) for s in (u, v))
-        return cls(len(x), origin, x_side, y_side, _Cross.of(u, v), _Cross.of(u, u), _Cross.of(v, v))
+        return cls(
+            len(x), origin, x_side, y_side, _Cross.of(u, v), _Cross.of(u, u), _Cross.of(v, v)
+        )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -114,7 +129,9 @@ class Moments:
 
     def centred(self) -> "Moments":
         """The same rows' sums about their mean."""
-        return self.about((self.origin[0] + self.x.sum / self.n, self.origin[1] + self.y.sum / self.n))
+        return self.about(
+            (self.origin[0] + self.x.sum / self.n, self.origin[1] + self.y.sum / self.n)
+        )
 
     def hsic(self, *, debiased: bool) -> tuple[float, float, float]:
         """HSIC of (x, y), (x, x) and (y, y); the sums must be centred."""

@@ -57,42 +57,79 @@ class Call:
     def writable_repo(self) -> Repo:
         """The repo, to write into; by pull request all users may."""
         if self.signed_in() != self.repo.namespace and "create_pr" not in self.query:
-            raise RefusedError(403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request")
+            raise RefusedError(
+                403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request"
+            )
         return self.repo
 
     def whoami(self) -> Json:
         user = self.signed_in()
         auth = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}
-        return {"type": "user", "id": user, "name": user, "fullname": user, "isPro": False, "orgs": [], "auth": auth}
+        return {
+            "type": "user",
+            "id": user,
+            "name": user,
+            "fullname": user,
+            "isPro": False,
+            "orgs": [],
+            "auth": auth,
+        }
 
     def create(self) -> Response:
         asked, user = self.json, self.signed_in()
         kind, namespace = asked.get("type") or "model", asked.get("organization") or user
         if user != namespace:
-            raise RefusedError(403, f'You don\'t have the rights to a {kind} under the namespace "{namespace}"')
+            raise RefusedError(
+                403, f'You don\'t have the rights to a {kind} under the namespace "{namespace}"'
+            )
         repo_id = f"{namespace}/{asked['name']}"
-        new = Repo(kind, repo_id, private=asked.get("visibility") == "private" or bool(asked.get("private")))
+        new = Repo(
+            kind,
+            repo_id,
+            private=asked.get("visibility") == "private" or bool(asked.get("private")),
+        )
         there = self.hub.repos.setdefault((kind, repo_id), new) is not new
         new.commit("refs/heads/main", "initial commit", {".gitattributes": Blob(b"")}, user)
         answer = {"url": f"{self.hub.url}/{new.address}", "name": repo_id, "id": repo_id}
-        return JSONResponse(answer | ({"error": "It exists already"} if there else {}), status_code=409 if there else 200)
+        return JSONResponse(
+            answer | ({"error": "It exists already"} if there else {}),
+            status_code=409 if there else 200,
+        )
 
     def info(self) -> Json:
         """What model_info, dataset_info and space_info read."""
         repo, at = self.repo, self.repo.at(self.revision)
         card = card_data(at.files["README.md"].data.decode()) if "README.md" in at.files else {}
         siblings = [{"rfilename": path} for path in at.files]
-        found = {"author": repo.namespace, "sha": at.sha, "private": repo.private, "gated": False, "disabled": False,
-                 "downloads": 0, "likes": 0, "tags": card.get("tags") or [], "cardData": card, "siblings": siblings,
-                 "model-index": card.get("model-index"), "lastModified": at.date, "createdAt": at.date}  # fmt: skip
+        found = {
+            "author": repo.namespace,
+            "sha": at.sha,
+            "private": repo.private,
+            "gated": False,
+            "disabled": False,
+            "downloads": 0,
+            "likes": 0,
+            "tags": card.get("tags") or [],
+            "cardData": card,
+            "siblings": siblings,
+            "model-index": card.get("model-index"),
+            "lastModified": at.date,
+            "createdAt": at.date,
+        }
         wanted = self.query.get("expand", list(found))
-        return {"_id": "0", "id": repo.id} | {name: value for name, value in found.items() if name in wanted}
+        return {"_id": "0", "id": repo.id} | {
+            name: value for name, value in found.items() if name in wanted
+        }
 
     def entries(self) -> list[dict[str, Any]]:
         """All files and folders."""
         files = self.repo.at(self.revision).files
-        folders = sorted({str(above) for path in files for above in PurePosixPath(path).parents} - {"."})
-        directories = [{"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in folders]
+        folders = sorted(
+            {str(above) for path in files for above in PurePosixPath(path).parents} - {"."}
+        )
+        directories = [
+            {"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in folders
+        ]
         return directories + [blob.entry(path) for path, blob in files.items()]
 
     def tree(self) -> Json:
@@ -109,31 +146,67 @@ class Call:
         return [entry for entry in self.entries() if entry["path"] in paths]
 
     def refs(self) -> Json:
-        refs = [{"name": ref.split("/", 2)[2], "ref": ref, "targetCommit": sha} for ref, sha in self.repo.refs.items()]
-        heads = {"branches": "refs/heads/", "tags": "refs/tags/", "pullRequests": "refs/pr/", "converts": "refs/convert/"}
-        return {name: [ref for ref in refs if ref["ref"].startswith(head)] for name, head in heads.items()}
+        refs = [
+            {"name": ref.split("/", 2)[2], "ref": ref, "targetCommit": sha}
+            for ref, sha in self.repo.refs.items()
+        ]
+        heads = {
+            "branches": "refs/heads/",
+            "tags": "refs/tags/",
+            "pullRequests": "refs/pr/",
+            "converts": "refs/convert/",
+        }
+        return {
+            name: [ref for ref in refs if ref["ref"].startswith(head)]
+            for name, head in heads.items()
+        }
 
     def commits(self) -> Json:
-        return [{"id": commit.sha, "title": commit.title, "message": commit.message, "date": commit.date,
-                 "authors": [{"user": commit.author}]} for commit in self.repo.commits(self.revision)]  # fmt: skip
+        return [
+            {
+                "id": commit.sha,
+                "title": commit.title,
+                "message": commit.message,
+                "date": commit.date,
+                "authors": [{"user": commit.author}],
+            }
+            for commit in self.repo.commits(self.revision)
+        ]
 
     def preupload(self) -> Json:
         self.writable_repo().at(self.revision)
-        modes = {f["path"]: goes_to_lfs(f["path"], base64.b64decode(f["sample"])) for f in self.json["files"]}
-        return {"files": [{"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
-                          for path, lfs in modes.items()]}  # fmt: skip
+        modes = {
+            f["path"]: goes_to_lfs(f["path"], base64.b64decode(f["sample"]))
+            for f in self.json["files"]
+        }
+        return {
+            "files": [
+                {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
+                for path, lfs in modes.items()
+            ]
+        }
 
     def lfs_batch(self) -> Json:
         self.signed_in()
         wanted = self.json["objects"]
-        new = [{**one, "actions": {"upload": {"href": f"{self.hub.storage_url}/{one['oid']}"}}} for one in wanted]
-        return {"transfer": "basic", "objects": [old if old["oid"] in self.hub.storage else upload
-                                                 for old, upload in zip(wanted, new, strict=True)]}  # fmt: skip
+        new = [
+            {**one, "actions": {"upload": {"href": f"{self.hub.storage_url}/{one['oid']}"}}}
+            for one in wanted
+        ]
+        return {
+            "transfer": "basic",
+            "objects": [
+                old if old["oid"] in self.hub.storage else upload
+                for old, upload in zip(wanted, new, strict=True)
+            ],
+        }
 
     def commit(self) -> Json:
         repo, user, opens = self.writable_repo(), self.signed_in(), "create_pr" in self.query
         header, *lines = (json.loads(line) for line in self.body.splitlines())
-        title, message, parent = (header["value"].get(name) for name in ("summary", "description", "parentCommit"))
+        title, message, parent = (
+            header["value"].get(name) for name in ("summary", "description", "parentCommit")
+        )
         base = repo.at(parent if parent and opens else self.revision)
         if parent not in (None, base.sha):
             raise RefusedError(412, "A commit has happened since. Please refresh and try again.")
@@ -143,7 +216,11 @@ class Call:
             raise RefusedError(400, f"Not a branch: {self.revision}")
         made = repo.commit(ref, title, changes, user, message, onto=base.sha)
         repo.pulls.extend([made] if opens else [])
-        pull = {"pullRequestUrl": f"{self.hub.url}/{repo.address}/discussions/{len(repo.pulls)}"} if opens else {}
+        pull = (
+            {"pullRequestUrl": f"{self.hub.url}/{repo.address}/discussions/{len(repo.pulls)}"}
+            if opens
+            else {}
+        )
         url = f"{self.hub.url}/{repo.address}/commit/{made.sha}"
         return {"success": True, "commitOid": made.sha, "commitUrl": url, **pull}
 
@@ -161,7 +238,9 @@ class Call:
         try:
             card_data(self.json["content"])
         except yaml.YAMLError as error:
-            return JSONResponse({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
+            return JSONResponse(
+                {"errors": [{"message": str(error)}], "warnings": []}, status_code=400
+            )
         return JSONResponse({"errors": [], "warnings": []})
 
     def resolve(self) -> Response:
@@ -172,26 +251,46 @@ class Call:
         blob = at.files[path]
         if not blob.lfs:
             return self.ranged(blob.data, blob.oid, headers)
-        headers |= {"X-Linked-ETag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.data)), "ETag": f'"{blob.oid}"'}
-        return Response(status_code=302, headers=headers | {"Location": f"{self.hub.storage_url}/{blob.sha256}"})
+        headers |= {
+            "X-Linked-ETag": f'"{blob.sha256}"',
+            "X-Linked-Size": str(len(blob.data)),
+            "ETag": f'"{blob.oid}"',
+        }
+        return Response(
+            status_code=302, headers=headers | {"Location": f"{self.hub.storage_url}/{blob.sha256}"}
+        )
 
     def ranged(self, data: bytes, etag: str, headers: dict[str, str]) -> Response:
         """The bytes, or the range of them that was asked for."""
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range", ""))
-        headers |= {"ETag": f'"{etag}"', "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+        headers |= {
+            "ETag": f'"{etag}"',
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
         if asked is None:
             return Response(data, headers=headers)
         part = data[int(asked[1]) : int(asked[2] or len(data)) + 1]
         if not part:
             raise RefusedError(416, "No such range", **{"Content-Range": f"bytes */{len(data)}"})
         last = int(asked[1]) + len(part) - 1
-        return Response(part, 206, headers | {"Content-Range": f"bytes {asked[1]}-{last}/{len(data)}"})
+        return Response(
+            part, 206, headers | {"Content-Range": f"bytes {asked[1]}-{last}/{len(data)}"}
+        )
 
     def discussions(self) -> Json:
-        found = [{"num": num, "title": pull.title, "author": {"name": pull.author}, "status": "open",
-                  "createdAt": pull.date, "isPullRequest": True,
-                  "repo": {"name": self.repo.id, "type": self.repo.kind}}
-                 for num, pull in enumerate(self.repo.pulls, 1)]  # fmt: skip
+        found = [
+            {
+                "num": num,
+                "title": pull.title,
+                "author": {"name": pull.author},
+                "status": "open",
+                "createdAt": pull.date,
+                "isPullRequest": True,
+                "repo": {"name": self.repo.id, "type": self.repo.kind},
+            }
+            for num, pull in enumerate(self.repo.pulls, 1)
+        ]
         return {"count": len(found), "start": 0, "discussions": found}
 
     def storage(self) -> Response:

@@ -22,7 +22,9 @@ class Origin:
     def __init__(self, hub: StandInHub, answering: Callable[[Call], Response]) -> None:
         self.hub = hub
         self.answering = answering
-        config = uvicorn.Config(self, "127.0.0.1", 0, http="h11", ws="none", lifespan="off", log_level="critical")
+        config = uvicorn.Config(
+            self, "127.0.0.1", 0, http="h11", ws="none", lifespan="off", log_level="critical"
+        )
         self.server = uvicorn.Server(config)
 
     @property
@@ -35,7 +37,14 @@ class Origin:
         except ClientDisconnect:
             return
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
-        call = Call(self.hub, scope["method"], scope["path"], parse_qs(scope["query_string"].decode()), headers, body)
+        call = Call(
+            self.hub,
+            scope["method"],
+            scope["path"],
+            parse_qs(scope["query_string"].decode()),
+            headers,
+            body,
+        )
         self.hub.seen.append(f"{call.method} {call.path}")
         fault = self.take_fault(call)
         response = await self.spoilt(fault, call) if fault else self.answer(call)
@@ -43,9 +52,23 @@ class Origin:
             self.close(scope["client"])
             while (await receive())["type"] != "http.disconnect":
                 pass
-        elif fault and fault.truncate is not None:  # uvicorn closes the connection of an answer that was not ended
-            await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-            await send({"type": "http.response.body", "body": response.body[: fault.truncate], "more_body": True})
+        elif (
+            fault and fault.truncate is not None
+        ):  # uvicorn closes the connection of an answer that was not ended
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": response.status_code,
+                    "headers": response.raw_headers,
+                }
+            )
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": response.body[: fault.truncate],
+                    "more_body": True,
+                }
+            )
         else:
             await response(scope, receive, send)
 
@@ -53,12 +76,17 @@ class Origin:
         try:
             return self.answering(call)
         except RefusedError as refused:
-            return JSONResponse({"error": str(refused)}, status_code=refused.status, headers=refused.headers)
+            return JSONResponse(
+                {"error": str(refused)}, status_code=refused.status, headers=refused.headers
+            )
 
     def take_fault(self, call: Call) -> Fault | None:
         """The first that matches; it is used up."""
         storage, faults = self.answering is Call.storage, self.hub.faults
-        at = next((i for i, fault in enumerate(faults) if fault.matches(call.method, call.path, storage)), None)
+        at = next(
+            (i for i, fault in enumerate(faults) if fault.matches(call.method, call.path, storage)),
+            None,
+        )
         return None if at is None else faults.pop(at)
 
     async def spoilt(self, fault: Fault, call: Call) -> Response | None:
@@ -70,7 +98,9 @@ class Origin:
         if fault.drop:
             return None
         if response is None or fault.status:
-            response = JSONResponse({"error": f"Fault {fault.status}"}, status_code=fault.status or 500)
+            response = JSONResponse(
+                {"error": f"Fault {fault.status}"}, status_code=fault.status or 500
+            )
         response.headers.update(fault.headers)
         return response
 

@@ -19,7 +19,9 @@ class RefusedError(Exception):
     def __init__(self, status: int, text: str, code: str = "", **headers: str) -> None:
         super().__init__(text)
         self.status = status
-        self.headers = {"X-Error-Message": text} | ({"X-Error-Code": code} if code else {}) | headers
+        self.headers = (
+            {"X-Error-Message": text} | ({"X-Error-Code": code} if code else {}) | headers
+        )
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Fault:
     storage: bool = False
 
     def matches(self, method: str, path: str, storage: bool) -> bool:
-        return (self.method, self.storage) == (method, storage) and re.search(self.path, path) is not None
+        return (self.method, self.storage) == (method, storage) and re.search(
+            self.path, path
+        ) is not None
 
     @property
     def lets_through(self) -> bool:
@@ -69,7 +73,11 @@ class Blob:
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
     def entry(self, path: str) -> dict[str, Any]:
-        lfs = {"lfs": {"oid": self.sha256, "size": len(self.data), "pointerSize": 130}} if self.lfs else {}
+        lfs = (
+            {"lfs": {"oid": self.sha256, "size": len(self.data), "pointerSize": 130}}
+            if self.lfs
+            else {}
+        )
         return {"type": "file", "path": path, "size": len(self.data), "oid": self.oid, **lfs}
 
 
@@ -87,7 +95,9 @@ class Commit:
     author: str
     parent: str | None
     files: Mapping[str, Blob]
-    date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z")
+    date: str = field(
+        default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    )
 
 
 @dataclass
@@ -128,14 +138,25 @@ class Repo:
             found.append(self.history[found[-1].parent])
         return found
 
-    def commit(self, ref: str, title: str, changes: Mapping[str, Blob | None], author: str = "", message: str = "",
-               onto: str = "") -> Commit:  # fmt: skip
+    def commit(
+        self,
+        ref: str,
+        title: str,
+        changes: Mapping[str, Blob | None],
+        author: str = "",
+        message: str = "",
+        onto: str = "",
+    ) -> Commit:
         """A new commit on a full ref, which need not exist. Every call makes one, even when nothing changes."""
         parent = self.at(onto or ref) if onto or ref in self.refs else None
         merged: dict[str, Blob | None] = {**(parent.files if parent else {}), **changes}
-        sha = hashlib.sha1(f"{self.kind} {self.id} {title} {len(self.history)}".encode()).hexdigest()
+        sha = hashlib.sha1(
+            f"{self.kind} {self.id} {title} {len(self.history)}".encode()
+        ).hexdigest()
         files = {path: blob for path, blob in sorted(merged.items()) if blob is not None}
-        self.history[sha] = Commit(sha, title, message, author, parent.sha if parent else None, files)
+        self.history[sha] = Commit(
+            sha, title, message, author, parent.sha if parent else None, files
+        )
         self.refs[ref] = sha
         return self.history[sha]
 
@@ -161,11 +182,21 @@ class StandInHub:
     def repo(self, kind: str, repo_id: str) -> Repo:
         return self.repos[kind, repo_id]
 
-    def add(self, kind: str, repo_id: str, files: Mapping[str, bytes] | Path, branch: str = "main",
-            private: bool = False) -> str:  # fmt: skip
+    def add(
+        self,
+        kind: str,
+        repo_id: str,
+        files: Mapping[str, bytes] | Path,
+        branch: str = "main",
+        private: bool = False,
+    ) -> str:
         """Commit files or a folder at once, without the API, to a repo made if need be; the commit's hash."""
         if isinstance(files, Path):
-            files = {p.relative_to(files).as_posix(): p.read_bytes() for p in files.rglob("*") if p.is_file()}
+            files = {
+                p.relative_to(files).as_posix(): p.read_bytes()
+                for p in files.rglob("*")
+                if p.is_file()
+            }
         blobs = {path: Blob(data, goes_to_lfs(path, data[:512])) for path, data in files.items()}
         self.storage |= {blob.sha256: blob.data for blob in blobs.values() if blob.lfs}
         repo = self.repos.setdefault((kind, repo_id), Repo(kind, repo_id, private))

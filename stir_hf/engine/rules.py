@@ -66,13 +66,23 @@ class AdamPolyak:
         # The powers of the bias corrections are products: a vectorised pow rounds differently from one place of a batch
         # to another, and hundreds of steps amplify that.
         ones = x.new_ones(len(x), 1, 1, 1)
-        return x, {"v": torch.zeros_like(x), "m": torch.zeros_like(x), "decay_k": ones, "momentum_k": ones.clone()}
+        return x, {
+            "v": torch.zeros_like(x),
+            "m": torch.zeros_like(x),
+            "decay_k": ones,
+            "momentum_k": ones.clone(),
+        }
 
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State) -> Tensor:
         """One preconditioned step."""
-        unseen_v, unseen_m = state["decay_k"].mul_(self.decay), state["momentum_k"].mul_(self.momentum)
+        unseen_v, unseen_m = (
+            state["decay_k"].mul_(self.decay),
+            state["momentum_k"].mul_(self.momentum),
+        )
         v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
-        floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (1e-3 / gradient[0].numel() ** 0.5)
+        floor = gradient.flatten(1).norm(dim=1)[:, None, None, None] * (
+            1e-3 / gradient[0].numel() ** 0.5
+        )
         root = (v / (1 - unseen_v)).sqrt_().add_(floor).clamp_min_(_TINY)
         # 0 where a step against the gradient leaves [0,1], else 1; in floats, as masks of booleans cost more than the rest
         free = (x - gradient.sign()).clamp_(0, 1).sub_(x).sign_().abs_().mul_(gradient)

@@ -7,8 +7,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from stir_hf.inversion.objectives import relative_error
-from stir_hf.inversion.steps import Rule, State
+from stir_hf.engine.objectives import relative_error
+from stir_hf.engine.rules import Rule, State
 
 Represent = Callable[[Tensor], Tensor]
 """Images (b, c, h, w) in [0, 1] to representations (b, d), differentiable."""
@@ -75,14 +75,18 @@ class _Batch:
 
     def joined(self, other: "_Batch") -> "_Batch":
         state = {name: torch.cat((t, other.state[name])) for name, t in self.state.items()}
-        tensors = {name: torch.cat((getattr(self, name), getattr(other, name))) for name in _PER_IMAGE}
+        tensors = {
+            name: torch.cat((getattr(self, name), getattr(other, name))) for name in _PER_IMAGE
+        }
         return _Batch(self.keys + other.keys, state=state, **tensors)
 
     def remember(self, error: Tensor, enough: float) -> None:
         """Keep this iterate where it is the best, unless an earlier one was good enough."""
         better = (error < self.best_error) & (self.best_error > enough)
         self.best_error = torch.where(better, error, self.best_error)
-        self.best.lerp_(self.x, better.to(self.x.dtype)[:, None, None, None])  # a weight of 0 or 1 is exact
+        self.best.lerp_(
+            self.x, better.to(self.x.dtype)[:, None, None, None]
+        )  # a weight of 0 or 1 is exact
 
 
 def descend(
@@ -123,7 +127,9 @@ def descend(
         batch = batch.rows((~done).nonzero()[:, 0]) if bool((~done).any()) else None
 
 
-def _run(represent: Represent, batch: _Batch, rule: Rule, enough: float, passes: int, *, last: bool) -> None:
+def _run(
+    represent: Represent, batch: _Batch, rule: Rule, enough: float, passes: int, *, last: bool
+) -> None:
     """`passes` passes without looking at any value on the host, then a look at whether all was finite.
 
     `last`: some image has no passes left, so that the iterates after the last step are evaluated too.
@@ -139,7 +145,9 @@ def _run(represent: Represent, batch: _Batch, rule: Rule, enough: float, passes:
     if last:
         with torch.no_grad():  # the last iterate counts too, as in the original
             batch.remember(relative_error(represent(batch.x), batch.target), enough)
-    if not bool((error.sum() + batch.x.sum()).isfinite()):  # a value that was not finite has spread and stays
+    if not bool(
+        (error.sum() + batch.x.sum()).isfinite()
+    ):  # a value that was not finite has spread and stays
         raise FloatingPointError("the representation or its gradient is not finite")
 
 

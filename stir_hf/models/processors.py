@@ -11,43 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
+from stir_hf.inputs.images import MODES, PixelMap, Size
 
-Size = tuple[int, int]
 Process = Callable[[Image.Image], np.ndarray]
 """One PIL image to the processor's float array of shape (c, h, w)."""
-
-MODES = {1: "L", 3: "RGB"}
-
-
-@dataclass(frozen=True)
-class PixelMap:
-    """The affine map from pixels in [0, 1] to what a network is fed: y = matrix · x + bias, per pixel."""
-
-    matrix: Tensor
-    """(c, c), float64."""
-    bias: Tensor
-    """(c,), float64."""
-
-    @classmethod
-    def identity(cls, channels: int) -> "PixelMap":
-        """For a network that brings its own normalisation."""
-        return cls(torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64))
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype, differentiable."""
-        matrix, bias = self.matrix.to(images), self.bias.to(images)[:, None, None]
-        if torch.equal(self.matrix, self.matrix.diag().diag()):
-            return images * matrix.diag()[:, None, None] + bias
-        return torch.einsum("ij,bjhw->bihw", matrix, images) + bias
-
-    def inverse(self, inputs: Tensor) -> Tensor:
-        """Network inputs (b, c, h, w) back to pixels, float64."""
-        shifted = inputs.double() - self.bias[:, None, None]
-        return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.matrix), shifted)
 
 
 @dataclass(frozen=True)
@@ -70,7 +39,9 @@ class Pixels:
         if self.size is not None and inputs.shape[1:] != self.size:
             inputs = self.process(_square(image))
         if self.size is not None and inputs.shape[1:] != self.size:
-            raise RequestError(f"the image processor gave {inputs.shape[1:]} for an image, not its own {self.size}")
+            raise RequestError(
+                f"the image processor gave {inputs.shape[1:]} for an image, not its own {self.size}"
+            )
         pixels = self.map.inverse(torch.from_numpy(inputs)[None])[0]
         return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
@@ -100,7 +71,9 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     def process(image: Image.Image) -> np.ndarray:
         output = np.asarray(processor(image, return_tensors="np")["pixel_values"])
         if output.ndim != 4 or output.shape[1] != channels:
-            raise RequestError(f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)")
+            raise RequestError(
+                f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)"
+            )
         return np.asarray(output[0])
 
     try:
@@ -111,22 +84,21 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     except RequestError:
         raise
     except Exception as error:  # processors fail in many ways
-        raise RequestError(f"{_name(processor)} cannot process an image here: {one_line(error)}") from error
+        raise RequestError(
+            f"{_name(processor)} cannot process an image here: {one_line(error)}"
+        ) from error
     matrix = np.stack([colour - black for colour in primaries], axis=1)
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
-        raise RequestError(f"{_name(processor)} is no affine map of pixels ({found} instead of {expected})")
+        raise RequestError(
+            f"{_name(processor)} is no affine map of pixels ({found} instead of {expected})"
+        )
     native = tuple(small) if small == large else size
     own = native is not None and small != large
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
-    return Pixels(_resized(process, native) if own and native else process, pixel_map, channels, native)
-
-
-def resize(images: Tensor, size: Size | None) -> Tensor:
-    """Antialiased bilinear resize of (b, c, h, w) to `size`, differentiable; nothing is done at that size already."""
-    if size is None or images.shape[2:] == size:
-        return images
-    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return Pixels(
+        _resized(process, native) if own and native else process, pixel_map, channels, native
+    )
 
 
 def _resized(process: Process, size: Size) -> Process:
@@ -139,11 +111,16 @@ def _name(processor: Any) -> str:
 
 
 def _solid(colour: list[int], side: int) -> Image.Image:
-    return Image.new(MODES[len(colour)], (side, side), tuple(colour) if len(colour) > 1 else colour[0])
+    return Image.new(
+        MODES[len(colour)], (side, side), tuple(colour) if len(colour) > 1 else colour[0]
+    )
 
 
 def _colours(channels: int) -> list[list[int]]:
-    return [[0] * channels, *([255 if i == j else 0 for j in range(channels)] for i in range(channels))]
+    return [
+        [0] * channels,
+        *([255 if i == j else 0 for j in range(channels)] for i in range(channels)),
+    ]
 
 
 def _centre(array: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from PIL import Image
 
 from stir_hf import hub
-from stir_hf.config import DataSpec, is_local
+from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.hub import is_local
 
 PREFERRED_SPLITS = ("test", "validation")
 
@@ -28,7 +29,9 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
     """
-    split, spec, commit = _load(data, spec) if isinstance(data, str) else (_in_memory(data, spec), spec, None)
+    split, spec, commit = (
+        _load(data, spec) if isinstance(data, str) else (_in_memory(data, spec), spec, None)
+    )
     if isinstance(split, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, split)
         split = split[spec.split]
@@ -36,13 +39,19 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
         raise RequestError(
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split ({split.split or 'unnamed'})"
         )
-    return (_taken(split, spec) if isinstance(split, datasets.IterableDataset) else split), spec, commit
+    return (
+        (_taken(split, spec) if isinstance(split, datasets.IterableDataset) else split),
+        spec,
+        commit,
+    )
 
 
 def _load(name: str, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
     path = Path(name).expanduser()
     if path.is_file():
-        raise RequestError(f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files")
+        raise RequestError(
+            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files"
+        )
     if not path.is_dir() and is_local(name):
         raise hub.no_such_folder(name, "dataset folder")
     try:
@@ -50,18 +59,29 @@ def _load(name: str, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
             return (_folder(path, spec), spec, None) if path.is_dir() else _from_hub(name, spec)
     except RequestError:
         raise
-    except (ValueError, OSError, RuntimeError, KeyError, TypeError, datasets.exceptions.DatasetsError,
-            pa.ArrowException) as error:  # fmt: skip
+    except (
+        ValueError,
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        datasets.exceptions.DatasetsError,
+        pa.ArrowException,
+    ) as error:
         raise RequestError(f"dataset {spec.dataset} cannot be loaded: {one_line(error)}") from error
 
 
 def _folder(path: Path, spec: DataSpec) -> Any:
     if spec.revision:
-        raise RequestError(f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}")
+        raise RequestError(
+            f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
+        )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
         return _in_memory(datasets.load_from_disk(str(path)), spec)
     if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
-        raise RequestError(f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files")
+        raise RequestError(
+            f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
+        )
     return datasets.load_dataset(str(path), spec.config_name)
 
 
@@ -76,17 +96,25 @@ def _from_hub(name: str, spec: DataSpec) -> tuple[Any, DataSpec, str]:
     builder = datasets.load_dataset_builder(name, spec.config_name, revision=found.commit)
     files = builder.config.data_files
     if not files:
-        return datasets.load_dataset(name, spec.config_name, revision=found.commit), spec, found.commit
+        return (
+            datasets.load_dataset(name, spec.config_name, revision=found.commit),
+            spec,
+            found.commit,
+        )
     spec = _named(spec, files)
     only = {spec.split: list(files[spec.split])}
-    split = datasets.load_dataset(name, spec.config_name, data_files=only, split=spec.split, revision=found.commit)
+    split = datasets.load_dataset(
+        name, spec.config_name, data_files=only, split=spec.split, revision=found.commit
+    )
     return split, spec, found.commit
 
 
 def _cached(name: str, commit: str, config_name: str | None) -> dict[str, list[Path]]:
     """The splits of a dataset that were prepared at this commit, with their files."""
     namespace, _, base = name.rpartition("/")
-    folder = "___".join(part for part in (namespace, datasets.naming.camelcase_to_snakecase(base)) if part)
+    folder = "___".join(
+        part for part in (namespace, datasets.naming.camelcase_to_snakecase(base)) if part
+    )
     root = Path(datasets.config.HF_DATASETS_CACHE) / folder
     found: dict[str, list[Path]] = {}
     for info in root.glob(f"*/*/{commit}/dataset_info.json"):
@@ -97,16 +125,24 @@ def _cached(name: str, commit: str, config_name: str | None) -> dict[str, list[P
             shard = re.compile(rf"-{re.escape(split)}(-\d+-of-\d+)?\.arrow")
             found[split] = sorted(p for p in info.parent.glob("*.arrow") if shard.search(p.name))
     if not found:
-        raise RequestError(f"the Hub cannot be reached for dataset {name!r}, and it is not in the cache")
+        raise RequestError(
+            f"the Hub cannot be reached for dataset {name!r}, and it is not in the cache"
+        )
     return found
 
 
 def _named(spec: DataSpec, splits: Any) -> DataSpec:
     """`spec` with the name of the split that is meant."""
     names = [str(name) for name in splits]
-    name = spec.split or next((s for s in PREFERRED_SPLITS if s in names), None) or (names[0] if len(names) == 1 else None)
+    name = (
+        spec.split
+        or next((s for s in PREFERRED_SPLITS if s in names), None)
+        or (names[0] if len(names) == 1 else None)
+    )
     if name is None:
-        raise RequestError(f"dataset {spec.dataset} has several splits; give --split: {', '.join(names)}")
+        raise RequestError(
+            f"dataset {spec.dataset} has several splits; give --split: {', '.join(names)}"
+        )
     if name not in names:
         raise RequestError(f"dataset {spec.dataset} has no split {name!r}; {closest(name, names)}")
     return DataSpec(**{**vars(spec), "split": name})
@@ -129,7 +165,10 @@ def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset
         for name in [name for name, f in columns.items() if isinstance(f, datasets.Image)]:
             stream = stream.cast_column(name, datasets.Image(decode=False))
         columns = stream.features
-    taken = [{name: _bare(value) for name, value in row.items()} for row in islice(stream, spec.num_samples)]
+    taken = [
+        {name: _bare(value) for name, value in row.items()}
+        for row in islice(stream, spec.num_samples)
+    ]
     check_enough(len(taken), spec)
     return datasets.Dataset.from_list(taken, features=columns, split=stream.split)
 
@@ -143,4 +182,6 @@ def check_enough(there: int, spec: DataSpec) -> None:
     """Raise RequestError when there are fewer images than are asked for."""
     if there < (spec.num_samples or 1):
         asked = spec.num_samples or "at least one"
-        raise RequestError(f"{asked} images asked for, but {spec.dataset} split {spec.split} has {there}")
+        raise RequestError(
+            f"{asked} images asked for, but {spec.dataset} split {spec.split} has {there}"
+        )

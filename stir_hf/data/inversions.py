@@ -13,71 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
+from stir_hf.data.shards import FOLDER, RECIPE, Writer, shards_of
 from stir_hf.errors import RequestError, RunError, closest
-
-RECIPE = "inversions.json"
-FOLDER = "inversions"
-
-
-def features(size: tuple[int, int], channels: int, *, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
-    """The columns of an inversion set on a canvas of `size` (h, w)."""
-    image = datasets.Image()
-    inverted = datasets.Array3D((channels, *size), "float32") if exact else datasets.Image()
-    columns = {
-        "index": datasets.Value("int64"),
-        "draw": datasets.Value("int32"),
-        "image": image,
-        "inverted": inverted,
-        "relative_error": datasets.Value("float32"),
-        "representation": datasets.List(datasets.Value("float32")),
-        "representation_inverted": datasets.List(datasets.Value("float32")),
-    }
-    if starts:
-        columns["start"] = datasets.Array3D((channels, *size), "float32")
-    if label is not None:
-        columns["label"] = label
-    return datasets.Features(columns)
-
-
-class Writer:
-    """Appends rows to an inversion set on disk. What `write` has returned from survives a kill.
-
-    Each call makes one parquet file, complete before it takes its name. `recipe` says what makes the set; a folder that
-    holds another recipe is refused.
-    """
-
-    def __init__(self, folder: Path, recipe: dict[str, Any], columns: datasets.Features, rank: int = 0) -> None:
-        self.folder, self.columns, self.rank = folder, columns, rank
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / RECIPE
-        if path.exists():
-            if json.loads(path.read_text("utf-8")) != json.loads(json.dumps(recipe)):
-                raise RequestError(f"{folder} holds inversions that were made otherwise; choose another --out")
-        else:
-            _replace(path, (json.dumps(recipe, indent=1, ensure_ascii=False) + "\n").encode())
-
-    def done(self) -> set[tuple[int, int]]:
-        """The (index, draw) of every row that is on disk."""
-        found: set[tuple[int, int]] = set()
-        for path in _shards(self.folder):
-            table = pq.read_table(path, columns=["index", "draw"])
-            found.update(zip(table["index"].to_pylist(), table["draw"].to_pylist(), strict=True))
-        return found
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        """Put rows on disk, all or none."""
-        if rows:
-            number = 1 + max((int(p.stem.rpartition("-")[2]) for p in _shards(self.folder)), default=-1)
-            path = self.folder / f"data-{self.rank:04d}-{number:06d}.parquet"
-            partial = path.with_suffix(".partial")
-            table = datasets.Dataset.from_list(rows, features=self.columns).data.table
-            with partial.open("wb") as file:
-                pq.write_table(table, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+from stir_hf.inputs.images import to_array
 
 
 @dataclass(frozen=True)
@@ -100,7 +39,9 @@ class Inversions:
         """
         sets = find_sets(Path(path))
         if len(sets) > 1:
-            raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {', '.join(str(s) for s in sets)}")
+            raise RequestError(
+                f"{path} holds {len(sets)} inversion sets; give one: {', '.join(str(s) for s in sets)}"
+            )
         return cls._read(sets[0])
 
     @classmethod
@@ -110,9 +51,11 @@ class Inversions:
 
     @classmethod
     def _read(cls, folder: Path) -> "Inversions":
-        shards = _shards(folder)
+        shards = shards_of(folder)
         if not shards:
-            raise RequestError(f"{folder} holds no finished inversions yet; run the same command again")
+            raise RequestError(
+                f"{folder} holds no finished inversions yet; run the same command again"
+            )
         rows = datasets.Dataset(pa.concat_tables(pq.read_table(s) for s in shards))
         order = np.lexsort((np.asarray(rows["draw"]), np.asarray(rows["index"])))
         return cls(rows.select(order), json.loads((folder / RECIPE).read_text("utf-8")), folder)
@@ -180,10 +123,14 @@ class Inversions:
         keys = set(zip(self.index.tolist(), self.draw.tolist(), strict=True))
         wanted = {(i, d) for i in np.unique(self.index).tolist() for d in range(draws)}
         if len(self) != len(keys) or len(self) > data["num_samples"] * draws:
-            raise RequestError(f"{self.path} holds rows twice, or rows of another run; make it again in an empty folder")
+            raise RequestError(
+                f"{self.path} holds rows twice, or rows of another run; make it again in an empty folder"
+            )
         if len(self) < data["num_samples"] * draws or keys != wanted:
-            raise RequestError(f"{self.path} holds {len(self)} of {data['num_samples'] * draws} inversions;"
-                               " run the command that makes them again, and it continues")  # fmt: skip
+            raise RequestError(
+                f"{self.path} holds {len(self)} of {data['num_samples'] * draws} inversions;"
+                " run the command that makes them again, and it continues"
+            )
 
     def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, c, h, w) in [0, 1] of some rows, or all."""
@@ -194,20 +141,6 @@ class Inversions:
     def batches(self, size: int) -> Iterator[range]:
         """Ranges of row numbers that cover the set."""
         return (range(first, min(first + size, len(self))) for first in range(0, len(self), size))
-
-
-def to_array(image: Any) -> NDArray[np.float32]:
-    """A PIL image, uint8 (h, w) or (h, w, c), or a stored float array, as float32 (c, h, w) in [0, 1]."""
-    array = np.asarray(image)
-    if not isinstance(image, Image.Image):
-        return array.astype(np.float32)
-    return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
-
-
-def to_png(pixels: NDArray[np.float32]) -> Image.Image:
-    """(c, h, w) in [0, 1], rounded to 8 bits."""
-    array = np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
 
 
 def find_sets(path: Path) -> list[Path]:
@@ -221,9 +154,13 @@ def find_sets(path: Path) -> list[Path]:
     parent = path / FOLDER if (path / FOLDER).is_dir() else path
     sets = sorted(p.parent for p in parent.glob(f"*/{RECIPE}"))
     if not sets:
-        beside = [p.name for p in path.absolute().parent.glob("*") if p.is_dir() and p.name != path.name]
+        beside = [
+            p.name for p in path.absolute().parent.glob("*") if p.is_dir() and p.name != path.name
+        ]
         hint = "" if path.is_dir() else f"; {closest(path.name, beside)}"
-        raise RequestError(f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}")
+        raise RequestError(
+            f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}"
+        )
     return sets
 
 
@@ -231,14 +168,6 @@ def check_complete(inversions: Inversions, keys: set[tuple[int, int]]) -> None:
     """Raise RunError unless the set holds exactly these (index, draw), each once."""
     found = list(zip(inversions.index.tolist(), inversions.draw.tolist(), strict=True))
     if len(found) != len(set(found)) or set(found) != keys:
-        raise RunError(f"{inversions.path} holds {len(found)} rows, not exactly the {len(keys)} that were asked for")
-
-
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("data-*.parquet"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+        raise RunError(
+            f"{inversions.path} holds {len(found)} rows, not exactly the {len(keys)} that were asked for"
+        )

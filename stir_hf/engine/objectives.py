@@ -5,5 +5,7 @@ from torch import Tensor, linalg
 
 def relative_error(representation: Tensor, target: Tensor) -> Tensor:
     """‖f(x') - t‖₂ / ‖t‖₂ per image, (b, d) and (b, d) -> (b,): the paper's loss (its code, `LPNormLossSingleModel`)."""
-    error: Tensor = linalg.vector_norm(representation - target, dim=1) / linalg.vector_norm(target, dim=1)
+    error: Tensor = linalg.vector_norm(representation - target, dim=1) / linalg.vector_norm(
+        target, dim=1
+    )
     return error

@@ -72,7 +72,9 @@ def first_tensor(value: Any) -> Tensor | None:
 
 def trace(module: nn.Module, forward: Forward, inputs: Tensor) -> Trace:
     """Watch one forward pass of `inputs` (b, c, h, w)."""
-    seen = Trace(leaves=frozenset(name for name, m in module.named_modules() if not any(m.children())))
+    seen = Trace(
+        leaves=frozenset(name for name, m in module.named_modules() if not any(m.children()))
+    )
 
     def note(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -96,7 +98,9 @@ def read(module: nn.Module, forward: Forward, inputs: Tensor, tap: Tap) -> Tenso
     """Run `forward` up to the tap and give the pooled representation there, (b, d)."""
     if tap.module is None:
         result = forward(inputs)
-        tensor = result.hidden_states[tap.part] if isinstance(tap.part, int) else _part(result, tap.part)
+        tensor = (
+            result.hidden_states[tap.part] if isinstance(tap.part, int) else _part(result, tap.part)
+        )
         return pool(tensor, tap.pooling)
 
     def stop_before(_: nn.Module, args: tuple[Any, ...]) -> None:
@@ -106,7 +110,11 @@ def read(module: nn.Module, forward: Forward, inputs: Tensor, tap: Tap) -> Tenso
         raise _Reached(_some(first_tensor(output), tap))
 
     target = module.get_submodule(tap.module)
-    hook = target.register_forward_pre_hook(stop_before) if tap.at == "input" else target.register_forward_hook(stop_after)
+    hook = (
+        target.register_forward_pre_hook(stop_before)
+        if tap.at == "input"
+        else target.register_forward_hook(stop_after)
+    )
     try:
         forward(inputs)
     except _Reached as reached:
@@ -123,7 +131,9 @@ def pool(tensor: Tensor, pooling: Pooling) -> Tensor:
     over = (1,) if tensor.ndim == 3 else tuple(range(2, tensor.ndim))
     if pooling == "cls":
         if tensor.ndim != 3:
-            raise RequestError(f"pooling 'cls' needs tokens of shape (b, t, d), not {tuple(tensor.shape)}")
+            raise RequestError(
+                f"pooling 'cls' needs tokens of shape (b, t, d), not {tuple(tensor.shape)}"
+            )
         return tensor[:, 0]
     return tensor.mean(over) if pooling == "mean" else tensor.amax(over)
 
@@ -156,7 +166,9 @@ def split_selector(selector: str) -> tuple[str, Pooling | None]:
     for known in POOLINGS:
         if pooling == known:
             return name, known
-    raise RequestError(f"pooling {pooling!r} of layer {selector!r} is unknown; there are: {', '.join(POOLINGS)}")
+    raise RequestError(
+        f"pooling {pooling!r} of layer {selector!r} is unknown; there are: {', '.join(POOLINGS)}"
+    )
 
 
 def find(selector: str, seen: Trace, penultimate: Tap | None) -> Tap:
@@ -169,7 +181,9 @@ def find(selector: str, seen: Trace, penultimate: Tap | None) -> Tap:
     tap = _find(name, seen, penultimate)
     if tap is None:
         known = ["penultimate", *(layer.name for layer in list_layers(seen))]
-        raise RequestError(f"no layer {name!r}; {closest(name, known)} (`stir-hf layers MODEL` lists them)")
+        raise RequestError(
+            f"no layer {name!r}; {closest(name, known)} (`stir-hf layers MODEL` lists them)"
+        )
     return tap if pooling is None else Tap(tap.module, tap.at, tap.part, pooling)
 
 
@@ -193,7 +207,11 @@ def _tap(seen: Trace, tensor: Tensor, part: str | int) -> Tap:
     """The module that gives this tensor, so that the pass can stop there; else the part of the result."""
     pooling = default_pooling(tuple(tensor.shape[1:]))
     module = seen.producer(tensor)
-    return Tap(None, "result", part, pooling) if module is None else Tap(module, "output", pooling=pooling)
+    return (
+        Tap(None, "result", part, pooling)
+        if module is None
+        else Tap(module, "output", pooling=pooling)
+    )
 
 
 def classifier_input(seen: Trace) -> Tap | None:
@@ -204,7 +222,9 @@ def classifier_input(seen: Trace) -> Tap | None:
     logits = getattr(seen.result, "logits", None)
     if not isinstance(logits, Tensor):
         return None
-    leaves = [(name, out) for name, out, inp in seen.calls if name in seen.leaves and inp is not None]
+    leaves = [
+        (name, out) for name, out, inp in seen.calls if name in seen.leaves and inp is not None
+    ]
     exact = [name for name, out in leaves if out is logits]
     shaped = [name for name, out in leaves if out.shape == logits.shape]
     if not exact and not shaped:

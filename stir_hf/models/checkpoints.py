@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from stir_hf import hub
-from stir_hf.config import ModelSpec, is_local
 from stir_hf.errors import RequestError, one_line
-from stir_hf.pixels import Pixels, understand
+from stir_hf.hub import is_local
+from stir_hf.models.processors import Pixels, understand
+from stir_hf.models.spec import ModelSpec
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
@@ -41,7 +42,10 @@ def load_checkpoint(spec: ModelSpec, dtype: torch.dtype) -> Checkpoint:
     with _readable(spec.model):
         config = transformers.AutoConfig.from_pretrained(source, revision=commit)
         auto = _auto_class(config)
-    with _readable(spec.model, what="has no image processor that loads here, so it takes no images"), _quiet():
+    with (
+        _readable(spec.model, what="has no image processor that loads here, so it takes no images"),
+        _quiet(),
+    ):
         processor = transformers.AutoImageProcessor.from_pretrained(source, revision=commit)
     with _readable(spec.model), _quiet():
         module, info = auto.from_pretrained(
@@ -49,17 +53,26 @@ def load_checkpoint(spec: ModelSpec, dtype: torch.dtype) -> Checkpoint:
         )
     if module.main_input_name != "pixel_values":
         raise RequestError(f"model {spec.model} takes {module.main_input_name}, not images")
-    channels, size = int(getattr(config, "num_channels", 3)), _size(getattr(config, "image_size", None))
+    channels, size = (
+        int(getattr(config, "num_channels", 3)),
+        _size(getattr(config, "image_size", None)),
+    )
     if channels not in (1, 3):
-        raise RequestError(f"model {spec.model} takes images of {channels} channels; 1 and 3 are supported")
-    return Checkpoint(module, understand(processor, channels, size), commit, frozenset(info["missing_keys"]))
+        raise RequestError(
+            f"model {spec.model} takes images of {channels} channels; 1 and 3 are supported"
+        )
+    return Checkpoint(
+        module, understand(processor, channels, size), commit, frozenset(info["missing_keys"])
+    )
 
 
 def _locate(spec: ModelSpec) -> tuple[str, str | None]:
     """Where to load from, and the commit; checks the files before anything large is read."""
     if is_local(spec.model):
         if spec.revision:
-            raise RequestError(f"model {spec.model} is a folder and has no revision {spec.revision!r}")
+            raise RequestError(
+                f"model {spec.model} is a folder and has no revision {spec.revision!r}"
+            )
         return str(_check_folder(Path(spec.model).expanduser())), None
     found = hub.resolve(spec.model, spec.revision, "model")
     if found.files is None:  # no answer: do not ask again for every file
@@ -75,14 +88,18 @@ def _check_folder(folder: Path) -> Path:
         raise hub.no_such_folder(str(folder), "model folder")
     names = [path.name for path in folder.iterdir()]
     if "config.json" not in names:
-        raise RequestError(f"model folder {folder} has no config.json; expected what `save_pretrained` writes")
+        raise RequestError(
+            f"model folder {folder} has no config.json; expected what `save_pretrained` writes"
+        )
     _check_weights(str(folder), names)
     for path in folder.glob("*.safetensors"):
         try:
             with safe_open(path, "pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise RequestError(f"weights {path} are broken or truncated: {one_line(error)}") from error
+            raise RequestError(
+                f"weights {path} are broken or truncated: {one_line(error)}"
+            ) from error
     return folder
 
 
@@ -98,7 +115,9 @@ def _check_weights(model: str, names: list[str]) -> None:
 
 def _auto_class(config: Any) -> Any:
     import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS,
+    )
 
     named = [name for name in config.architectures or [] if "ForImageClassification" in name]
     classifies = named and type(config) in CLASSIFIERS
@@ -123,8 +142,18 @@ def _readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
     except RequestError:
         raise
     except SafetensorError as error:
-        raise RequestError(f"weights of model {model} are broken or truncated: {one_line(error)}") from error
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"weights of model {model} are broken or truncated: {one_line(error)}"
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        ImportError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise RequestError(f"model {model} {what}: {one_line(error)}") from error
 
 

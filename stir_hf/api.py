@@ -13,17 +13,20 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from stir_hf import scoring
-from stir_hf.config import DataSpec, InversionConfig, RunConfig, check_choice, split_revision
-from stir_hf.encoders import Encoder, load_encoder
-from stir_hf.environment import environment
-from stir_hf.errors import RequestError, closest
-from stir_hf.images import Images, open_images
-from stir_hf.inversions import FOLDER, Inversions
+from stir_hf.data.inversions import Inversions
+from stir_hf.data.samples import Images, open_images
+from stir_hf.data.shards import FOLDER
+from stir_hf.data.spec import DataSpec
+from stir_hf.data.splits import Data
+from stir_hf.engine.config import InversionConfig
+from stir_hf.errors import RequestError, check_choice, closest
+from stir_hf.hub import split_revision
+from stir_hf.inputs.images import MODES
 from stir_hf.job import InversionJob
-from stir_hf.pixels import MODES
+from stir_hf.models.encoder import Encoder, load_encoder
 from stir_hf.results import FILE_NAME, StirResult
+from stir_hf.runtime import RunConfig, environment
 from stir_hf.similarity.cka import LEAST_ROWS
-from stir_hf.splits import Data
 
 Model = str | nn.Module | Encoder
 MEASURES = ("linear_cka",)
@@ -32,9 +35,16 @@ SPELT_IN_DATA = ("dataset", "revision")
 
 
 def invert(
-    reference: Model, data: Data, *, layer: str | None = None, revision: str | None = None, out: str | Path | None = None,
-    starts: Tensor | None = None, progress: bool = True, **options: Any,
-) -> Inversions:  # fmt: skip
+    reference: Model,
+    data: Data,
+    *,
+    layer: str | None = None,
+    revision: str | None = None,
+    out: str | Path | None = None,
+    starts: Tensor | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Inversions:
     """Find for each image another one that the reference represents identically (Nanda et al. 2022, section 3).
 
     Args:
@@ -64,9 +74,15 @@ def invert(
 
 
 def score(
-    models: Model | Sequence[Model], inversions: Inversions | str | Path, *, layer: str | None = None,
-    measure: str = "linear_cka", out: str | Path | None = None, progress: bool = True, **options: Any,
-) -> StirResult:  # fmt: skip
+    models: Model | Sequence[Model],
+    inversions: Inversions | str | Path,
+    *,
+    layer: str | None = None,
+    measure: str = "linear_cka",
+    out: str | Path | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> StirResult:
     """STIR(model | reference) of one or several models on inversions that exist; the reference is not loaded.
 
     Args:
@@ -89,45 +105,88 @@ def score(
     for one in sets:
         for encoder in encoders:
             scoring.check(encoder, one, measure)
-    config = {"command": "score", "inversions": [s.recipe for s in sets], "models": [e.identity for e in encoders],
-              "measure": measure, "dtype": run.dtype}  # fmt: skip
+    config = {
+        "command": "score",
+        "inversions": [s.recipe for s in sets],
+        "models": [e.identity for e in encoders],
+        "measure": measure,
+        "dtype": run.dtype,
+    }
     folder = _check_result(out, config)
-    scores = [scoring.score(e, s, measure, run.batch_size, progress=progress) for s in sets for e in encoders]
+    scores = [
+        scoring.score(e, s, measure, run.batch_size, progress=progress)
+        for s in sets
+        for e in encoders
+    ]
     return _finish(StirResult(tuple(scores), config, environment(encoders[0].device)), folder)
 
 
 def compare(
-    model: Model, reference: Model, data: Data, *, layer: str | None = None, reference_layer: str | None = None,
-    measure: str = "linear_cka", out: str | Path | None = None, progress: bool = True, **options: Any,
-) -> StirResult:  # fmt: skip
+    model: Model,
+    reference: Model,
+    data: Data,
+    *,
+    layer: str | None = None,
+    reference_layer: str | None = None,
+    measure: str = "linear_cka",
+    out: str | Path | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> StirResult:
     """Both directions: `scores[0]` is STIR(model | reference), `scores[1]` is STIR(reference | model).
 
     Args, options and errors as `invert` and `score`; `layer` is read in the model, `reference_layer` in the reference.
     """
-    return _every_pair([reference, model], [reference_layer, layer], data, "compare", measure, out, progress, options)
+    return _every_pair(
+        [reference, model],
+        [reference_layer, layer],
+        data,
+        "compare",
+        measure,
+        out,
+        progress,
+        options,
+    )
 
 
 def matrix(
-    models: Sequence[Model], data: Data, *, layer: str | None = None, measure: str = "linear_cka",
-    out: str | Path | None = None, progress: bool = True, **options: Any,
-) -> StirResult:  # fmt: skip
+    models: Sequence[Model],
+    data: Data,
+    *,
+    layer: str | None = None,
+    measure: str = "linear_cka",
+    out: str | Path | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> StirResult:
     """STIR of every ordered pair of different models: one inversion set per model, each judged by all the others.
 
     Args, options and errors as `invert` and `score`; `layer` is read in every model.
     """
     if len(models) < 2:
         raise RequestError(f"a matrix needs at least two models, not {len(models)}")
-    return _every_pair(models, [layer] * len(models), data, "matrix", measure, out, progress, options)
+    return _every_pair(
+        models, [layer] * len(models), data, "matrix", measure, out, progress, options
+    )
 
 
 def _every_pair(
-    models: Sequence[Model], layers: Sequence[str | None], data: Data, command: str, measure: str,
-    out: str | Path | None, progress: bool, options: dict[str, Any],
-) -> StirResult:  # fmt: skip
+    models: Sequence[Model],
+    layers: Sequence[str | None],
+    data: Data,
+    command: str,
+    measure: str,
+    out: str | Path | None,
+    progress: bool,
+    options: dict[str, Any],
+) -> StirResult:
     check_choice("measure", measure, MEASURES)
     data_spec, config, run = parse_options(data, options)
     encoders = _named_apart(
-        [as_encoder(m, at, run, image_mode=data_spec.image_mode) for m, at in zip(models, layers, strict=True)]
+        [
+            as_encoder(m, at, run, image_mode=data_spec.image_mode)
+            for m, at in zip(models, layers, strict=True)
+        ]
     )
     images = _images(data, data_spec, *encoders)
     folder = _folder(out)
@@ -135,28 +194,45 @@ def _every_pair(
     for job in jobs:
         for encoder in encoders:
             encoder.fit(job.size)
-    asked = {"command": command, "models": [e.identity for e in encoders], "data": images.identity,
-             "inversion": asdict(config), "measure": measure, "dtype": run.dtype}  # fmt: skip
+    asked = {
+        "command": command,
+        "models": [e.identity for e in encoders],
+        "data": images.identity,
+        "inversion": asdict(config),
+        "measure": measure,
+        "dtype": run.dtype,
+    }
     _claim(folder, jobs)
     kept = _check_result(out, asked)
     scores = []
     for job in jobs:
         inversions = _run(job, progress=progress)
         others = [e for e in encoders if e is not job.encoder]
-        scores += [scoring.score(e, inversions, measure, run.batch_size, progress=progress) for e in others]
+        scores += [
+            scoring.score(e, inversions, measure, run.batch_size, progress=progress) for e in others
+        ]
     return _finish(StirResult(tuple(scores), asked, environment(encoders[0].device)), kept)
 
 
 def as_encoder(
-    model: Model, layer: str | None, run: RunConfig, *, revision: str | None = None, image_mode: str | None = None
+    model: Model,
+    layer: str | None,
+    run: RunConfig,
+    *,
+    revision: str | None = None,
+    image_mode: str | None = None,
 ) -> Encoder:
     """A model in any of its forms as an encoder."""
     if isinstance(model, Encoder):
         return model
     channels = 1 if image_mode == "L" else 3
-    encoder = load_encoder(model, layer, revision=revision, device=run.device, dtype=run.dtype, channels=channels)
+    encoder = load_encoder(
+        model, layer, revision=revision, device=run.device, dtype=run.dtype, channels=channels
+    )
     if image_mode is not None and MODES[encoder.channels] != image_mode:
-        raise RequestError(f"{encoder.name} takes {MODES[encoder.channels]} images, not image_mode={image_mode!r}")
+        raise RequestError(
+            f"{encoder.name} takes {MODES[encoder.channels]} images, not image_mode={image_mode!r}"
+        )
     return encoder
 
 
@@ -169,18 +245,27 @@ def _named_apart(encoders: list[Encoder]) -> list[Encoder]:
     return encoders
 
 
-def parse_options(data: Data, options: dict[str, Any]) -> tuple[DataSpec, InversionConfig, RunConfig]:
+def parse_options(
+    data: Data, options: dict[str, Any]
+) -> tuple[DataSpec, InversionConfig, RunConfig]:
     """Keyword options sorted into what they configure."""
     if "revision" in options:
-        raise RequestError("revision= names neither the models nor the data here; write id@revision for any of them")
-    name, revision = split_revision(data) if isinstance(data, str) else ("a dataset in memory", None)
+        raise RequestError(
+            "revision= names neither the models nor the data here; write id@revision for any of them"
+        )
+    name, revision = (
+        split_revision(data) if isinstance(data, str) else ("a dataset in memory", None)
+    )
     parts = [
         {k: v for k, v in options.items() if k in cls.__dataclass_fields__}
         for cls in (DataSpec, InversionConfig, RunConfig)
     ]
     if unknown := [k for k in options if not any(k in part for part in parts)]:
         known = [
-            f for p in (DataSpec, InversionConfig, RunConfig) for f in p.__dataclass_fields__ if f not in SPELT_IN_DATA
+            f
+            for p in (DataSpec, InversionConfig, RunConfig)
+            for f in p.__dataclass_fields__
+            if f not in SPELT_IN_DATA
         ]
         raise RequestError(f"unknown option {unknown[0]!r}; {closest(unknown[0], known)}")
     return (
@@ -192,11 +277,15 @@ def parse_options(data: Data, options: dict[str, Any]) -> tuple[DataSpec, Invers
 
 def _known(options: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
     if unknown := [k for k in options if k not in cls.__dataclass_fields__]:
-        raise RequestError(f"unknown option {unknown[0]!r}; {closest(unknown[0], cls.__dataclass_fields__)}")
+        raise RequestError(
+            f"unknown option {unknown[0]!r}; {closest(unknown[0], cls.__dataclass_fields__)}"
+        )
     return options
 
 
-def _encoders(models: Model | Sequence[Model], layer: str | None, run: RunConfig, modes: list[str]) -> list[Encoder]:
+def _encoders(
+    models: Model | Sequence[Model], layer: str | None, run: RunConfig, modes: list[str]
+) -> list[Encoder]:
     several = [models] if isinstance(models, str | nn.Module | Encoder) else list(models)
     if not several:
         raise RequestError("no model to judge; give at least one")
@@ -213,10 +302,14 @@ def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
         raise RequestError(f"the models take images of different modes: {shown}")
     least = max(LEAST_ROWS.values())
     if spec.num_samples is not None and spec.num_samples < least:
-        raise RequestError(f"num_samples={spec.num_samples} is too few: the measure needs at least {least} images")
+        raise RequestError(
+            f"num_samples={spec.num_samples} is too few: the measure needs at least {least} images"
+        )
     images = open_images(data, spec)
     if len(images) < least:
-        raise RequestError(f"{spec.dataset} has {len(images)} images; the measure needs at least {least}")
+        raise RequestError(
+            f"{spec.dataset} has {len(images)} images; the measure needs at least {least}"
+        )
     return images
 
 
@@ -251,7 +344,9 @@ def _run(job: InversionJob, *, progress: bool) -> Inversions:
     with state.main_process_first():
         job.open()
     state.wait_for_everyone()
-    job.run(state.process_index, state.num_processes, progress=progress and state.is_local_main_process)
+    job.run(
+        state.process_index, state.num_processes, progress=progress and state.is_local_main_process
+    )
     state.wait_for_everyone()
     return job.load()
 
@@ -260,10 +355,16 @@ def _claim(out: Path, jobs: list[InversionJob]) -> None:
     """Refuse a folder that holds inversions of another run."""
     names = [job.slug for job in jobs]
     if len(set(names)) < len(names):
-        raise RequestError("two of the models are the same network at the same layer; give different ones")
+        raise RequestError(
+            "two of the models are the same network at the same layer; give different ones"
+        )
     folder = out / FOLDER
-    if folder.is_dir() and (others := sorted(p.name for p in folder.iterdir() if p.name not in names)):
-        raise RequestError(f"{out} holds inversions of another run ({others[0]}); choose another --out")
+    if folder.is_dir() and (
+        others := sorted(p.name for p in folder.iterdir() if p.name not in names)
+    ):
+        raise RequestError(
+            f"{out} holds inversions of another run ({others[0]}); choose another --out"
+        )
 
 
 def _check_result(out: str | Path | None, config: dict[str, Any]) -> Path | None:
@@ -271,8 +372,12 @@ def _check_result(out: str | Path | None, config: dict[str, Any]) -> Path | None
     if out is None:
         return None
     folder = _writable(Path(out))
-    if (folder / FILE_NAME).exists() and StirResult.load(folder).config != StirResult((), config).to_dict()["config"]:
-        raise RequestError(f"{folder / FILE_NAME} is the result of another run; choose another --out")
+    if (folder / FILE_NAME).exists() and StirResult.load(folder).config != StirResult(
+        (), config
+    ).to_dict()["config"]:
+        raise RequestError(
+            f"{folder / FILE_NAME} is the result of another run; choose another --out"
+        )
     return folder
 
 

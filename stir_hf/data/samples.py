@@ -9,9 +9,10 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from stir_hf.config import DataSpec
+from stir_hf.data.spec import DataSpec
+from stir_hf.data.splits import Data, check_enough, open_split
 from stir_hf.errors import RequestError, closest, one_line
-from stir_hf.splits import Data, check_enough, open_split
+from stir_hf.inputs.images import eight_bit
 
 PERMUTATION_SEED = 0
 """Which images `num_samples` takes never depends on the run's seed."""
@@ -51,7 +52,9 @@ class Images:
             image.load()
             image = eight_bit(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise RequestError(f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}") from error
+            raise RequestError(
+                f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}"
+            ) from error
         return index, image, row[self.label_column] if self.label_column else None
 
 
@@ -69,28 +72,20 @@ def open_images(data: Data, spec: DataSpec) -> Images:
     column = _image_column(split.features, spec)
     rows, indices = _choose_rows(split, spec)
     rows = rows.with_format(None).cast_column(column, datasets.Image())
-    label = next((name for name, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
+    label = next(
+        (name for name, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None
+    )
     identity = {
-        "dataset": spec.dataset, "config_name": spec.config_name, "split": spec.split, "revision": commit,
-        "image_column": column, "num_samples": len(indices),
-    }  # fmt: skip
+        "dataset": spec.dataset,
+        "config_name": spec.config_name,
+        "split": spec.split,
+        "revision": commit,
+        "image_column": column,
+        "num_samples": len(indices),
+    }
     images = Images(rows, indices, column, label, identity)
     identity["fingerprint"] = _check_all(images)
     return images
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """An image with 8 bits per channel: 16-bit grey is scaled, which `convert` would cut off at 255.
-
-    Raises:
-        ValueError: 32-bit integers or floats, whose range is not known.
-    """
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image, np.uint16).astype(np.float64)
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode!r} has no known range; expected 8 or 16 bits per channel")
-    return image
 
 
 def _image_column(features: Any, spec: DataSpec) -> str:
@@ -101,15 +96,23 @@ def _image_column(features: Any, spec: DataSpec) -> str:
                 f"dataset {spec.dataset} has no column {spec.image_column!r}; {closest(spec.image_column, features or {})}"
             )
         if spec.image_column not in names:
-            raise RequestError(f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}")
+            raise RequestError(
+                f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}"
+            )
         return spec.image_column
     if len(names) != 1:
-        found = f"several image columns; give --image-column: {', '.join(names)}" if names else "no column of images"
+        found = (
+            f"several image columns; give --image-column: {', '.join(names)}"
+            if names
+            else "no column of images"
+        )
         raise RequestError(f"dataset {spec.dataset} has {found}")
     return str(names[0])
 
 
-def _choose_rows(split: datasets.Dataset, spec: DataSpec) -> tuple[datasets.Dataset, tuple[int, ...]]:
+def _choose_rows(
+    split: datasets.Dataset, spec: DataSpec
+) -> tuple[datasets.Dataset, tuple[int, ...]]:
     wanted = spec.num_samples
     check_enough(len(split), spec)
     if wanted is None or wanted == len(split):

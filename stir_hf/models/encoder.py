@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stir_hf import layers as at
-from stir_hf.checkpoints import load_checkpoint
-from stir_hf.config import ModelSpec
-from stir_hf.devices import pick_device
 from stir_hf.errors import RequestError, closest, one_line
-from stir_hf.pixels import Pixels, own_size, resize
+from stir_hf.inputs.images import resize
+from stir_hf.models import taps as at
+from stir_hf.models.checkpoints import load_checkpoint
+from stir_hf.models.processors import Pixels, own_size
+from stir_hf.models.spec import ModelSpec
+from stir_hf.runtime import pick_device
 
 _LEAST_BATCH = 4
 """Smaller batches are filled up with copies: convolution libraries treat them by other code, which rounds differently, and
@@ -30,9 +31,16 @@ class Encoder:
     """
 
     def __init__(
-        self, module: nn.Module, pixels: Pixels, *, name: str, layer: str, commit: str | None = None,
-        missing: frozenset[str] = frozenset(), checkpoint: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        module: nn.Module,
+        pixels: Pixels,
+        *,
+        name: str,
+        layer: str,
+        commit: str | None = None,
+        missing: frozenset[str] = frozenset(),
+        checkpoint: bool = True,
+    ) -> None:
         self.module, self.pixels, self.name, self.layer = module, pixels, name, layer
         self.commit, self._missing, self.checkpoint = commit, missing, checkpoint
         self._tap: at.Tap | None = None
@@ -44,12 +52,17 @@ class Encoder:
     @cached_property
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return next((p.device for p in (*self.module.parameters(), *self.module.buffers())), torch.device("cpu"))
+        return next(
+            (p.device for p in (*self.module.parameters(), *self.module.buffers())),
+            torch.device("cpu"),
+        )
 
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the network's weights."""
-        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        return next(
+            (p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32
+        )
 
     @property
     def image_dtype(self) -> torch.dtype:
@@ -72,13 +85,22 @@ class Encoder:
         digest = hashlib.sha256()
         for key, tensor in sorted(self.module.state_dict().items()):
             digest.update(key.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        digest.update(repr((self.size, self.pixels.map.matrix.tolist(), self.pixels.map.bias.tolist())).encode())
+            digest.update(
+                tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+        digest.update(
+            repr(
+                (self.size, self.pixels.map.matrix.tolist(), self.pixels.map.bias.tolist())
+            ).encode()
+        )
         dtype = str(self.dtype).removeprefix("torch.")
         return {
-            "model": self.name, "revision": self.commit, "layer": self.layer, "dtype": dtype,
+            "model": self.name,
+            "revision": self.commit,
+            "layer": self.layer,
+            "dtype": dtype,
             "fingerprint": digest.hexdigest()[:16],
-        }  # fmt: skip
+        }
 
     @property
     def layers(self) -> tuple[at.Layer, ...]:
@@ -155,7 +177,9 @@ class Encoder:
             RequestError: images of another number of channels, or that the network does not take.
         """
         if images.ndim != 4 or images.shape[1] != self.channels:
-            raise RequestError(f"{self.name} takes images (b, {self.channels}, h, w), not {tuple(images.shape)}")
+            raise RequestError(
+                f"{self.name} takes images (b, {self.channels}, h, w), not {tuple(images.shape)}"
+            )
         if self._tap is None:
             self.prepare((images.shape[2], images.shape[3]))
         assert self._tap is not None
@@ -167,14 +191,18 @@ class Encoder:
         if count < _LEAST_BATCH:
             images = images[torch.arange(_LEAST_BATCH, device=images.device) % count]
         images = resize(images.to(self.device, self.image_dtype), self.size)
-        inputs = self.pixels.map(images).to(self.dtype) if self.checkpoint else images.to(self.dtype)
+        inputs = (
+            self.pixels.map(images).to(self.dtype) if self.checkpoint else images.to(self.dtype)
+        )
         return at.read(self.module, self._forward(tap), inputs, tap).to(self.image_dtype)[:count]
 
     def _forward(self, tap: at.Tap | None) -> at.Forward:
         if not self.checkpoint:
             return self.module
         states = tap is None or isinstance(tap.part, int)
-        return lambda inputs: self.module(pixel_values=inputs, output_hidden_states=states, return_dict=True)
+        return lambda inputs: self.module(
+            pixel_values=inputs, output_hidden_states=states, return_dict=True
+        )
 
     def _probe(self, size: tuple[int, int]) -> Tensor:
         generator = torch.Generator().manual_seed(0)
@@ -192,18 +220,34 @@ class Encoder:
             yield
         except RequestError as error:
             raise RequestError(f"layer {self.layer!r} of {self.name}: {error}") from error
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            IndexError,
+            AttributeError,
+            AssertionError,
+        ) as error:
             shape = "x".join(map(str, (self.channels, *size)))
-            raise RequestError(f"model {self.name} does not run on images of shape {shape}: {one_line(error)}") from error
+            raise RequestError(
+                f"model {self.name} does not run on images of shape {shape}: {one_line(error)}"
+            ) from error
 
     def _penultimate(self, seen: at.Trace) -> at.Tap | None:
         lacking = any("pooler" in key for key in self._missing)
-        cls_token = any("cls_token" in key or "class_embedding" in key for key, _ in self.module.named_parameters())
-        return at.classifier_input(seen) or at.backbone_output(seen, pooler=not lacking, cls_token=cls_token)
+        cls_token = any(
+            "cls_token" in key or "class_embedding" in key
+            for key, _ in self.module.named_parameters()
+        )
+        return at.classifier_input(seen) or at.backbone_output(
+            seen, pooler=not lacking, cls_token=cls_token
+        )
 
     def _seen_size(self) -> tuple[int, int]:
         if not hasattr(self, "_at_size"):
-            raise RequestError(f"{self.name} takes images as they are: call prepare((height, width)) first")
+            raise RequestError(
+                f"{self.name} takes images as they are: call prepare((height, width)) first"
+            )
         return self._at_size
 
     def _modules_read(self, tap: at.Tap, size: tuple[int, int]) -> set[str]:
@@ -224,7 +268,9 @@ class Encoder:
     def _check_missing(self, ran: set[str]) -> None:
         """Refuse a layer that depends on weights which the checkpoint lacks."""
         if lacking := sorted(key for key in self._missing if key.rpartition(".")[0] in ran):
-            raise RequestError(f"checkpoint {self.name} lacks {lacking[0]}, which layer {self.layer!r} depends on")
+            raise RequestError(
+                f"checkpoint {self.name} lacks {lacking[0]}, which layer {self.layer!r} depends on"
+            )
 
     def _check_batchnorm(self) -> None:
         for name, module in self.module.named_modules():
@@ -236,9 +282,15 @@ class Encoder:
 
 
 def load_encoder(
-    model: str | nn.Module, layer: str | None = None, *, revision: str | None = None, device: str | None = None,
-    dtype: str = "float32", channels: int = 3, name: str | None = None,
-) -> Encoder:  # fmt: skip
+    model: str | nn.Module,
+    layer: str | None = None,
+    *,
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    channels: int = 3,
+    name: str | None = None,
+) -> Encoder:
     """The encoder of a checkpoint or a network.
 
     Args:
@@ -264,17 +316,33 @@ def load_encoder(
     module = loaded.module.to(place)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions; not in torch's stub
     return Encoder(
-        module, loaded.pixels, name=name or spec.name, layer=layer or "penultimate", commit=loaded.commit,
+        module,
+        loaded.pixels,
+        name=name or spec.name,
+        layer=layer or "penultimate",
+        commit=loaded.commit,
         missing=loaded.missing,
-    )  # fmt: skip
+    )
 
 
-def _from_module(module: nn.Module, layer: str | None, device: str | None, channels: int, called: str | None) -> Encoder:
+def _from_module(
+    module: nn.Module, layer: str | None, device: str | None, channels: int, called: str | None
+) -> Encoder:
     layer = layer or "output"
     known = [name for name, _ in module.named_modules() if name]
     if (name := at.split_selector(layer)[0]) not in ("output", *known):
-        raise RequestError(f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}")
-    encoder = Encoder(module, own_size(channels), name=called or type(module).__name__, layer=layer, checkpoint=False)
+        raise RequestError(
+            f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
+        )
+    encoder = Encoder(
+        module,
+        own_size(channels),
+        name=called or type(module).__name__,
+        layer=layer,
+        checkpoint=False,
+    )
     if device is not None and pick_device(device).type != encoder.device.type:
-        raise RequestError(f"{encoder.name} is on {encoder.device}, not {device}; a module stays where it is")
+        raise RequestError(
+            f"{encoder.name} is on {encoder.device}, not {device}; a module stays where it is"
+        )
     return encoder

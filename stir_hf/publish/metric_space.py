@@ -14,7 +14,7 @@ def card_folder() -> Path:
     Raises:
         RequestError: this installation lacks it.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "metric_card" / NAME, package.parent / "metric_card" / NAME):
         if (folder / f"{NAME}.py").is_file():
             return folder
@@ -31,10 +31,14 @@ def install_metric() -> Path:
     folder = _place()
     _remove(folder)
     loading._create_importable_file(  # private, but the only door there is: evaluate 0.4.6
-        local_path=str(card_folder() / f"{NAME}.py"), local_imports=[], additional_files=[],
-        dynamic_modules_path=str(folder.parent.parent), module_namespace=folder.parent.name,
-        name=f"evaluate-metric/{NAME}", download_mode=None,
-    )  # fmt: skip
+        local_path=str(card_folder() / f"{NAME}.py"),
+        local_imports=[],
+        additional_files=[],
+        dynamic_modules_path=str(folder.parent.parent),
+        module_namespace=folder.parent.name,
+        name=f"evaluate-metric/{NAME}",
+        download_mode=None,
+    )
     return folder
 
 

@@ -1,0 +1,1 @@
+"""Samples with stable indices in; inversion sets out."""

@@ -1,0 +1,41 @@
+"""A checkpoint by name, and the layer that is read."""
+
+from dataclasses import dataclass
+
+from stir_hf.errors import RequestError
+from stir_hf.hub import split_revision
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A checkpoint by name, and the layer that is read."""
+
+    model: str
+    """Hub id, `id@revision` or local folder."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub; None is the default branch."""
+    layer: str | None = None
+    """`penultimate` (None), `logits`, `hidden_states[i]` or a module's name, each optionally followed by `:pooling`."""
+
+    @classmethod
+    def parse(
+        cls, model: str, revision: str | None = None, layer: str | None = None
+    ) -> "ModelSpec":
+        """Split `id@revision`.
+
+        Raises:
+            RequestError: an empty name, or two revisions that differ.
+        """
+        name, at = split_revision(model)
+        if not name:
+            raise RequestError(f"model {model!r} is empty; give a Hub id, id@revision or a folder")
+        if at and revision and at != revision:
+            raise RequestError(
+                f"model {model!r} and revision {revision!r} name two revisions; give one"
+            )
+        return cls(name, at or revision, layer)
+
+    @property
+    def name(self) -> str:
+        """`id`, `id@revision` or the folder: what the model is called in results."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model

@@ -1,0 +1,84 @@
+"""A result as text."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from stir_hf.results import Score, StirResult
+
+COLUMNS = (
+    "model",
+    "reference",
+    "STIR",
+    "similarity",
+    "floor",
+    "ceiling",
+    "debiased",
+    "error",
+    "converged",
+)
+
+
+def table(result: StirResult) -> str:
+    """The scores as a Markdown table, what must be known about them first."""
+    names = labels(result)
+    rows = [_cells(score, names) for score in result.scores]
+    widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
+    lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
+    lines += [_line(row, widths) for row in rows]
+    return "\n".join([*_notes(result.scores, names), *lines])
+
+
+def labels(result: StirResult) -> dict[tuple[str, str], str]:
+    """What to call each (model, layer): the last part of its name, and as much more as tells it from the others."""
+    scores = result.scores
+    keys = dict.fromkeys(
+        k for s in scores for k in ((s.reference, s.reference_layer), (s.model, s.layer))
+    )
+    short = {name: last_part(name) for name, _ in keys}
+    names = {name: s if list(short.values()).count(s) == 1 else name for name, s in short.items()}
+    layers = Counter(name for name, _ in keys)
+    return {
+        (name, layer): names[name] + (f" {layer}" if layers[name] > 1 else "")
+        for name, layer in keys
+    }
+
+
+def _cells(score: Score, names: dict[tuple[str, str], str]) -> tuple[str, ...]:
+    debiased = " / ".join(_number(v) for v in (score.debiased.stir, score.debiased.floor))
+    error = f"{score.relative_error.median:.3f}"
+    numbers = (_number(v) for v in (score.stir, score.similarity, score.floor, score.ceiling))
+    model, reference = (
+        names[score.model, score.layer],
+        names[score.reference, score.reference_layer],
+    )
+    return (model, reference, *numbers, debiased, error, f"{score.converged:.0%}")
+
+
+def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
+    """Each note once per reference, with a line below them that names two of the columns."""
+    notes = dict.fromkeys(
+        f"Note: {names[s.reference, s.reference_layer]}: {note}" for s in scores for note in s.notes
+    )
+    return [
+        *notes,
+        *([""] if notes else []),
+        "(debiased: STIR / floor; error: median relative error of the inversions)",
+        "",
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return (
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        + " |"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def last_part(name: str) -> str:
+    """The last part of a name."""
+    return name.rstrip("/").rpartition("/")[2]
