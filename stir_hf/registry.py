@@ -1,0 +1,190 @@
+"""Named parts with options of their own: a frozen dataclass each, found, spelt and explained by its fields.
+
+A part is written `name` or `name:option=value,option=value`. What identifies an inversion is its spelling: the name, the
+version and every option, but for those at their neutral value, the one that does what was done before the option existed.
+So a default may change and an option may be added, and what was made before keeps its identity.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from stir_hf.errors import RequestError, closest
+
+Part = TypeVar("Part")
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    metavar: str | None = None,
+    neutral: Any = dataclasses.MISSING,
+    **more: Any,
+) -> Any:
+    """A dataclass field that is an option: its default, its help, and how it is spelt.
+
+    Args:
+        default: what it is unless given; for a required option, `dataclasses.MISSING`.
+        text: one sentence of help.
+        metavar: the placeholder in the help, such as `N`.
+        neutral: the value at which it is left out of a spelling.
+        more: further metadata, such as `choices`.
+    """
+    metadata = {"help": text, "metavar": metavar, "neutral": neutral, **more}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def spelt(part: Any) -> dict[str, Any]:
+    """The fields of a dataclass of options, without those at their neutral value."""
+    values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    neutral = {
+        f.name: f.metadata.get("neutral", dataclasses.MISSING) for f in dataclasses.fields(part)
+    }
+    return {name: value for name, value in values.items() if value != neutral[name]}
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[Part]):
+    make: Callable[..., Part]
+    version: int
+
+
+class Registry(Generic[Part]):
+    """The parts of one kind, by name.
+
+    RULES: Registry[Rule] = Registry("method")
+
+    @RULES.add("paper")
+    @dataclass(frozen=True)
+    class Paper: ...
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, _Entry[Part]] = {}
+
+    def add(self, name: str, *, version: int = 1) -> Callable[[type[Any]], type[Any]]:
+        """Enter a frozen dataclass whose fields are its options. `version` rises when its numbers change beyond rounding.
+
+        Raises:
+            ValueError: a name that is taken by another class, or that cannot be written.
+        """
+
+        def enter(part: type[Any]) -> type[Any]:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+                raise ValueError(
+                    f"{self.kind} {name!r}: a name is lower-case letters, digits, - and _"
+                )
+            there = self._entries.get(name)
+            if there is not None and there.make.__qualname__ != part.__qualname__:
+                raise ValueError(f"{self.kind} {name!r} is taken by {there.make.__qualname__}")
+            self._entries[name] = _Entry(part, version)
+            return part
+
+        return enter
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there is, in the order in which it was entered."""
+        return tuple(self._entries)
+
+    def describe(self, name: str) -> str:
+        """The first line of a part's docstring, and its options with their defaults."""
+        part: Any = self._entries[name].make
+        text = (part.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        options = [f"{f.name}={f.default}" for f in dataclasses.fields(part)]
+        return text + (f" ({', '.join(options)})" if options else "")
+
+    def parse(self, given: "str | Part") -> Part:
+        """A part from its name and options, or a part itself.
+
+        Raises:
+            RequestError: an unknown name or option, or a value that the option does not take.
+        """
+        if not isinstance(given, str):
+            self.name_of(given)
+            return given
+        name, _, rest = given.partition(":")
+        options = [item.partition("=") for item in rest.split(",") if item]
+        return self._make(name, {key.strip(): value.strip() for key, _, value in options})
+
+    def name_of(self, part: Part) -> str:
+        """The name under which the class of a part was entered.
+
+        Raises:
+            RequestError: it was not.
+        """
+        for name, entry in self._entries.items():
+            if entry.make is type(part):
+                return name
+        raise RequestError(f"{self.kind} must be one of {', '.join(self.names)}, not {part!r}")
+
+    def text(self, part: Part) -> str:
+        """What `parse` reads: the name, and the options that differ from their defaults."""
+        fields = dataclasses.fields(part)  # type: ignore[arg-type]
+        options = [
+            f"{f.name}={getattr(part, f.name)}"
+            for f in fields
+            if getattr(part, f.name) != f.default
+        ]
+        return self.name_of(part) + (f":{','.join(options)}" if options else "")
+
+    def spelling(self, part: Part) -> dict[str, Any]:
+        """What identifies a part: name, version, and its options but for those at their neutral value."""
+        name = self.name_of(part)
+        return {"name": name, "version": self._entries[name].version, **spelt(part)}
+
+    def build(self, spelling: Mapping[str, Any]) -> Part:
+        """The part that was spelt; an option that was left out takes its neutral value.
+
+        Raises:
+            RequestError: an unknown name or option, or a version other than this package's.
+        """
+        options = {key: value for key, value in spelling.items() if key not in ("name", "version")}
+        name = str(spelling["name"])
+        entry = self._find(name)
+        if spelling["version"] != entry.version:
+            raise RequestError(
+                f"{self.kind} {name!r} is of version {spelling['version']}; this stir-hf has {entry.version}"
+            )
+        fields = dataclasses.fields(entry.make)  # type: ignore[arg-type]
+        neutral = {f.name: f.metadata.get("neutral", dataclasses.MISSING) for f in fields}
+        left_out = {
+            key: value for key, value in neutral.items() if value is not dataclasses.MISSING
+        }
+        return self._make(name, {**left_out, **options})
+
+    def _find(self, name: str) -> "_Entry[Part]":
+        if name not in self._entries:
+            raise RequestError(
+                f"{self.kind} {name!r} is unknown; {closest(name, self._entries, shown=10)}"
+            )
+        return self._entries[name]
+
+    def _make(self, name: str, options: dict[str, Any]) -> Part:
+        make = self._find(name).make
+        kinds = get_type_hints(make)
+        known = [f.name for f in dataclasses.fields(make)]  # type: ignore[arg-type]
+        for key in options:
+            if key not in known:
+                hint = closest(key, known) or "it has none"
+                raise RequestError(f"{self.kind} {name!r} has no option {key!r}; {hint}")
+        return make(
+            **{key: self._value(name, key, value, kinds[key]) for key, value in options.items()}
+        )
+
+    def _value(self, name: str, key: str, value: Any, kind: type[Any]) -> Any:
+        """A value as its field has it; booleans are written true and false."""
+        if kind is bool and isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower(), value)
+        try:
+            if kind is bool and not isinstance(value, bool):
+                raise ValueError(value)
+            return kind(value)
+        except (TypeError, ValueError) as error:
+            raise RequestError(
+                f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not {value!r}"
+            ) from error
