@@ -1,5 +1,6 @@
 """Networks of a few hundred weights, small images, and looks into an --out folder."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor, nn
 
 import stir_hf
@@ -59,8 +61,15 @@ def noise_images(count: int, side: int = SIDE, seed: int = 0) -> list[Image.Imag
 
 
 def dataset_of(images: list[Image.Image]) -> datasets.Dataset:
+    """The images as PNG files in memory, palettes and transparency kept."""
+
+    def png(image: Image.Image) -> dict[str, Any]:
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return {"bytes": file.getvalue(), "path": None}
+
     features = datasets.Features({"image": datasets.Image()})
-    return datasets.Dataset.from_dict({"image": images}, features=features)
+    return datasets.Dataset.from_dict({"image": [png(i) for i in images]}, features=features)
 
 
 def pictures(count: int, side: int = SIDE, seed: int = 0) -> datasets.Dataset:
@@ -132,3 +141,17 @@ def refused_or_fresh(call: Callable[[], Inversions], fresh: Callable[[], Inversi
     except RequestError:
         return
     assert_same(found, fresh())
+
+
+def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by one with every image file that is decoded."""
+    found: list[int] = []
+    load = ImageFile.ImageFile.load
+
+    def count(image: ImageFile.ImageFile) -> Any:
+        if getattr(image, "tile", None):
+            found.append(1)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", count)
+    return found
