@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +197,7 @@ def _every_pair(
         "command": command,
         "models": [e.identity for e in encoders],
         "data": images.identity,
-        "inversion": asdict(config),
+        "inversion": {**config.spelling(), "draws": config.draws},
         "measure": measure,
         "dtype": run.dtype,
     }

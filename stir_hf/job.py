@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from stir_hf.data.identity import slug
 from stir_hf.data.inversions import Inversions, check_complete
 from stir_hf.data.samples import Images
 from stir_hf.data.shards import FOLDER, Writer, features
-from stir_hf.engine import Item, descend, rule_for, start_image
-from stir_hf.engine.config import InversionConfig
-from stir_hf.engine.loop import Watch
+from stir_hf.engine import STARTS, InversionConfig, Item, Watch, descend, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.inputs.images import MODES, to_array, to_png
 from stir_hf.models.encoder import Encoder
@@ -45,12 +42,12 @@ class InversionJob:
         encoder.prepare(self.size)
         self.starts = None if starts is None else starts.detach().cpu().float()
         self._check_starts()
-        self.recipe = {
+        self.recipe: dict[str, Any] = {
             "reference": encoder.identity,
             "data": images.identity,
             "canvas": list(self.size),
             "image_mode": MODES[encoder.channels],
-            "inversion": asdict(config),
+            "inversion": {**config.spelling(), "draws": config.draws},
         }
         if self.starts is not None:
             self.recipe["starts"] = hashlib.sha256(
@@ -122,8 +119,9 @@ class InversionJob:
         results = descend(
             self._represent,
             self._items(keys),
-            rule_for(config.method),
-            passes=config.passes,
+            config.method,
+            constraint=config.constraint,
+            passes=config.steps,
             tolerance=config.tolerance,
             batch_size=batch,
             watch=watch,
@@ -137,12 +135,14 @@ class InversionJob:
 
         try:
             for result in results:
-                waiting.append((result.key, result.image))
+                if not result.finite:
+                    raise RunError(
+                        f"{self._where()}: the representation or its gradient is not finite"
+                    )
+                waiting.append((result.key, result.value))
                 bar.update()
                 if len(waiting) >= min(SHARD_ROWS, batch):
                     put()
-        except FloatingPointError as error:
-            raise RunError(f"{self._where()}: {error}") from error
         finally:
             put()
 
@@ -167,7 +167,7 @@ class InversionJob:
         if self.starts is not None:
             return self.starts[position]
         shape = (self.encoder.channels, *self.size)
-        return start_image(
+        return start_value(
             self.config.start,
             shape,
             seed=self.config.seed,
@@ -231,7 +231,7 @@ class InversionJob:
             raise RunError(f"{self._where()}: a constant representation, the same for every image")
 
     def _check_starts(self) -> None:
-        if (self.starts is None) == (self.config.start == "given"):
+        if (self.starts is None) == (STARTS.name_of(self.config.start) == "given"):
             raise RequestError(
                 "start='given' goes with a tensor of start images (starts=…), and only with it"
             )

@@ -8,8 +8,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from stir_hf.data.inversions import Inversions
-from stir_hf.engine import start_image
-from stir_hf.engine.config import SHARED_STARTS
+from stir_hf.engine import STARTS, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
@@ -33,11 +32,10 @@ def score(
     parts = _accumulate(encoder, inversions, batch_size, progress=progress)
     num_samples = len(np.unique(inversions.index))
     notes: list[str] = []
-    no_floor = recipe["inversion"]["start"] in SHARED_STARTS
+    start = STARTS.build(recipe["inversion"]["start"])
+    no_floor = start.shared
     if no_floor:
-        notes.append(
-            f"floor undefined: start={recipe['inversion']['start']!r} is one image for all"
-        )
+        notes.append(f"floor undefined: start={STARTS.text(start)!r} is one image for all")
     values = {
         n: _mean(encoder, reference, parts, n, notes)
         if n != "floor" or not no_floor
@@ -150,9 +148,8 @@ def _starts(inversions: Inversions, rows: range) -> np.ndarray:
     config, (h, w) = inversions.recipe["inversion"], inversions.recipe["canvas"]
     shape = (1 if inversions.recipe["image_mode"] == "L" else 3, h, w)
     keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
-    starts = [
-        start_image(config["start"], shape, seed=config["seed"], index=i, draw=d) for i, d in keys
-    ]
+    start = STARTS.build(config["start"])
+    starts = [start_value(start, shape, seed=config["seed"], index=i, draw=d) for i, d in keys]
     return torch.stack(starts).clamp(0, 1).numpy()
 
 
