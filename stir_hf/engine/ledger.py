@@ -1,5 +1,6 @@
 """What is known of each image in flight: a few values per image, which change in every pass."""
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -33,35 +34,37 @@ class Ledger:
         """Which images have not met an error that is good enough, nor a value that is not finite."""
         return self.finite & (self.best > self.enough)
 
-    def enter(self, error: Tensor, gradient: Tensor) -> Any:
-        """Note one pass: the errors (b,) and gradients (b, …) of the iterates; returns which are the best so far.
+    def enter(self, error: Tensor, total: Tensor, gradient: Tensor) -> Any:
+        """Note one pass: the errors (b,), their sum, and gradients (b, …); returns which iterates are the best so far.
 
         What comes after an error that is good enough, or a value that is not finite, changes nothing.
         """
         searching = self.searching()
         self.passes += searching
-        total = gradient.flatten(1).sum(1)  # not finite where one of them is not
-        valid = self._space.isfinite(self._values(total))
-        return self._enter(error, valid, searching)
+        values, flat = self._values(error), gradient.view(-1)
+        if self.on_host and isfinite(float(torch.dot(flat, flat)) + float(total)):
+            return self._improve(values, searching)
+        sums = gradient.flatten(1).sum(1)  # not finite where one of them is not
+        valid = self._space.isfinite(values) & self._space.isfinite(self._values(sums))
+        self.finite &= valid | ~searching
+        return self._improve(values, searching & valid)
 
     def enter_last(self, error: Tensor, among: list[bool]) -> Any:
         """Note the errors (b,) of last iterates, which take no pass of their own, of some images only."""
-        if self.on_host:
-            chosen: Any = np.array(among)
-        else:
-            chosen = torch.tensor(among, device=error.device)
-        return self._enter(error, True, self.searching() & chosen)
+        chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
+        values, chosen = self._values(error), self.searching() & chosen
+        valid = self._space.isfinite(values)
+        self.finite &= valid | ~chosen
+        return self._improve(values, chosen & valid)
 
-    def _enter(self, error: Tensor, valid: Any, among: Any) -> Any:
-        values = self._values(error)
-        valid = valid & self._space.isfinite(values)
-        improved = among & valid & (values < self.best)
+    def _improve(self, values: Any, among: Any) -> Any:
+        improved = (values < self.best) & among
         self.best = self._space.where(improved, values, self.best)
-        self.finite &= valid | ~among
         return improved
 
     def _values(self, values: Tensor) -> Any:
-        values = values.to(self._precision)
+        if values.dtype != self._precision:
+            values = values.to(self._precision)
         return values.numpy() if self.on_host else values
 
     def reset(self, rows: list[int]) -> None:

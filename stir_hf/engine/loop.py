@@ -98,12 +98,14 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
     with torch.enable_grad():
         representation = represent(x)
         loss = objective(representation, slots.target)
-        (gradient,) = torch.autograd.grad(loss.sum(), x)
-    loss, gradient = loss.detach(), gradient.contiguous()
+        total = loss.sum()
+        (gradient,) = torch.autograd.grad(total, x)
+    loss, total, gradient = loss.detach(), total.detach(), gradient.contiguous()
     error = loss
     if objective is not relative_error:
         error = relative_error(representation.detach(), slots.target)
-    slots.remember(slots.ledger.enter(error, gradient))
+        total = error.sum()
+    slots.remember(slots.ledger.enter(error, total, gradient))
     moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.constraint.free)
     slots.x = slots.constraint.project(moved, slots.origin)
     slots.ages = [age + 1 for age in slots.ages]

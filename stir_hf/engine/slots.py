@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,19 +56,21 @@ class Slots:
         starts = torch.stack([item.start for item in items])
         self.x = constraint.project(starts, self.origin) if rule.projects_start else starts
         self.state = rule.begin(self.x)
-        self.best = self.x
+        self.best = self.x.clone()
         self.ledger = Ledger(len(items), self.target, enough)
 
-    def remember(self, improved: object) -> None:
-        """Keep the iterates that `Ledger.enter` found to be the best so far."""
-        if isinstance(improved, Tensor):  # selected, as NaN times a weight of 0 is NaN
+    def remember(self, improved: Any) -> None:
+        """Keep the iterates that `Ledger.enter` found to be the best so far: selected, as NaN times 0 is NaN."""
+        if isinstance(improved, Tensor):
             self.best = torch.where(per_image(improved, self.x), self.x, self.best)
             return
-        rows = torch.from_numpy(improved.nonzero()[0])  # type: ignore[attr-defined]
-        if len(rows) == len(self.x):
-            self.best = self.x
-        elif len(rows):
-            self.best.index_copy_(0, rows, self.x.index_select(0, rows))
+        # Whole rows are copied: a mask of all values would cost more than the rest of a step on the CPU.
+        better, worse = (torch.from_numpy(rows.nonzero()[0]) for rows in (improved, ~improved))
+        if len(better) > len(worse):
+            kept = self.best.index_select(0, worse)
+            self.best.copy_(self.x).index_copy_(0, worse, kept)
+        elif len(better):
+            self.best.index_copy_(0, better, self.x.index_select(0, better))
 
     def take(self, rows: list[int]) -> list[Inverted]:
         """What came of some slots."""

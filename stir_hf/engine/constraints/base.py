@@ -14,7 +14,10 @@ class Constraint(Protocol):
     """Whether the set depends on the original, which is then at hand on every call of `project`."""
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
-        """The points of the set nearest to x (b, …); `origin` (b, …), or None where it is not used. x stays as it is."""
+        """The points of the set nearest to x (b, …), which is given away: it may be changed and returned.
+
+        `origin` (b, …) stays as it is; None where it is not used.
+        """
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
         """The gradient, but zero where a step against it from x, a point of the set, is blocked; both stay as they are."""

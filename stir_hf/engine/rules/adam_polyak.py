@@ -51,16 +51,18 @@ class AdamPolyak:
         }
 
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:
-        """One preconditioned step."""
-        unseen_v = state["decay_k"].mul_(self.decay)
-        unseen_m = state["momentum_k"].mul_(self.momentum)
+        """One preconditioned step, with as few temporary tensors and calls as its arithmetic allows."""
+        axes, size = tuple(range(1, x.ndim)), x.numel() // len(x)
+        seen_v = seen_m = 1 - state["decay_k"].mul_(self.decay)
+        if self.momentum != self.decay:
+            seen_m = 1 - state["momentum_k"].mul_(self.momentum)
         v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
-        norm = linalg.vector_norm(gradient.flatten(1), dim=1)
-        floor = norm.mul_(1e-3 / gradient[0].numel() ** 0.5).clamp_min_(_TINY)
-        root = (v / (1 - unseen_v)).sqrt_().add_(per_image(floor, x))
+        norm = linalg.vector_norm(gradient, dim=axes, keepdim=True)
+        root = (v / seen_v).sqrt_().add_(norm.mul_(1e-3 / size**0.5).clamp_min_(_TINY))
         allowed = free(x, gradient)
-        direction = allowed / root
-        slope = torch.mul(allowed, direction, out=root).flatten(1).sum(1).clamp_min_(_TINY)
-        scale = (error * -self.length).div_(slope)
-        m = state["m"].lerp_(direction.mul_(per_image(scale, x)), 1 - self.momentum)
-        return torch.addcdiv(x, m, 1 - unseen_m)
+        direction = torch.div(allowed, root, out=root)
+        products = allowed * direction
+        slope = products.sum(axes, keepdim=True).clamp_min_(_TINY)
+        scale = per_image(error * -self.length, x).div_(slope)
+        m = state["m"].lerp_(direction.mul_(scale), 1 - self.momentum)
+        return torch.addcdiv(x, m, seen_m, out=products)

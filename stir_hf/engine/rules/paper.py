@@ -6,7 +6,6 @@ from typing import ClassVar
 from torch import Tensor, linalg
 
 from stir_hf.engine.rules.base import RULES, Free, State, check_number
-from stir_hf.engine.shapes import per_image
 from stir_hf.registry import option
 
 
@@ -34,5 +33,5 @@ class Paper:
 
     def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:  # noqa: ARG002 - a Rule
         """One normalised gradient step."""
-        norm = linalg.vector_norm(gradient.flatten(1), dim=1).add_(1e-10)
-        return x - (self.step_size * gradient).div_(per_image(norm, x))
+        norm = linalg.vector_norm(gradient, dim=tuple(range(1, x.ndim)), keepdim=True).add_(1e-10)
+        return x - (self.step_size * gradient).div_(norm)
