@@ -67,6 +67,11 @@ class Ledger:
             values = values.to(self._precision)
         return values.numpy() if self.on_host else values
 
+    def mean_best(self) -> float:
+        """The mean best error of the images whose values are finite; NaN where there is none."""
+        errors = self.best[self.finite]
+        return float(errors.mean()) if len(errors) else float("nan")
+
     def reset(self, rows: list[int]) -> None:
         """Forget what is known of some slots."""
         self.best[rows], self.passes[rows], self.finite[rows] = torch.inf, 0, True

@@ -86,7 +86,7 @@ def descend(
                 _last_look(represent, slots, passes)
         searching = slots.ledger.searching().tolist()
         if watch:
-            watch(Watch(len(slots.keys), float(slots.ledger.best.mean())))
+            watch(Watch(len(slots.keys), slots.ledger.mean_best()))
         ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
         if ended:
             yield from _ended(slots, ended, source)

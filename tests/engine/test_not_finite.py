@@ -1,12 +1,13 @@
 """An image whose values are not finite ends by itself; the others do not notice."""
 
 from collections.abc import Callable
+from math import isnan
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf.engine import AdamPolyak, Item, Paper, Rule
+from stir_hf.engine import AdamPolyak, Item, Paper, Rule, Watch
 from tests.engine.problems import SHAPE, items, network, run, same
 
 RULES = pytest.mark.parametrize("rule", [AdamPolyak(), Paper()], ids=["adam-polyak", "paper"])
@@ -83,6 +84,16 @@ def test_a_start_or_target_that_is_not_finite(rule: Rule) -> None:
     found = run(net, work, rule, passes=6)
     assert [r.finite for r in found] == [True, False, False, True, False]
     assert [r.passes for r in found] == [6, 1, 1, 6, 1]
+
+
+def test_the_watch_leaves_it_out() -> None:
+    net, seen = Sick(nan_representation, healthy_passes=0), list[Watch]()
+    work = marked(items(net, 2), sick=0)
+    run(net, work, AdamPolyak(), passes=5, watch=seen.append)
+    assert seen[0].active == 2
+    assert 0 < seen[0].error < 2
+    run(net, work[:1], AdamPolyak(), passes=5, watch=seen.append)
+    assert isnan(seen[-1].error)
 
 
 def test_the_last_iterate_counts_too() -> None:
