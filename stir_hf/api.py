@@ -22,7 +22,7 @@ from stir_hf.engine.config import InversionConfig
 from stir_hf.errors import RequestError, check_choice, closest
 from stir_hf.hub import split_revision
 from stir_hf.inputs.images import MODES
-from stir_hf.job import InversionJob
+from stir_hf.job import InversionJob, described
 from stir_hf.models.encoder import Encoder, load_encoder
 from stir_hf.results import FILE_NAME, StirResult
 from stir_hf.runtime import RunConfig, environment
@@ -108,7 +108,7 @@ def score(
     config = {
         "command": "score",
         "inversions": [s.recipe for s in sets],
-        "models": [e.identity for e in encoders],
+        "models": [described(e) for e in encoders],
         "measure": measure,
         "dtype": run.dtype,
     }
@@ -196,7 +196,7 @@ def _every_pair(
             encoder.fit(job.size)
     asked = {
         "command": command,
-        "models": [e.identity for e in encoders],
+        "models": [described(e) for e in encoders],
         "data": images.identity,
         "inversion": asdict(config),
         "measure": measure,
@@ -223,17 +223,11 @@ def as_encoder(
     image_mode: str | None = None,
 ) -> Encoder:
     """A model in any of its forms as an encoder."""
-    if isinstance(model, Encoder):
-        return model
-    channels = 1 if image_mode == "L" else 3
-    encoder = load_encoder(
-        model, layer, revision=revision, device=run.device, dtype=run.dtype, channels=channels
+    channels = {"L": 1, "RGB": 3, None: None}[image_mode]
+    dtype = run.dtype if isinstance(model, str) or run.dtype != "float32" else None
+    return load_encoder(
+        model, layer, revision=revision, device=run.device, dtype=dtype, channels=channels
     )
-    if image_mode is not None and MODES[encoder.channels] != image_mode:
-        raise RequestError(
-            f"{encoder.name} takes {MODES[encoder.channels]} images, not image_mode={image_mode!r}"
-        )
-    return encoder
 
 
 def _named_apart(encoders: list[Encoder]) -> list[Encoder]:

@@ -21,6 +21,7 @@ from stir_hf.engine.loop import Watch
 from stir_hf.errors import RequestError, RunError
 from stir_hf.inputs.images import MODES, to_array, to_png
 from stir_hf.models.encoder import Encoder
+from stir_hf.models.identity import network_identity, short_hash
 from stir_hf.runtime import RunConfig
 
 SHARD_ROWS = 64
@@ -46,7 +47,7 @@ class InversionJob:
         self.starts = None if starts is None else starts.detach().cpu().float()
         self._check_starts()
         self.recipe = {
-            "reference": encoder.identity,
+            "reference": described(encoder),
             "data": images.identity,
             "canvas": list(self.size),
             "image_mode": MODES[encoder.channels],
@@ -254,3 +255,15 @@ def _common_size(images: Images, encoder: Encoder) -> tuple[int, int]:
         )
     width, height = sizes.pop()
     return height, width
+
+
+def described(encoder: Encoder) -> dict[str, Any]:
+    """An encoder in a recipe of today: its name, commit, layer, precision, and 16 digits of its identity."""
+    digest = short_hash(network_identity(encoder.module, encoder.pixels, encoder.dtype))
+    return {
+        "model": encoder.name,
+        "revision": encoder.commit,
+        "layer": encoder.layer,
+        "dtype": str(encoder.dtype).removeprefix("torch."),
+        "fingerprint": digest,
+    }
