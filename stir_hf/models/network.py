@@ -18,10 +18,7 @@ LEAST_BATCH = 4
 """Smaller batches are filled up: convolution libraries treat them by other code, which rounds differently, and an
 inversion would depend on how many images were left at its end."""
 
-_SHAPES = re.compile(
-    r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D|stride|kernel|numel|pixels?|patch)\b",
-    re.IGNORECASE,
-)
+_SHAPES = re.compile(r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D)\b", re.IGNORECASE)
 
 
 @dataclass(eq=False)
