@@ -259,14 +259,13 @@ def load_encoder(
     if isinstance(model, str):
         spec = ModelSpec.parse(model, revision, layer)
         return _from_checkpoint(spec, device, dtype or "float32", channels, name)
-    is_encoder = isinstance(model, Encoder)
-    encoder = model if is_encoder else _from_module(model, layer, channels or 3, name)
+    encoder = model if isinstance(model, Encoder) else _from_module(model, layer, channels, name)
     if revision is not None and revision not in (encoder.commit, encoder.name.partition("@")[2]):
         raise RequestError(
             f"{encoder.name} is in memory, of revision {encoder.commit}, not {revision!r}"
         )
     encoder.network.check_as_it_is(device, dtype, channels)
-    if is_encoder and name is not None:
+    if isinstance(model, Encoder) and name is not None:
         encoder = encoder.named(name)
     return encoder if layer is None or layer == encoder.layer else encoder.at(layer)
 
@@ -286,7 +285,7 @@ def _from_checkpoint(
 
 
 def _from_module(
-    module: nn.Module, layer: str | None, channels: int, called: str | None
+    module: nn.Module, layer: str | None, channels: int | None, called: str | None
 ) -> Encoder:
     layer = layer or "output"
     name, known = split_selector(layer)[0], [name for name, _ in module.named_modules() if name]
@@ -294,5 +293,7 @@ def _from_module(
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )
-    network = Network(module, own_size(channels), called or type(module).__name__, checkpoint=False)
+    network = Network(
+        module, own_size(channels or 3), called or type(module).__name__, checkpoint=False
+    )
     return Encoder(network, layer)
