@@ -130,8 +130,7 @@ class Encoder:
             size: (h, w) of the images, for a network that takes them at their own size.
 
         Raises:
-            RequestError: no such layer, images that the network does not take, a pooling that the layer does not allow,
-                or weights that the checkpoint lacks.
+            RequestError: no such layer, images or a pooling that it does not take, weights that the checkpoint lacks.
         """
         size = self.size or size
         if self._reading is None or self._reading.size != size:
@@ -274,9 +273,10 @@ def _from_checkpoint(
     spec: ModelSpec, device: str | None, dtype: str, channels: int | None, name: str | None
 ) -> Encoder:
     place = pick_device(device)
-    loaded = load_checkpoint(spec, getattr(torch, dtype))
-    module = loaded.module.to(place)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions; not in torch's stub
+    with torch.inference_mode(False):  # the weights must let a gradient pass
+        loaded = load_checkpoint(spec, getattr(torch, dtype))
+        module: Any = loaded.module.to(place)
+        module.to(memory_format=torch.channels_last)  # faster convolutions
     network = Network(module, loaded.pixels, name or spec.name, missing=loaded.missing)
     network.check_mode(channels)
     local = name is None and is_local(spec.model)

@@ -24,17 +24,23 @@ class _Frozen:
         ]
         module.eval()
         for parameter, _ in self._wanted:
-            parameter.requires_grad_(False)
+            _require_grad(parameter, False)
 
     def restore(self) -> None:
         for module, mode in self._modes:
             module.training = mode
         for parameter, want in self._wanted:
-            parameter.requires_grad_(want)
+            _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:
             if not torch.equal(buffer, before):
-                buffer.copy_(before)
+                with torch.inference_mode(buffer.is_inference()):
+                    buffer.copy_(before)
             module._buffers[name] = buffer
+
+
+def _require_grad(parameter: nn.Parameter, want: bool) -> None:
+    with torch.inference_mode(parameter.is_inference()):  # its flag can be set nowhere else
+        parameter.requires_grad_(want)
 
 
 _FROZEN: dict[int, _Frozen] = {}

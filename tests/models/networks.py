@@ -47,14 +47,12 @@ class Classifier(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, width, 32)
         self.act = nn.Tanh()
-        self.head = nn.Linear(width, classes, bias=False)
+        self.head: nn.Module = nn.Linear(width, classes, bias=False)
 
     def features(self, pixel_values: Tensor) -> Tensor:
         return self.act(self.stem(pixel_values).flatten(1))  # type: ignore[no-any-return]
 
-    def forward(
-        self, pixel_values: Tensor, output_hidden_states: bool = False, return_dict: bool = True
-    ) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)))
 
 

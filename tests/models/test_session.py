@@ -62,13 +62,16 @@ def test_a_session_is_opened_once_and_used_while_open(small: Small) -> None:
 class Touchy(Small):
     """Changes its buffers in eval mode too: one in place, one by another tensor."""
 
+    count: Tensor
+    last: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("last", torch.zeros(2))
 
     def forward(self, images: Tensor) -> Tensor:
-        self.count += 1  # type: ignore[operator]
+        self.count += 1
         self.last = torch.full((2,), images.sum().item())
         return super().forward(images)
 
@@ -151,6 +154,17 @@ def test_where_gradients_are_off(off: Callable[[], Any], tiny_models: TinyModels
     assert gradient.any()
 
 
+def test_a_network_that_was_made_in_inference_mode() -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        module = Small()
+    before = state_of(module)
+    encoder = load_encoder(module)
+    with torch.no_grad():
+        assert torch.equal(encoder(IMAGES), encoder(IMAGES))
+    assert state_of(module) == before
+
+
 @pytest.mark.parametrize("layer", ["penultimate", "resnet.encoder", "logits"])
 def test_an_empty_batch(layer: str, tiny_models: TinyModels) -> None:
     encoder = load_encoder(tiny_models.resnet, layer, device="cpu")
@@ -204,12 +218,13 @@ def test_a_session_compiles_as_one_graph(family: str, tiny_models: TinyModels) -
 
 
 def precision() -> list[Any]:
-    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    backends: Any = torch.backends
+    cuda, cudnn = backends.cuda, backends.cudnn
     old = [cuda.matmul.allow_tf32, cudnn.allow_tf32, torch.get_float32_matmul_precision()]
     if not hasattr(cuda.matmul, "fp32_precision"):
         return old
     new = [cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision]
-    return [*old, *new, torch.backends.mkldnn.matmul.fp32_precision]
+    return [*old, *new, backends.mkldnn.matmul.fp32_precision]
 
 
 @pytest.mark.parametrize("before", ["highest", "high", "medium"])

@@ -15,12 +15,12 @@ from tests.models.networks import IMAGES, Answer, Classifier, as_checkpoint
 class Temperature(Classifier):
     """Logits divided after the head; the stem's output has their shape, and is a vector."""
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)) / 0.07)
 
 
 class InPlaceTemperature(Classifier):
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)).mul_(3))
 
 
@@ -38,7 +38,7 @@ class ScaledByModule(Classifier):
         super().__init__()
         self.scale = Scale()
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.scale(self.head(self.features(pixel_values))))
 
 
@@ -56,7 +56,7 @@ class Cosine(Classifier):
 
 
 class CosineAndTemperature(Cosine):
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)) / 2)
 
 
@@ -74,7 +74,7 @@ class Adapted(Classifier):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = self.Head()  # type: ignore[assignment]
+        self.head = self.Head()
 
 
 class TwoHeads(Classifier):
@@ -84,7 +84,7 @@ class TwoHeads(Classifier):
         super().__init__()
         self.second = nn.Linear(6, 6)
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         x = self.features(pixel_values)
         return Answer(logits=(self.head(x) + self.second(-x)) / 2)
 
@@ -94,9 +94,9 @@ class Convolved(Classifier):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = nn.Conv2d(6, 4, 1)  # type: ignore[assignment]
+        self.head = nn.Conv2d(6, 4, 1)
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)[..., None, None]).flatten(1))
 
 
@@ -127,7 +127,7 @@ def test_the_penultimate_layer_is_what_the_head_multiplies(kind: type[Classifier
 class OwnProduct(Classifier):
     """Multiplies by weights outside any module's call."""
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         x = F.normalize(self.features(pixel_values))
         return Answer(logits=8 * F.linear(x, F.normalize(self.head.weight)))
 
@@ -135,7 +135,7 @@ class OwnProduct(Classifier):
 class Squashed(Classifier):
     """Logits that are no product."""
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Answer:
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         return Answer(logits=self.head(self.features(pixel_values)).sigmoid())
 
 
