@@ -129,7 +129,7 @@ class OwnProduct(Classifier):
 
     def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
         x = F.normalize(self.features(pixel_values))
-        return Answer(logits=8 * F.linear(x, F.normalize(self.head.weight)))
+        return Answer(logits=8 * F.linear(x, F.normalize(self.head.get_parameter("weight"))))
 
 
 class Squashed(Classifier):
