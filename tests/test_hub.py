@@ -25,7 +25,9 @@ def answer(model=None, dataset=None, revision=None):
     try:
         if model:
             encoder = load_encoder(model, revision=revision, device="cpu")
-            return {**encoder.recorded(), "weights": encoder.identity()["weights"], "width": encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]}
+            width = encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]
+            weights = encoder.identity()["weights"]
+            return {**encoder.recorded(), "weights": weights, "width": width}
         images = open_images(dataset, DataSpec(dataset, num_samples=5, revision=revision))
         return {**images.identity, "indices": images.indices}
     except RequestError as error:
