@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class RequestError(ValueError):
@@ -38,7 +39,17 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise RequestError(f"{name} {value!r} is unknown; {closest(str(value), choices, shown=10)}")
 
 
+def as_count(name: str, value: object, least: int = 1) -> int:
+    """A whole number (of NumPy, too) as an int.
+
+    Raises:
+        RequestError: no whole number, or one below `least`.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and value >= least:
+        return int(value)
+    raise RequestError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Raise RequestError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RequestError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    as_count(name, value, least)

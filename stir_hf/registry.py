@@ -86,6 +86,10 @@ class Registry(Generic[Part]):
 
         return enter
 
+    def remove(self, name: str) -> None:
+        """Take a part out again."""
+        del self._entries[name]
+
     @property
     def names(self) -> tuple[str, ...]:
         """What there is, in the order in which it was entered."""
@@ -95,7 +99,7 @@ class Registry(Generic[Part]):
         """The first line of a part's docstring, and its options with their defaults."""
         part: Any = self._entries[name].make
         text = (part.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        options = [f"{f.name}={f.default}" for f in dataclasses.fields(part)]
+        options = [f"{f.name}={_written(f.default)}" for f in dataclasses.fields(part)]
         return text + (f" ({', '.join(options)})" if options else "")
 
     def parse(self, given: "str | Part") -> Part:
@@ -124,12 +128,8 @@ class Registry(Generic[Part]):
 
     def text(self, part: Part) -> str:
         """What `parse` reads: the name, and the options that differ from their defaults."""
-        fields = dataclasses.fields(part)  # type: ignore[arg-type]
-        options = [
-            f"{f.name}={getattr(part, f.name)}"
-            for f in fields
-            if getattr(part, f.name) != f.default
-        ]
+        given = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]  # type: ignore[arg-type]
+        options = [f"{f.name}={_written(value)}" for f, value in given if value != f.default]
         return self.name_of(part) + (f":{','.join(options)}" if options else "")
 
     def spelling(self, part: Part) -> dict[str, Any]:
@@ -188,3 +188,7 @@ class Registry(Generic[Part]):
             raise RequestError(
                 f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not {value!r}"
             ) from error
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
