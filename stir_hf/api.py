@@ -26,10 +26,9 @@ from stir_hf.job import InversionJob
 from stir_hf.models.encoder import Encoder, load_encoder
 from stir_hf.results import FILE_NAME, StirResult
 from stir_hf.runtime import RunConfig, environment
-from stir_hf.similarity.cka import LEAST_ROWS
+from stir_hf.similarity import MEASURES
 
 Model = str | nn.Module | Encoder
-MEASURES = ("linear_cka",)
 SPELT_IN_DATA = ("dataset", "revision")
 """Fields of `DataSpec` that the argument `data` gives, as `id@revision`."""
 
@@ -98,7 +97,7 @@ def score(
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    check_choice("measure", measure, MEASURES)
+    check_choice("measure", measure, MEASURES.names)
     run = RunConfig(**_known(options, RunConfig))
     sets = [inversions] if isinstance(inversions, Inversions) else Inversions.load_all(inversions)
     encoders = _encoders(models, layer, run, [s.recipe["image_mode"] for s in sets])
@@ -180,7 +179,7 @@ def _every_pair(
     progress: bool,
     options: dict[str, Any],
 ) -> StirResult:
-    check_choice("measure", measure, MEASURES)
+    check_choice("measure", measure, MEASURES.names)
     data_spec, config, run = parse_options(data, options)
     encoders = _named_apart(
         [
@@ -300,7 +299,7 @@ def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
     if len({e.channels for e in encoders}) > 1:
         shown = ", ".join(f"{e.name} takes {MODES[e.channels]}" for e in encoders)
         raise RequestError(f"the models take images of different modes: {shown}")
-    least = max(LEAST_ROWS.values())
+    least = MEASURES.parse("linear_cka").least_rows
     if spec.num_samples is not None and spec.num_samples < least:
         raise RequestError(
             f"num_samples={spec.num_samples} is too few: the measure needs at least {least} images"

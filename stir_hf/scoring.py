@@ -14,8 +14,7 @@ from stir_hf.errors import RequestError, RunError
 from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.results import ANCHORS, RelativeError, Score, Values
-from stir_hf.similarity import LinearCKA
-from stir_hf.similarity.cka import LEAST_ROWS
+from stir_hf.similarity import MEASURES, Accumulator, Measure
 
 
 def score(
@@ -30,7 +29,7 @@ def score(
     """
     recipe = inversions.recipe
     reference = recipe["reference"]
-    parts = _accumulate(encoder, inversions, batch_size, progress=progress)
+    parts = _accumulate(encoder, inversions, MEASURES.parse(measure), batch_size, progress=progress)
     num_samples = len(np.unique(inversions.index))
     notes: list[str] = []
     no_floor = recipe["inversion"]["start"] in SHARED_STARTS
@@ -83,7 +82,7 @@ def check(encoder: Encoder, inversions: Inversions, measure: str) -> None:
             than the encoder takes.
     """
     inversions.check_finished()
-    recipe, least = inversions.recipe, max(LEAST_ROWS.values())
+    recipe, least = inversions.recipe, MEASURES.parse(measure).least_rows
     if (num_samples := recipe["data"]["num_samples"]) < least:
         raise RequestError(
             f"{measure} and its debiased form need at least {least} images, not {num_samples}"
@@ -95,15 +94,16 @@ def check(encoder: Encoder, inversions: Inversions, measure: str) -> None:
     encoder.fit((recipe["canvas"][0], recipe["canvas"][1]))
 
 
-Parts = dict[int, dict[str, LinearCKA]]
+Parts = dict[int, dict[str, Accumulator]]
 """For each draw, the four accumulators."""
 
 
 def _accumulate(
-    encoder: Encoder, inversions: Inversions, batch_size: int, *, progress: bool
+    encoder: Encoder, inversions: Inversions, measure: Measure, batch_size: int, *, progress: bool
 ) -> Parts:
     parts: Parts = {
-        int(d): {name: LinearCKA() for name in ANCHORS} for d in np.unique(inversions.draw)
+        int(d): {name: measure.accumulator() for name in ANCHORS}
+        for d in np.unique(inversions.draw)
     }
     bar = tqdm(
         inversions.batches(batch_size),
@@ -161,7 +161,7 @@ def _mean(
 ) -> tuple[float | None, float | None]:
     """One value over all draws, biased and debiased."""
     try:
-        biased = float(np.mean([part[name].biased() for part in parts.values()]))
+        biased = float(np.mean([part[name].value() for part in parts.values()]))
     except ValueError as error:
         if name == "floor":  # the model need not tell the starts apart for its scores to be right
             notes.append(f"floor undefined: {error}")
