@@ -75,10 +75,17 @@ def _locate(spec: ModelSpec) -> tuple[str, str | None]:
             )
         return str(_check_folder(Path(spec.model).expanduser())), None
     found = hub.resolve(spec.model, spec.revision, "model")
-    if found.files is None:  # no answer: do not ask again for every file
-        return str(_check_folder(hub.cached(spec.model, found.commit, "model"))), found.commit
     _check_weights(spec.model, list(found.files))
-    return spec.model, found.commit
+    return str(hub.fetch(found, _needed(found.files))), found.commit
+
+
+def _needed(files: tuple[str, ...]) -> list[str]:
+    """What `from_pretrained` reads of a repo: its small files and the weights under their usual name, else all weights."""
+    top = [name for name in files if "/" not in name]
+    small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
+    if "model.safetensors" in top:
+        return [*small, "model.safetensors"]
+    return [*small, *(name for name in top if name.endswith(".safetensors"))]
 
 
 def _check_folder(folder: Path) -> Path:
