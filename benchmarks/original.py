@@ -33,7 +33,7 @@ from stir_hf import load_encoder
 from stir_hf.data.samples import open_images
 from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.engine import start_image
+from stir_hf.engine import STARTS, start_value
 
 RESULTS = Path(__file__).parent / "results" / "original.json"
 PACKAGE, SHA256 = (
@@ -115,7 +115,8 @@ def load(count: int) -> tuple[list[int], Tensor, Tensor]:
     canvas = np.stack([pixels.canvas(image) for _, image, _ in images]).transpose(0, 3, 1, 2)
     x = torch.from_numpy(canvas.astype(np.float32) / 255)
     _, c, h, w = x.shape
-    starts = [start_image("noise", (c, h, w), seed=0, index=i, draw=0) for i in images.indices]
+    noise = STARTS.parse("noise")
+    starts = [start_value(noise, (c, h, w), seed=0, index=i, draw=0) for i in images.indices]
     return list(images.indices), x, torch.stack(starts)
 
 

@@ -23,8 +23,17 @@ from stir_hf import load_encoder
 from stir_hf.data.samples import open_images
 from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.engine import AdamPolyak, Item, Paper, Rule, descend, start_image
-from stir_hf.engine.objectives import relative_error
+from stir_hf.engine import (
+    STARTS,
+    AdamPolyak,
+    Box,
+    Item,
+    Paper,
+    Rule,
+    descend,
+    relative_error,
+    start_value,
+)
 from stir_hf.models.encoder import Encoder
 
 RESULTS = Path(__file__).parent / "results" / "passes.json"
@@ -36,8 +45,9 @@ def load(name: str, count: int) -> tuple[Encoder, Tensor, Tensor]:
     canvas = np.stack([encoder.pixels.canvas(image) for _, image, _ in images])
     pixels = torch.from_numpy(canvas.transpose(0, 3, 1, 2).astype(np.float32) / 255)
     shape = (encoder.channels, *(encoder.size or (0, 0)))
+    noise = STARTS.parse("noise")
     starts = torch.stack(
-        [start_image("noise", shape, seed=0, index=i, draw=0) for i in images.indices]
+        [start_value(noise, shape, seed=0, index=i, draw=0) for i in images.indices]
     )
     return encoder, pixels, starts
 
@@ -59,7 +69,17 @@ def curve(encoder: Encoder, pixels: Tensor, starts: Tensor, rule: Rule, passes: 
         Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
     )
     with encoder.frozen():
-        list(descend(represent, items, rule, passes=passes, tolerance=1e-9, batch_size=len(pixels)))
+        list(
+            descend(
+                represent,
+                items,
+                rule,
+                constraint=Box(),
+                passes=passes,
+                tolerance=1e-9,
+                batch_size=len(pixels),
+            )
+        )
     return means
 
 
@@ -88,7 +108,13 @@ def cost(
         )
         list(
             descend(
-                encoder, items, AdamPolyak(), passes=passes, tolerance=1e-9, batch_size=len(pixels)
+                encoder,
+                items,
+                AdamPolyak(),
+                constraint=Box(),
+                passes=passes,
+                tolerance=1e-9,
+                batch_size=len(pixels),
             )
         )
 

@@ -12,7 +12,7 @@ import stir_hf
 from stir_hf.data.samples import open_images
 from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.engine import Item, Paper, descend, relative_error, start_image
+from stir_hf.engine import STARTS, Box, Item, Paper, descend, relative_error, start_value
 from tests.conftest import ROOT
 
 RECORDED: dict[str, Any] = json.loads(
@@ -30,7 +30,8 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
     )
     pixels = torch.from_numpy(canvas.astype(np.float32) / 255)
     starts = [
-        start_image("noise", (1, 28, 28), seed=0, index=i, draw=0) for i in images.indices[:count]
+        start_value(STARTS.parse("noise"), (1, 28, 28), seed=0, index=i, draw=0)
+        for i in images.indices[:count]
     ]
     errors: list[Tensor] = []
 
@@ -44,16 +45,16 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
         items = (
             Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
         )
-        assert (
-            len(
-                list(
-                    descend(
-                        represent, items, Paper(), passes=passes, tolerance=0.02, batch_size=count
-                    )
-                )
-            )
-            == count
+        found = descend(
+            represent,
+            items,
+            Paper(),
+            constraint=Box(),
+            passes=passes,
+            tolerance=0.02,
+            batch_size=count,
         )
+        assert len(list(found)) == count
     return torch.stack(errors, dim=1)
 
 
