@@ -16,7 +16,7 @@ from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
 from stir_hf.job import InversionJob, run_jobs
-from stir_hf.models import Encoder, Model, Network, as_encoders, open_network
+from stir_hf.models import Encoder, Model, Opened, as_encoders, opened
 from stir_hf.options import asked_for, sorted_into
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes, environment
@@ -53,10 +53,17 @@ def invert(
         encoder = as_encoders([reference], [model.layer], run, spec.image_mode, labels, revision)[0]
         samples = open_samples(data, spec)
         size = encoder.size or common_size(samples, encoder.name)
-        network = stack.enter_context(open_network(encoder, size, run, inverted=True))
+        network = stack.enter_context(opened(encoder, size, run, inverted=True))
         job = InversionJob(network, samples, size, config, run, labels, starts)
-        ranks, keep = {"ranks": processes.count, "main": processes.main}, output.out is None
-        folder = stack.enter_context(run_folder(output.out, job.manifest.hash, **ranks, keep=keep))
+        folder = stack.enter_context(
+            run_folder(
+                output.out,
+                job.manifest.hash,
+                ranks=processes.count,
+                main=processes.main,
+                keep=output.out is None,
+            )
+        )
         (made,) = run_jobs([job], folder, processes, progress=progress)
     return made if output.out is not None else made.removed_with(folder)
 
@@ -93,8 +100,7 @@ def score(
             scoring.check(encoder, sets, judge.measure)
         size = (sets[0].kind.shape[-2], sets[0].kind.shape[-1])
         networks = [
-            stack.enter_context(open_network(e, e.size or size, run, inverted=False))
-            for e in encoders
+            stack.enter_context(opened(e, e.size or size, run, inverted=False)) for e in encoders
         ]
         scoring.check_first(networks, sets)
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
@@ -138,7 +144,7 @@ def _every_pair(
 ) -> StirResult:
     configured = sorted_into(options, verb, {"DataSpec": described(data)})
     by_type = {type(each).__name__: each for each in configured}
-    layers = [by_type["ModelSpec"].layer] * len(models)
+    layers = [by_type["LayerConfig"].layer] * len(models)
     if verb == "compare":
         layers[1] = by_type["PairConfig"].reference_layer
     run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
@@ -178,12 +184,12 @@ def _opened(
     samples: Samples,
     by_type: dict[str, Any],
     labels: dict[str, str],
-) -> tuple[list[Network], list[InversionJob]]:
+) -> tuple[list[Opened], list[InversionJob]]:
     """The networks at work, and the inversion set of each; equal networks share one."""
     run, config = by_type["RunConfig"], by_type["InversionConfig"]
     sizes = [e.size or common_size(samples, e.name) for e in encoders]
     networks = [
-        stack.enter_context(open_network(e, size, run, inverted=True))
+        stack.enter_context(opened(e, size, run, inverted=True))
         for e, size in zip(encoders, sizes, strict=True)
     ]
     for network, own in zip(networks, sizes, strict=True):

@@ -16,14 +16,13 @@ from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import SetConfig
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.spec import DataSpec
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, InversionConfig
+from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
-from stir_hf.models import Network
-from stir_hf.models.spec import ModelSpec
+from stir_hf.models import Opened
+from stir_hf.models.spec import LayerConfig
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import RunConfig
 from stir_hf.scoring import JudgeConfig
-from stir_hf.similarity import MEASURES
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class PairConfig:
 
 SPECS: dict[str, tuple[type[Any], ...]] = {
     "compare": (
-        ModelSpec,
+        LayerConfig,
         PairConfig,
         DataSpec,
         InversionConfig,
@@ -45,19 +44,11 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         JudgeConfig,
         OutputConfig,
     ),
-    "invert": (ModelSpec, DataSpec, InversionConfig, RunConfig, OutputConfig),
-    "score": (ModelSpec, SetConfig, RunConfig, JudgeConfig, OutputConfig),
-    "matrix": (ModelSpec, DataSpec, InversionConfig, RunConfig, JudgeConfig, OutputConfig),
+    "invert": (LayerConfig, DataSpec, InversionConfig, RunConfig, OutputConfig),
+    "score": (LayerConfig, SetConfig, RunConfig, JudgeConfig, OutputConfig),
+    "matrix": (LayerConfig, DataSpec, InversionConfig, RunConfig, JudgeConfig, OutputConfig),
 }
 """What each verb is configured by."""
-
-REGISTRIES: dict[str, Registry[Any]] = {
-    "method": RULES,
-    "start": STARTS,
-    "constraint": CONSTRAINTS,
-    "measure": MEASURES,
-}
-"""The options that are parts with options of their own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,8 @@ class Option:
     off: str | None
     """Of a switch: the flag that turns it off."""
     many: bool
+    parts: Registry[Any] | None
+    """Of an option that is a part with options of its own: what there is."""
 
     @property
     def flag(self) -> str:
@@ -81,11 +74,15 @@ class Option:
     @property
     def text(self) -> str:
         """Its help, with the names of the parts that can be given."""
-        parts = REGISTRIES.get(self.name)
-        if parts is None:
+        if self.parts is None:
             return self.help
-        default = parts.text(parts.parse(self.default))
-        return f"{self.help} {', '.join(parts.names)}; default: {default}."
+        return f"{self.help} {', '.join(self.parts.names)}; default: {self.default}."
+
+    def written(self, value: Any) -> Any:
+        """A value as it is given: of a part, its name and options."""
+        if self.parts is None or value is None or isinstance(value, str):
+            return value
+        return self.parts.text(value)
 
 
 def options_of(*specs: type[Any]) -> Iterator[Option]:
@@ -104,6 +101,7 @@ def options_of(*specs: type[Any]) -> Iterator[Option]:
                     about.get("metavar"),
                     about.get("off"),
                     bool(about.get("many")),
+                    about.get("registry"),
                 )
 
 
@@ -151,7 +149,7 @@ def sorted_into(
 
 
 def asked_for(
-    verb: str, networks: Sequence[Network], sets: Sequence[Manifest], configured: Sequence[Any]
+    verb: str, networks: Sequence[Opened], sets: Sequence[Manifest], configured: Sequence[Any]
 ) -> dict[str, Any]:
     """What a result records of its request: names, revisions resolved to commits, every option, and a hash.
 
@@ -169,11 +167,8 @@ def asked_for(
     ]
     found["data"] = [dict(s.names) for s in {s.hash: s for s in sets}.values()]
     for config in configured:
-        if not isinstance(config, ModelSpec | PairConfig | OutputConfig):
-            found |= {
-                o.name: _written_or_none(o.name, getattr(config, o.name))
-                for o in options_of(type(config))
-            }
+        if not isinstance(config, LayerConfig | PairConfig | OutputConfig):
+            found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
     found["inversions"] = [s.hash[:16] for s in sets]
     same = [
         verb,
@@ -182,11 +177,6 @@ def asked_for(
         found.get("measure"),
     ]
     return {**found, "hash": hash_of(same)[:16]}
-
-
-def _written_or_none(name: str, value: Any) -> Any:
-    parts = REGISTRIES.get(name)
-    return value if parts is None or value is None else parts.text(value)
 
 
 def click_parameters(
@@ -223,13 +213,8 @@ def command(verb: str, arguments: Sequence[str], options: Mapping[str, Any]) -> 
             words.append(each.flag if value else f"--{each.off}")
         else:
             values = value if each.many and not isinstance(value, str) else [value]
-            words += [word for one in values for word in (each.flag, _written(name, one))]
+            words += [word for one in values for word in (each.flag, str(each.written(one)))]
     return shlex.join(words)
-
-
-def _written(name: str, value: Any) -> str:
-    parts = REGISTRIES.get(name)
-    return str(value) if parts is None or isinstance(value, str) else parts.text(value)
 
 
 def table() -> str:
@@ -244,12 +229,13 @@ def table() -> str:
             found[key] = each
     for key, each in found.items():
         flag = f"{each.flag}/--{each.off}" if each.off else each.flag
-        default = "" if each.default in (None, ()) else f"`{_written(each.name, each.default)}`"
+        default = "" if each.default in (None, ()) else f"`{each.default}`"
         lines.append(
             f"| `{flag}`, `{each.name}` | {', '.join(verbs[key])} | {default} | {each.text} |"
         )
-    for name, parts in REGISTRIES.items():
-        lines += ["", f"`{name}` is one of:", "", *_described(parts)]
+    for each in found.values():
+        if each.parts is not None:
+            lines += ["", f"`{each.name}` is one of:", "", *_described(each.parts)]
     return "\n".join(lines) + "\n"
 
 

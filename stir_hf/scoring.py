@@ -14,7 +14,8 @@ from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.inversions import Inversions
 from stir_hf.engine import STARTS, start_value
 from stir_hf.errors import RequestError, RunError
-from stir_hf.models import Encoder, Network
+from stir_hf.inputs.images import MODES
+from stir_hf.models import Encoder, Opened
 from stir_hf.registry import option
 from stir_hf.results import ANCHORS, RelativeError, Score, Values
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
@@ -30,7 +31,9 @@ NAMED = 10
 class JudgeConfig:
     """How representations are compared."""
 
-    measure: Any = option("linear_cka", "Similarity of representations.", metavar="NAME")
+    measure: Any = option(
+        "linear_cka", "Similarity of representations.", metavar="NAME", registry=MEASURES
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", MEASURES.parse(self.measure))
@@ -56,11 +59,9 @@ def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> Non
     Raises:
         RequestError: fewer images than the measure needs, or images of another mode than the network takes.
     """
-    mode = common_mode(sets)
-    if encoder.mode != mode:
-        raise RequestError(
-            f"{encoder.name} takes {encoder.mode} images; these inversions are {mode!r}"
-        )
+    mine, mode = MODES[encoder.channels], common_mode(sets)
+    if mine != mode:
+        raise RequestError(f"{encoder.name} takes {mine} images; these inversions are {mode!r}")
     for one in sets:
         if (there := len(np.unique(one.index))) < measure.least_rows:
             raise RequestError(
@@ -68,7 +69,7 @@ def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> Non
             )
 
 
-def check_first(networks: Sequence[Network], sets: Sequence[Inversions]) -> None:
+def check_first(networks: Sequence[Opened], sets: Sequence[Inversions]) -> None:
     """Look at the first images: what is constant or not finite is known before any work.
 
     Raises:
@@ -82,7 +83,7 @@ def check_first(networks: Sequence[Network], sets: Sequence[Inversions]) -> None
 
 
 def judge(
-    pairs: Sequence[tuple[Network, Inversions]],
+    pairs: Sequence[tuple[Opened, Inversions]],
     measure: Measure,
     batch_size: int,
     *,
@@ -103,7 +104,7 @@ def judge(
 
 
 def score(
-    network: Network, inversions: Inversions, measure: Measure, batch_size: int, bar: "tqdm[Any]"
+    network: Opened, inversions: Inversions, measure: Measure, batch_size: int, bar: "tqdm[Any]"
 ) -> Score:
     """STIR(network | what made the inversions), with its anchors. With several draws, the mean of their scores.
 
@@ -171,7 +172,7 @@ def _notes(inversions: Inversions) -> Iterator[str]:
         yield f"the first {inversions.num_samples} images of a stream"
 
 
-def _same_network(network: Network, inversions: Inversions) -> bool:
+def _same_network(network: Opened, inversions: Inversions) -> bool:
     """Whether the judged network is the one that made the inversions, its layer included."""
     made_by = dict(inversions.manifest.identity["network"])
     precision = {k: v for k, v in made_by["precision"].items() if k != "tf32"}
@@ -197,7 +198,7 @@ Parts = list[dict[str, Accumulator]]
 
 
 def _accumulate(
-    network: Network,
+    network: Opened,
     inversions: Inversions,
     measure: Measure,
     anchors: Sequence[str],
@@ -216,7 +217,7 @@ def _accumulate(
 
 
 def _pairs(
-    network: Network, inversions: Inversions, rows: NDArray[np.int64], anchors: Sequence[str]
+    network: Opened, inversions: Inversions, rows: NDArray[np.int64], anchors: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
     original = _represent(network, inversions.pixels("image", rows))
     own, own_inverted = (
@@ -230,7 +231,7 @@ def _pairs(
         yield "floor", (original, _represent(network, _starts(inversions, rows)))
 
 
-def _represent(network: Network, pixels: NDArray[np.float32]) -> Tensor:
+def _represent(network: Opened, pixels: NDArray[np.float32]) -> Tensor:
     representation = network.represent(torch.from_numpy(pixels)).cpu()
     if not bool(representation.isfinite().all()):
         raise RunError(f"{network.where}: a representation is not finite")

@@ -61,14 +61,14 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
         "draw": datasets.Value("int32"),
         "canvas_hash": datasets.Value("string"),
         "status": datasets.Value("string"),
-        "image": kind.feature(False),
-        "inverted": kind.feature(exact),
+        "image": kind.feature(exact=False),
+        "inverted": kind.feature(exact=exact),
         "relative_error": datasets.Value("float32"),
         "representation": floats,
         "representation_inverted": floats,
     }
     if starts:
-        columns["start"] = kind.feature(True)
+        columns["start"] = kind.feature(exact=True)
     if label is not None:
         columns["label"] = label
     return datasets.Features(columns)

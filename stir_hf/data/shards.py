@@ -146,7 +146,7 @@ class Rows:
             here = np.flatnonzero(group_of == group)
             first = int(self._ends[group - 1]) if group else 0
             tables.append(
-                self._group(group, tuple(columns)).take([numbers[i] - first for i in here])
+                self._group(group, tuple(columns)).take([numbers[i] - first for i in here.tolist()])
             )
             places += [(int(i), offset + k) for k, i in enumerate(here)]
             offset += len(here)

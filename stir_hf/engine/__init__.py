@@ -6,6 +6,7 @@ from stir_hf.engine.loop import Inverted, Item, Watch, descend
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule
 from stir_hf.engine.starts import STARTS, Start, start_value
+from stir_hf.engine.starts.given import Given
 
 __all__ = [
     "CONSTRAINTS",
@@ -14,6 +15,7 @@ __all__ = [
     "AdamPolyak",
     "Box",
     "Constraint",
+    "Given",
     "InversionConfig",
     "Inverted",
     "Item",

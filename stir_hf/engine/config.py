@@ -11,7 +11,7 @@ import numpy as np
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
-from stir_hf.errors import RequestError, check_count
+from stir_hf.errors import RequestError, as_count
 from stir_hf.registry import option, spelt
 
 
@@ -25,7 +25,8 @@ class InversionConfig:
 
     method: Rule = option(
         "adam-polyak",
-        "Update rule: adam-polyak, or paper, the original's, which never stops early.",
+        "Update rule; paper is the original's, which never stops early.",
+        metavar="NAME",
         registry=RULES,
     )
     steps: int = option(
@@ -38,16 +39,22 @@ class InversionConfig:
         "Relative error at or below which an image counts as converged, and at which adam-polyak stops.",
         metavar="X",
     )
-    start: Start = option("noise", "Where the descent begins.", registry=STARTS)
+    start: Start = option("noise", "Where the descent begins.", metavar="NAME", registry=STARTS)
     draws: int = option(
         1, "Inversions per image, each from a start of its own.", metavar="K", identifies=False
     )
     seed: int = option(
         0, "Seed of the starts, together with the image's index and the draw.", metavar="N"
     )
-    exact: bool = option(False, "Keep the inverted images as float32 arrays, not 8-bit PNG.")
+    exact: bool = option(
+        False, "Keep the inverted images as float32 arrays, or as 8-bit PNG (default).", off="png"
+    )
     constraint: Constraint = option(
-        "box", "Where the inverted images may lie.", registry=CONSTRAINTS, neutral=Box()
+        "box",
+        "Where the inverted images may lie.",
+        metavar="NAME",
+        registry=CONSTRAINTS,
+        neutral=Box(),
     )
 
     def __post_init__(self) -> None:
@@ -57,7 +64,7 @@ class InversionConfig:
         steps: Any = self.steps
         self._keep("steps", self.method.default_steps if steps is None else steps)
         for name, least in (("steps", 1), ("draws", 1), ("seed", 0)):
-            self._keep(name, _count(name, getattr(self, name), least))
+            self._keep(name, as_count(name, getattr(self, name), least))
         self._keep("tolerance", _positive("tolerance", self.tolerance))
         self._keep("exact", _truth("exact", self.exact))
         if self.draws > 1 and self.start.shared and not self.start.random:
@@ -95,12 +102,6 @@ class InversionConfig:
             elif field.metadata["neutral"] is not MISSING:
                 found[field.name] = field.metadata["neutral"]
         return cls(**found)
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    whole: int = value.item() if isinstance(value, np.integer) else value
-    check_count(name, whole, least)
-    return whole
 
 
 def _positive(name: str, value: Any) -> float:

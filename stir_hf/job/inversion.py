@@ -16,10 +16,10 @@ from stir_hf.data.inversions import Inversions, features
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.samples import Samples
 from stir_hf.engine import Given, InversionConfig, Inverted, Item, Watch, descend, start_value
-from stir_hf.errors import RequestError, RunError
+from stir_hf.errors import RequestError, RunError, memory_errors
 from stir_hf.hub import is_local
 from stir_hf.job.rows import Pending, RowMaker, Work
-from stir_hf.models import Network, naming_memory
+from stir_hf.models import Opened
 from stir_hf.runtime import RunConfig
 
 PROBES, MOST_LOOKED_AT = 4, 64
@@ -48,7 +48,7 @@ class InversionJob:
 
     def __init__(
         self,
-        network: Network,
+        network: Opened,
         samples: Samples,
         size: tuple[int, int],
         config: InversionConfig,
@@ -111,7 +111,7 @@ class InversionJob:
             bar.update(len(rows))
 
         try:
-            with naming_memory(self.network.where):
+            with memory_errors(f"in {self.network.where}"):
                 for result in self._descend(keys, work, bar):
                     work.finished.append(result)
                     if len(work.finished) + len(work.rows) >= batch:

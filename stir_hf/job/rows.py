@@ -11,7 +11,7 @@ from torch import Tensor
 from stir_hf.data.canvases import Canvas
 from stir_hf.engine import Inverted
 from stir_hf.inputs.base import Kind
-from stir_hf.models import Network
+from stir_hf.models import Opened
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Work:
 class RowMaker:
     """Makes the rows of one inversion set."""
 
-    network: Network
+    network: Opened
     kind: Kind
     exact: bool
     tolerance: float
@@ -54,7 +54,7 @@ class RowMaker:
         row: dict[str, Any] = {"index": index, "draw": draw, "status": status}
         if canvas is not None:
             row["canvas_hash"] = canvas.hash
-            row["image"] = self.kind.store(self.kind.values(canvas.array), False)
+            row["image"] = self.kind.store(self.kind.values(canvas.array), exact=False)
         if self.labelled:
             row["label"] = None if canvas is None else canvas.label
         return row
@@ -78,7 +78,7 @@ class RowMaker:
 
     def _inverted(self, good: Sequence[tuple[Inverted, Pending]]) -> list[dict[str, Any]]:
         values = torch.stack([result.value for result, _ in good]).float().cpu().numpy()
-        stored = [self.kind.store(value, self.exact) for value in values]
+        stored = [self.kind.store(value, exact=self.exact) for value in values]
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
         reached = self.network.represent(restored)
         target = torch.stack([one.target for _, one in good])

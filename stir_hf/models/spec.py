@@ -8,6 +8,17 @@ from stir_hf.registry import option
 
 
 @dataclass(frozen=True)
+class LayerConfig:
+    """What is read of a network."""
+
+    layer: str | None = option(
+        None,
+        "penultimate (default), logits, hidden_states[i] or a module, and :mean, :max, :cls or :flatten.",
+        metavar="NAME",
+    )
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A checkpoint by name, and the layer that is read."""
 
@@ -15,11 +26,8 @@ class ModelSpec:
     """Hub id, `id@revision` or local folder."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; None is the default branch."""
-    layer: str | None = option(
-        None,
-        "penultimate (default), logits, hidden_states[i] or a module, and :mean, :max, :cls or :flatten.",
-        metavar="NAME",
-    )
+    layer: str | None = None
+    """As `LayerConfig.layer`."""
 
     @classmethod
     def parse(
