@@ -25,7 +25,7 @@ def answer(model=None, dataset=None, revision=None):
     try:
         if model:
             encoder = load_encoder(model, revision=revision, device="cpu")
-            return {**encoder.identity, "width": encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]}
+            return {**encoder.recorded(), "weights": encoder.identity()["weights"], "width": encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]}
         images = open_images(dataset, DataSpec(dataset, num_samples=5, revision=revision))
         return {**images.identity, "indices": images.indices}
     except RequestError as error:
@@ -99,7 +99,7 @@ def test_a_model_and_a_dataset_are_pinned_to_their_commits(
 
 def test_a_revision_can_be_given_in_two_ways(online: Answers) -> None:
     assert online["second"] == online["second, apart"]
-    assert online["second"]["fingerprint"] != online["main"]["fingerprint"]
+    assert online["second"]["weights"] != online["main"]["weights"]
 
 
 def test_offline_the_cache_gives_the_same(online: Answers, home: Path, hub: StandInHub) -> None:
