@@ -20,7 +20,10 @@ from stir_hf.hub import is_local
 
 PREFERRED_SPLITS = ("test", "validation")
 
-Data: TypeAlias = "str | Path | datasets.Dataset | datasets.IterableDataset"
+Data: TypeAlias = (
+    "str | Path | datasets.Dataset | datasets.IterableDataset"
+    " | datasets.DatasetDict | datasets.IterableDatasetDict"
+)
 
 
 def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str | None]:
@@ -37,7 +40,7 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
     )
     if isinstance(split, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, split)
-        split = split[spec.split]
+        split = split[str(spec.split)]
     elif spec.split is not None and spec.split != str(split.split):
         raise RequestError(
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split ({split.split or 'unnamed'})"
