@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Literal
@@ -46,15 +46,19 @@ class Found:
     repo_id: str
     repo_type: RepoType
     commit: str
-    files: tuple[str, ...]
-    """The names of all its files; where the Hub gave no answer and they are not in the cache, of those that are."""
+    reachable: bool
+    """Whether the Hub gave an answer; where not, the cache is all there is."""
+    folder: Path = Path()
+    """Where its small files are in the Hub's cache, and what `fetch` adds."""
+    files: tuple[str, ...] = ()
+    """The names of all its files; of those in the cache, where that is all that is known."""
 
 
-SMALL_FILES = {
+SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
     "model": ("config.json", "preprocessor_config.json"),
-    "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json"),
+    "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json", ".gitattributes"),
 }
-"""What is always read of a repo; it is fetched together with the list of files."""
+"""What is fetched of every repo, with the list of its files; the last is there in every repo that the Hub made."""
 
 
 def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
@@ -69,14 +73,14 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
 
     with hub_errors(repo_id, revision, repo_type):
         commit = hub.resolve_revision(repo_id, repo_type=repo_type, revision=revision).resolved
-        found = Found(repo_id, repo_type, commit, ())
+        found = Found(repo_id, repo_type, commit, _answers(repo_id, commit, repo_type))
         folder = fetch(found, SMALL_FILES[repo_type])
         try:
             tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
             files = [file.path for file in tree]
         except hub.errors.CachedRepoTreeNotFoundError:
             files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-    return Found(repo_id, repo_type, commit, tuple(files))
+    return replace(found, folder=folder, files=tuple(files))
 
 
 def fetch(found: Found, files: Sequence[str]) -> Path:
@@ -88,14 +92,27 @@ def fetch(found: Found, files: Sequence[str]) -> Path:
     import huggingface_hub as hub
 
     with hub_errors(found.repo_id, found.commit, found.repo_type):
-        return Path(
-            hub.snapshot_download(
-                found.repo_id,
-                repo_type=found.repo_type,
-                revision=found.commit,
-                allow_patterns=[escape(name) for name in files],
-            )
+        folder = hub.snapshot_download(
+            found.repo_id,
+            repo_type=found.repo_type,
+            revision=found.commit,
+            allow_patterns=[escape(name) for name in files],
+            local_files_only=not found.reachable,
         )
+    return Path(folder)
+
+
+def _answers(repo_id: str, commit: str, repo_type: RepoType) -> bool:
+    """Whether the Hub can be asked for this commit; one request, where a download would be tried six times per file."""
+    import huggingface_hub as hub
+
+    try:
+        hub.HfApi().repo_info(repo_id, revision=commit, repo_type=repo_type)
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        return False
+    return True
 
 
 @contextmanager

@@ -51,7 +51,7 @@ CITATION = """
 }
 """
 
-FEATURES = datasets.Features({"data": datasets.Image()})
+FEATURES = datasets.Features(data=datasets.Image())
 _DATASETS = (
     str,
     datasets.Dataset,
@@ -122,7 +122,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         self, data: Iterable[Image.Image], **options: Any
     ) -> dict[str, float | int | None]:
         images = datasets.Dataset.from_dict(
-            {"image": list(data)}, features=datasets.Features({"image": datasets.Image()})
+            {"image": list(data)}, features=datasets.Features(image=datasets.Image())
         )
         return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
 

@@ -258,7 +258,7 @@ def noise(count: int, side: int = 6) -> datasets.Dataset:
     torch.manual_seed(0)
     pictures = [Image.effect_noise((side, side), 60).convert("RGB") for _ in range(count)]
     return datasets.Dataset.from_dict(
-        {"image": pictures}, features=datasets.Features({"image": datasets.Image()})
+        {"image": pictures}, features=datasets.Features(image=datasets.Image())
     )
 
 

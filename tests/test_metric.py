@@ -26,7 +26,8 @@ ANCHORS = ("stir", "similarity", "floor", "ceiling")
 
 @pytest.fixture(scope="module")
 def images() -> datasets.Dataset:
-    return datasets.load_dataset(str(IMAGES), split="test").select(range(8))
+    split: datasets.Dataset = datasets.load_dataset(str(IMAGES), split="test").select(range(8))
+    return split
 
 
 @pytest.fixture(scope="module")

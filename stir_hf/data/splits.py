@@ -20,7 +20,10 @@ from stir_hf.hub import is_local
 
 PREFERRED_SPLITS = ("test", "validation")
 
-Data: TypeAlias = "str | Path | datasets.Dataset | datasets.IterableDataset"
+Data: TypeAlias = (
+    "str | Path | datasets.Dataset | datasets.IterableDataset"
+    " | datasets.DatasetDict | datasets.IterableDatasetDict"
+)
 
 
 def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str | None]:
@@ -37,7 +40,7 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
     )
     if isinstance(split, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, split)
-        split = split[spec.split]
+        split = split[str(spec.split)]
     elif spec.split is not None and spec.split != str(split.split):
         raise RequestError(
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split ({split.split or 'unnamed'})"
@@ -122,24 +125,19 @@ class _Layout:
 def _layout(found: hub.Found, config_name: str | None) -> _Layout:
     """Ask `datasets` about a folder with the card of the repo and empty files in place of all others: no data is needed to
     know which files belong to a split."""
-    card = hub.fetch(found, hub.SMALL_FILES["dataset"])
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         root = Path(folder).resolve()
         for name in found.files:
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if name in hub.SMALL_FILES["dataset"]:
-                shutil.copyfile(card / name, path)
-            elif name.endswith(".zip"):  # its members decide on the reader; here they are images
-                with ZipFile(path, "w") as archive:
-                    archive.writestr("image.png", b"")
-            else:
-                path.touch()
-        builder = datasets.load_dataset_builder(str(root), config_name)
-    config, name = builder.config, builder.__module__.rpartition(".")[2]
+            _stand_in(root / name, found.folder / name)
+        try:
+            builder = datasets.load_dataset_builder(str(root), config_name)
+        except (ValueError, OSError) as error:
+            told = one_line(error).replace(str(root), found.repo_id)
+            raise RequestError(f"dataset {found.repo_id} cannot be loaded: {told}") from error
+    config, reader = builder.config, builder.__module__.rpartition(".")[2]
     files = {
         str(split): [Path(path).relative_to(root).as_posix() for path in paths]
-        for split, paths in config.data_files.items()
+        for split, paths in (config.data_files or {}).items()
         if paths
     }
     common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
@@ -148,7 +146,20 @@ def _layout(found: hub.Found, config_name: str | None) -> _Layout:
         for field in fields(config)
         if field.name not in common and getattr(config, field.name) != field.default
     }
-    return _Layout(name, files, None if name == "imagefolder" else builder.info.features, options)
+    features = None if reader == "imagefolder" else builder.info.features
+    return _Layout(reader, files, features, options)
+
+
+def _stand_in(path: Path, fetched: Path) -> None:
+    """A file that `datasets` takes for the one in the repo when it only looks at names and the card."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
+        shutil.copyfile(fetched, path)
+    elif path.suffix == ".zip":  # its members decide on the reader: images
+        with ZipFile(path, "w") as archive:
+            archive.writestr("image.png", b"")
+    else:
+        path.touch()
 
 
 def _named(spec: DataSpec, splits: Any) -> DataSpec:

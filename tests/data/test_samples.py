@@ -23,7 +23,7 @@ def open_folder(folder: Path, num_samples: int | None = None, split: str | None 
 def grey_squares(count: int) -> datasets.Dataset:
     images = [Image.new("L", (4, 4), i) for i in range(count)]
     return datasets.Dataset.from_dict(
-        {"image": images}, features=datasets.Features({"image": datasets.Image()})
+        {"image": images}, features=datasets.Features(image=datasets.Image())
     )
 
 
@@ -138,7 +138,7 @@ def test_the_first_four_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 TWO = datasets.Features(
-    {"image": datasets.Image(), "other": datasets.Value("int64"), "second": datasets.Image()}
+    image=datasets.Image(), other=datasets.Value("int64"), second=datasets.Image()
 )
 
 
@@ -166,7 +166,7 @@ def jpegs(folder: Path, count: int) -> datasets.Dataset:
         Image.fromarray(noise).save(folder / f"{i}.jpg", quality=50)
     paths = [str(folder / f"{i}.jpg") for i in range(count)]
     return datasets.Dataset.from_dict(
-        {"image": paths}, features=datasets.Features({"image": datasets.Image()})
+        {"image": paths}, features=datasets.Features(image=datasets.Image())
     )
 
 
@@ -201,7 +201,7 @@ def test_sixteen_bits_are_scaled_and_others_refused() -> None:
         Image.fromarray(np.ones((3, 3), np.float32)),
     ]
     data = datasets.Dataset.from_dict(
-        {"image": floats}, features=datasets.Features({"image": datasets.Image()})
+        {"image": floats}, features=datasets.Features(image=datasets.Image())
     )
     with pytest.raises(
         RequestError, match=r"^image 1 of floats cannot be read: mode 'F' has no known range"
