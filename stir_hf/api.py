@@ -10,8 +10,9 @@ from torch import Tensor
 from stir_hf import scoring
 from stir_hf.data.folder import run_folder
 from stir_hf.data.identity import hash_of
-from stir_hf.data.inversions import Inversions, choose, on_common_images
+from stir_hf.data.inversions import Inversions
 from stir_hf.data.samples import Samples, common_size, open_samples
+from stir_hf.data.sets import choose, on_common_images
 from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError

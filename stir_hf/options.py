@@ -13,8 +13,8 @@ import click
 
 from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import hash_of
-from stir_hf.data.inversions import SetConfig
 from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets import SetConfig
 from stir_hf.data.spec import DataSpec
 from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest

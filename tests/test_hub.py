@@ -19,15 +19,18 @@ torch.set_num_threads(1)
 from stir_hf import load_encoder
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.data.samples import open_images
+from stir_hf.data.samples import open_samples
 
 def answer(model=None, dataset=None, revision=None):
     try:
         if model:
             encoder = load_encoder(model, revision=revision, device="cpu")
-            return {**encoder.recorded(), "weights": encoder.identity()["weights"], "width": encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]}
-        images = open_images(dataset, DataSpec(dataset, num_samples=5, revision=revision))
-        return {**images.identity, "indices": images.indices}
+            width = encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]
+            weights = encoder.identity()["weights"]
+            return {**encoder.recorded(), "weights": weights, "width": width}
+        samples = open_samples(dataset, DataSpec(dataset, num_samples=5, revision=revision))
+        found = {"fingerprint": samples.fingerprint, "indices": samples.order.tolist()}
+        return {**found, "revision": samples.commit}
     except RequestError as error:
         return {"error": str(error)}
 

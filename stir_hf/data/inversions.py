@@ -17,33 +17,10 @@ from stir_hf.data import folder as folders
 from stir_hf.data.identity import order_of
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.shards import Rows, files_of
-from stir_hf.errors import RequestError, as_count, closest
+from stir_hf.errors import RequestError, closest
 from stir_hf.inputs.base import Kind, kind_of
-from stir_hf.registry import option
 
 STATUSES = ("converged", "budget", "not_finite", "unreadable")
-
-
-@dataclass(frozen=True)
-class SetConfig:
-    """Which inversions are judged: one set of several, and how much of it."""
-
-    config_name: str | None = option(
-        None, "One inversion set of several, by its name.", metavar="NAME"
-    )
-    num_samples: int | None = option(
-        None, "The first so many images of each set; default: all that are finished.", metavar="N"
-    )
-    draws: int | None = option(
-        None,
-        "The first so many inversions of each image; default: all that are finished.",
-        metavar="K",
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("num_samples", "draws"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, as_count(name, value))
 
 
 def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
@@ -315,31 +292,3 @@ def find_sets(path: Path) -> list[Path]:
             f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}"
         )
     return sets
-
-
-def choose(
-    given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
-) -> list[Inversions]:
-    """The inversion sets that are judged.
-
-    Raises:
-        RequestError: no such set, or a prefix of which not all is there.
-    """
-    if isinstance(given, Inversions):
-        return [given.prefix(which.num_samples, which.draws)]
-    if not isinstance(given, str | os.PathLike):
-        return [one.prefix(which.num_samples, which.draws) for one in given]
-    sets = find_sets(Path(given))
-    if which.config_name is not None:
-        names = [path.name for path in sets]
-        if which.config_name not in names:
-            hint = closest(which.config_name, names)
-            raise RequestError(f"no inversion set {which.config_name!r} in {given}; {hint}")
-        sets = [path for path in sets if path.name == which.config_name]
-    return [Inversions.read(path, which.num_samples, which.draws) for path in sets]
-
-
-def on_common_images(sets: "Sequence[Inversions]") -> list[Inversions]:
-    """The sets with the images alone that could be inverted in all of them."""
-    common = set.intersection(*(set(s.index.tolist()) for s in sets))
-    return [one.of(common) for one in sets]

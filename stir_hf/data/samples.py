@@ -22,6 +22,9 @@ HEADERS_LOOKED_AT = 10_000
 FIRST = 4
 """How many samples, in the order in which they are taken, say which data these are."""
 
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how an image is to be turned."""
+
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -118,8 +121,7 @@ class Samples:
             with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
                 if image.mode in ("I", "F"):
                     eight_bit(image)
-                turned = image.getexif().get(0x0112, 1) >= 5
-                return image.size if turned else image.size[::-1]
+                return image.size if _is_turned(image) else image.size[::-1]
         except (*_BROKEN, UnreadableError) as error:
             raise RequestError(
                 f"image {self.order[position]} of {self.spec.dataset} cannot be read: {one_line(error)}"
@@ -140,6 +142,13 @@ class Samples:
     def label_feature(self) -> Any:
         """The feature of the label column; None where there is none."""
         return self.rows.features[self.label_column] if self.label_column else None
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether an orientation in the header swaps height and width; a PNG without one would be decoded to look."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    return bool(image.getexif().get(ORIENTATION, 1) >= 5)
 
 
 def open_samples(data: Data, spec: DataSpec) -> Samples:

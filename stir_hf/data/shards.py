@@ -90,10 +90,12 @@ def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[p
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
-                keys = _pairs(table)
-                fresh = [i for i, key in enumerate(keys) if key not in seen]
-                seen.update(keys)
-                waiting.append(table if len(fresh) == len(keys) else table.take(fresh))
+                fresh = []
+                for i, key in enumerate(_pairs(table)):
+                    if key not in seen:
+                        seen.add(key)
+                        fresh.append(i)
+                waiting.append(table.take(pa.array(fresh, pa.int64())))
                 if sum(map(len, waiting)) >= GROUP_ROWS:
                     yield pa.concat_tables(waiting)
                     waiting = []
@@ -146,7 +148,9 @@ class Rows:
             here = np.flatnonzero(group_of == group)
             first = int(self._ends[group - 1]) if group else 0
             tables.append(
-                self._group(group, tuple(columns)).take([numbers[i] - first for i in here.tolist()])
+                self._group(group, tuple(columns)).take(
+                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
+                )
             )
             places += [(int(i), offset + k) for k, i in enumerate(here)]
             offset += len(here)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from stir_hf import Inversions, RequestError
 from stir_hf.data import shards
 from stir_hf.data.identity import order_of
-from stir_hf.data.inversions import SetConfig, choose, features, find_sets, on_common_images
+from stir_hf.data.inversions import features, find_sets
 from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets import SetConfig, choose, on_common_images
 from stir_hf.inputs.images import ImageKind, to_array, to_png
 
 KIND = ImageKind("RGB", (4, 5))
