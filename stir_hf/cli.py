@@ -176,7 +176,7 @@ def layers(model: str, as_json: bool) -> None:
 
     from stir_hf.models import load_encoder
 
-    encoder = load_encoder(model, device="cpu")
+    encoder = load_encoder(model, "output", device="cpu")
     found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
     if as_json:
         click.echo(json.dumps([asdict(layer) for layer in found]))

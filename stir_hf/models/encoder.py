@@ -74,10 +74,7 @@ class Encoder:
 
     @property
     def label(self) -> str:
-        """What results call it: `name`, but a local folder is its last name and 8 digits of its identity.
-
-        The digits are computed anew, so that a network that was trained meanwhile has another label.
-        """
+        """What results call it: `name`, but a local folder is its last name and 8 digits of its identity."""
         if self._label is None:
             return self.name
         identity = network_identity(self.module, self.pixels, self.dtype)
@@ -127,22 +124,20 @@ class Encoder:
         return np.ascontiguousarray(self.pixels.canvas(image).transpose(2, 0, 1))
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Find the layer by watching one pass over noise of this size (h, w), unless that was done.
+        """Find the layer by watching one pass over noise, unless that was done.
+
+        Args:
+            size: (h, w) of the images, for a network that takes them at their own size.
 
         Raises:
             RequestError: no such layer, images that the network does not take, a pooling that the layer does not allow,
                 or weights that the checkpoint lacks.
         """
+        size = self.size or size
         if self._reading is None or self._reading.size != size:
             self._reading = read_probe(self.network, self.layer, size)
 
-    def fit(self, canvas: tuple[int, int]) -> None:
-        """Make sure that the network takes images of this size (h, w); a checkpoint resizes them to its own.
-
-        Raises:
-            RequestError: as `prepare`.
-        """
-        self.prepare(self.size or canvas)
+    fit = prepare
 
     def at(self, layer: str) -> "Encoder":
         """The same network, read at another layer.
@@ -156,11 +151,7 @@ class Encoder:
         return other
 
     def session(self, *, tf32: bool = False) -> Session:
-        """The network frozen, with its hook in place, as long as the session is open.
-
-        Args:
-            tf32: whether matrix products and convolutions of float32 may run in TF32 on CUDA.
-        """
+        """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on CUDA."""
         return Session(self.network, self._prepared(), tf32=tf32)
 
     def check_invertible(self) -> None:
@@ -189,7 +180,7 @@ class Encoder:
     def named(self, name: str) -> "Encoder":
         """The same encoder under another name."""
         other = copy(self)
-        other.network, other._label = replace(self.network, name=name), None
+        other.network, other._label, other._open = replace(self.network, name=name), None, None
         return other
 
     @contextmanager
@@ -265,15 +256,18 @@ def load_encoder(
     """
     if dtype is not None:
         check_choice("dtype", dtype, DTYPES)
-    if isinstance(model, Encoder):
-        encoder = _same_network(model, layer, revision, name)
-    elif isinstance(model, nn.Module):
-        encoder = _from_module(model, layer, revision, channels or 3, name)
-    else:
+    if isinstance(model, str):
         spec = ModelSpec.parse(model, revision, layer)
         return _from_checkpoint(spec, device, dtype or "float32", channels, name)
+    encoder = model if isinstance(model, Encoder) else _from_module(model, layer, channels, name)
+    if revision is not None and revision not in (encoder.commit, encoder.name.partition("@")[2]):
+        raise RequestError(
+            f"{encoder.name} is in memory, of revision {encoder.commit}, not {revision!r}"
+        )
     encoder.network.check_as_it_is(device, dtype, channels)
-    return encoder
+    if isinstance(model, Encoder) and name is not None:
+        encoder = encoder.named(name)
+    return encoder if layer is None or layer == encoder.layer else encoder.at(layer)
 
 
 def _from_checkpoint(
@@ -291,7 +285,7 @@ def _from_checkpoint(
 
 
 def _from_module(
-    module: nn.Module, layer: str | None, revision: str | None, channels: int, called: str | None
+    module: nn.Module, layer: str | None, channels: int | None, called: str | None
 ) -> Encoder:
     layer = layer or "output"
     name, known = split_selector(layer)[0], [name for name, _ in module.named_modules() if name]
@@ -299,20 +293,7 @@ def _from_module(
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )
-    called = called or type(module).__name__
-    if revision is not None:
-        raise RequestError(f"{called} is a module and has no revision {revision!r}")
-    return Encoder(Network(module, own_size(channels), called, checkpoint=False), layer)
-
-
-def _same_network(
-    encoder: Encoder, layer: str | None, revision: str | None, name: str | None
-) -> Encoder:
-    has = (encoder.commit, encoder.name.partition("@")[2])
-    if revision is not None and revision not in has:
-        raise RequestError(
-            f"{encoder.name} is loaded at revision {encoder.commit}, not {revision!r}"
-        )
-    if layer is not None and layer != encoder.layer:
-        encoder = encoder.at(layer)
-    return encoder if name is None else encoder.named(name)
+    network = Network(
+        module, own_size(channels or 3), called or type(module).__name__, checkpoint=False
+    )
+    return Encoder(network, layer)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stir_hf.errors import RequestError, memory_errors, one_line
+from stir_hf.errors import RequestError, RunError, memory_errors, one_line
 from stir_hf.inputs.images import MODES, AppliedMap, resize
 from stir_hf.models.processors import Pixels
 from stir_hf.runtime import pick_device
@@ -18,10 +18,7 @@ LEAST_BATCH = 4
 """Smaller batches are filled up: convolution libraries treat them by other code, which rounds differently, and an
 inversion would depend on how many images were left at its end."""
 
-_SHAPES = re.compile(
-    r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D|stride|kernel|numel|pixels?|patch)\b",
-    re.IGNORECASE,
-)
+_SHAPES = re.compile(r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D)\b", re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -122,7 +119,7 @@ class Network:
         try:
             with memory_errors(f"in a forward pass of {self.name} on images of shape {shape}"):
                 yield
-        except RequestError:
+        except (RequestError, RunError):
             raise
         except (ValueError, RuntimeError, AssertionError) as error:
             if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):

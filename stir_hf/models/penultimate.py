@@ -41,7 +41,7 @@ def head_input(seen: Trace) -> Tap | None:
     """
     assert seen.logits is not None
     target = seen.logits
-    head = _by_identity(seen, target) or _by_recomputing(seen, target)
+    head = _by_identity(seen, target) or _by_recomputing(seen, target) or _composed(seen, target)
     return None if head is None else Tap(head.name, "input", pooling="flatten", call=head.number)
 
 
@@ -75,6 +75,19 @@ def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
     for (later, a), (first, b) in combinations(products, 2):
         if _scaled(target, a + b):
             return min(first, later, key=lambda call: call.ended)
+    return None
+
+
+def _composed(seen: Trace, target: Tensor) -> Call | None:
+    """The innermost module of several (an adapter, say) that gives the target and is affine, computed again."""
+    for call in seen.calls:
+        given = None if call.given is None else call.given.value
+        if given is None or call.gave is None or not call.name or not call.gave.same(target):
+            continue
+        with torch.inference_mode(False), torch.no_grad():
+            full, half, none = (call.module(given * share) for share in (1.0, 0.5, 0.0))
+        if isinstance(full, Tensor) and _scaled(target, full) and _scaled(full - none, half - none):
+            return call
     return None
 
 

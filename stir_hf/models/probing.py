@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stir_hf.errors import RequestError
+from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import Network
 from stir_hf.models.penultimate import penultimate
 from stir_hf.models.taps import (
@@ -17,9 +18,11 @@ from stir_hf.models.taps import (
     find,
     list_layers,
     modules_before,
+    part_of,
     pool,
     split_call,
     split_selector,
+    tap_of,
     tensor_at,
 )
 from stir_hf.models.trace import Trace, trace
@@ -52,6 +55,11 @@ def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readin
         RequestError: no such layer, images that the network does not take, a pooling that the layer does not allow,
             or weights that the checkpoint lacks.
     """
+    with frozen(network.module), float32_precision(tf32=False):
+        return _read_probe(network, selector, size)
+
+
+def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
     keep = split_call(split_selector(selector)[0])[0]
     seen = trace(network, size, keep)
     tap = resolve(seen, network, selector)
@@ -87,11 +95,19 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
     name, pooling = split_selector(selector)
     if network.checkpoint and name == "penultimate":
         tap = penultimate(seen, network)
-    elif not network.checkpoint and name == "output":
-        tap = Tap(None, "result")
+    elif name == "output":
+        tap = _output(seen, network)
     else:
         tap = find(name, seen)
     return tap if pooling is None else Tap(tap.module, tap.at, tap.part, pooling, tap.call)
+
+
+def _output(seen: Trace, network: Network) -> Tap:
+    """The first tensor of the result; of a checkpoint as its module gives it, of a module flattened."""
+    tensor = part_of(seen.result, None)
+    if not network.checkpoint or tensor is None:
+        return Tap(None, "result")
+    return tap_of(seen, tensor, None)
 
 
 def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:

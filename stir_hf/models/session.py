@@ -81,12 +81,10 @@ class Session:
             )
         placed = images.to(self.device, self.image_dtype)
         inputs = prepare_images(placed, self.size, self._arithmetic, self.dtype)
-        if inputs is images:  # a tensor of its own: the network may work in place
-            inputs = inputs.clone()
         tensor = self._read(inputs)
         return pool(tensor, self.tap.pooling).to(self.image_dtype)[: images.shape[0]]
 
-    def check(self, canvas: tuple[int, int], *, gradient: bool) -> Tensor:
+    def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:
         """See that the session gives what the layer gave when it was found, on the same two images of noise.
 
         Args:

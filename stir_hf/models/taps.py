@@ -127,7 +127,7 @@ def find(name: str, seen: Trace) -> Tap:
     return output_of(chosen[0])
 
 
-def tap_of(seen: Trace, tensor: Tensor, part: str | int) -> Tap:
+def tap_of(seen: Trace, tensor: Tensor, part: str | int | None) -> Tap:
     """The call that gives this tensor, so that the pass can stop there; else the part of the result."""
     call = seen.giver(tensor)
     if call is not None:
