@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+HOST = "cpu"
+"""The device whose values can be looked at without waiting."""
+
 
 class Ledger:
     """The best error of each slot, the passes that it took, and whether all its values were finite.
@@ -16,7 +19,7 @@ class Ledger:
 
     def __init__(self, count: int, like: Tensor, enough: float) -> None:
         """`count` slots; `like` has the device and the precision of the errors. At or below `enough` an image is done."""
-        self.on_host = like.device.type == "cpu"
+        self.on_host = like.device.type == HOST
         self.enough = enough
         self._space: Any = np if self.on_host else torch
         self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
