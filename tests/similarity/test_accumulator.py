@@ -27,7 +27,7 @@ def nearly_constant(n: int, d: int) -> Matrix:
     rng = np.random.default_rng(3)
     row = rng.normal(size=d).astype(np.float32)
     rows = row * (1 + np.finfo(np.float32).eps * rng.integers(-1, 2, (n, d)))
-    return rows.astype(np.float32)  # type: ignore[no-any-return]
+    return rows.astype(np.float32)
 
 
 def plain(x: Matrix) -> Matrix:
@@ -51,7 +51,7 @@ def far(x: Matrix) -> Matrix:
 
 
 def float32_far(x: Matrix) -> Matrix:
-    return (x + 1e4).astype(np.float32)  # type: ignore[return-value]
+    return (x + 1e4).astype(np.float32)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,12 @@ def test_batches_order_and_merging_do_not_matter(cuts: list[int], merged: bool, 
     assert whole.debiased() == pytest.approx(debiased_cka(x, y), rel=1e-12)
 
 
+def test_wide_rows_whose_products_are_cut_into_blocks() -> None:
+    x, y = pair(600, 530, 520)
+    assert linear_cka(x, y) == pytest.approx(reference.linear_cka(x, y), rel=1e-11)
+    assert debiased_cka(x, y) == pytest.approx(reference.debiased_cka(x, y), rel=1e-11)
+
+
 def test_every_batch_counts_not_only_the_last() -> None:
     x, y = pair(64, 6, 6)
     cka = LinearCKA()
