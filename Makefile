@@ -16,6 +16,7 @@ verify: .venv/.dev lint
 	$(BIN)/python -m pytest
 	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/original.py
+	$(BIN)/python benchmarks/similarity.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

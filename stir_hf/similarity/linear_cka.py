@@ -214,7 +214,7 @@ def _checked(values: Any) -> Tensor:
 
 
 def _kept(rows: Tensor) -> Tensor:
-    """A copy on the CPU, in the rows' own dtype if that is a float: the caller may write over his."""
+    """A copy on the CPU, in the rows' own dtype if that is a float; the caller may overwrite the original."""
     rows = rows.to("cpu", copy=True)
     return rows if rows.is_floating_point() else rows.to(torch.float64)
 

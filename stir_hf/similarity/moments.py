@@ -61,6 +61,21 @@ class PairSums:
         return cls(sums(k, m), sums(k, k), sums(m, m), size)
 
 
+BLOCK = 512
+"""Columns of a block of a symmetric product: at 2048 columns this saves a third of the product's time."""
+
+
+def _add_product(total: Tensor, u: Tensor, v: Tensor) -> None:
+    """Add uᵀv in place; of u with itself, a symmetric product, only the blocks on and above the diagonal are multiplied."""
+    if u is not v:
+        total.addmm_(u.T, v)
+        return
+    for start in range(0, len(total), BLOCK):
+        here, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
+        total[here, start:].addmm_(u[:, here].T, u[:, start:])
+        total[after, here] = total[here, after].T
+
+
 @dataclass
 class _Cross:
     """Sums over pairs (u, v) of rows, with a = ‖u‖² and b = ‖v‖²."""
@@ -77,7 +92,7 @@ class _Cross:
 
     def add(self, u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> None:
         """Add rows, in place."""
-        self.uv.addmm_(u.T, v)
+        _add_product(self.uv, u, v)
         self.av.addmv_(v.T, a)
         self.bu.addmv_(u.T, b)
         self.ab += float(a @ b)
