@@ -155,7 +155,7 @@ def test_a_changed_configuration(change: dict[str, Any], vit: Path, tmp_path: Pa
 def palette_images(colours: bytes, count: int = 5) -> list[Image.Image]:
     rng, found = np.random.default_rng(0), []
     for _ in range(count):
-        image = Image.fromarray(rng.integers(0, 4, (8, 8), dtype=np.uint8), "L").copy()
+        image = Image.fromarray(rng.integers(0, 4, (8, 8), dtype=np.uint8)).copy()
         image.putpalette(colours)
         found.append(image)
     return found

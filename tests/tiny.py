@@ -23,7 +23,7 @@ Act = Callable[[Tensor], Tensor]
 
 
 class Net(nn.Module):
-    """Act(gain · (W x + b)), from images (b, 3, 8, 8) to (b, 5); `act` and `gain` are no weights."""
+    """act(gain · (W x + b)), images (b, 3, 8, 8) to (b, 5); `act` and `gain` are no weights."""
 
     def __init__(self, seed: int = 0, act: Act = torch.tanh, gain: float = 1.0) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Net(nn.Module):
 
 
 class Watched(Net):
-    """Keeps what it is asked to differentiate; stops with an interruption after `fuse` such passes."""
+    """Keeps what it is asked to differentiate; is interrupted after `fuse` such passes."""
 
     def __init__(self, fuse: int | None = None) -> None:
         super().__init__()
