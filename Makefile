@@ -1,9 +1,11 @@
-# Every target makes and uses .venv, and can be repeated.
+# Every target makes and uses .venv, and can be repeated; `dist` makes .venv-dist too, `test-lowest` .venv-lowest.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+QUIET := --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip $(QUIET)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
 
-.PHONY: demo test verify lint format clean
+.PHONY: demo test test-lowest verify lint format dist version clean
 
 demo: .venv/.core
 	$(BIN)/stir-hf demo
@@ -11,11 +13,20 @@ demo: .venv/.core
 test: .venv/.dev
 	$(BIN)/python -m pytest -m "not verify"
 
-# Everything, the long checks and the benchmarks included; their figures are kept as JSON in benchmarks/results.
-verify: .venv/.dev lint
+# The tests with the oldest libraries that pyproject.toml allows; torch stays the build that constraints.txt pins.
+test-lowest: .venv-lowest/.tests
+	.venv-lowest/bin/python -m pytest -m "not verify"
+
+# Everything: the long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest
+# versions and the release.
+verify: .venv/.dev .venv/.release lint
 	$(BIN)/python -m pytest
 	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/original.py
+	$(BIN)/python benchmarks/similarity.py
+	$(BIN)/python benchmarks/threads.py
+	$(MAKE) test-lowest
+	$(MAKE) dist
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -26,6 +37,22 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What is released, in dist/: built, checked, and the wheel's commands run from an environment that holds it alone.
+dist: .venv/.dev .venv/.release
+	rm -rf dist .venv-dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	DIST=dist $(BIN)/python -m pytest tests/test_release.py
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip $(QUIET) install -c constraints.txt dist/*.whl
+	unset PYTHONPATH; PATH="$(CURDIR)/.venv-dist/bin:$$PATH"; \
+	cd "$$(mktemp -d)" && trap 'rm -rf "$$PWD"' EXIT && export HF_HOME="$$PWD/cache" && \
+	test "$$(stir-hf --version)" = "stir-hf, version $(VERSION)" && \
+	stir-hf install-metric && stir-hf demo --out demo && test -s demo/result.json
+
+version:
+	@echo $(VERSION)
+
 .venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt -e .
@@ -35,5 +62,15 @@ format: .venv/.dev
 	$(PIP) install -c constraints.txt -e ".[dev]"
 	touch $@
 
+.venv/.release: .venv/.core
+	$(PIP) install -c constraints.txt -e ".[release]"
+	touch $@
+
+.venv-lowest/.tests: pyproject.toml constraints.txt tests/lowest.py
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python tests/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip $(QUIET) install -c .venv-lowest/constraints.txt -e ".[test]"
+	touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist stir-hf-demo
+	rm -rf .venv .venv-dist .venv-lowest .mypy_cache .ruff_cache .pytest_cache build dist stir-hf-demo

@@ -1,11 +1,13 @@
-"""The original package, run as it is on the embedded networks: what `method="paper"` is held against.
+"""The original package, run as it is on the embedded networks: what `method="paper"` is held
+against.
 
     python benchmarks/original.py [--steps 200] [--num-images 64]
 
-Fetches stir-invariance 0.0 from PyPI, checks its hash, and puts it on the CPU; nothing else of its code is changed.
-The networks are shown to it in evaluation mode (it would otherwise leave them in training mode) and with true
-gradients (it asks for a "fake ReLU", which only its own networks have). Its start images are replaced by ours, drawn
-per image. Writes benchmarks/results/original.json, which tests/test_original.py reads: the relative error of each
+Fetches stir-invariance 0.0 from PyPI, checks its hash, and puts it on the CPU; nothing else of its
+code is changed. The networks are shown to it in evaluation mode (it would otherwise leave them in
+training mode) and with true gradients (it asks for a "fake ReLU", which only its own networks
+have). Its start images are replaced by ours, drawn per image. Writes
+benchmarks/results/original.json, which tests/test_original.py reads: the relative error of each
 image at iterates 0 to 10, and STIR of pairs with the mean best error of the inversions.
 """
 
@@ -30,10 +32,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageClassification
 
 from stir_hf import load_encoder
-from stir_hf.data.samples import open_images
+from stir_hf.data.samples import open_samples
 from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.engine import start_image
+from stir_hf.engine import STARTS, start_value
 
 RESULTS = Path(__file__).parent / "results" / "original.json"
 PACKAGE, SHA256 = (
@@ -110,13 +112,15 @@ class Normalize(nn.Module):
 
 def load(count: int) -> tuple[list[int], Tensor, Tensor]:
     """Indices, images and start images."""
-    pixels = load_encoder(model_path(MODELS[0])).pixels
-    images = open_images(str(IMAGES), DataSpec("demo", num_samples=count))
-    canvas = np.stack([pixels.canvas(image) for _, image, _ in images]).transpose(0, 3, 1, 2)
+    encoder = load_encoder(model_path(MODELS[0]))
+    samples = open_samples(str(IMAGES), DataSpec("demo", num_samples=count))
+    places = np.argsort(samples.order).tolist()
+    canvas = np.stack([encoder.canvas(samples.sample(place).image) for place in places])
     x = torch.from_numpy(canvas.astype(np.float32) / 255)
     _, c, h, w = x.shape
-    starts = [start_image("noise", (c, h, w), seed=0, index=i, draw=0) for i in images.indices]
-    return list(images.indices), x, torch.stack(starts)
+    noise, indices = STARTS.parse("noise"), sorted(samples.order.tolist())
+    starts = [start_value(noise, (c, h, w), seed=0, index=i, draw=0) for i in indices]
+    return indices, x, torch.stack(starts)
 
 
 class Runner:

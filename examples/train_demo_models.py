@@ -2,10 +2,11 @@
 
     python examples/train_demo_models.py [--data ID_OR_FOLDER] [--out stir_hf/demo] [NAME ...]
 
-Two ResNets are trained in the ordinary way and two adversarially, on Fashion-MNIST (MIT licence), one per seed. The
-adversary moves each training image by at most 1.0 in L2 (projected gradient descent, Madry et al. 2018). At the end the
-script prints each network's accuracy on the 10,000 test images, clean and under a 20-step attack of the same size, and
-keeps the figures in `models/training.json`. Needs only torch, transformers and datasets; about ten minutes on two cores.
+Two ResNets are trained in the ordinary way and two adversarially, on Fashion-MNIST (MIT licence),
+one per seed. The adversary moves each training image by at most 1.0 in L2 (projected gradient
+descent, Madry et al. 2018). At the end the script prints each network's accuracy on the 10,000
+test images, clean and under a 20-step attack of the same size, and keeps the figures in
+`models/training.json`. Needs only torch, transformers and datasets; about ten minutes on two cores.
 """
 
 import argparse
@@ -61,7 +62,9 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def attack(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
-    """Images moved by at most EPSILON in L2 so that the loss rises (projected gradient ascent from a random start)."""
+    """Images moved by at most EPSILON in L2 so that the loss rises (projected gradient ascent from
+    a random start).
+    """
     shape = (-1, 1, 1, 1)
     delta = torch.randn_like(images)
     delta *= (

@@ -1,387 +1,210 @@
-"""The main job: invert, score, compare, matrix."""
+"""The four verbs: invert, score, compare, matrix."""
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
-from accelerate import PartialState
-from torch import Tensor, nn
+from torch import Tensor
 
 from stir_hf import scoring
+from stir_hf.data.folder import run_folder
+from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Images, open_images
-from stir_hf.data.shards import FOLDER
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.samples import Samples, common_size, open_samples
+from stir_hf.data.sets import choose, on_common_images
+from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
-from stir_hf.engine.config import InversionConfig
-from stir_hf.errors import RequestError, check_choice, closest
-from stir_hf.hub import split_revision
-from stir_hf.inputs.images import MODES
-from stir_hf.job import InversionJob
-from stir_hf.models.encoder import Encoder, load_encoder
-from stir_hf.results import FILE_NAME, StirResult
-from stir_hf.runtime import RunConfig, environment
-from stir_hf.similarity.cka import LEAST_ROWS
-
-Model = str | nn.Module | Encoder
-MEASURES = ("linear_cka",)
-SPELT_IN_DATA = ("dataset", "revision")
-"""Fields of `DataSpec` that the argument `data` gives, as `id@revision`."""
+from stir_hf.errors import RequestError
+from stir_hf.job import InversionJob, run_jobs
+from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.options import asked_for, sorted_into
+from stir_hf.results import StirResult
+from stir_hf.runtime import Processes, environment
 
 
 def invert(
     reference: Model,
     data: Data,
     *,
-    layer: str | None = None,
     revision: str | None = None,
-    out: str | Path | None = None,
     starts: Tensor | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Inversions:
-    """Find for each image another one that the reference represents identically (Nanda et al. 2022, section 3).
+    """Find for each image another one that the reference represents identically (Nanda et al.
+    2022, section 3).
 
     Args:
-        reference: Hub id, `id@revision`, local folder or `nn.Module`; see `load_encoder`.
+        reference: Hub id, `id@revision`, local folder, `Encoder` or `nn.Module`; see
+            `load_encoder`.
         data: Hub id, `id@revision`, local folder or dataset in memory.
-        layer: of the reference.
         revision: of the reference.
-        out: folder that keeps the inversions, under `inversions/<slug>`; the same call continues there. None: a temporary
-            folder.
-        starts: start images (n, c, h, w), with `start="given"`.
+        starts: start images (n, c, h, w), in ascending order of their index, with `start="given"`.
         progress: a progress bar on stderr.
-        options: the fields of `DataSpec` (`split`, `config_name`, `image_column`, `image_mode`, `num_samples`),
-            `InversionConfig` (`method`, `steps`, `tolerance`, `start`, `draws`, `seed`, `exact`) and `RunConfig`
-            (`batch_size`, `device`, `dtype`).
+        options: `layer`, `num_samples`, `method`, `steps`, `out`, …: those of `stir-hf invert`,
+            all in docs/options.md. Without `out` the inversions are in a temporary folder that
+            goes when the object does.
 
     Raises:
         RequestError: the request is wrong; nothing was done.
-        RunError: values that are not finite, or a constant representation.
+        RunError: values that are not finite in every image, a constant representation, or out of
+            memory.
     """
-    data_spec, config, run = parse_options(data, options)
-    encoder = as_encoder(reference, layer, run, revision=revision, image_mode=data_spec.image_mode)
-    images = _images(data, data_spec, encoder)
-    folder = _folder(out)
-    job = InversionJob(encoder, images, config, run, folder, starts)
-    _claim(folder, [job])
-    return _run(job, progress=progress)
+    named = {"DataSpec": described(data)}
+    model, spec, config, run, output = sorted_into(options, "invert", named)
+    labels, processes = output.labels(), Processes()
+    scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
+    with ExitStack() as stack:
+        encoder = as_encoders([reference], [model.layer], run, spec.image_mode, labels, revision)[0]
+        samples = open_samples(data, spec)
+        scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
+        size = encoder.size or common_size(samples, encoder.name)
+        network = stack.enter_context(opened(encoder, size, run, inverted=True))
+        job = InversionJob(network, samples, size, config, run, labels, starts)
+        folder = stack.enter_context(
+            run_folder(
+                output.out,
+                job.manifest.hash,
+                ranks=processes.count,
+                main=processes.main,
+                keep=output.out is None,
+            )
+        )
+        (made,) = run_jobs([job], folder, processes, progress=progress)
+    return made if output.out is not None else made.removed_with(folder)
 
 
 def score(
     models: Model | Sequence[Model],
-    inversions: Inversions | str | Path,
+    inversions: Inversions | Sequence[Inversions] | str | os.PathLike[str],
     *,
-    layer: str | None = None,
-    measure: str = "linear_cka",
-    out: str | Path | None = None,
     progress: bool = True,
     **options: Any,
 ) -> StirResult:
-    """STIR(model | reference) of one or several models on inversions that exist; the reference is not loaded.
+    """STIR(model | reference) of one or several models on inversions that exist.
+
+    The reference is not loaded.
 
     Args:
         models: as `reference` of `invert`.
-        inversions: a set, its folder, or a folder that holds several.
-        layer: of the models.
-        measure: `linear_cka`; the debiased value is always beside it.
-        out: folder for `result.json`.
+        inversions: a set, several, the folder of one, or a folder that holds several.
         progress: a progress bar on stderr.
-        options: the fields of `RunConfig`.
+        options: `layer`, `measure`, `num_samples`, `draws`, `out`, …: those of `stir-hf score`,
+            all in docs/options.md.
 
     Raises:
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    check_choice("measure", measure, MEASURES)
-    run = RunConfig(**_known(options, RunConfig))
-    sets = [inversions] if isinstance(inversions, Inversions) else Inversions.load_all(inversions)
-    encoders = _encoders(models, layer, run, [s.recipe["image_mode"] for s in sets])
-    for one in sets:
+    model, which, run, judge, output = configured = sorted_into(options, "score")
+    several = [models] if isinstance(models, Model) else list(models)
+    if not several:
+        raise RequestError("no model to judge; give at least one")
+    sets = choose(inversions, which)
+    mode = scoring.common_mode(sets)
+    labels, processes = output.labels(), Processes()
+    with ExitStack() as stack:
+        encoders = as_encoders(several, [model.layer] * len(several), run, mode, labels)
         for encoder in encoders:
-            scoring.check(encoder, one, measure)
-    config = {
-        "command": "score",
-        "inversions": [s.recipe for s in sets],
-        "models": [e.identity for e in encoders],
-        "measure": measure,
-        "dtype": run.dtype,
-    }
-    folder = _check_result(out, config)
-    scores = [
-        scoring.score(e, s, measure, run.batch_size, progress=progress)
-        for s in sets
-        for e in encoders
-    ]
-    return _finish(StirResult(tuple(scores), config, environment(encoders[0].device)), folder)
+            scoring.check(encoder, sets, judge.measure)
+        sizes = list(dict.fromkeys(one.size for one in sets))
+        networks = [
+            stack.enter_context(opened(e, e.size or sizes[0], run, inverted=False))
+            for e in encoders
+        ]
+        try_sizes(networks, sizes)
+        scoring.check_first(networks, sets)
+        asked = asked_for("score", networks, [s.manifest for s in sets], configured)
+        folder = stack.enter_context(
+            run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
+        )
+        pairs = [(n, s) for s in sets for n in networks]
+        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=progress)
+        result = StirResult(tuple(scores), asked, environment(encoders[0].device))
+        if output.out is not None and processes.main:
+            result.save(folder)
+    return result
 
 
 def compare(
-    model: Model,
-    reference: Model,
-    data: Data,
-    *,
-    layer: str | None = None,
-    reference_layer: str | None = None,
-    measure: str = "linear_cka",
-    out: str | Path | None = None,
-    progress: bool = True,
-    **options: Any,
+    model: Model, reference: Model, data: Data, *, progress: bool = True, **options: Any
 ) -> StirResult:
-    """Both directions: `scores[0]` is STIR(model | reference), `scores[1]` is STIR(reference | model).
+    """Both directions: `scores[0]` is STIR(model | reference), `scores[1]` is STIR(reference |
+    model).
 
-    Args, options and errors as `invert` and `score`; `layer` is read in the model, `reference_layer` in the reference.
+    Args, options and errors as `invert` and `score`; `layer` is read in the model,
+    `reference_layer` in the reference. All options are in docs/options.md. A model may be compared
+    with itself; the result says so.
     """
-    return _every_pair(
-        [reference, model],
-        [reference_layer, layer],
-        data,
-        "compare",
-        measure,
-        out,
-        progress,
-        options,
-    )
+    return _every_pair("compare", [model, reference], data, options, progress=progress)
 
 
 def matrix(
-    models: Sequence[Model],
-    data: Data,
-    *,
-    layer: str | None = None,
-    measure: str = "linear_cka",
-    out: str | Path | None = None,
-    progress: bool = True,
-    **options: Any,
+    models: Sequence[Model], data: Data, *, progress: bool = True, **options: Any
 ) -> StirResult:
-    """STIR of every ordered pair of different models: one inversion set per model, each judged by all the others.
+    """STIR of every ordered pair of models: one inversion set per model, each judged by all the
+    others.
 
-    Args, options and errors as `invert` and `score`; `layer` is read in every model.
+    All pairs are judged on the images that could be inverted for every reference. Args, options
+    and errors as `invert` and `score`; `layer` is read in every model. All options are in
+    docs/options.md.
     """
     if len(models) < 2:
         raise RequestError(f"a matrix needs at least two models, not {len(models)}")
-    return _every_pair(
-        models, [layer] * len(models), data, "matrix", measure, out, progress, options
-    )
+    return _every_pair("matrix", models, data, options, progress=progress)
 
 
 def _every_pair(
-    models: Sequence[Model],
-    layers: Sequence[str | None],
-    data: Data,
-    command: str,
-    measure: str,
-    out: str | Path | None,
-    progress: bool,
-    options: dict[str, Any],
+    verb: str, models: Sequence[Model], data: Data, options: dict[str, Any], *, progress: bool
 ) -> StirResult:
-    check_choice("measure", measure, MEASURES)
-    data_spec, config, run = parse_options(data, options)
-    encoders = _named_apart(
-        [
-            as_encoder(m, at, run, image_mode=data_spec.image_mode)
-            for m, at in zip(models, layers, strict=True)
-        ]
-    )
-    images = _images(data, data_spec, *encoders)
-    folder = _folder(out)
-    jobs = [InversionJob(e, images, config, run, folder) for e in encoders]
-    for job in jobs:
-        for encoder in encoders:
-            encoder.fit(job.size)
-    asked = {
-        "command": command,
-        "models": [e.identity for e in encoders],
-        "data": images.identity,
-        "inversion": asdict(config),
-        "measure": measure,
-        "dtype": run.dtype,
-    }
-    _claim(folder, jobs)
-    kept = _check_result(out, asked)
-    scores = []
-    for job in jobs:
-        inversions = _run(job, progress=progress)
-        others = [e for e in encoders if e is not job.encoder]
-        scores += [
-            scoring.score(e, inversions, measure, run.batch_size, progress=progress) for e in others
-        ]
-    return _finish(StirResult(tuple(scores), asked, environment(encoders[0].device)), kept)
-
-
-def as_encoder(
-    model: Model,
-    layer: str | None,
-    run: RunConfig,
-    *,
-    revision: str | None = None,
-    image_mode: str | None = None,
-) -> Encoder:
-    """A model in any of its forms as an encoder."""
-    if isinstance(model, Encoder):
-        return model
-    channels = 1 if image_mode == "L" else 3
-    encoder = load_encoder(
-        model, layer, revision=revision, device=run.device, dtype=run.dtype, channels=channels
-    )
-    if image_mode is not None and MODES[encoder.channels] != image_mode:
-        raise RequestError(
-            f"{encoder.name} takes {MODES[encoder.channels]} images, not image_mode={image_mode!r}"
+    configured = sorted_into(options, verb, {"DataSpec": described(data)})
+    by_type = {type(each).__name__: each for each in configured}
+    layers = [by_type["LayerConfig"].layer] * len(models)
+    if verb == "compare":
+        layers[1] = by_type["PairConfig"].reference_layer
+    run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
+    spec, processes, labels = by_type["DataSpec"], Processes(), output.labels()
+    scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
+    with ExitStack() as stack:
+        encoders = as_encoders(models, layers, run, spec.image_mode, labels)
+        samples = open_samples(data, spec)
+        scoring.check_count(len(samples), judge.measure, spec.dataset)
+        networks, jobs = _opened(stack, encoders, samples, by_type, labels)
+        asked = asked_for(verb, networks, [job.manifest for job in jobs], configured)
+        folder = stack.enter_context(
+            run_folder(output.out, asked["hash"], ranks=processes.count, main=processes.main)
         )
-    return encoder
-
-
-def _named_apart(encoders: list[Encoder]) -> list[Encoder]:
-    """Networks of one class get a number, so that results tell them apart."""
-    names = [e.name for e in encoders]
-    for i, encoder in enumerate(encoders):
-        if names.count(names[i]) > 1 and not encoder.checkpoint:
-            encoder.name = f"{names[i]}-{1 + names[:i].count(names[i])}"
-    return encoders
-
-
-def parse_options(
-    data: Data, options: dict[str, Any]
-) -> tuple[DataSpec, InversionConfig, RunConfig]:
-    """Keyword options sorted into what they configure."""
-    if "revision" in options:
-        raise RequestError(
-            "revision= names neither the models nor the data here; write id@revision for any of them"
-        )
-    name, revision = (
-        split_revision(data) if isinstance(data, str) else ("a dataset in memory", None)
-    )
-    parts = [
-        {k: v for k, v in options.items() if k in cls.__dataclass_fields__}
-        for cls in (DataSpec, InversionConfig, RunConfig)
-    ]
-    if unknown := [k for k in options if not any(k in part for part in parts)]:
-        known = [
-            f
-            for p in (DataSpec, InversionConfig, RunConfig)
-            for f in p.__dataclass_fields__
-            if f not in SPELT_IN_DATA
-        ]
-        raise RequestError(f"unknown option {unknown[0]!r}; {closest(unknown[0], known)}")
-    return (
-        DataSpec(**{**parts[0], "dataset": name, "revision": revision}),
-        InversionConfig(**parts[1]),
-        RunConfig(**parts[2]),
-    )
-
-
-def _known(options: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
-    if unknown := [k for k in options if k not in cls.__dataclass_fields__]:
-        raise RequestError(
-            f"unknown option {unknown[0]!r}; {closest(unknown[0], cls.__dataclass_fields__)}"
-        )
-    return options
-
-
-def _encoders(
-    models: Model | Sequence[Model], layer: str | None, run: RunConfig, modes: list[str]
-) -> list[Encoder]:
-    several = [models] if isinstance(models, str | nn.Module | Encoder) else list(models)
-    if not several:
-        raise RequestError("no model to judge; give at least one")
-    if len(set(modes)) > 1:
-        raise RequestError(
-            f"the inversion sets have images of different modes ({', '.join(sorted(set(modes)))}); give one set"
-        )
-    return _named_apart([as_encoder(m, layer, run, image_mode=modes[0]) for m in several])
-
-
-def _images(data: Data, spec: DataSpec, *encoders: Encoder) -> Images:
-    if len({e.channels for e in encoders}) > 1:
-        shown = ", ".join(f"{e.name} takes {MODES[e.channels]}" for e in encoders)
-        raise RequestError(f"the models take images of different modes: {shown}")
-    least = max(LEAST_ROWS.values())
-    if spec.num_samples is not None and spec.num_samples < least:
-        raise RequestError(
-            f"num_samples={spec.num_samples} is too few: the measure needs at least {least} images"
-        )
-    images = open_images(data, spec)
-    if len(images) < least:
-        raise RequestError(
-            f"{spec.dataset} has {len(images)} images; the measure needs at least {least}"
-        )
-    return images
-
-
-def _folder(out: str | Path | None) -> Path:
-    """Where the inversions go: unless told otherwise a temporary folder, which ends with the process."""
-    if out is not None:
-        return _writable(Path(out))
-    if PartialState().num_processes > 1:
-        raise RequestError("several processes need a folder to share: give --out DIR")
-    folder = Path(tempfile.mkdtemp(prefix="stir-hf-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, or what will be one.
-
-    Raises:
-        RequestError: a file is in the way, or nothing may be written there.
-    """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
-    if not os.access(there, os.W_OK):
-        raise RequestError(f"--out {folder}: nothing may be written in {there}")
-    return folder
-
-
-def _run(job: InversionJob, *, progress: bool) -> Inversions:
-    """Each process makes its share of what is not on disk yet; all of them load the whole."""
-    state = PartialState()
-    with state.main_process_first():
-        job.open()
-    state.wait_for_everyone()
-    job.run(
-        state.process_index, state.num_processes, progress=progress and state.is_local_main_process
-    )
-    state.wait_for_everyone()
-    return job.load()
-
-
-def _claim(out: Path, jobs: list[InversionJob]) -> None:
-    """Refuse a folder that holds inversions of another run."""
-    names = [job.slug for job in jobs]
-    if len(set(names)) < len(names):
-        raise RequestError(
-            "two of the models are the same network at the same layer; give different ones"
-        )
-    folder = out / FOLDER
-    if folder.is_dir() and (
-        others := sorted(p.name for p in folder.iterdir() if p.name not in names)
-    ):
-        raise RequestError(
-            f"{out} holds inversions of another run ({others[0]}); choose another --out"
-        )
-
-
-def _check_result(out: str | Path | None, config: dict[str, Any]) -> Path | None:
-    """Refuse a folder that holds another run's result."""
-    if out is None:
-        return None
-    folder = _writable(Path(out))
-    if (folder / FILE_NAME).exists() and StirResult.load(folder).config != StirResult(
-        (), config
-    ).to_dict()["config"]:
-        raise RequestError(
-            f"{folder / FILE_NAME} is the result of another run; choose another --out"
-        )
-    return folder
-
-
-def _finish(result: StirResult, folder: Path | None) -> StirResult:
-    if folder is not None and PartialState().is_main_process:
-        result.save(folder)
+        distinct = list(dict.fromkeys(jobs))
+        made = on_common_images(run_jobs(distinct, folder, processes, progress=progress))
+        sets = [made[distinct.index(job)] for job in jobs]
+        order = reversed(range(len(models))) if verb == "compare" else range(len(models))
+        pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
+        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=progress)
+        result = StirResult(tuple(scores), asked, environment(encoders[0].device))
+        if output.out is not None and processes.main:
+            result.save(folder)
     return result
+
+
+def _opened(
+    stack: ExitStack,
+    encoders: Sequence[Encoder],
+    samples: Samples,
+    by_type: dict[str, Any],
+    labels: dict[str, str],
+) -> tuple[list[Opened], list[InversionJob]]:
+    """The networks at work, and the inversion set of each; equal networks share one."""
+    run, config = by_type["RunConfig"], by_type["InversionConfig"]
+    sizes = [e.size or common_size(samples, e.name) for e in encoders]
+    networks = [
+        stack.enter_context(opened(e, size, run, inverted=True))
+        for e, size in zip(encoders, sizes, strict=True)
+    ]
+    try_sizes(networks, sizes)
+    jobs: dict[str, InversionJob] = {}
+    for network, size in zip(networks, sizes, strict=True):
+        digest = hash_of(network.identity)
+        if digest not in jobs:
+            jobs[digest] = InversionJob(network, samples, size, config, run, labels)
+    return networks, [jobs[hash_of(network.identity)] for network in networks]

@@ -1,13 +1,11 @@
-"""Arguments to the functions behind them. Results go to stdout, everything else to stderr."""
+"""Commands: arguments to the verbs. Results go to stdout, everything else to stderr."""
 
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,96 +15,60 @@ from stir_hf.errors import RequestError, one_line
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _DEBUG = "--debug"
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    return lambda command: reduce(lambda c, option: option(c), reversed(options), command)
-
-
-data_options = _options(
-    click.option(
-        "--dataset", required=True, metavar="DATA", help="Hub id or local folder of images."
-    ),
-    click.option("--config-name", metavar="NAME", help="Configuration of the dataset."),
-    click.option(
-        "--split", metavar="NAME", help="Split; default: test, validation or the only one."
-    ),
-    click.option(
-        "--image-column",
-        metavar="NAME",
-        help="Column of images; default: the only one of type Image.",
-    ),
-    click.option("--image-mode", metavar="MODE", help="RGB or L; default: what the models take."),
-    click.option("--num-samples", type=int, metavar="N", help="How many images; default: all."),
-)
-inversion_options = _options(
-    click.option(
-        "--method",
-        metavar="NAME",
-        help="adam-polyak (default, fast) or paper (the original's rule).",
-    ),
-    click.option(
-        "--steps", type=int, metavar="N", help="Most passes per image; default 500, paper 1000."
-    ),
-    click.option(
-        "--tolerance",
-        type=float,
-        metavar="R",
-        help="Relative error at which an image counts; default 0.02.",
-    ),
-    click.option(
-        "--start",
-        metavar="KIND",
-        help="noise (default), uniform, grey, noise-same, uniform-same, white, black.",
-    ),
-    click.option("--draws", type=int, metavar="K", help="Inversions per image; default 1."),
-    click.option("--seed", type=int, metavar="N", help="Seed of the start images; default 0."),
-    click.option(
-        "--exact/--png", default=None, help="Keep inversions as floats, or as 8-bit PNG (default)."
-    ),
-)
-run_options = _options(
-    click.option(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="Images per batch; default 32. Does not change a score.",
-    ),
-    click.option(
-        "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps, …; default: the best there is."
-    ),
-    click.option(
-        "--dtype", metavar="NAME", help="float32 (default), float64, bfloat16 or float16."
-    ),
-)
-layer_option = click.option(
-    "--layer",
-    metavar="NAME",
-    help="penultimate (default), logits, hidden_states[i] or a module; :mean, :max, :cls, :flatten.",
-)
-measure_option = click.option(
-    "--measure",
-    default="linear_cka",
-    show_default=True,
-    metavar="NAME",
-    help="Similarity; its debiased form is always shown.",
-)
-out_option = click.option(
-    "--out",
-    metavar="DIR",
-    help="Folder for result.json, figures and inversions; the same command continues there.",
-)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
 debug_option = click.option(
     _DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
+dataset_option = click.option(
+    "--dataset",
+    required=True,
+    metavar="DATA",
+    help="Hub id, id@revision or local folder of images.",
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Verb(click.Command):
+    """A command whose options are generated when it is first used, so that `--help` of the others
+    loads nothing.
+    """
+
+    def __init__(
+        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._verb, self._changed, self._whole = verb, changed or {}, False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The arguments and options, the generated ones included."""
+        if not self._whole:
+            from stir_hf.options import click_parameters
+
+            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
+            rest = [p for p in self.params if p not in fixed]
+            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
+            self._whole = True
+        return super().get_params(ctx)
+
+
+class Group(click.Group):
+    """Commands whose summaries are shown whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """One line or more for each command, in the order in which they are written."""
+        rows = [
+            (name, command.get_short_help_str(limit=1000))
+            for name, command in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="stir-hf")
 def app() -> None:
     """STIR: does this model ignore what that model ignores?
@@ -126,88 +88,59 @@ def app() -> None:
 @json_option
 @debug_option
 def demo(out: str, as_json: bool) -> None:
-    """Compare the four embedded networks on 200 real images: standard and robust ones, every pair."""
+    """Compare the four embedded networks on 200 real images: standard and robust ones, every
+    pair.
+    """
     from stir_hf.api import matrix
     from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
 
+    models = [model_path(name) for name in MODELS]
+    names = [f"{model_path(name)}={name}" for name in MODELS] + [f"{IMAGES}=fashion_mnist"]
     _show(
-        matrix([model_path(m) for m in MODELS], str(IMAGES), steps=STEPS, batch_size=100, out=out),
-        out,
-        as_json,
+        matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names), out, as_json
     )
 
 
-@app.command()
+@app.command(cls=Verb, verb="compare")
 @click.argument("model")
 @click.argument("reference")
-@data_options
-@layer_option
-@click.option("--reference-layer", metavar="NAME", help="Layer of the reference, as --layer.")
-@inversion_options
-@run_options
-@measure_option
-@out_option
+@dataset_option
 @json_option
 @debug_option
-def compare(
-    model: str, reference: str, dataset: str, as_json: bool, out: str | None, **options: Any
-) -> None:
+def compare(model: str, reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
-    _warn_unkept(out)
-    _show(compare(model, reference, dataset, out=out, **_given(options)), out, as_json)
+    _warn_unkept(options["out"])
+    _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
 
-@app.command()
+@app.command(cls=Verb, verb="invert", changed={"out": {"required": True}})
 @click.argument("reference")
-@data_options
-@layer_option
-@inversion_options
-@run_options
-@click.option(
-    "--out",
-    metavar="DIR",
-    required=True,
-    help="Folder for the inversions; the same command continues there.",
-)
+@dataset_option
 @json_option
 @debug_option
-def invert(reference: str, dataset: str, as_json: bool, out: str, **options: Any) -> None:
+def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
-    import numpy as np
-
     from stir_hf.api import invert
-    from stir_hf.report.figures import pairs
+    from stir_hf.report import pairs, summary
 
-    made = invert(reference, dataset, out=out, **_given(options))
-    figures = Path(out) / "figures"
+    made = invert(reference, dataset, **_given(options))
+    figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
-    error = made.relative_error
-    tolerance = made.recipe["inversion"]["tolerance"]
-    summary = {
-        "inversions": str(made.path),
-        "num_samples": len(np.unique(made.index)),
-        "rows": len(made),
-        "relative_error": {
-            "median": float(np.median(error)),
-            "mean": float(error.mean()),
-            "p95": float(np.quantile(error, 0.95)),
-        },
-        "converged": float((error <= tolerance).mean()),
-        "config": made.recipe,
-    }
+    about = summary(made)
     if as_json:
-        click.echo(json.dumps(summary))
-    else:
-        click.echo(
-            f"{len(made)} inversions in {made.path}: median relative error {np.median(error):.3f}, "
-            f"{summary['converged']:.0%} at or below {tolerance:g}; {figures / 'pairs.png'} shows some"
-        )
+        click.echo(json.dumps(about))
+        return
+    click.echo(
+        f"{about['rows']} inversions in {made.path}: median relative error"
+        f" {about['relative_error']['median']:.3f}, {about['converged']:.0%} at or below"
+        f" {about['tolerance']:g}; {figures / 'pairs.png'} shows some"
+    )
 
 
-@app.command()
+@app.command(cls=Verb, verb="score")
 @click.argument("models", nargs=-1, required=True)
 @click.option(
     "--inversions",
@@ -215,39 +148,26 @@ def invert(reference: str, dataset: str, as_json: bool, out: str, **options: Any
     metavar="DIR",
     help="Folder that `invert`, `compare` or `matrix` wrote.",
 )
-@layer_option
-@run_options
-@measure_option
-@out_option
 @json_option
 @debug_option
-def score(
-    models: tuple[str, ...], inversions: str, as_json: bool, out: str | None, **options: Any
-) -> None:
+def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: Any) -> None:
     """STIR of each MODEL on inversions that exist; the reference is not loaded."""
     from stir_hf.api import score
 
-    _show(score(list(models), inversions, out=out, **_given(options)), None, as_json)
+    _show(score(list(models), inversions, **_given(options)), None, as_json)
 
 
-@app.command()
+@app.command(cls=Verb, verb="matrix")
 @click.argument("models", nargs=-1, required=True)
-@data_options
-@layer_option
-@inversion_options
-@run_options
-@measure_option
-@out_option
+@dataset_option
 @json_option
 @debug_option
-def matrix(
-    models: tuple[str, ...], dataset: str, as_json: bool, out: str | None, **options: Any
-) -> None:
+def matrix(models: tuple[str, ...], dataset: str, as_json: bool, **options: Any) -> None:
     """Every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
-    _warn_unkept(out)
-    _show(matrix(list(models), dataset, out=out, **_given(options)), out, as_json)
+    _warn_unkept(options["out"])
+    _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 
 
 @app.command()
@@ -258,18 +178,17 @@ def layers(model: str, as_json: bool) -> None:
     """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
     from dataclasses import asdict
 
-    from stir_hf.models.encoder import load_encoder
+    from stir_hf.models import load_encoder
 
-    encoder = load_encoder(model, device="cpu")
+    encoder = load_encoder(model, "output", device="cpu")
     found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
     if as_json:
         click.echo(json.dumps([asdict(layer) for layer in found]))
         return
     width = max(len(layer.name) for layer in found)
     for layer in found:
-        click.echo(
-            f"{layer.name.ljust(width)}  {'x'.join(map(str, layer.shape)):>14}  {layer.pooling}"
-        )
+        shape = "x".join(map(str, layer.shape))
+        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}")
 
 
 @app.command("install-metric")
@@ -283,16 +202,21 @@ def install_metric(undo: bool) -> None:
         click.echo(f"Removed {uninstall_metric()}")
         return
     click.echo(
-        f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of that name.\n'
-        "Undo it with: stir-hf install-metric --undo"
+        f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of'
+        " that name.\nUndo it with: stir-hf install-metric --undo"
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130 (interrupted)."""
+    """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130
+    (interrupted).
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
+    # torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = _DEBUG in arguments
     try:
         app.main(arguments or ["--help"], prog_name="stir-hf", standalone_mode=False)
@@ -305,7 +229,16 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
         if debug:
             raise
-        _fail(one_line(error), 1)
+        _fail(_told(error), 1)
+
+
+def _told(error: Exception) -> str:
+    """One line; what is no failure of ours to foresee is told with its kind."""
+    from stir_hf.errors import RunError
+
+    line = one_line(error)
+    known = isinstance(error, RunError | OSError) or line == type(error).__name__
+    return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
 
 
 def _fail(message: str, code: int) -> None:
@@ -314,21 +247,21 @@ def _fail(message: str, code: int) -> None:
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _warn_unkept(out: str | None) -> None:
     if out is None:
         click.echo(
-            "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was interrupted",
+            "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was"
+            " interrupted",
             err=True,
         )
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     from stir_hf.data.inversions import Inversions
-    from stir_hf.report.figures import save_figures
-    from stir_hf.report.table import table
+    from stir_hf.report import save_figures, table
 
     figures = save_figures(result, Inversions.load_all(out), Path(out)) if out else []
     if as_json:
@@ -336,6 +269,5 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
         return
     click.echo(table(result))
     if out:
-        click.echo(
-            f"\nSaved in {Path(out).resolve()}: result.json, {', '.join(str(f.relative_to(out)) for f in figures)}"
-        )
+        names = ", ".join(str(figure.relative_to(out)) for figure in figures)
+        click.echo(f"\nSaved in {Path(out).resolve()}: result.json, {names}")

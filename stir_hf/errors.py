@@ -1,7 +1,10 @@
 """The two kinds of failure that a user sees as one line, and the words they are told in."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from operator import index
 
 
 class RequestError(ValueError):
@@ -38,7 +41,41 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise RequestError(f"{name} {value!r} is unknown; {closest(str(value), choices, shown=10)}")
 
 
+def as_count(name: str, value: object, least: int = 1) -> int:
+    """A whole number (of NumPy, too) as an int.
+
+    Raises:
+        RequestError: no whole number, or one below `least`.
+    """
+    try:
+        whole = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        whole = None
+    if whole is not None and whole >= least:
+        return whole
+    shown = value if whole is None else whole
+    raise RequestError(f"{name} must be a whole number of at least {least}, not {shown!r}")
+
+
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Raise RequestError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RequestError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    as_count(name, value, least)
+
+
+_MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Tell what a full memory means to the user: `doing` says what was under way.
+
+    Raises:
+        RunError: in place of any error that tells of too little memory, whatever library raised it.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        told = isinstance(error, MemoryError) or _MEMORY.search(str(error))
+        if isinstance(error, RunError) or not (told or type(error).__name__ == "OutOfMemoryError"):
+            raise
+        raise RunError(f"out of memory {doing}; use a smaller --batch-size") from error

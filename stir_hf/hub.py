@@ -1,8 +1,13 @@
-"""Everything that talks to the Hub: names and revisions resolved to commits, refusals as one line."""
+"""Everything that talks to the Hub: names and revisions resolved to commits, files fetched,
+refusals as one line.
+"""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import importlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
@@ -38,104 +43,146 @@ def no_such_folder(name: str, what: str) -> RequestError:
 
 @dataclass(frozen=True)
 class Found:
-    """A repo at one commit."""
+    """A repo of the Hub at one commit."""
 
+    repo_id: str
+    repo_type: RepoType
     commit: str
-    files: tuple[str, ...] | None
-    """Their names; None when the Hub gave no answer and the commit is what was known."""
+    reachable: bool
+    """Whether the Hub gave an answer; where not, the cache is all there is."""
+    folder: Path = Path()
+    """Where its small files are in the Hub's cache, and what `fetch` adds."""
+    files: tuple[str, ...] = ()
+    """The names of all its files; of those in the cache, where that is all that is known."""
+
+
+SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
+    "model": ("config.json", "preprocessor_config.json"),
+    "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json", ".gitattributes"),
+}
+"""What is fetched of every repo, with the list of its files; the last is there in every repo that
+the Hub made.
+"""
 
 
 def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
-    """The commit that a branch, tag or commit of a Hub repo names now, and its files; where the Hub gives no answer, the
-    commit that it named when it was last asked.
+    """The commit that a branch, tag or commit of a Hub repo names now, and its files; where the
+    Hub gives no answer, the commit that it named when it was last asked.
 
     Raises:
-        RequestError: no such repo or revision, no access, a token that the Hub does not accept, or no answer and nothing
-            in the cache.
+        RequestError: no such repo or revision, no access, a token that the Hub does not accept, or
+            no answer and nothing in the cache.
     """
     import huggingface_hub as hub
 
-    folder = _cache(repo_id, repo_type)
-    ref = folder / "refs" / (revision or "main")
-    with speaking_of(repo_id, revision, repo_type):
+    with hub_errors(repo_id, revision, repo_type):
+        commit = hub.resolve_revision(repo_id, repo_type=repo_type, revision=revision).resolved
+        found = Found(repo_id, repo_type, commit, _answers(repo_id, commit, repo_type))
+        folder = fetch(found, SMALL_FILES[repo_type])
         try:
-            info = hub.HfApi().repo_info(repo_id, revision=revision, repo_type=repo_type)
-        except Exception as error:
-            if not _silent(error):
-                raise
-            if ref.is_file():
-                return Found(ref.read_text().strip(), None)
-            if revision and (folder / "snapshots" / revision).is_dir():
-                return Found(revision, None)
-            raise
-    commit = str(info.sha)
-    if commit != revision:
-        with suppress(OSError):  # a cache that is read-only or full is no reason to stop
-            ref.parent.mkdir(parents=True, exist_ok=True)
-            ref.write_text(commit)
-    return Found(
-        commit, tuple(sibling.rfilename for sibling in getattr(info, "siblings", None) or ())
-    )
+            tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
+            files = [file.path for file in tree]
+        except hub.errors.CachedRepoTreeNotFoundError:
+            files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    return replace(found, folder=folder, files=tuple(files))
 
 
-def cached(repo_id: str, commit: str, repo_type: RepoType) -> Path:
-    """The folder in the cache that holds what was fetched of a commit.
+def fetch(found: Found, files: Sequence[str]) -> Path:
+    """The folder in the Hub's cache with these files of a commit; what is there already is not
+    asked for.
 
     Raises:
-        RequestError: nothing was.
+        RequestError: the Hub refuses a file, or gives no answer and not all of them are in the
+            cache.
     """
-    folder = _cache(repo_id, repo_type) / "snapshots" / commit
-    if not folder.is_dir():
-        raise RequestError(
-            f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache"
+    import huggingface_hub as hub
+
+    with hub_errors(found.repo_id, found.commit, found.repo_type):
+        folder = hub.snapshot_download(
+            found.repo_id,
+            repo_type=found.repo_type,
+            revision=found.commit,
+            allow_patterns=[escape(name) for name in files],
+            local_files_only=not found.reachable,
         )
-    return folder
+    return Path(folder)
+
+
+def _answers(repo_id: str, commit: str, repo_type: RepoType) -> bool:
+    """Whether the Hub can be asked for this commit; one request, where a download would be tried
+    six times per file.
+    """
+    import huggingface_hub as hub
+
+    try:
+        hub.HfApi().repo_info(repo_id, revision=commit, repo_type=repo_type)
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        return False
+    return True
 
 
 @contextmanager
-def speaking_of(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
+def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
     """Turn what the Hub's client raises into one line that says what to do."""
     from huggingface_hub import errors
 
-    http_error: type[Exception] = errors.HfHubHTTPError.__mro__[
-        1
-    ]  # of the client's HTTP library: httpx or httpx2, by version
     try:
         yield
     except errors.GatedRepoError as error:
         raise RequestError(
-            f"{repo_type} {repo_id} is gated: ask for access on its page, then sign in with `hf auth login`"
+            f"{repo_type} {repo_id} is gated: ask for access on its page, then sign in with `hf"
+            " auth login`"
         ) from error
     except errors.RevisionNotFoundError as error:
         hint = closest(revision or "main", _revisions(repo_id, repo_type))
         raise RequestError(f"{repo_type} {repo_id} has no revision {revision!r}; {hint}") from error
     except errors.RepositoryNotFoundError as error:
         raise RequestError(
-            f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs `hf auth login`)"
+            f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs"
+            " `hf auth login`)"
         ) from error
     except errors.HFValidationError as error:
         raise RequestError(
             f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}"
         ) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "?"
-        raise RequestError(f"the Hub refused {repo_type} {repo_id} with status {status}") from error
-    except (
-        errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
-        http_error,
-        ConnectionError,
-    ) as error:
+    except Exception as error:
+        if is_unreachable(error):
+            cause = error.__cause__ or error
+            raise RequestError(
+                f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the"
+                " cache "
+                f"({type(cause).__name__})"
+            ) from error
+        if not isinstance(error, errors.HfHubHTTPError):
+            raise
+        status = error.response.status_code
+        hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
         raise RequestError(
-            f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the cache ({type(error).__name__})"
+            f"the Hub refused {repo_type} {repo_id} with status {status}{hint}"
         ) from error
 
 
-def _cache(repo_id: str, repo_type: RepoType) -> Path:
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the Hub gave no answer: it is down, out of reach or switched off."""
+    from huggingface_hub import errors
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code >= 500
+    no_answer = (
+        errors.RevisionResolutionError,
+        errors.LocalEntryNotFoundError,
+        ConnectionError,
+        *_http_errors(),
+    )
+    return isinstance(error, no_answer)
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """What the client's HTTP library raises: httpx2 since huggingface_hub 2, httpx before."""
+    there = [name for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
+    return tuple(importlib.import_module(name).HTTPError for name in there)
 
 
 def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
@@ -143,12 +190,3 @@ def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
 
     refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
     return [ref.name for ref in (*refs.branches, *refs.tags)]
-
-
-def _silent(error: Exception) -> bool:
-    """Whether the Hub gave no answer: it is down, out of reach or switched off."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.HfHubHTTPError):
-        return error.response is not None and error.response.status_code >= 500
-    return isinstance(error, (errors.HfHubHTTPError.__mro__[1], ConnectionError))

@@ -12,29 +12,40 @@ from stir_hf.errors import RequestError
 from stir_hf.results import StirResult
 
 DESCRIPTION = """
-STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it finds a different image
-that the reference represents identically, and measures how similarly the model represents the pair: 1, the model shares
-all the reference's invariances; at `floor`, none of them. It needs two checkpoints and some images, no labels.
+STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it
+finds a different image
+that the reference represents identically, and measures how similarly the model represents the
+pair: 1, the model shares
+all the reference's invariances; at `floor`, none of them. It needs two checkpoints and some
+images, no labels.
 """
 
 INPUTS = """
 Args:
-    data: images (PIL, uint8 arrays of shape (h, w) or (h, w, c), a column of a dataset), or a dataset: its Hub id or folder
-        (with `split=`, `config_name=`, `image_column=`), a `datasets.Dataset` or an `IterableDataset`. Images may also be
+    data: images (PIL, uint8 arrays of shape (h, w) or (h, w, c), a column of a dataset), or a
+        dataset: its Hub id or folder
+        (with `split=`, `config_name=`, `image_column=`), a `datasets.Dataset` or an
+        `IterableDataset`. Images may also be
         given before, by `add(data=image)` and `add_batch(data=images)`.
     model: the checkpoint that is judged: Hub id, `id@revision`, local folder or `nn.Module`.
     reference: the checkpoint whose invariances are asked about, likewise.
-    **options: those of `stir_hf.compare`: `num_samples`, `layer`, `reference_layer`, `method`, `steps`, `tolerance`,
-        `start`, `draws`, `seed`, `batch_size`, `device`, `dtype`, `measure`, `out`, `progress`, ...
+    **options: those of `stir_hf.compare`: `num_samples`, `layer`, `reference_layer`, `method`,
+    `steps`, `tolerance`,
+        `start`, `draws`, `seed`, `batch_size`, `device`, `dtype`, `measure`, `out`, `progress`,
+        ...
 Returns:
-    A flat dictionary of floats. Of the model given the reference: `stir`, `similarity`, `floor`, `ceiling`, the same four
-    under the debiased measure as `stir_debiased` and so on, `relative_error` (median) and `converged` of the inversions. Of
-    the reference given the model: the same names with `_reverse`. And `num_samples`. A value that is undefined is None.
+    A flat dictionary of floats. Of the model given the reference: `stir`, `similarity`, `floor`,
+    `ceiling`, the same four
+    under the debiased measure as `stir_debiased` and so on, `relative_error` (median) and
+    `converged` of the inversions. Of
+    the reference given the model: the same names with `_reverse`. And `num_samples`. A value that
+    is undefined is None.
 Examples:
     >>> import evaluate
     >>> from stir_hf.demo import IMAGES, model_path
     >>> stir = evaluate.load("stir")
-    >>> result = stir.compute(data=str(IMAGES), model=model_path("robust-0"), reference=model_path("robust-1"),
+    >>> result = stir.compute(data=str(IMAGES), model=model_path("robust-0"),
+    reference=model_path("robust-1"),
     ...                       num_samples=20, steps=50, progress=False)
     >>> 0.9 < result["stir"] < 1
     True
@@ -42,8 +53,10 @@ Examples:
 
 CITATION = """
 @inproceedings{nanda2022measuring,
-  title     = {Measuring Representational Robustness of Neural Networks Through Shared Invariances},
-  author    = {Nanda, Vedant and Speicher, Till and Kolling, Camila and Dickerson, John P. and Gummadi, Krishna P. and
+  title     = {Measuring Representational Robustness of Neural Networks Through Shared
+  Invariances},
+  author    = {Nanda, Vedant and Speicher, Till and Kolling, Camila and Dickerson, John P. and
+  Gummadi, Krishna P. and
                Weller, Adrian},
   booktitle = {International Conference on Machine Learning},
   year      = {2022},
@@ -51,7 +64,7 @@ CITATION = """
 }
 """
 
-FEATURES = datasets.Features({"data": datasets.Image()})
+FEATURES = datasets.Features(data=datasets.Image())
 _DATASETS = (
     str,
     datasets.Dataset,
@@ -62,7 +75,8 @@ _DATASETS = (
 
 
 class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """STIR (Nanda et al., ICML 2022) between two checkpoints, in both directions; `evaluate.load("stir")` gives one.
+    """STIR (Nanda et al., ICML 2022) between two checkpoints, in both directions;
+    `evaluate.load("stir")` gives one.
 
     The numbers are those of `stir_hf.compare` on the same images.
     """
@@ -87,7 +101,8 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         for name, value in (("model", model), ("reference", reference)):
             if value is None:
                 raise RequestError(
-                    f"{name} is missing; give two checkpoints: compute(data=…, model=…, reference=…)"
+                    f"{name} is missing; give two checkpoints: compute(data=…, model=…,"
+                    " reference=…)"
                 )
         if unknown := {"predictions", "references"} & options.keys():
             raise RequestError(
@@ -95,7 +110,8 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
             )
         if data is None and self.writer is None:
             raise RequestError(
-                "data is missing; give images or a dataset, or add them before with add or add_batch"
+                "data is missing; give images or a dataset, or add them before with add or"
+                " add_batch"
             )
         if isinstance(data, _DATASETS):
             if self.writer is not None:
@@ -111,7 +127,9 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         )
 
     def add_batch(self, *, data: Any, **others: Any) -> None:
-        """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a dataset."""
+        """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a
+        dataset.
+        """
         super().add_batch(data=_images(data), **others)
 
     def add(self, *, data: Any, **others: Any) -> None:
@@ -122,7 +140,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         self, data: Iterable[Image.Image], **options: Any
     ) -> dict[str, float | int | None]:
         images = datasets.Dataset.from_dict(
-            {"image": list(data)}, features=datasets.Features({"image": datasets.Image()})
+            {"image": list(data)}, features=datasets.Features(image=datasets.Image())
         )
         return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
 
@@ -140,7 +158,9 @@ def _flat(result: StirResult) -> dict[str, float | int | None]:
 
 
 def _images(data: Any) -> list[Any]:
-    """Images without the format of their files, so that `evaluate` keeps them as PNG, without loss."""
+    """Images without the format of their files, so that `evaluate` keeps them as PNG, without
+    loss.
+    """
     try:
         images = list(data)
     except TypeError as error:
@@ -159,6 +179,7 @@ def _images(data: Any) -> list[Any]:
                 else type(image).__name__
             )
             raise RequestError(
-                f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w, c)"
+                f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w,"
+                " c)"
             )
     return images

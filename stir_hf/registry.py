@@ -1,8 +1,10 @@
-"""Named parts with options of their own: a frozen dataclass each, found, spelt and explained by its fields.
+"""Named parts with options of their own: a frozen dataclass each, found, spelt and explained by
+its fields.
 
-A part is written `name` or `name:option=value,option=value`. What identifies an inversion is its spelling: the name, the
-version and every option, but for those at their neutral value, the one that does what was done before the option existed.
-So a default may change and an option may be added, and what was made before keeps its identity.
+A part is written `name` or `name:option=value,option=value`. What identifies an inversion is its
+spelling: the name, the version and every option, but for those at their neutral value, the one
+that does what was done before the option existed. So a default may change and an option may be
+added, and what was made before keeps its identity.
 """
 
 import dataclasses
@@ -67,7 +69,8 @@ class Registry(Generic[Part]):
         self._entries: dict[str, _Entry[Part]] = {}
 
     def add(self, name: str, *, version: int = 1) -> Callable[[type[Any]], type[Any]]:
-        """Enter a frozen dataclass whose fields are its options. `version` rises when its numbers change beyond rounding.
+        """Enter a frozen dataclass whose fields are its options. `version` rises when its numbers
+        change beyond rounding.
 
         Raises:
             ValueError: a name that is taken by another class, or that cannot be written.
@@ -86,6 +89,10 @@ class Registry(Generic[Part]):
 
         return enter
 
+    def remove(self, name: str) -> None:
+        """Take a part out again."""
+        del self._entries[name]
+
     @property
     def names(self) -> tuple[str, ...]:
         """What there is, in the order in which it was entered."""
@@ -94,8 +101,8 @@ class Registry(Generic[Part]):
     def describe(self, name: str) -> str:
         """The first line of a part's docstring, and its options with their defaults."""
         part: Any = self._entries[name].make
-        text = (part.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        options = [f"{f.name}={f.default}" for f in dataclasses.fields(part)]
+        text = " ".join((part.__doc__ or "").partition("\n\n")[0].split()).rstrip(".")
+        options = [f"{f.name}={_written(f.default)}" for f in dataclasses.fields(part)]
         return text + (f" ({', '.join(options)})" if options else "")
 
     def parse(self, given: "str | Part") -> Part:
@@ -124,16 +131,14 @@ class Registry(Generic[Part]):
 
     def text(self, part: Part) -> str:
         """What `parse` reads: the name, and the options that differ from their defaults."""
-        fields = dataclasses.fields(part)  # type: ignore[arg-type]
-        options = [
-            f"{f.name}={getattr(part, f.name)}"
-            for f in fields
-            if getattr(part, f.name) != f.default
-        ]
+        given = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]  # type: ignore[arg-type]
+        options = [f"{f.name}={_written(value)}" for f, value in given if value != f.default]
         return self.name_of(part) + (f":{','.join(options)}" if options else "")
 
     def spelling(self, part: Part) -> dict[str, Any]:
-        """What identifies a part: name, version, and its options but for those at their neutral value."""
+        """What identifies a part: name, version, and its options but for those at their neutral
+        value.
+        """
         name = self.name_of(part)
         return {"name": name, "version": self._entries[name].version, **spelt(part)}
 
@@ -148,7 +153,8 @@ class Registry(Generic[Part]):
         entry = self._find(name)
         if spelling["version"] != entry.version:
             raise RequestError(
-                f"{self.kind} {name!r} is of version {spelling['version']}; this stir-hf has {entry.version}"
+                f"{self.kind} {name!r} is of version {spelling['version']}; this stir-hf has"
+                f" {entry.version}"
             )
         fields = dataclasses.fields(entry.make)  # type: ignore[arg-type]
         neutral = {f.name: f.metadata.get("neutral", dataclasses.MISSING) for f in fields}
@@ -186,5 +192,10 @@ class Registry(Generic[Part]):
             return kind(value)
         except (TypeError, ValueError) as error:
             raise RequestError(
-                f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not {value!r}"
+                f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not"
+                f" {value!r}"
             ) from error
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

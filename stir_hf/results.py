@@ -1,10 +1,13 @@
 """What came out: plain data, to and from JSON."""
 
+import html
 import json
 import os
-from dataclasses import asdict, dataclass, field
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,10 +16,20 @@ if TYPE_CHECKING:
 FILE_NAME = "result.json"
 ANCHORS = ("stir", "similarity", "floor", "ceiling")
 
+_Data = TypeVar("_Data")
+
+
+def _known(cls: type[_Data], data: Mapping[str, Any], **changed: Any) -> _Data:
+    """A dataclass from a dictionary; fields of later versions are passed over."""
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: value for name, value in {**data, **changed}.items() if name in names})
+
 
 @dataclass(frozen=True)
 class Values:
-    """One score and its anchors under one measure; null where a value is undefined (see `Score.notes`)."""
+    """One score and its anchors under one measure; None where a value is undefined (see
+    `Score.notes`).
+    """
 
     stir: float | None
     """S(model(X), model(X')), X' the reference's inversions."""
@@ -50,42 +63,55 @@ class Score:
     similarity: float | None
     floor: float | None
     ceiling: float | None
-    debiased: Values
+    debiased: Values | None
+    """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int
+    """Images in the score."""
     relative_error: RelativeError
     converged: float
     """Share of the inversions whose relative error is at or below the tolerance."""
     interval: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What the reader must know: inversions that failed, values that are undefined and why."""
+    draws: int = 1
+    """Inversions per image; the score is the mean over them."""
+    left_out: int = 0
+    """Images that were asked for and could not be read or inverted; `notes` names them."""
+    inversions: str = ""
+    """16 hexadecimal digits of the identity of the inversion set."""
 
     def flat(self) -> dict[str, float | None]:
-        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median `relative_error`."""
+        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median
+        `relative_error`.
+        """
         values = {name: getattr(self, name) for name in ANCHORS}
-        debiased = {f"{name}_debiased": getattr(self.debiased, name) for name in ANCHORS}
-        return {
-            **values,
-            **debiased,
-            "relative_error": self.relative_error.median,
-            "converged": self.converged,
-        }
+        debiased = {f"{name}_debiased": getattr(self.debiased, name, None) for name in ANCHORS}
+        errors = {"relative_error": self.relative_error.median, "converged": self.converged}
+        return {**values, **debiased, **errors}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Score":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Score":
         """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
-        interval = data["interval"]
-        return cls(
-            **{
-                **data,
-                "debiased": Values(**data["debiased"]),
-                "relative_error": RelativeError(**data["relative_error"]),
-                "interval": None if interval is None else (interval[0], interval[1]),
-                "notes": tuple(data["notes"]),
-            }
+        interval, debiased = data.get("interval"), data.get("debiased")
+        return _known(
+            cls,
+            data,
+            debiased=None if debiased is None else _known(Values, debiased),
+            relative_error=_known(RelativeError, data["relative_error"]),
+            interval=None if interval is None else (interval[0], interval[1]),
+            notes=tuple(data.get("notes", ())),
+        )
+
+    def __str__(self) -> str:
+        values = {name: _number(getattr(self, name)) for name in ANCHORS}
+        shown = ", ".join(f"{name} {value}" for name, value in values.items() if name != "stir")
+        return (
+            f"STIR({self.model} | {self.reference}) = {values['stir']} ({shown};"
+            f" {self.num_samples} images, {self.converged:.0%} converged)"
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StirResult:
     """Scores, what was asked for, and where it ran."""
 
@@ -98,11 +124,9 @@ class StirResult:
         return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "StirResult":
-        """The inverse of `to_dict`."""
-        return cls(
-            tuple(Score.from_dict(s) for s in data["scores"]), data["config"], data["environment"]
-        )
+    def from_dict(cls, data: Mapping[str, Any]) -> "StirResult":
+        """The inverse of `to_dict`; fields of later versions are passed over."""
+        return _known(cls, data, scores=tuple(Score.from_dict(s) for s in data["scores"]))
 
     def to_pandas(self) -> "pd.DataFrame":
         """One row per score; the debiased values as columns `debiased.stir` and so on."""
@@ -114,11 +138,9 @@ class StirResult:
         """Write `result.json` in `folder` (made where missing), in one step; returns its path."""
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(
-            json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            "utf-8",
-        )
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        partial = path.with_name(f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial")
+        partial.write_text(text + "\n", "utf-8")
         partial.replace(path)
         return path
 
@@ -131,8 +153,35 @@ class StirResult:
         """
         return cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
 
-    def plot(self) -> "Axes":
-        """A heat map of STIR, reference by row and model by column, as matplotlib axes."""
-        from stir_hf.report.figures import heat_map
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """A heat map of STIR, reference by row and model by column, in matplotlib axes (new ones
+        unless given).
+        """
+        from stir_hf.report import heat_map
 
-        return heat_map(self)
+        return heat_map(self, ax=ax)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.scores)) or "StirResult without scores"
+
+    def _repr_html_(self) -> str:
+        names = ("model", "reference", *ANCHORS, "num_samples", "converged")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(_number(getattr(s, n)))}</td>" for n in names)
+            + "</tr>"
+            for s in self.scores
+        )
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes())
+        below = f"<ul>{notes}</ul>" if notes else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}"
+
+    def _notes(self) -> list[str]:
+        return list(dict.fromkeys(f"{s.model}: {note}" for s in self.scores for note in s.notes))
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

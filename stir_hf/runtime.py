@@ -1,4 +1,6 @@
-"""Where and in what portions the work is done: device, precision, processes, and the record of it."""
+"""Where and in what portions the work is done: device, precision, processes, and the record of
+it.
+"""
 
 import platform
 from dataclasses import dataclass
@@ -9,25 +11,68 @@ import torch
 from accelerate import PartialState
 
 from stir_hf._version import __version__
-from stir_hf.errors import RequestError, check_choice, check_count
+from stir_hf.errors import RequestError, as_count, check_choice
+from stir_hf.registry import option
 
 DType = Literal["float32", "float64", "bfloat16", "float16"]
-_LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub", "numpy")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "huggingface_hub",
+    "numpy",
+    "pillow",
+)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and in what portions the work is done. Nothing here may change a score."""
+    """Where and in what portions the work is done. Only the precision may change a score."""
 
-    batch_size: int = 32
-    device: str | None = None
-    """`cpu`, `cuda`, `cuda:1`, `mps`, …; None takes the best there is."""
-    dtype: DType = "float32"
-    """Precision of the networks. The one option here that does change a score, and so part of what made it."""
+    batch_size: int = option(32, "Images per batch. Does not change a score.", metavar="N")
+    device: str | None = option(
+        None, "cpu, cuda, cuda:1, mps, …; default: the best there is.", metavar="NAME"
+    )
+    dtype: DType | None = option(
+        None,
+        "Precision of the networks: float32 (default), float64, bfloat16, or float16 for judging.",
+        metavar="NAME",
+    )
+    tf32: bool = option(False, "Allow TensorFloat-32 in float32 networks on CUDA.", off="no-tf32")
 
     def __post_init__(self) -> None:
-        check_count("batch_size", self.batch_size)
-        check_choice("dtype", self.dtype, get_args(DType))
+        object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
+        if self.dtype is not None:
+            check_choice("dtype", self.dtype, get_args(DType))
+        if not isinstance(self.tf32, bool):
+            raise RequestError(f"tf32 must be True or False, not {self.tf32!r}")
+
+
+class Processes:
+    """The processes of this run, as accelerate knows them."""
+
+    def __init__(self) -> None:
+        self._state = PartialState()
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes this is, from 0."""
+        return int(self._state.process_index)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._state.num_processes)
+
+    @property
+    def main(self) -> bool:
+        """Whether this one writes results and talks."""
+        return bool(self._state.is_main_process)
+
+    def wait(self) -> None:
+        """Until all of them are here."""
+        self._state.wait_for_everyone()
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -75,6 +120,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         **{library: version(library) for library in _LIBRARIES},
         "device": str(device),
         "device_name": name,
-        "num_processes": PartialState().num_processes,
+        "num_processes": Processes().count,
         "num_threads": torch.get_num_threads(),
     }

@@ -1,4 +1,6 @@
-"""Small networks and images that the tests share. The Hugging Face cache is a folder of this session."""
+"""Small networks and images that the tests share. The Hugging Face cache is a folder of this
+session.
+"""
 
 import atexit
 import gc
@@ -97,12 +99,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
         )
         return str(folder / name)
 
+    labels: Any = {"num_labels": 5}
     resnet = tf.ResNetConfig(
         embedding_size=8,
         hidden_sizes=[8, 12, 16],
         depths=[1, 1, 1],
         layer_type="basic",
-        num_labels=5,
+        **labels,
     )
     vit = tf.ViTConfig(
         hidden_size=16,
@@ -112,10 +115,10 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
         image_size=32,
         patch_size=8,
         hidden_dropout_prob=0.1,
-        num_labels=5,
+        **labels,
     )
     mobilenet = tf.MobileNetV2Config(
-        image_size=32, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, num_labels=5
+        image_size=32, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, **labels
     )
     bert = tf.BertConfig(
         hidden_size=16,
@@ -135,7 +138,9 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 
 @pytest.fixture(scope="session")
 def bare_vit(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The weights of the ViT classifier under a config that names the bare class: its pooler has no weights."""
+    """The weights of the ViT classifier under a config that names the bare class: its pooler has
+    no weights.
+    """
     folder = tmp_path_factory.mktemp("bare") / "vit"
     shutil.copytree(tiny_models.vit, folder)
     config = json.loads((folder / "config.json").read_text())
@@ -145,7 +150,9 @@ def bare_vit(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image folder with splits train (6) and test (12): colour, grey and half transparent images, two labels."""
+    """An image folder with splits train (6) and test (12): colour, grey and half transparent
+    images, two labels.
+    """
     folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for split, count in (("train", 6), ("test", 12)):
         for i in range(count):

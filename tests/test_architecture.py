@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,82 +11,119 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "stir_hf"
-FILES = sorted(p for p in PACKAGE.rglob("*.py") if "demo" not in p.parts[len(ROOT.parts) : -1])
-TOP = {"api", "scoring", "job", "report", "publish", "cli", "metric"}
-MIDDLE = {"models", "data"}
-BOTTOM = {"errors", "runtime", "results", "similarity", "engine", "inputs", "hub"}
-DELEGATIONS = {("results", "report")}
-"""Convenience methods on data: one line that imports when it is called."""
+FILES = sorted(PACKAGE.rglob("*.py"))
+RANKS = (
+    {"errors", "_version", "demo"},
+    {"registry"},
+    {"runtime"},
+    {"results", "engine", "similarity", "inputs", "hub"},
+    {"models", "data"},
+    {"job", "scoring", "report"},
+    {"publish"},
+    {"options"},
+    {"api"},
+    {"cli", "metric"},
+    {"__init__", "__main__"},
+)
+"""From the bottom up. A module imports, at the top of its file, from lower ranks or from its own
+folder.
+"""
+
+DELEGATIONS = {
+    ("results", "plot", "report"),
+    ("results", "push_to_hub", "publish"),
+    ("data", "push_to_hub", "publish"),
+}
+"""The methods on data that may go up, inside the function: (room, method, room)."""
 
 
-def part(path: Path) -> str:
+def room(path: Path) -> str:
+    """The file or folder of the package that a file belongs to."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports(path: Path) -> set[str]:
-    """The modules that a file imports, anywhere but under TYPE_CHECKING, as dotted names."""
-    tree = ast.parse(path.read_text("utf-8"))
-    typing = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    ]
-    skipped = {id(inner) for node in typing for inner in ast.walk(node)}
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+def rank(name: str) -> int:
+    (found,) = [i for i, names in enumerate(RANKS) if name in names] or [-1]
     return found
 
 
-def own_imports(path: Path) -> set[str]:
-    """The parts of this package that a file imports."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("stir_hf.")}
+def imports(path: Path) -> list[tuple[str | None, str]]:
+    """The modules that a file imports, but under TYPE_CHECKING, each with the function that
+    does.
+    """
+    tree = ast.parse(path.read_text("utf-8"))
+    found: list[tuple[str | None, str]] = []
+
+    def visit(node: ast.AST, function: str | None) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.FunctionDef):
+            function = node.name
+        if isinstance(node, ast.Import):
+            found.extend((function, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.extend((function, name) for name in (node.module, *names))
+        for child in ast.iter_child_nodes(node):
+            visit(child, function)
+
+    visit(tree, None)
+    return found
+
+
+def own_imports(path: Path) -> set[tuple[str | None, str]]:
+    """The rooms of this package that a file imports from, each with the function that does."""
+    own = ((function, name.split(".")) for function, name in imports(path))
+    known = {name for names in RANKS for name in names}
+    return {
+        (f, parts[1])
+        for f, parts in own
+        if parts[0] == "stir_hf" and len(parts) > 1 and parts[1] in known
+    }
+
+
+def test_every_module_has_a_rank() -> None:
+    assert [str(path) for path in FILES if rank(room(path)) < 0] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_downward(path: Path) -> None:
-    name = part(path)
-    above = (
-        {"engine", "similarity"} & BOTTOM - {name} if name in {"engine", "similarity"} else set()
-    )
-    if name in BOTTOM:
-        above |= TOP | MIDDLE
-    elif name in MIDDLE:
-        above = TOP
-    upward = own_imports(path) & above
-    assert {(name, other) for other in upward} <= DELEGATIONS
-
-
-def test_every_part_is_there() -> None:
-    assert {part(path) for path in FILES} >= BOTTOM | MIDDLE | {"api", "scoring"}
-
-
-@pytest.mark.parametrize("folder", ["similarity", "engine"])
-def test_the_mathematics_knows_tensors_only(folder: str) -> None:
-    for path in (PACKAGE / folder).glob("*.py"):
-        roots = {name.split(".")[0] for name in imports(path)}
-        assert not roots & {
-            "transformers",
-            "datasets",
-            "huggingface_hub",
-            "accelerate",
-            "evaluate",
-            "PIL",
-        }, path
-
-
-def test_only_the_main_job_uses_accelerate() -> None:
-    users = {
-        part(path)
-        for path in FILES
-        if any(name.split(".")[0] == "accelerate" for name in imports(path))
+    here = room(path)
+    wrong = {
+        (function, there)
+        for function, there in own_imports(path)
+        if there != here and rank(there) >= rank(here)
     }
-    assert users <= {"api", "runtime"}
+    assert {(here, function, there) for function, there in wrong} <= DELEGATIONS
+
+
+def test_the_delegations_are_no_more_than_they_say() -> None:
+    assert len(DELEGATIONS) == 3
+    tree = ast.parse((PACKAGE / "results.py").read_text("utf-8"))
+    (plot,) = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "plot"]
+    assert len([n for n in plot.body if not isinstance(n, ast.Expr)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("rooms", "forbidden"),
+    [
+        (
+            ("similarity", "engine"),
+            {"transformers", "datasets", "huggingface_hub", "evaluate", "PIL"},
+        ),
+        (("job", "scoring"), {"transformers", "datasets", "huggingface_hub", "PIL"}),
+    ],
+    ids=["tensors only", "no images"],
+)
+def test_what_a_room_does_not_know(rooms: tuple[str, ...], forbidden: set[str]) -> None:
+    for path in (path for path in FILES if room(path) in rooms):
+        roots = {name.split(".")[0] for _, name in imports(path)}
+        assert not roots & forbidden, path
+
+
+def test_one_room_alone_knows_accelerate() -> None:
+    users = {room(p) for p in FILES if any(n.split(".")[0] == "accelerate" for _, n in imports(p))}
+    assert users == {"runtime"}
 
 
 def test_importing_the_package_is_cheap() -> None:
@@ -98,13 +136,25 @@ def test_importing_the_package_is_cheap() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    import stir_hf
-
-    assert all(getattr(stir_hf, name) is not None for name in stir_hf.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = stir_hf.nothing
+    package = import_module("stir_hf")
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))
+    listed = {a.asname for n in stub.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert set(package.__all__) == set(dir(package)) == listed
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="attribute nothing"):
+        _ = package.nothing
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) < 400
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 320
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            body = [
+                n
+                for n in node.body
+                if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
+            ]
+            if body:
+                assert (body[-1].end_lineno or 0) - body[0].lineno < 45, f"{path}: {node.name}"

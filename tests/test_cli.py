@@ -1,6 +1,7 @@
 """The command line: one line and the right exit code for what is wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,6 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
         ([*COMPARE, "--method", "papr"], "did you mean paper"),
         ([*COMPARE, "--device", "cuda:9"], "device 'cuda:9' is not there"),
         ([*COMPARE, "--num-smples", "3"], "No such option"),
-        (["compare", STANDARD, STANDARD, "--dataset", str(IMAGES)], "the same network"),
         (["score", STANDARD, "--inversions", "/nowhere"], "no inversions at /nowhere"),
         (["matrix", STANDARD, "--dataset", str(IMAGES)], "at least two models"),
     ],
@@ -94,3 +94,38 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
     code, out, _ = run(arguments, capsys)
     assert code == 0
     assert all(name in out for name in ("demo", "compare", "invert", "score", "matrix", "layers"))
+
+
+def test_one_bar_counts_the_work_of_all_networks(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    models = [model_path(name) for name in ("standard-0", "standard-1", "robust-0")]
+    few = ["--dataset", str(IMAGES), "--num-samples", "4", "--steps", "2", "--out", str(tmp_path)]
+    code, _, err = run(["matrix", *models, *few], capsys)
+    assert code == 0
+    totals = re.findall(r"(inverting|judging) \S+: .*?\d+/(\d+) ", err.replace("\r", "\n"))
+    assert set(totals) == {("inverting", "12"), ("judging", "24")}
+    assert {name for name in ("standard-0", "standard-1", "robust-0") if name in err} == {
+        "standard-0",
+        "standard-1",
+        "robust-0",
+    }
+
+
+def test_local_models_and_data_are_called_as_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = [
+        "--name",
+        "lab/standard",
+        "--name",
+        f"{ROBUST}=lab/robust",
+        "--name",
+        f"{IMAGES}=lab/d",
+    ]
+    code, out, _ = run([*COMPARE, *names, "--out", str(tmp_path), "--json"], capsys)
+    assert code == 0
+    found = json.loads(out)
+    assert [s["model"] for s in found["scores"]] == ["lab/standard", "lab/robust"]
+    assert {d["dataset"] for d in found["config"]["data"]} == {"lab/d"}
+    assert str(IMAGES) not in out

@@ -53,7 +53,6 @@ main(sys.argv[1:])
         pytest.param(
             None,
             "PASSIVE",
-            marks=pytest.mark.xfail(strict=True, reason="threads wait actively"),
         ),
         ("ACTIVE", "ACTIVE"),
     ],
@@ -69,7 +68,6 @@ def test_threads_wait_passively_unless_told_otherwise(given: str | None, expecte
 # The command line
 
 
-@pytest.mark.xfail(strict=True, reason="summaries of commands are cut")
 def test_summaries_in_the_help_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = run(["--help"], capsys)
     assert code == 0
@@ -78,7 +76,6 @@ def test_summaries_in_the_help_are_whole(capsys: pytest.CaptureFixture[str]) -> 
     assert "..." not in commands
 
 
-@pytest.mark.xfail(strict=True, reason="out of memory is a wrong request")
 def test_out_of_memory_ends_with_1(
     tiny_models: TinyModels,
     tmp_path: Path,
@@ -103,7 +100,6 @@ FLAGS = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="there is no such option")
 @pytest.mark.parametrize(
     ("command", "flag"), [(command, flag) for command in FLAGS for flag in FLAGS[command]]
 )
@@ -113,7 +109,6 @@ def test_new_flags(command: str, flag: str, capsys: pytest.CaptureFixture[str]) 
     assert re.search(rf"{flag}\b", shown)
 
 
-@pytest.mark.xfail(strict=True, reason="score takes whole sets only")
 def test_a_prefix_is_scored_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +120,6 @@ def test_a_prefix_is_scored_from_the_command_line(
     assert json.loads(shown)["scores"][0]["num_samples"] == 5
 
 
-@pytest.mark.xfail(strict=True, reason="a network is refused beside itself")
 def test_a_network_beside_itself_from_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -61,7 +61,6 @@ def layer_or_refusal(folder: str, images: Tensor) -> Tensor | str:
         return str(error)
 
 
-@pytest.mark.xfail(strict=True, reason="the stem is taken for the head where logits are scaled")
 def test_the_penultimate_layer_is_what_the_head_multiplies(tmp_path: Path) -> None:
     config, network = make_scaled_classes()
     torch.manual_seed(0)
@@ -105,7 +104,6 @@ MEMORY = [
 """As CUDA, the CPU and MPS say it."""
 
 
-@pytest.mark.xfail(strict=True, reason="out of memory is a wrong request, or is passed on as it is")
 @pytest.mark.parametrize("least", [1, 8], ids=["at first", "at full batch"])
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "mps"])
 def test_out_of_memory_is_a_run_that_failed(error: Exception, least: int) -> None:
@@ -113,7 +111,6 @@ def test_out_of_memory_is_a_run_that_failed(error: Exception, least: int) -> Non
         inverted(Failing(error, least), pictures(8), batch_size=8)
 
 
-@pytest.mark.xfail(strict=True, reason="out of memory is a wrong request, or is passed on as it is")
 @pytest.mark.parametrize("least", [1, 8], ids=["at first", "at full batch"])
 def test_out_of_memory_while_judging(least: int) -> None:
     inversions = inverted(Net(), pictures(8))
@@ -126,7 +123,6 @@ def test_out_of_memory_while_judging(least: int) -> None:
     [
         pytest.param(
             AttributeError("no attribute 'x'"),
-            marks=pytest.mark.xfail(strict=True, reason="it is told as a wrong request"),
         ),
         KeyError("x"),
     ],
@@ -141,7 +137,6 @@ def test_a_real_fault_inside_a_network_is_shown_as_it_is(error: Exception) -> No
 # C9: precision
 
 
-@pytest.mark.xfail(strict=True, reason="float16 inverts without loss scaling")
 def test_float16_is_refused_for_inversion(tiny_models: TinyModels) -> None:
     with pytest.raises(RequestError) as raised:
         inverted(tiny_models.vit, pictures(5, side=32), dtype="float16", device="cpu")
@@ -149,7 +144,6 @@ def test_float16_is_refused_for_inversion(tiny_models: TinyModels) -> None:
     assert "float32" in str(raised.value)
 
 
-@pytest.mark.xfail(strict=True, reason="float16 inverts without loss scaling")
 def test_a_float16_module_is_refused_for_inversion() -> None:
     with pytest.raises(RequestError, match="bfloat16"):
         inverted(Net().half(), pictures(5))
@@ -162,13 +156,11 @@ def test_float16_is_taken_for_judging(tiny_models: TinyModels) -> None:
         assert half.stir == pytest.approx(full.stir, abs=0.02)
 
 
-@pytest.mark.xfail(strict=True, reason="TF32 is not recorded")
 def test_tf32_is_off_and_recorded() -> None:
     config = compared(Net(), Net(1), pictures(5)).to_dict()["config"]
     assert set(values_of("tf32", config)) == {False}
 
 
-@pytest.mark.xfail(strict=True, reason="there is no option for TF32")
 def test_tf32_can_be_asked_for() -> None:
     config = compared(Net(), Net(1), pictures(5), tf32=True).to_dict()["config"]
     assert set(values_of("tf32", config)) == {True}
@@ -193,7 +185,6 @@ def transparent(mode: str) -> tuple[Image.Image, tuple[float, float, float]]:
     return image, (red, green, blue)
 
 
-@pytest.mark.xfail(strict=True, reason="alpha is dropped, and what it hid is seen")
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 @pytest.mark.parametrize("grey", [False, True], ids=["RGB", "L"])
 def test_transparent_images_are_seen_over_white(mode: str, grey: bool) -> None:
@@ -205,7 +196,6 @@ def test_transparent_images_are_seen_over_white(mode: str, grey: bool) -> None:
     np.testing.assert_allclose(np.asarray(found).mean((1, 2)), seen, atol=1.5 / 255)
 
 
-@pytest.mark.xfail(strict=True, reason="alpha is dropped, and what it hid is seen")
 def test_a_checkpoint_sees_transparent_images_over_white(tiny_models: TinyModels) -> None:
     data = dataset_of([Image.new("RGBA", (40, 40), (200, 0, 0, 0)), *pictures(4)["image"]])
     assert np.asarray(inverted(tiny_models.vit, data).image[0]).min() == 1
@@ -227,7 +217,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return count_decodes(monkeypatch)
 
 
-@pytest.mark.xfail(strict=True, reason="images are decoded seven times for two draws")
 def test_each_image_is_decoded_once_whatever_the_draws(decoded: list[int], tmp_path: Path) -> None:
     data = pictures(20)
     decoded.clear()
@@ -235,7 +224,6 @@ def test_each_image_is_decoded_once_whatever_the_draws(decoded: list[int], tmp_p
     assert 20 <= len(decoded) <= 28
 
 
-@pytest.mark.xfail(strict=True, reason="images go through the processor several times")
 def test_each_image_is_processed_once(
     tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,7 +256,6 @@ WORK = 1 + 2 + 2
 """Of an inversion by one step: targets, the start and the last iterate, the stored pair."""
 
 
-@pytest.mark.xfail(strict=True, reason="a network is tried again for every other one")
 @pytest.mark.parametrize("count", [2, 6])
 def test_three_passes_per_network_before_work(count: int) -> None:
     networks = [Counted(seed) for seed in range(count)]

@@ -63,7 +63,6 @@ def keys_on_disk(out: Path) -> list[tuple[int, int]]:
 # C1: two runs in one folder; interrupted runs
 
 
-@pytest.mark.xfail(strict=True, reason="two runs write in one folder at once")
 def test_two_runs_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = invert_command(tmp_path)
     first = started(command)
@@ -130,7 +129,6 @@ def test_numbers_decode_no_image(large: Path, decoded: list[int]) -> None:
     assert decoded == []
 
 
-@pytest.mark.xfail(strict=True, reason="one image is had by decoding all of them")
 @pytest.mark.parametrize("column", ["image", "inverted"])
 def test_one_image_decodes_one(column: str, large: Path, decoded: list[int]) -> None:
     inversions = Inversions.load(large)
@@ -144,7 +142,6 @@ def test_all_images_are_an_array(large: Path) -> None:
     assert (images.min(), images.max()) == (0, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a set that is loaded holds every image")
 def test_a_loaded_set_holds_no_images(large: Path) -> None:
     Inversions.load(large)  # imports
     gc.collect()
@@ -161,7 +158,6 @@ def test_a_loaded_set_holds_no_images(large: Path) -> None:
     assert held < on_disk / 4
 
 
-@pytest.mark.xfail(strict=True, reason="every batch stays a file of its own")
 def test_a_finished_set_is_one_file_whatever_the_batches(tmp_path: Path) -> None:
     inverted(Net(), pictures(12), tmp_path, batch_size=2, draws=2)
     assert len(rows(tmp_path)) == 24
@@ -177,7 +173,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.xfail(strict=True, reason="temporary folders stay until the process ends")
 def test_a_temporary_folder_goes_with_its_set(temporary: Path) -> None:
     inversions = inverted(Net(), pictures(5))
     gc.collect()
@@ -187,7 +182,6 @@ def test_a_temporary_folder_goes_with_its_set(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="temporary folders stay until the process ends")
 def test_a_comparison_leaves_nothing(temporary: Path) -> None:
     compared(Net(), Net(1), pictures(5))
     gc.collect()
@@ -209,7 +203,6 @@ def shows(text: str, value: float | None) -> bool:
     return any(f"{value:.{digits}f}" in text for digits in (2, 3, 4))
 
 
-@pytest.mark.xfail(strict=True, reason="the representation is that of the data class")
 def test_a_result_is_shown_in_a_line_per_score(result: StirResult) -> None:
     lines = repr(result).splitlines()
     assert len(lines) == 2
@@ -219,7 +212,6 @@ def test_a_result_is_shown_in_a_line_per_score(result: StirResult) -> None:
         assert len(line) < 160
 
 
-@pytest.mark.xfail(strict=True, reason="a result has no HTML form")
 def test_a_result_is_a_table_in_a_notebook(result: StirResult) -> None:
     html = result._repr_html_()  # type: ignore[attr-defined, unused-ignore]
     assert "<table" in html
@@ -227,7 +219,6 @@ def test_a_result_is_a_table_in_a_notebook(result: StirResult) -> None:
     assert all(shows(html, score.stir) for score in result.scores)
 
 
-@pytest.mark.xfail(strict=True, reason="plot takes no axes")
 def test_a_plot_draws_into_axes_that_are_given(result: StirResult) -> None:
     from matplotlib.figure import Figure
 

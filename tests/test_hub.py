@@ -1,4 +1,6 @@
-"""Models and data by Hub id, against a stand-in Hub. HF_ENDPOINT is read at import, so each client is a process."""
+"""Models and data by Hub id, against a stand-in Hub. HF_ENDPOINT is read at import, so each client
+is a process.
+"""
 
 import json
 import os
@@ -19,15 +21,18 @@ torch.set_num_threads(1)
 from stir_hf import load_encoder
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.data.samples import open_images
+from stir_hf.data.samples import open_samples
 
 def answer(model=None, dataset=None, revision=None):
     try:
         if model:
             encoder = load_encoder(model, revision=revision, device="cpu")
-            return {**encoder.identity, "width": encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]}
-        images = open_images(dataset, DataSpec(dataset, num_samples=5, revision=revision))
-        return {**images.identity, "indices": images.indices}
+            width = encoder(torch.zeros(1, encoder.channels, 28, 28)).shape[1]
+            weights = encoder.identity()["weights"]
+            return {**encoder.recorded(), "weights": weights, "width": width}
+        samples = open_samples(dataset, DataSpec(dataset, num_samples=5, revision=revision))
+        found = {"fingerprint": samples.fingerprint, "indices": samples.order.tolist()}
+        return {**found, "revision": samples.commit}
     except RequestError as error:
         return {"error": str(error)}
 
@@ -99,7 +104,7 @@ def test_a_model_and_a_dataset_are_pinned_to_their_commits(
 
 def test_a_revision_can_be_given_in_two_ways(online: Answers) -> None:
     assert online["second"] == online["second, apart"]
-    assert online["second"]["fingerprint"] != online["main"]["fingerprint"]
+    assert online["second"]["weights"] != online["main"]["weights"]
 
 
 def test_offline_the_cache_gives_the_same(online: Answers, home: Path, hub: StandInHub) -> None:

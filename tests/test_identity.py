@@ -58,7 +58,6 @@ def vit(tiny_models: TinyModels, tmp_path: Path) -> Path:
 # B1: the network
 
 
-@pytest.mark.xfail(strict=True, reason="the identity of an Encoder is computed once and kept")
 def test_an_encoder_trained_between_two_calls(tmp_path: Path) -> None:
     net = Net()
     encoder, data = load_encoder(net), pictures(5)
@@ -80,7 +79,6 @@ def test_a_module_trained_between_two_calls(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the identity of a module holds nothing but its weights")
 @pytest.mark.parametrize("change", [bend, heat], ids=["forward", "constant"])
 def test_equal_weights_but_another_forward_pass(change: Change, tmp_path: Path) -> None:
     net, data = Net(), pictures(5)
@@ -90,7 +88,6 @@ def test_equal_weights_but_another_forward_pass(change: Change, tmp_path: Path) 
         inverted(net, data, tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="an unfinished set is continued by another forward pass")
 def test_another_forward_pass_never_continues_a_set(tmp_path: Path) -> None:
     net, options = Watched(fuse=30), {"method": "paper", "steps": 20, "batch_size": 2}
     with pytest.raises(KeyboardInterrupt):
@@ -105,7 +102,6 @@ def test_another_forward_pass_never_continues_a_set(tmp_path: Path) -> None:
 # B2: processor and configuration of a local checkpoint
 
 
-@pytest.mark.xfail(strict=True, reason="the geometry of the processor is no part of the identity")
 @pytest.mark.parametrize(
     "change",
     [
@@ -138,7 +134,6 @@ def sharpen(folder: Path) -> None:
     save_file(sharp, path, {"format": "pt"})
 
 
-@pytest.mark.xfail(strict=True, reason="config.json is no part of the identity")
 @pytest.mark.parametrize("change", [{"hidden_act": "relu"}, {"num_attention_heads": 4}])
 def test_a_changed_configuration(change: dict[str, Any], vit: Path, tmp_path: Path) -> None:
     data = pictures(5, side=32)
@@ -161,7 +156,6 @@ def palette_images(colours: bytes, count: int = 5) -> list[Image.Image]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="a palette image is hashed by its indices alone")
 def test_images_that_differ_in_their_palette_alone(tmp_path: Path) -> None:
     first, second = (
         dataset_of(palette_images(bytes(p))) for p in (range(0, 120, 10), range(240, 120, -10))
@@ -187,7 +181,6 @@ def test_an_image_that_changed_is_refused_on_continuing(tmp_path: Path) -> None:
 # B4: options beside an Encoder or a module
 
 
-@pytest.mark.xfail(strict=True, reason="layer= and reference_layer= beside an Encoder are dropped")
 def test_the_layer_beside_an_encoder_is_read(tiny_models: TinyModels) -> None:
     data, at = pictures(5, side=32), {"layer": "logits", "reference_layer": "logits"}
     a, b = tiny_models.resnet, tiny_models.vit
@@ -197,7 +190,6 @@ def test_the_layer_beside_an_encoder_is_read(tiny_models: TinyModels) -> None:
     assert (found.layer, found.reference_layer) == (expected.layer, expected.reference_layer)
 
 
-@pytest.mark.xfail(strict=True, reason="layer= of score beside an Encoder is dropped")
 def test_the_layer_beside_a_judged_encoder_is_read() -> None:
     inversions = inverted(Net(), pictures(5))
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Tanh(), nn.Linear(4, 3))
@@ -208,7 +200,6 @@ def test_the_layer_beside_a_judged_encoder_is_read() -> None:
     assert found.stir == pytest.approx(expected.stir, abs=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="options that an Encoder cannot follow are dropped")
 @pytest.mark.parametrize(
     "option",
     [{"device": "cuda"}, {"dtype": "float64"}, {"image_mode": "L"}, {"revision": "main"}],
@@ -219,7 +210,6 @@ def test_what_an_encoder_cannot_follow_is_refused(option: dict[str, Any]) -> Non
         inverted(load_encoder(Net()), pictures(5), **option)
 
 
-@pytest.mark.xfail(strict=True, reason="options that a module cannot follow are dropped")
 @pytest.mark.parametrize(
     "option", [{"dtype": "float64"}, {"revision": "main"}], ids=lambda option: next(iter(option))
 )
@@ -234,7 +224,6 @@ def test_another_device_or_mode_of_a_module_is_refused(option: dict[str, Any]) -
         inverted(Net(), pictures(5), **option)
 
 
-@pytest.mark.xfail(strict=True, reason="the record says float32 whatever the module's dtype is")
 def test_the_recorded_dtype_is_what_ran() -> None:
     result = compared(Net().double(), Net(1).double(), pictures(5))
     recorded = set(values_of("dtype", result.to_dict()["config"]))

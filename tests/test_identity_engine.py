@@ -27,7 +27,6 @@ def test_the_most_passes_are_spelt_as_a_number(tmp_path: Path) -> None:
     assert set(values_of("steps", record(tmp_path))) == {500}
 
 
-@pytest.mark.xfail(strict=True, reason="the parts of the engine have no versions")
 @pytest.mark.parametrize("part", ["adam-polyak", "noise", "box"])
 def test_each_part_of_the_engine_is_spelt_with_its_version(part: str, tmp_path: Path) -> None:
     inverted(Net(), pictures(5), tmp_path)
@@ -78,7 +77,6 @@ def test_the_stream_of_starts_is_pinned(start: str) -> None:
     assert (evaluated - torch.tensor(STARTS[start])).abs().amax(1).min() < 1e-5
 
 
-@pytest.mark.xfail(strict=True, reason="nothing tells that the starts are drawn otherwise now")
 def test_another_stream_of_starts_leaves_the_floor_undefined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,6 @@ def by_key(inversions: Inversions) -> dict[tuple[int, int], tuple[float, bytes]]
 # Identity, point 4: a set grows
 
 
-@pytest.mark.xfail(strict=True, reason="num_samples is part of the identity")
 def test_more_images_later_are_the_same_set(tmp_path: Path) -> None:
     call = partial(inverted, Net(), pictures(12), tmp_path)
     few = by_key(call(num_samples=6))
@@ -49,7 +48,6 @@ def test_more_images_later_are_the_same_set(tmp_path: Path) -> None:
     assert len(sets(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="draws is part of the identity")
 def test_more_draws_later_are_the_same_set(tmp_path: Path) -> None:
     call = partial(inverted, Net(), pictures(5), tmp_path)
     few, many = by_key(call(draws=1)), by_key(call(draws=2))
@@ -58,7 +56,6 @@ def test_more_draws_later_are_the_same_set(tmp_path: Path) -> None:
     assert len(sets(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="num_samples is part of the identity")
 def test_fewer_images_later_are_there_already(tmp_path: Path) -> None:
     call = partial(inverted, Net(), pictures(12), tmp_path)
     many = by_key(call(num_samples=10))
@@ -91,7 +88,6 @@ def test_an_interrupted_set_is_not_scored(tmp_path: Path) -> None:
     assert judged(Net(1), tmp_path).num_samples == 10
 
 
-@pytest.mark.xfail(strict=True, reason="num_samples is part of the identity")
 def test_a_continuation_cut_short_is_scored_as_what_was_complete(tmp_path: Path) -> None:
     net, data = Watched(), pictures(12)
     expected = judged(Net(1), inverted(net, data, tmp_path, num_samples=6, **PAPER))
@@ -101,7 +97,6 @@ def test_a_continuation_cut_short_is_scored_as_what_was_complete(tmp_path: Path)
     assert found.stir == pytest.approx(expected.stir, abs=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="score takes whole sets only")
 def test_a_smaller_prefix_scores_as_a_run_of_that_size(tmp_path: Path) -> None:
     call = partial(inverted, Net(), pictures(12))
     large = call(tmp_path / "large", num_samples=10, draws=2)
@@ -112,7 +107,6 @@ def test_a_smaller_prefix_scores_as_a_run_of_that_size(tmp_path: Path) -> None:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="score takes whole sets only")
 @pytest.mark.parametrize("more", [{"num_samples": 7}, {"draws": 2}], ids=["images", "draws"])
 def test_more_than_there_is_cannot_be_scored(more: dict[str, int], tmp_path: Path) -> None:
     inversions = inverted(Net(), pictures(12), tmp_path, num_samples=6)
@@ -120,7 +114,6 @@ def test_more_than_there_is_cannot_be_scored(more: dict[str, int], tmp_path: Pat
         judged(Net(1), inversions, **more)
 
 
-@pytest.mark.xfail(strict=True, reason="inversions.json holds no format, identity or prefix")
 def test_the_record_names_its_format_and_what_is_complete(tmp_path: Path) -> None:
     inverted(Net(), pictures(12), tmp_path, num_samples=6)
     found = record(tmp_path)
@@ -129,7 +122,6 @@ def test_the_record_names_its_format_and_what_is_complete(tmp_path: Path) -> Non
     assert "identity" in found
 
 
-@pytest.mark.xfail(strict=True, reason="a slug ends in 10 hex, and scores do not name the set")
 def test_a_score_records_the_hash_of_its_set(tmp_path: Path) -> None:
     inversions = inverted(Net(), pictures(6), tmp_path)
     found = re.search(r"[0-9a-f]{16}$", sets(tmp_path)[0].name)
@@ -141,21 +133,18 @@ def test_a_score_records_the_hash_of_its_set(tmp_path: Path) -> None:
 # Identity, point 5: the data
 
 
-@pytest.mark.xfail(strict=True, reason="a split cannot be sliced")
 def test_the_index_is_the_row_before_slicing(tmp_path: Path) -> None:
     data = str(picture_folder(tmp_path / "data", 12))
     found = inverted(Net(), data, split="train[4:10]", num_samples=5)
     assert set(found.index.tolist()) < set(range(4, 10))
 
 
-@pytest.mark.xfail(strict=True, reason="a score does not say that its images are the first ones")
 def test_a_score_from_a_stream_says_so() -> None:
     stream = pictures(8).to_iterable_dataset()
     for score in compared(Net(), Net(1), stream, num_samples=6).scores:
         assert any("first 6" in note for note in score.notes)
 
 
-@pytest.mark.xfail(strict=True, reason="rows have no hash of their canvas and no status")
 def test_rows_have_a_hash_and_a_status(tmp_path: Path) -> None:
     inverted(Net(), pictures(6), tmp_path, draws=2, steps=60, tolerance=0.1, method="paper")
     found = rows(tmp_path)
@@ -170,7 +159,6 @@ def test_rows_have_a_hash_and_a_status(tmp_path: Path) -> None:
 # Identity, points 6, 7 and 9: networks of equal identity, rows twice, names
 
 
-@pytest.mark.xfail(strict=True, reason="a network beside itself is refused or not noticed")
 @pytest.mark.parametrize("form", ["folder", "module"])
 def test_a_network_is_compared_with_itself(
     form: str, tiny_models: TinyModels, tmp_path: Path
@@ -185,14 +173,12 @@ def test_a_network_is_compared_with_itself(
     assert len(sets(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="networks are told apart by their names")
 def test_two_modules_of_equal_weights_share_a_set(tmp_path: Path) -> None:
     net = Net()
     compared(net, copy.deepcopy(net), pictures(5), out=tmp_path)
     assert len(sets(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="rows that are there twice are refused")
 def test_rows_that_are_there_twice_heal(tmp_path: Path) -> None:
     call = partial(inverted, Net(), pictures(6), tmp_path, batch_size=3)
     made = call()
@@ -203,7 +189,6 @@ def test_rows_that_are_there_twice_heal(tmp_path: Path) -> None:
     assert_same(call(), made)
 
 
-@pytest.mark.xfail(strict=True, reason="what is local is called by its path")
 def test_what_is_local_stays_local(tiny_models: TinyModels, tmp_path: Path) -> None:
     home = tmp_path / "ada-lovelace"
     models = [

@@ -1,4 +1,6 @@
-"""`method="paper"` against the original package, as benchmarks/original.py recorded it on the embedded networks."""
+"""`method="paper"` against the original package, as benchmarks/original.py recorded it on the
+embedded networks.
+"""
 
 import json
 from typing import Any
@@ -9,10 +11,10 @@ import torch
 from torch import Tensor
 
 import stir_hf
-from stir_hf.data.samples import open_images
+from stir_hf.data.samples import open_samples
 from stir_hf.data.spec import DataSpec
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.engine import Item, Paper, descend, relative_error, start_image
+from stir_hf.engine import STARTS, Box, Item, Paper, descend, relative_error, start_value
 from tests.conftest import ROOT
 
 RECORDED: dict[str, Any] = json.loads(
@@ -23,14 +25,14 @@ RECORDED: dict[str, Any] = json.loads(
 def iterates(name: str, count: int, passes: int) -> Tensor:
     """The relative errors of iterates 0, 1, … of the first images, as our descent meets them."""
     encoder = stir_hf.load_encoder(model_path(name))
-    images = open_images(str(IMAGES), DataSpec("demo", num_samples=len(RECORDED["indices"])))
-    assert list(images.indices) == RECORDED["indices"]
-    canvas = np.stack([encoder.pixels.canvas(images.at(i)[1]) for i in range(count)]).transpose(
-        0, 3, 1, 2
-    )
+    samples = open_samples(str(IMAGES), DataSpec("demo", num_samples=len(RECORDED["indices"])))
+    assert sorted(samples.order.tolist()) == RECORDED["indices"]
+    indices = RECORDED["indices"][:count]
+    places = [samples.order.tolist().index(i) for i in indices]
+    canvas = np.stack([encoder.canvas(samples.sample(place).image) for place in places])
     pixels = torch.from_numpy(canvas.astype(np.float32) / 255)
     starts = [
-        start_image("noise", (1, 28, 28), seed=0, index=i, draw=0) for i in images.indices[:count]
+        start_value(STARTS.parse("noise"), (1, 28, 28), seed=0, index=i, draw=0) for i in indices
     ]
     errors: list[Tensor] = []
 
@@ -44,16 +46,16 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
         items = (
             Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
         )
-        assert (
-            len(
-                list(
-                    descend(
-                        represent, items, Paper(), passes=passes, tolerance=0.02, batch_size=count
-                    )
-                )
-            )
-            == count
+        found = descend(
+            represent,
+            items,
+            Paper(),
+            constraint=Box(),
+            passes=passes,
+            tolerance=0.02,
+            batch_size=count,
         )
+        assert len(list(found)) == count
     return torch.stack(errors, dim=1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,8 +41,9 @@ class Rotated(nn.Module):
 def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
     result = stir_hf.compare(STANDARD, ROBUST, str(IMAGES), out=tmp_path, **QUICK)
     forward, backward = result.scores
-    assert (forward.model, forward.reference) == (STANDARD, ROBUST)
-    assert (backward.model, backward.reference) == (ROBUST, STANDARD)
+    assert re.fullmatch(r"standard-0#[0-9a-f]{8}", forward.model)
+    assert re.fullmatch(r"robust-0#[0-9a-f]{8}", forward.reference)
+    assert (backward.model, backward.reference) == (forward.reference, forward.model)
     assert forward.similarity == pytest.approx(backward.similarity, abs=1e-6)
     for score in result.scores:
         assert score.num_samples == 12
@@ -69,6 +72,8 @@ def test_rotation_and_scale_of_the_judged_model_change_nothing(tmp_path: Path) -
     plain = stir_hf.score(STANDARD, inversions, progress=False).scores[0]
     rotated = stir_hf.score(Rotated(STANDARD, rotation, 7.0), inversions, progress=False).scores[0]
     assert rotated.stir == pytest.approx(plain.stir, abs=1e-5)
+    assert rotated.debiased is not None
+    assert plain.debiased is not None
     assert rotated.debiased.stir == pytest.approx(plain.debiased.stir, abs=1e-5)
 
 
@@ -120,9 +125,8 @@ def test_stored_error_is_that_of_the_stored_image() -> None:
     inversions = stir_hf.invert(ROBUST, str(IMAGES), **QUICK)
     encoder = stir_hf.load_encoder(ROBUST)
     with torch.no_grad():
-        target, reached = (
-            encoder(torch.from_numpy(x)) for x in (inversions.image, inversions.inverted)
-        )
+        pairs = (torch.from_numpy(x[:]) for x in (inversions.image, inversions.inverted))
+        target, reached = (encoder(x) for x in pairs)
     error = ((reached - target).norm(dim=1) / target.norm(dim=1)).numpy()
     np.testing.assert_allclose(inversions.relative_error, error, rtol=1e-5)
 
@@ -134,7 +138,9 @@ def test_floor_is_undefined_for_one_start_for_all() -> None:
 
 
 class Blind(nn.Module):
-    """Sees nothing but whether there is a bright corner: all starts look alike to it, images do not."""
+    """Sees nothing but whether there is a bright corner: all starts look alike to it, images do
+    not.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
         smooth = images.mean((1, 2, 3))
@@ -149,6 +155,7 @@ def test_floor_is_undefined_where_the_model_cannot_tell_the_starts_apart() -> No
     score = stir_hf.score(
         stir_hf.load_encoder(Blind(), channels=1), inversions, progress=False
     ).scores[0]
+    assert score.debiased is not None
     assert score.floor is score.debiased.floor is None
     assert score.stir is not None
     assert any(note.startswith("floor undefined") for note in score.notes)
@@ -206,23 +213,30 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
 
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
-    while not list((tmp_path / "cut").glob("inversions/*/data-*.parquet")):
+    while not (parts := list((tmp_path / "cut").glob("inversions/*/part-*.parquet"))):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = {
-        p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")
-    }
-    assert start(tmp_path / "cut").wait() == 0
-    after = {
-        p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut").glob("inversions/*/data-*.parquet")
-    }
-    assert before.items() <= after.items()
-    assert len(after) > len(before)
+    kept = pq.read_table(parts[0]).to_pylist()
+    assert len(kept) < 24
+    with pytest.raises(stir_hf.RequestError, match="no finished inversions yet"):
+        stir_hf.Inversions.load(tmp_path / "cut")
+    again = subprocess.run(
+        [*command, "--out", str(tmp_path / "cut")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0
+    begun = int(re.findall(r"(\d+)/24", again.stderr)[0])
+    assert begun >= len(kept)
     whole, cut = (stir_hf.Inversions.load(tmp_path / name) for name in ("whole", "cut"))
     assert np.array_equal(whole.index, cut.index)
     assert len(cut) == 24
+    found = {row["index"]: row for row in cut.to_dataset().with_format("arrow")[:].to_pylist()}
+    assert all(found[row["index"]] == row for row in kept)
     scores = [stir_hf.score(STANDARD, each, progress=False).scores[0] for each in (whole, cut)]
     assert scores[0].stir == pytest.approx(scores[1].stir, abs=1e-5)
 

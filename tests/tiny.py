@@ -68,7 +68,7 @@ def dataset_of(images: list[Image.Image]) -> datasets.Dataset:
         image.save(file, "PNG")
         return {"bytes": file.getvalue(), "path": None}
 
-    features = datasets.Features({"image": datasets.Image()})
+    features = datasets.Features(image=datasets.Image())
     return datasets.Dataset.from_dict({"image": [png(i) for i in images]}, features=features)
 
 

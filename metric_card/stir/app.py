@@ -18,7 +18,9 @@ MOST_IMAGES = 200
 def run(
     model: str, reference: str, dataset: str, split: str, images: int, steps: int
 ) -> tuple[pd.DataFrame, str, str]:
-    """STIR of two checkpoints in both directions: the numbers, what must be known about them, and a picture."""
+    """STIR of two checkpoints in both directions: the numbers, what must be known about them, and
+    a picture.
+    """
     data = str(IMAGES) if dataset == EMBEDDED else dataset
     names = [model_path(name) if name in MODELS else name for name in (model, reference)]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,16 +1,91 @@
-"""Names of inversion sets."""
+"""What makes two inversion sets the same: content, never spelling.
+
+An identity is plain data (JSON); its hash is that of its canonical JSON. What must agree but is
+not hashed, the representation of a fixed probe and the first start, is compared within a tolerance.
+"""
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 
-def slug(name: str, recipe: dict[str, Any]) -> str:
-    """A short name of letters, digits, `-` and `_` for what `recipe` makes: readable first, then a hash of all of it."""
-    readable = (
-        re.sub(r"[^A-Za-z0-9_]+", "-", name.rstrip("/").rpartition("/")[2]).strip("-")[:40]
-        or "model"
-    )
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return f"{readable}-{digest[:10]}"
+PERMUTATION_SEED = 0
+"""Which images `num_samples` takes never depends on the run's seed."""
+
+PROBE_TOLERANCE = {"float64": 1e-3, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
+"""Relative distance up to which two representations of the probe count as the same network's."""
+
+_PROBE_VALUES = 512
+
+
+def hash_of(value: Any) -> str:
+    """64 hexadecimal digits of plain data: equal data, equal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def array_hash(array: NDArray[Any]) -> str:
+    """16 hexadecimal digits of an array: its dtype, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def slug(name: str, digest: str) -> str:
+    """The folder of a set: readable letters of the reference's name, and 16 digits of the set's
+    hash.
+    """
+    plain = name.partition("#")[0].rstrip("/").rpartition("/")[2]
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:40] or "model"
+    return f"{readable}-{digest[:16]}"
+
+
+def local_label(path: str, digest: str) -> str:
+    """What a local folder is called: its last name and 8 digits of what is in it."""
+    return f"{Path(path).expanduser().resolve().name or 'folder'}#{digest[:8]}"
+
+
+def order_of(
+    rows: int | None, count: int, candidates: Sequence[int] | None = None
+) -> NDArray[np.int64]:
+    """The first `count` row numbers of a split, in the order in which images are taken.
+
+    Args:
+        rows: of the split; None for a stream, whose images are taken as they come.
+        count: at most as many as there are.
+        candidates: the first row of a slice and the row after its last; None for the whole split.
+    """
+    if rows is None:
+        return np.arange(count)
+    order = np.random.default_rng(PERMUTATION_SEED).permutation(rows)
+    if candidates is not None:
+        first, end = candidates
+        order = order[(order >= first) & (order < end)]
+    return order[:count]
+
+
+def data_order(data: Mapping[str, Any], count: int) -> NDArray[np.int64]:
+    """`order_of` for the data of an identity."""
+    return order_of(data["rows"], count, data.get("slice"))
+
+
+def probe_record(representation: NDArray[Any]) -> list[float]:
+    """Some of the values of a probe's representation (n, d), enough to tell networks apart: at
+    most 512.
+    """
+    flat = np.asarray(representation, np.float64).ravel()
+    some = flat[np.linspace(0, flat.size - 1, min(flat.size, _PROBE_VALUES)).astype(np.int64)]
+    return [float(f"{value:.8g}") for value in some]
+
+
+def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) -> bool:
+    """Whether two records are of networks that represent the probe alike, up to rounding."""
+    if len(found) != len(recorded):
+        return False
+    a, b = np.asarray(found), np.asarray(recorded)
+    return bool(np.linalg.norm(a - b) <= PROBE_TOLERANCE[dtype] * np.linalg.norm(b))

@@ -1,146 +1,300 @@
-"""Inversions as a dataset of their own: pairs (image, inverted), written in shards, continued, and loaded back."""
+"""Inversions as a dataset of their own: pairs (image, inverted), read from disk as they are asked
+for.
+"""
 
-import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+import shutil
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stir_hf.data.shards import FOLDER, RECIPE, Writer, shards_of
-from stir_hf.errors import RequestError, RunError, closest
-from stir_hf.inputs.images import to_array
+from stir_hf.data import folder as folders
+from stir_hf.data.columns import Pixels
+from stir_hf.data.identity import data_order
+from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.shards import Rows, files_of
+from stir_hf.errors import RequestError, closest
+from stir_hf.inputs.base import Kind, kind_of
+
+STATUSES = ("converged", "budget", "not_finite", "unreadable")
 
 
-@dataclass(frozen=True)
+def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
+    """The columns of an inversion set.
+
+    Args:
+        kind: what the reference consumes.
+        exact: whether inversions are kept as floats.
+        starts: whether the starts are kept.
+        label: the feature of the labels, where there are any.
+    """
+    floats = datasets.List(datasets.Value("float32"))
+    columns = {
+        "index": datasets.Value("int64"),
+        "draw": datasets.Value("int32"),
+        "canvas_hash": datasets.Value("string"),
+        "status": datasets.Value("string"),
+        "image": kind.feature(exact=False),
+        "inverted": kind.feature(exact=exact),
+        "relative_error": datasets.Value("float32"),
+        "representation": floats,
+        "representation_inverted": floats,
+    }
+    if starts:
+        columns["start"] = kind.feature(exact=True)
+    if label is not None:
+        columns["label"] = label
+    return datasets.Features(**columns)
+
+
+@dataclass(frozen=True, eq=False)
 class Inversions:
     """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
 
-    `recipe` says what made them: the reference, the data, the method and its options.
+    Held in memory are index, draw, status and error; all else comes from disk when it is asked
+    for. An image that could not be read or inverted is not among the rows (`left_out`).
     """
 
-    rows: datasets.Dataset
-    recipe: dict[str, Any]
-    path: Path | None = None
+    path: Path
+    manifest: Manifest
+    num_samples: int
+    """Images of the prefix that this is, those that were left out included."""
+    draws: int
+    numbers: NDArray[np.int64] = field(repr=False)
+    """(n,): where each row stands in the files."""
+    index: NDArray[np.int64] = field(repr=False)
+    """(n,): the image's row in its split."""
+    draw: NDArray[np.int32] = field(repr=False)
+    """(n,): which inversion of that image."""
+    relative_error: NDArray[np.float32] = field(repr=False)
+    """(n,): of the stored image."""
+    status: NDArray[np.str_] = field(repr=False)
+    """(n,): `converged` or `budget`."""
+    left_out: dict[int, str] = field(default_factory=dict)
+    """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Inversions":
-        """Load one inversion set from its folder, or from a folder DIR that holds exactly one in DIR/inversions.
+        """Load the finished part of one inversion set, from its folder or from a folder DIR that
+        holds exactly one.
 
         Raises:
-            RequestError: no inversion set there, or several.
+            RequestError: no inversion set there, several, or one that is not finished.
         """
         sets = find_sets(Path(path))
         if len(sets) > 1:
-            raise RequestError(
-                f"{path} holds {len(sets)} inversion sets; give one: {', '.join(str(s) for s in sets)}"
-            )
-        return cls._read(sets[0])
+            shown = ", ".join(str(s) for s in sets)
+            raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {shown}")
+        return cls.read(sets[0])
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
-        """All inversion sets under a folder, by name."""
-        return [cls._read(folder) for folder in find_sets(Path(path))]
+        """The finished parts of all inversion sets under a folder, by name."""
+        return [cls.read(folder) for folder in find_sets(Path(path))]
 
     @classmethod
-    def _read(cls, folder: Path) -> "Inversions":
-        shards = shards_of(folder)
-        if not shards:
-            raise RequestError(
-                f"{folder} holds no finished inversions yet; run the same command again"
-            )
-        rows = datasets.Dataset(pa.concat_tables(pq.read_table(s) for s in shards))
-        order = np.lexsort((np.asarray(rows["draw"]), np.asarray(rows["index"])))
-        return cls(rows.select(order), json.loads((folder / RECIPE).read_text("utf-8")), folder)
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the set to a folder of its own; returns it.
+    def read(
+        cls, folder: Path, num_samples: int | None = None, draws: int | None = None
+    ) -> "Inversions":
+        """A prefix of the set in `folder`; None: what is recorded as finished.
 
         Raises:
-            RequestError: the folder holds something else.
+            RequestError: not all of that prefix is there.
         """
-        writer = Writer(Path(folder), self.recipe, self.rows.features)
-        done = writer.done()
-        writer.write([row for row in self.rows if (row["index"], row["draw"]) not in done])
-        return Path(folder)
+        manifest = Manifest.read(folder)
+        if manifest.complete is None and (num_samples is None or draws is None):
+            raise RequestError(
+                f"{folder} holds no finished inversions yet; run the command that makes them again,"
+                " and it continues"
+            )
+        done = manifest.complete or {}
+        count, k = num_samples or done["num_samples"], draws or done["draws"]
+        rows = Rows(files_of(folder))
+        return cls(folder, manifest, count, k, **_selected(rows, folder, manifest, count, k))
+
+    def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
+        """The same set with fewer images or draws, as if no more had been asked for.
+
+        Raises:
+            RequestError: more than there are.
+        """
+        if num_samples is None and draws is None:
+            return self
+        return self.read(self.path, num_samples or self.num_samples, draws or self.draws)
+
+    def of(self, indices: "set[int]") -> "Inversions":
+        """The same set without the rows of other images."""
+        keep = np.isin(self.index, sorted(indices))
+        if bool(keep.all()):
+            return self
+        names = ("numbers", "index", "draw", "relative_error", "status")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Copy the whole set to a folder of its own; returns it.
+
+        Raises:
+            RequestError: the folder holds another set.
+        """
+        target = Path(folder)
+        if (target / FILE_NAME).exists() and Manifest.read(target).hash != self.manifest.hash:
+            raise RequestError(
+                f"{target} holds inversions that were made otherwise; choose another folder"
+            )
+        target.mkdir(parents=True, exist_ok=True)
+        for path in files_of(self.path):
+            shutil.copy2(path, target / path.name)
+        Manifest.read(self.path).write(target)
+        return target
+
+    def removed_with(self, folder: Path) -> "Inversions":
+        """This object, with a temporary folder that goes when it does."""
+        weakref.finalize(self, folders.remove, folder)
+        return self
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.index)
 
-    def _column(self, name: str) -> Any:
-        return self.rows.with_format("numpy", columns=[name])[:][name]
-
-    @cached_property
-    def index(self) -> NDArray[np.int64]:
-        """(n,): the image's row in its split."""
-        return np.asarray(self._column("index"))
-
-    @cached_property
-    def draw(self) -> NDArray[np.int32]:
-        """(n,): which inversion of that image."""
-        return np.asarray(self._column("draw"))
-
-    @cached_property
-    def relative_error(self) -> NDArray[np.float32]:
-        """(n,): of the stored image."""
-        return np.asarray(self._column("relative_error"))
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What made the set, as results show it: names, engine and the hash of its identity."""
+        identity = self.manifest.identity
+        return {
+            **self.manifest.names,
+            "dtype": self.manifest.dtype,
+            "inversion": {**identity["engine"], "draws": self.draws},
+            "num_samples": self.num_samples,
+            "hash": self.manifest.hash[:16],
+        }
 
     @cached_property
+    def kind(self) -> Kind:
+        """What the reference consumes: the canvas."""
+        return kind_of(self.manifest.identity["canvas"])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The canvas, (h, w)."""
+        height, width = self.kind.shape[-2:]
+        return height, width
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows in the files."""
+        return Rows(files_of(self.path))
+
+    @cached_property
+    def features(self) -> datasets.Features:
+        """The columns with their types."""
+        return datasets.Features.from_arrow_schema(self.rows.schema)
+
+    @property
+    def image(self) -> Pixels:
+        """(n, c, h, w) in [0, 1]: the originals on the canvas, read from disk as they are
+        indexed.
+        """
+        return self._column("image")
+
+    @property
+    def inverted(self) -> Pixels:
+        """(n, c, h, w) in [0, 1]: the inversions as they are stored, read from disk as they are
+        indexed.
+        """
+        return self._column("inverted")
+
+    @property
     def representation(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the image."""
-        return np.stack(list(self._column("representation")))
+        """(n, d): the reference's, of the image, read from disk."""
+        return self.vectors("representation")
 
-    @cached_property
+    @property
     def representation_inverted(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the stored inverted image."""
-        return np.stack(list(self._column("representation_inverted")))
+        """(n, d): the reference's, of the stored inverted image, read from disk."""
+        return self.vectors("representation_inverted")
 
-    @cached_property
+    @property
     def label(self) -> NDArray[np.int64] | None:
         """(n,) when the dataset has labels."""
-        return np.asarray(self._column("label")) if "label" in self.rows.features else None
+        if "label" not in self.features:
+            return None
+        return np.asarray(self._take("label", range(len(self)))["label"])
 
-    @property
-    def image(self) -> NDArray[np.float32]:
-        """(n, c, h, w) in [0, 1]: the originals on the canvas."""
-        return self.pixels("image")
-
-    @property
-    def inverted(self) -> NDArray[np.float32]:
-        """(n, c, h, w) in [0, 1]: the inversions as they are stored."""
-        return self.pixels("inverted")
-
-    def check_finished(self) -> None:
-        """Raise RequestError unless every image that was asked for is there, in every draw, once."""
-        data, draws = self.recipe["data"], self.recipe["inversion"]["draws"]
-        keys = set(zip(self.index.tolist(), self.draw.tolist(), strict=True))
-        wanted = {(i, d) for i in np.unique(self.index).tolist() for d in range(draws)}
-        if len(self) != len(keys) or len(self) > data["num_samples"] * draws:
-            raise RequestError(
-                f"{self.path} holds rows twice, or rows of another run; make it again in an empty folder"
-            )
-        if len(self) < data["num_samples"] * draws or keys != wanted:
-            raise RequestError(
-                f"{self.path} holds {len(self)} of {data['num_samples'] * draws} inversions;"
-                " run the command that makes them again, and it continues"
-            )
+    def _column(self, name: str) -> Pixels:
+        return Pixels(partial(self.pixels, name), (len(self), *self.kind.shape))
 
     def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, c, h, w) in [0, 1] of some rows, or all."""
-        wanted = self.rows.select_columns([column])
-        wanted = wanted if rows is None else wanted.select(rows)
-        return np.stack([to_array(row[column]) for row in wanted])
+        """(b, *shape) in the kind's bounds: `image`, `inverted` or `start` of some rows, or all."""
+        found = self._take(column, range(len(self)) if rows is None else list(rows))
+        values = [self.kind.restore(value) for value in found[column]]
+        return np.stack(values) if values else np.zeros((0, *self.kind.shape), np.float32)
 
-    def batches(self, size: int) -> Iterator[range]:
-        """Ranges of row numbers that cover the set."""
-        return (range(first, min(first + size, len(self))) for first in range(0, len(self), size))
+    def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
+        """(b, d): a column of representations, of some rows or all."""
+        found = self._take(column, range(len(self)) if rows is None else list(rows))
+        return np.asarray(found.with_format("numpy")[column][:], np.float32).reshape(len(found), -1)
+
+    def _take(self, column: str, rows: Sequence[int]) -> datasets.Dataset:
+        return self.rows.take([int(self.numbers[i]) for i in rows], [column])
+
+    def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
+        """Row numbers that cover the set, in the order in which they lie on disk."""
+        order = np.argsort(self.numbers, kind="stable")
+        return (order[first : first + size] for first in range(0, len(order), size))
+
+    def to_dataset(self) -> datasets.Dataset:
+        """All rows as a `datasets.Dataset` in memory, sorted by (index, draw)."""
+        names = [str(name) for name in self.features]
+        return self.rows.take([int(n) for n in self.numbers], names)
+
+
+def _selected(
+    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
+) -> dict[str, Any]:
+    """The rows of a prefix, each (index, draw) once, without the images that were left out."""
+    data = manifest.identity["data"]
+    wanted = data_order(data, num_samples)
+    if len(wanted) < num_samples:
+        raise RequestError(
+            f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
+        )
+    columns = (
+        {n: rows.column(n) for n in ("index", "draw", "status", "relative_error")}
+        if len(rows)
+        else {}
+    )
+    index = np.asarray(columns.get("index", ()), np.int64)
+    draw = np.asarray(columns.get("draw", ()), np.int32)
+    status = np.asarray(columns.get("status", ()), np.str_)
+    _, first = np.unique(np.stack((index, draw)), axis=1, return_index=True)
+    first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
+    if len(first) < num_samples * draws:
+        raise RequestError(
+            f"{folder} holds {len(first)} of {num_samples * draws} inversions (finished:"
+            f" {_finished(manifest)}); run the command that makes them again, and it continues"
+        )
+    bad = {int(index[i]): str(status[i]) for i in first if status[i] in STATUSES[2:]}
+    kept = first[~np.isin(index[first], sorted(bad))]
+    error = np.asarray(columns["relative_error"], np.float32)
+    return {
+        "numbers": kept,
+        "index": index[kept],
+        "draw": draw[kept],
+        "relative_error": error[kept],
+        "status": status[kept],
+        "left_out": bad,
+    }
+
+
+def _finished(manifest: Manifest) -> str:
+    done = manifest.complete
+    return "none" if done is None else f"{done['num_samples']} images, {done['draws']} draws"
 
 
 def find_sets(path: Path) -> list[Path]:
@@ -149,25 +303,15 @@ def find_sets(path: Path) -> list[Path]:
     Raises:
         RequestError: there are none.
     """
-    if (path / RECIPE).is_file():
+    if (path / FILE_NAME).is_file():
         return [path]
-    parent = path / FOLDER if (path / FOLDER).is_dir() else path
-    sets = sorted(p.parent for p in parent.glob(f"*/{RECIPE}"))
+    parent = path / folders.SETS if (path / folders.SETS).is_dir() else path
+    sets = sorted(p.parent for p in parent.glob(f"*/{FILE_NAME}"))
     if not sets:
-        beside = [
-            p.name for p in path.absolute().parent.glob("*") if p.is_dir() and p.name != path.name
-        ]
+        around = path.absolute().parent.glob("*")
+        beside = [p.name for p in around if p.is_dir() and p.name != path.name]
         hint = "" if path.is_dir() else f"; {closest(path.name, beside)}"
         raise RequestError(
             f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}"
         )
     return sets
-
-
-def check_complete(inversions: Inversions, keys: set[tuple[int, int]]) -> None:
-    """Raise RunError unless the set holds exactly these (index, draw), each once."""
-    found = list(zip(inversions.index.tolist(), inversions.draw.tolist(), strict=True))
-    if len(found) != len(set(found)) or set(found) != keys:
-        raise RunError(
-            f"{inversions.path} holds {len(found)} rows, not exactly the {len(keys)} that were asked for"
-        )

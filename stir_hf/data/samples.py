@@ -1,129 +1,257 @@
-"""A split of a `datasets` dataset as images with stable indices."""
+"""A split of a `datasets` dataset as samples with stable indices, each decoded when it is asked
+for.
+"""
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import datasets
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.spec import DataSpec
 from stir_hf.data.splits import Data, check_enough, open_split
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.inputs.images import eight_bit
 
-PERMUTATION_SEED = 0
-"""Which images `num_samples` takes never depends on the run's seed."""
+HEADERS_LOOKED_AT = 10_000
+"""So many images have their header read before any work; a file that fails later is left out and
+named.
+"""
+
+FIRST = 4
+"""How many samples, in the order in which they are taken, say which data these are."""
+
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how an image is to be turned."""
+
+_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+class UnreadableError(Exception):
+    """A sample that cannot be decoded; the text says why."""
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images that were asked for. `indices` are rows of the split (of a stream: positions in it), ascending."""
+class Sample:
+    """One image of a split."""
+
+    index: int
+    """Its row in the split; in a stream, its position."""
+    image: Image.Image
+    label: int | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images that were asked for, in the order in which they are taken."""
 
     rows: datasets.Dataset
-    indices: tuple[int, ...]
+    """Undecoded: row i is the image at position i."""
+    order: NDArray[np.int64]
+    """(n,): the rows of the split, position by position."""
+    spec: DataSpec
+    """What was asked for, the split filled in."""
     column: str
+    feature: datasets.Image
     label_column: str | None
-    identity: dict[str, Any]
-    """Which images these are: the dataset, its commit, split and column, and a hash of the chosen images."""
+    total: int | None
+    """Rows of the split; None of a stream."""
+    candidates: tuple[int, int] | None
+    """Of a slice: its first row and the row after its last."""
+    commit: str | None
+    """Of a dataset on the Hub."""
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.order)
 
-    def __iter__(self) -> Iterator[tuple[int, Image.Image, int | None]]:
-        """(index, image, label) of each image, in the order of the indices."""
-        for position in range(len(self)):
-            yield self.at(position)
-
-    def at(self, position: int) -> tuple[int, Image.Image, int | None]:
-        """The image at a position in `indices`, as (index, image, label).
+    def read(self, position: int) -> Sample:
+        """Decode the image at a position.
 
         Raises:
-            RequestError: a file that is no readable image; its index is named.
+            UnreadableError: a file that is no image, or one whose values have no known range.
         """
-        index = self.indices[position]
+        index = int(self.order[position])
         try:
             row = self.rows[position]
-            image = row[self.column]
-            if image is None:
+            if row[self.column] is None:
                 raise ValueError("there is none")
-            image.load()
-            image = eight_bit(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            image = eight_bit(self.feature.decode_example(row[self.column]))
+        except _BROKEN as error:
+            raise UnreadableError(one_line(error)) from error
+        return Sample(index, image, row[self.label_column] if self.label_column else None)
+
+    @cached_property
+    def first(self) -> tuple[Sample | UnreadableError, ...]:
+        """The first four samples, decoded once for all that ask."""
+        return tuple(self._read_or_error(p) for p in range(min(FIRST, len(self))))
+
+    def sample(self, position: int) -> Sample:
+        """As `read`, without decoding the first four samples again."""
+        if position >= FIRST:
+            return self.read(position)
+        found = self.first[position]
+        if isinstance(found, UnreadableError):
+            raise found
+        return found
+
+    def _read_or_error(self, position: int) -> Sample | UnreadableError:
+        try:
+            return self.read(position)
+        except UnreadableError as error:
+            return error
+
+    @cached_property
+    def _sizes(self) -> frozenset[tuple[int, int]]:
+        return frozenset(self._size(p) for p in range(min(len(self), HEADERS_LOOKED_AT)))
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """The sizes (h, w) that the headers of the first 10,000 images give.
+
+        Raises:
+            RequestError: an image without a readable header; its index is named.
+        """
+        return set(self._sizes)
+
+    def _size(self, position: int) -> tuple[int, int]:
+        cell = self.rows[position][self.column]
+        try:
+            if cell is None:
+                raise ValueError("there is none")
+            if cell["bytes"] is None and "://" in (cell["path"] or ""):
+                return self.sample(position).image.size[::-1]
+            with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
+                if image.mode in ("I", "F"):
+                    eight_bit(image)
+                return image.size if _is_turned(image) else image.size[::-1]
+        except (*_BROKEN, UnreadableError) as error:
             raise RequestError(
-                f"image {index} of {self.identity['dataset']} cannot be read: {one_line(error)}"
+                f"image {self.order[position]} of {self.spec.dataset} cannot be read:"
+                f" {one_line(error)}"
             ) from error
-        return index, image, row[self.label_column] if self.label_column else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 digits of the data, whatever the reference: rows of the split and its first four
+        images.
+        """
+        shown = [
+            None
+            if isinstance(s, UnreadableError)
+            else [s.index, s.image.mode, array_hash(np.asarray(s.image))]
+            for s in self.first
+        ]
+        return hash_of({"rows": self.total, "first": shown})
+
+    @property
+    def label_feature(self) -> Any:
+        """The feature of the label column; None where there is none."""
+        return self.rows.features[self.label_column] if self.label_column else None
 
 
-def open_images(data: Data, spec: DataSpec) -> Images:
-    """Find the images of `data` and read each of them once, so that a corrupt one is known before any work.
+def _is_turned(image: Image.Image) -> bool:
+    """Whether an orientation in the header swaps height and width; a PNG without one would be
+    decoded to look.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    return bool(image.getexif().get(ORIENTATION, 1) >= 5)
+
+
+def open_samples(data: Data, spec: DataSpec) -> Samples:
+    """Find the images of `data` and read their headers, so that what is no image is known before
+    any work.
 
     Args:
         data: Hub id, local folder, or a dataset in memory.
         spec: which of its images; `spec.dataset` only describes `data` when that is in memory.
 
     Raises:
-        RequestError: no such dataset, split or column; too few images; a corrupt image.
+        RequestError: no such dataset, split or column; too few images; a file that is no image.
     """
-    split, spec, commit = open_split(data, spec)
+    whole, part = _slice_of(spec)
+    split, whole, commit = open_split(data, whole)
+    spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
+    total = None if isinstance(data, datasets.IterableDataset) else len(split)
     column = _image_column(split.features, spec)
-    rows, indices = _choose_rows(split, spec)
-    rows = rows.with_format(None).cast_column(column, datasets.Image())
-    label = next(
-        (name for name, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None
+    candidates = _rows_of(part, total, spec) if part else None
+    there = len(split) if candidates is None else candidates[1] - candidates[0]
+    check_enough(there, spec)
+    order = order_of(total, spec.num_samples or there, candidates)
+    feature = split.features[column]
+    rows = split.with_format(None).cast_column(column, datasets.Image(decode=False))
+    label = next((n for n, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
+    samples = Samples(
+        rows.select(order),
+        order,
+        spec,
+        column,
+        datasets.Image(mode=feature.mode),
+        label,
+        total,
+        candidates,
+        commit,
     )
-    identity = {
-        "dataset": spec.dataset,
-        "config_name": spec.config_name,
-        "split": spec.split,
-        "revision": commit,
-        "image_column": column,
-        "num_samples": len(indices),
-    }
-    images = Images(rows, indices, column, label, identity)
-    identity["fingerprint"] = _check_all(images)
-    return images
+    samples.sizes()
+    return samples
+
+
+def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:
+    """A split such as `test[:500]` apart: the spec of the whole split, and the slice."""
+    name, bracket, part = (spec.split or "").partition("[")
+    if not bracket:
+        return spec, None
+    return replace(spec, split=name), part.removesuffix("]")
+
+
+def _rows_of(part: str, total: int | None, spec: DataSpec) -> tuple[int, int]:
+    if total is None:
+        raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
+    try:
+        (found,) = datasets.ReadInstruction.from_spec(f"all[{part}]").to_absolute({"all": total})
+    except (AssertionError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"split {spec.split!r} is no slice of {total} rows; expected NAME[10:20], NAME[:10%]"
+            " or the like"
+        ) from error
+    return found.from_ or 0, total if found.to is None else found.to
 
 
 def _image_column(features: Any, spec: DataSpec) -> str:
     names = [name for name, f in (features or {}).items() if isinstance(f, datasets.Image)]
     if spec.image_column is not None:
         if spec.image_column not in (features or {}):
+            hint = closest(spec.image_column, features or {})
             raise RequestError(
-                f"dataset {spec.dataset} has no column {spec.image_column!r}; {closest(spec.image_column, features or {})}"
+                f"dataset {spec.dataset} has no column {spec.image_column!r}; {hint}"
             )
         if spec.image_column not in names:
+            hint = closest("image", names)
             raise RequestError(
-                f"column {spec.image_column!r} of {spec.dataset} holds no images; {closest('image', names)}"
+                f"column {spec.image_column!r} of {spec.dataset} holds no images; {hint}"
             )
         return spec.image_column
     if len(names) != 1:
-        found = (
-            f"several image columns; give --image-column: {', '.join(names)}"
-            if names
-            else "no column of images"
-        )
+        several = f"several image columns; give --image-column: {', '.join(names)}"
+        found = several if names else "no column of images"
         raise RequestError(f"dataset {spec.dataset} has {found}")
     return str(names[0])
 
 
-def _choose_rows(
-    split: datasets.Dataset, spec: DataSpec
-) -> tuple[datasets.Dataset, tuple[int, ...]]:
-    wanted = spec.num_samples
-    check_enough(len(split), spec)
-    if wanted is None or wanted == len(split):
-        return split, tuple(range(len(split)))
-    chosen = np.sort(np.random.default_rng(PERMUTATION_SEED).permutation(len(split))[:wanted])
-    return split.select(chosen), tuple(int(i) for i in chosen)
+def common_size(samples: Samples, model: str) -> tuple[int, int]:
+    """The size (h, w) that all images have, for a network that takes them as they are.
 
-
-def _check_all(images: Images) -> str:
-    digest = hashlib.sha256()
-    for index, image, _ in images:
-        digest.update(f"{index} {image.mode} {image.size}".encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()[:16]
+    Raises:
+        RequestError: sizes that differ.
+    """
+    sizes = samples.sizes()
+    if len(sizes) > 1:
+        shown = ", ".join(f"{w}x{h}" for h, w in sorted(sizes)[:3])
+        raise RequestError(
+            f"{model} takes images at their own size, but they differ ({shown}, …); resize them"
+        )
+    return sizes.pop()

@@ -1,92 +1,171 @@
-"""An inversion set on disk: its columns, and the writer that appends rows to it."""
+"""The rows of an inversion set on disk: small parts while it is made, compacted to large shards
+when it is finished.
 
-import json
+A row that is there twice is there identically, so that a kill at any moment, also while shards are
+compacted, does no
+harm: readers take the first.
+"""
+
 import os
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stir_hf.errors import RequestError
-
-RECIPE = "inversions.json"
-FOLDER = "inversions"
-
-
-def features(
-    size: tuple[int, int], channels: int, *, exact: bool, starts: bool, label: Any = None
-) -> datasets.Features:
-    """The columns of an inversion set on a canvas of `size` (h, w)."""
-    image = datasets.Image()
-    inverted = datasets.Array3D((channels, *size), "float32") if exact else datasets.Image()
-    columns = {
-        "index": datasets.Value("int64"),
-        "draw": datasets.Value("int32"),
-        "image": image,
-        "inverted": inverted,
-        "relative_error": datasets.Value("float32"),
-        "representation": datasets.List(datasets.Value("float32")),
-        "representation_inverted": datasets.List(datasets.Value("float32")),
-    }
-    if starts:
-        columns["start"] = datasets.Array3D((channels, *size), "float32")
-    if label is not None:
-        columns["label"] = label
-    return datasets.Features(columns)
+SHARD_BYTES = 200 << 20
+GROUP_ROWS = 64
+_PART, _SHARD = "part", "data"
 
 
-class Writer:
-    """Appends rows to an inversion set on disk. What `write` has returned from survives a kill.
+def files_of(folder: Path) -> list[Path]:
+    """The parquet files of a set: shards first, then parts."""
+    return sorted(folder.glob(f"{_SHARD}-*.parquet")) + sorted(folder.glob(f"{_PART}-*.parquet"))
 
-    Each call makes one parquet file, complete before it takes its name. `recipe` says what makes the set; a folder that
-    holds another recipe is refused.
+
+def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features) -> None:
+    """Put rows on disk, all or none. What this has returned from survives a kill."""
+    if rows:
+        whole = [{name: row.get(name) for name in columns} for row in rows]
+        table = datasets.Dataset.from_list(whole, features=columns).data.table
+        with _new(folder, f"{_PART}-{uuid.uuid4().hex}") as path:
+            pq.write_table(table, path)
+
+
+class _new:  # noqa: N801 - used as a function
+    """A file that takes its name when it is complete."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.parquet"
+        self.partial = folder / f".{name}.{uuid.uuid4().hex[:8]}.partial"
+
+    def __enter__(self) -> Path:
+        return self.partial
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is not None:
+            self.partial.unlink(missing_ok=True)
+            return
+        with self.partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        self.partial.replace(self.path)
+
+
+def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
+    """Join the parts, and shards that are less than half full, to shards of about `shard_bytes`.
+
+    Nothing is removed before what replaces it is complete, and doing it again changes nothing.
+    """
+    for stale in folder.glob(".*.partial"):
+        stale.unlink(missing_ok=True)
+    parts = sorted(folder.glob(f"{_PART}-*.parquet"))
+    if not parts:
+        return
+    shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
+    small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
+    groups = _row_groups([*small, *parts], seen=_keys([p for p in shards if p not in small]))
+    while (first := next(groups, None)) is not None:
+        _write_shard(folder, first, groups, shard_bytes)
+    for path in [*small, *parts]:
+        path.unlink()
+
+
+def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit: int) -> None:
+    with (
+        _new(folder, f"{_SHARD}-{uuid.uuid4().hex}") as path,
+        path.open("wb") as file,
+        pq.ParquetWriter(file, first.schema) as writer,
+    ):
+        table: pa.Table | None = first
+        while table is not None:
+            writer.write_table(table)
+            table = next(more, None) if file.tell() < limit else None
+
+
+def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[pa.Table]:
+    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once."""
+    waiting: list[pa.Table] = []
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number)
+                fresh = []
+                for i, key in enumerate(_pairs(table)):
+                    if key not in seen:
+                        seen.add(key)
+                        fresh.append(i)
+                waiting.append(table.take(pa.array(fresh, pa.int64())))
+                if sum(map(len, waiting)) >= GROUP_ROWS:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+    if sum(map(len, waiting)):
+        yield pa.concat_tables(waiting)
+
+
+def _pairs(table: pa.Table) -> list[tuple[int, int]]:
+    return list(zip(table["index"].to_pylist(), table["draw"].to_pylist(), strict=True))
+
+
+def _keys(files: Sequence[Path]) -> set[tuple[int, int]]:
+    return {key for path in files for key in _pairs(pq.read_table(path, columns=["index", "draw"]))}
+
+
+class Rows:
+    """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
+    last group.
     """
 
-    def __init__(
-        self, folder: Path, recipe: dict[str, Any], columns: datasets.Features, rank: int = 0
-    ) -> None:
-        self.folder, self.columns, self.rank = folder, columns, rank
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / RECIPE
-        if path.exists():
-            if json.loads(path.read_text("utf-8")) != json.loads(json.dumps(recipe)):
-                raise RequestError(
-                    f"{folder} holds inversions that were made otherwise; choose another --out"
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = list(files)
+        self._groups: list[tuple[int, int]] = []
+        sizes = []
+        for i, path in enumerate(self.files):
+            about = pq.read_metadata(path)
+            self._groups += [(i, g) for g in range(about.num_row_groups)]
+            sizes += [about.row_group(g).num_rows for g in range(about.num_row_groups)]
+        self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
+        self._last: tuple[int, tuple[str, ...], pa.Table] | None = None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, with what `datasets` recorded of their types."""
+        return pq.read_schema(self.files[0])
+
+    def column(self, name: str) -> Any:
+        """One small column of all rows, as NumPy."""
+        return pa.concat_tables(pq.read_table(p, columns=[name]) for p in self.files)[
+            name
+        ].to_numpy()
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
+        """Some rows, in the order given."""
+        group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
+        tables, places = [], []
+        offset = 0
+        for group in dict.fromkeys(group_of.tolist()):
+            here = np.flatnonzero(group_of == group)
+            first = int(self._ends[group - 1]) if group else 0
+            tables.append(
+                self._group(group, tuple(columns)).take(
+                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
                 )
-        else:
-            _replace(path, (json.dumps(recipe, indent=1, ensure_ascii=False) + "\n").encode())
-
-    def done(self) -> set[tuple[int, int]]:
-        """The (index, draw) of every row that is on disk."""
-        found: set[tuple[int, int]] = set()
-        for path in shards_of(self.folder):
-            table = pq.read_table(path, columns=["index", "draw"])
-            found.update(zip(table["index"].to_pylist(), table["draw"].to_pylist(), strict=True))
-        return found
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        """Put rows on disk, all or none."""
-        if rows:
-            number = 1 + max(
-                (int(p.stem.rpartition("-")[2]) for p in shards_of(self.folder)), default=-1
             )
-            path = self.folder / f"data-{self.rank:04d}-{number:06d}.parquet"
-            partial = path.with_suffix(".partial")
-            table = datasets.Dataset.from_list(rows, features=self.columns).data.table
-            with partial.open("wb") as file:
-                pq.write_table(table, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            places += [(int(i), offset + k) for k, i in enumerate(here)]
+            offset += len(here)
+        back = [place for _, place in sorted(places)]
+        return datasets.Dataset(pa.concat_tables(tables).take(back))
 
-
-def shards_of(folder: Path) -> list[Path]:
-    """The parquet files of a set, by name."""
-    return sorted(folder.glob("data-*.parquet"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
+        if self._last is None or self._last[:2] != (group, columns):
+            file, number = self._groups[group]
+            with pq.ParquetFile(self.files[file]) as opened:
+                table = opened.read_row_group(number, columns=list(columns))
+            self._last = (group, columns, table)
+        return self._last[2]

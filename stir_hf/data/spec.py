@@ -1,9 +1,12 @@
-"""A split of images by name."""
+"""Which images: a split of a dataset, by name."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from stir_hf.errors import check_choice, check_count
+from stir_hf.errors import RequestError, as_count, check_choice
+from stir_hf.hub import split_revision
+from stir_hf.registry import option
 
 ImageMode = Literal["RGB", "L"]
 
@@ -14,21 +17,41 @@ class DataSpec:
 
     dataset: str
     """Hub id or local folder; for a dataset in memory, a description."""
-    config_name: str | None = None
-    split: str | None = None
-    """None: `test`, `validation` or the only split."""
+    config_name: str | None = option(None, "Configuration of the dataset.", metavar="NAME")
+    split: str | None = option(
+        None, "Split; default: test, validation or the only one.", metavar="NAME"
+    )
     revision: str | None = None
     """Branch, tag or commit on the Hub; None is the default branch."""
-    image_column: str | None = None
-    """None: the only column of type Image."""
-    image_mode: ImageMode | None = None
-    """None: the number of channels of the reference."""
-    num_samples: int | None = None
-    """None: all images. Otherwise this many, drawn from the split by a fixed permutation (a prefix of it, so that a
-    smaller sample is part of a larger one); of a stream, the first ones."""
+    image_column: str | None = option(
+        None, "Column of images; default: the only one of type Image.", metavar="NAME"
+    )
+    image_mode: ImageMode | None = option(
+        None, "RGB or L; default: what the models take.", metavar="MODE"
+    )
+    num_samples: int | None = option(
+        None,
+        "How many images, drawn by a fixed permutation of the split; default: all. A larger number"
+        " later continues the same inversions.",
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         if self.num_samples is not None:
-            check_count("num_samples", self.num_samples)
+            object.__setattr__(self, "num_samples", as_count("num_samples", self.num_samples))
         if self.image_mode is not None:
             check_choice("image_mode", self.image_mode, get_args(ImageMode))
+        for name in ("config_name", "split", "image_column"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise RequestError(f"{name} must be a name, not {value!r}")
+
+
+def described(data: Any) -> dict[str, str | None]:
+    """The fields of `DataSpec` that the argument `data` gives: a name and a revision, or what it
+    is.
+    """
+    if not isinstance(data, str | Path):
+        return {"dataset": "a dataset in memory"}
+    name, revision = split_revision(str(data))
+    return {"dataset": name, "revision": revision}

@@ -1,10 +1,13 @@
 """One split of a dataset: from the Hub, a folder, or memory."""
 
-import json
-import re
+import shutil
+from dataclasses import dataclass, fields
+from glob import escape
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
+from zipfile import ZipFile
 
 import datasets
 import pyarrow as pa
@@ -17,7 +20,10 @@ from stir_hf.hub import is_local
 
 PREFERRED_SPLITS = ("test", "validation")
 
-Data: TypeAlias = "str | datasets.Dataset | datasets.IterableDataset"
+Data: TypeAlias = (
+    "str | Path | datasets.Dataset | datasets.IterableDataset"
+    " | datasets.DatasetDict | datasets.IterableDatasetDict"
+)
 
 
 def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str | None]:
@@ -30,14 +36,15 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
         RequestError: no such dataset, configuration, revision or split.
     """
     split, spec, commit = (
-        _load(data, spec) if isinstance(data, str) else (_in_memory(data, spec), spec, None)
+        _load(data, spec) if isinstance(data, str | Path) else (_in_memory(data, spec), spec, None)
     )
     if isinstance(split, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, split)
-        split = split[spec.split]
+        split = split[str(spec.split)]
     elif spec.split is not None and spec.split != str(split.split):
         raise RequestError(
-            f"dataset {spec.dataset} has no split {spec.split!r}; it is one split ({split.split or 'unnamed'})"
+            f"dataset {spec.dataset} has no split {spec.split!r}; it is one split"
+            f" ({split.split or 'unnamed'})"
         )
     return (
         (_taken(split, spec) if isinstance(split, datasets.IterableDataset) else split),
@@ -46,16 +53,17 @@ def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, 
     )
 
 
-def _load(name: str, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
-    path = Path(name).expanduser()
+def _load(data: str | Path, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
+    name, path = str(data), Path(data).expanduser()
     if path.is_file():
         raise RequestError(
-            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow files"
+            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow"
+            " files"
         )
-    if not path.is_dir() and is_local(name):
+    if not path.is_dir() and (isinstance(data, Path) or is_local(name)):
         raise hub.no_such_folder(name, "dataset folder")
     try:
-        with hub.speaking_of(spec.dataset, spec.revision, "dataset"):
+        with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
             return (_folder(path, spec), spec, None) if path.is_dir() else _from_hub(name, spec)
     except RequestError:
         raise
@@ -85,50 +93,79 @@ def _folder(path: Path, spec: DataSpec) -> Any:
     return datasets.load_dataset(str(path), spec.config_name)
 
 
-def _from_hub(name: str, spec: DataSpec) -> tuple[Any, DataSpec, str]:
-    """Fetch the files of one split alone; without an answer of the Hub, take what the cache has of that commit."""
+def _from_hub(name: str, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str]:
+    """Fetch the files of one split alone into the Hub's cache and read them there, with or without
+    the Hub.
+    """
     found = hub.resolve(name, spec.revision, "dataset")
-    if found.files is None:
-        there = _cached(name, found.commit, spec.config_name)
-        spec = _named(spec, there)
-        shards = [datasets.Dataset.from_file(str(p)) for p in there[str(spec.split)]]
-        return datasets.concatenate_datasets(shards, split=spec.split), spec, found.commit
-    builder = datasets.load_dataset_builder(name, spec.config_name, revision=found.commit)
-    files = builder.config.data_files
-    if not files:
-        return (
-            datasets.load_dataset(name, spec.config_name, revision=found.commit),
-            spec,
-            found.commit,
-        )
-    spec = _named(spec, files)
-    only = {spec.split: list(files[spec.split])}
+    layout = _layout(found, spec.config_name)
+    spec = _named(spec, layout.files)
+    names = layout.files[str(spec.split)]
+    folder = hub.fetch(found, names)
     split = datasets.load_dataset(
-        name, spec.config_name, data_files=only, split=spec.split, revision=found.commit
+        layout.builder,
+        data_files={str(spec.split): [escape(str(folder / name)) for name in names]},
+        split=spec.split,
+        features=layout.features,
+        **layout.options,
     )
     return split, spec, found.commit
 
 
-def _cached(name: str, commit: str, config_name: str | None) -> dict[str, list[Path]]:
-    """The splits of a dataset that were prepared at this commit, with their files."""
-    namespace, _, base = name.rpartition("/")
-    folder = "___".join(
-        part for part in (namespace, datasets.naming.camelcase_to_snakecase(base)) if part
-    )
-    root = Path(datasets.config.HF_DATASETS_CACHE) / folder
-    found: dict[str, list[Path]] = {}
-    for info in root.glob(f"*/*/{commit}/dataset_info.json"):
-        about = json.loads(info.read_text("utf-8"))
-        if config_name is not None and about["config_name"] != config_name:
-            continue
-        for split in about["splits"] or {}:
-            shard = re.compile(rf"-{re.escape(split)}(-\d+-of-\d+)?\.arrow")
-            found[split] = sorted(p for p in info.parent.glob("*.arrow") if shard.search(p.name))
-    if not found:
-        raise RequestError(
-            f"the Hub cannot be reached for dataset {name!r}, and it is not in the cache"
-        )
-    return found
+@dataclass(frozen=True)
+class _Layout:
+    """What the card and the names of a repo's files say about one configuration of a dataset."""
+
+    builder: str
+    """The reader in `datasets`: parquet, imagefolder, …"""
+    files: dict[str, list[str]]
+    """The files of each split."""
+    features: datasets.Features | None
+    """What the card says about the columns, where the reader follows it."""
+    options: dict[str, Any]
+    """What the card sets of the reader's options."""
+
+
+def _layout(found: hub.Found, config_name: str | None) -> _Layout:
+    """Ask `datasets` about a folder with the card of the repo and empty files in place of all
+    others: no data is needed to know which files belong to a split."""
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        root = Path(folder).resolve()
+        for name in found.files:
+            _stand_in(root / name, found.folder / name)
+        try:
+            builder = datasets.load_dataset_builder(str(root), config_name)
+        except (ValueError, OSError) as error:
+            told = one_line(error).replace(str(root), found.repo_id)
+            raise RequestError(f"dataset {found.repo_id} cannot be loaded: {told}") from error
+    config, reader = builder.config, builder.__module__.rpartition(".")[2]
+    files = {
+        str(split): [Path(path).relative_to(root).as_posix() for path in paths]
+        for split, paths in (config.data_files or {}).items()
+        if paths
+    }
+    common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
+    options = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in common and getattr(config, field.name) != field.default
+    }
+    features = None if reader == "imagefolder" else builder.info.features
+    return _Layout(reader, files, features, options)
+
+
+def _stand_in(path: Path, fetched: Path) -> None:
+    """A file that `datasets` takes for the one in the repo when it only looks at names and the
+    card.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
+        shutil.copyfile(fetched, path)
+    elif path.suffix == ".zip":  # its members decide on the reader: images
+        with ZipFile(path, "w") as archive:
+            archive.writestr("image.png", b"")
+    else:
+        path.touch()
 
 
 def _named(spec: DataSpec, splits: Any) -> DataSpec:
@@ -153,13 +190,16 @@ def _in_memory(data: Any, spec: DataSpec) -> Any:
     for option, value in (("config_name", spec.config_name), ("revision", spec.revision)):
         if value is not None:
             raise RequestError(
-                f"{option} {value!r} cannot be chosen in {spec.dataset}, which is loaded already; leave it out"
+                f"{option} {value!r} cannot be chosen in {spec.dataset}, which is loaded already;"
+                " leave it out"
             )
     return data
 
 
 def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
-    """The first images of a stream, undecoded where they are files: nothing is compressed a second time."""
+    """The first images of a stream, undecoded where they are files: nothing is compressed a second
+    time.
+    """
     columns = stream.features
     if columns is not None:
         for name in [name for name, f in columns.items() if isinstance(f, datasets.Image)]:

@@ -1,6 +1,8 @@
-"""The embedded default: four small networks and 200 images of Fashion-MNIST (MIT licence), so that all runs anywhere.
+"""The embedded default: four small networks and 200 images of Fashion-MNIST (MIT licence), so that
+all runs anywhere.
 
-Two of the networks were trained in the ordinary way and two adversarially, by `examples/train_demo_models.py`.
+Two of the networks were trained in the ordinary way and two adversarially, by
+`examples/train_demo_models.py`.
 """
 
 from pathlib import Path
@@ -9,7 +11,9 @@ HERE = Path(__file__).parent
 MODELS = ("standard-0", "standard-1", "robust-0", "robust-1")
 IMAGES = HERE / "images"
 STEPS = 200
-"""Passes per image in `stir-hf demo`: enough for a mean error below the original's, in under a minute on two cores."""
+"""Passes per image in `stir-hf demo`: enough for a mean error below the original's, in under a
+minute on two cores.
+"""
 
 
 def model_path(name: str) -> str:

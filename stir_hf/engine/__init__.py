@@ -1,18 +1,31 @@
-"""Representation inversion over callables and tensors: no models, datasets or Hub in here."""
+"""Representation inversion over callables and tensors of any shape: no models, datasets or Hub in
+here.
+"""
 
-from stir_hf.engine.loop import Inverted, Item, descend
+from stir_hf.engine.config import InversionConfig
+from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint
+from stir_hf.engine.loop import Inverted, Item, Watch, descend
 from stir_hf.engine.objectives import relative_error
-from stir_hf.engine.rules import AdamPolyak, Paper, Rule, rule_for
-from stir_hf.engine.starts import start_image
+from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule
+from stir_hf.engine.starts import STARTS, Start, start_value
+from stir_hf.engine.starts.given import Given
 
 __all__ = [
+    "CONSTRAINTS",
+    "RULES",
+    "STARTS",
     "AdamPolyak",
+    "Box",
+    "Constraint",
+    "Given",
+    "InversionConfig",
     "Inverted",
     "Item",
     "Paper",
     "Rule",
+    "Start",
+    "Watch",
     "descend",
     "relative_error",
-    "rule_for",
-    "start_image",
+    "start_value",
 ]

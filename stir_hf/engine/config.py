@@ -1,60 +1,121 @@
 """How an inversion is made: frozen, typed, validated where it is made."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from numbers import Real
+from typing import Any
 
-from stir_hf.errors import RequestError, check_choice, check_count
+import numpy as np
 
-Method = Literal["adam-polyak", "paper"]
-Start = Literal["noise", "noise-same", "uniform", "uniform-same", "white", "black", "grey", "given"]
-
-SHARED_STARTS = frozenset({"noise-same", "uniform-same", "white", "black"})
-"""Starts that are one image for all, so that the floor is undefined."""
-
-DEFAULT_STEPS: dict[str, int] = {"adam-polyak": 500, "paper": 1000}
+from stir_hf.engine.constraints import CONSTRAINTS, Constraint
+from stir_hf.engine.rules import RULES, Rule
+from stir_hf.engine.starts import STARTS, Start
+from stir_hf.errors import RequestError, as_count
+from stir_hf.registry import option, spelt
 
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """How an inversion is made. Everything here is part of what a score means."""
+    """How an inversion is made. Everything here is part of what a score means.
 
-    method: Method = "adam-polyak"
-    """`adam-polyak`: the fast default. `paper`: the original's rule, which never stops early."""
-    steps: int | None = None
-    """The most passes per image (one forward and one backward each); None takes the method's default."""
-    tolerance: float = 0.02
-    """Relative error at or below which an image counts as converged (and at which `adam-polyak` stops)."""
-    start: Start = "noise"
-    """Where the descent begins; see `stir_hf.engine.starts`."""
-    draws: int = 1
-    """Inversions per image, each from a start of its own."""
-    seed: int = 0
-    """Seed of the start images, together with the image's index and the draw."""
-    exact: bool = False
-    """Keep the inverted images as float32 arrays rather than 8-bit PNG."""
+    Method, start and constraint are given by name, with options of their own
+    (`adam-polyak:length=0.4`), or as parts; they are kept as parts. `steps` is kept as a number.
+    """
+
+    method: Rule = option(
+        "adam-polyak",
+        "Update rule; paper is the original's, which never stops early.",
+        metavar="NAME",
+        registry=RULES,
+    )
+    steps: int = option(
+        None,
+        "Most passes per image, one forward and one backward each; default: the method's.",
+        metavar="N",
+    )
+    tolerance: float = option(
+        0.02,
+        "Relative error at or below which an image counts as converged, and at which adam-polyak"
+        " stops.",
+        metavar="X",
+    )
+    start: Start = option("noise", "Where the descent begins.", metavar="NAME", registry=STARTS)
+    draws: int = option(
+        1, "Inversions per image, each from a start of its own.", metavar="K", identifies=False
+    )
+    seed: int = option(
+        0, "Seed of the starts, together with the image's index and the draw.", metavar="N"
+    )
+    exact: bool = option(
+        False, "Keep the inverted images as float32 arrays, or as 8-bit PNG (default).", off="png"
+    )
+    constraint: Constraint = option(
+        "box",
+        "Where the inverted images may lie.",
+        metavar="NAME",
+        registry=CONSTRAINTS,
+    )
 
     def __post_init__(self) -> None:
-        check_choice("method", self.method, get_args(Method))
-        check_choice("start", self.start, get_args(Start))
-        if self.steps is None:
-            object.__setattr__(self, "steps", DEFAULT_STEPS[self.method])
-        check_count("steps", self.steps)
-        check_count("draws", self.draws)
-        check_count("seed", self.seed, least=0)
-        ok = (
-            isinstance(self.tolerance, int | float)
-            and math.isfinite(self.tolerance)
-            and self.tolerance > 0
-        )
-        if not ok or isinstance(self.tolerance, bool):
-            raise RequestError(f"tolerance must be a positive number, not {self.tolerance!r}")
-        if self.draws > 1 and self.start in {"white", "black"}:
+        self._keep("method", RULES.parse(self.method))
+        self._keep("start", STARTS.parse(self.start))
+        self._keep("constraint", CONSTRAINTS.parse(self.constraint))
+        steps: Any = self.steps
+        self._keep("steps", self.method.default_steps if steps is None else steps)
+        for name, least in (("steps", 1), ("draws", 1), ("seed", 0)):
+            self._keep(name, as_count(name, getattr(self, name), least))
+        self._keep("tolerance", _positive("tolerance", self.tolerance))
+        self._keep("exact", _truth("exact", self.exact))
+        if self.draws > 1 and self.start.shared and not self.start.random:
+            start = STARTS.text(self.start)
             raise RequestError(
-                f"draws={self.draws} with start={self.start!r} repeats the same inversion; use draws=1"
+                f"draws={self.draws} with start={start!r} repeats the same inversion; use draws=1"
             )
 
-    @property
-    def passes(self) -> int:
-        """The most passes per image, the method's default filled in."""
-        return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
+    def _keep(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def spelling(self) -> dict[str, Any]:
+        """What identifies the engine, for JSON: every field but `draws`, and but for those at
+        their neutral value.
+        """
+        known = {f.name: f.metadata for f in fields(self)}
+        return {
+            name: known[name]["registry"].spelling(value) if "registry" in known[name] else value
+            for name, value in spelt(self).items()
+            if known[name].get("identifies", True)
+        }
+
+    @classmethod
+    def from_spelling(cls, spelling: Mapping[str, Any]) -> "InversionConfig":
+        """The configuration that was spelt, of one draw; what was left out takes its neutral value.
+
+        What a later version added is passed over.
+
+        Raises:
+            RequestError: a part or one of its options that this version does not have.
+        """
+        found = {}
+        for field in fields(cls):
+            if field.name in spelling:
+                value, registry = spelling[field.name], field.metadata.get("registry")
+                found[field.name] = value if registry is None else registry.build(value)
+            elif field.metadata["neutral"] is not MISSING:
+                found[field.name] = field.metadata["neutral"]
+        return cls(**found)
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise RequestError(f"{name} must be a positive number, not {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise RequestError(f"{name} must be a positive number, not {value!r}")
+    return number
+
+
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise RequestError(f"{name} must be true or false, not {value!r}")
+    return bool(value)

@@ -1,38 +1,37 @@
-"""The loop: a full batch of images descends together, each stops by itself, and others take its place."""
+"""The loop: a full batch of images descends together, each stops by itself, and others take its
+place.
+"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import Tensor
 
+from stir_hf.engine.constraints import Constraint
 from stir_hf.engine.objectives import relative_error
-from stir_hf.engine.rules import Rule, State
+from stir_hf.engine.rules import Rule
+from stir_hf.engine.slots import Inverted, Item, Slots
+
+__all__ = ["Inverted", "Item", "Objective", "Represent", "Watch", "descend"]
 
 Represent = Callable[[Tensor], Tensor]
-"""Images (b, c, h, w) in [0, 1] to representations (b, d), differentiable."""
+"""Inputs (b, …) to representations (b, d), differentiable, each row by itself."""
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Representations (b, d) and targets (b, d) to what is minimised (b,); its least value is 0."""
 
 STOP_MARGIN = 0.9
-"""An image stops at this share of the tolerance, which leaves room for what rounding it to 8 bits adds to its error."""
+"""An image stops at this share of the tolerance, which leaves room for what rounding it to 8 bits
+adds to its error.
+"""
 
-
-@dataclass(frozen=True)
-class Item:
-    """One inversion to be made: `start` (c, h, w), `target` (d,), and a key to know it by."""
-
-    key: tuple[int, int]
-    start: Tensor
-    target: Tensor
-
-
-@dataclass(frozen=True)
-class Inverted:
-    """One inversion made: the best iterate (c, h, w), in [0, 1], and the passes it took."""
-
-    key: tuple[int, int]
-    image: Tensor
-    passes: int
+LOOK_EVERY = {"cpu": 5}
+LOOK_EVERY_ELSEWHERE = 25
+"""Passes between two looks at the errors from the host, for which an accelerator has to be waited
+for.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,114 +42,101 @@ class Watch:
     error: float
 
 
-_PER_IMAGE = ("x", "target", "best", "best_error", "passes")
-
-
-@dataclass
-class _Batch:
-    """The images in flight. Every tensor has the image as its first axis."""
-
-    keys: list[tuple[int, int]]
-    x: Tensor
-    target: Tensor
-    best: Tensor
-    best_error: Tensor
-    passes: Tensor
-    state: State
-
-    @classmethod
-    def of(cls, items: list[Item], rule: Rule) -> "_Batch":
-        x, state = rule.begin(torch.stack([item.start for item in items]))
-        target = torch.stack([item.target for item in items])
-        n = len(items)
-        error = target.new_full((n,), torch.inf)
-        passes = torch.zeros(n, dtype=torch.long, device=x.device)
-        return cls([item.key for item in items], x, target, x.clone(), error, passes, state)
-
-    def rows(self, keep: Tensor) -> "_Batch":
-        kept = keep.tolist()
-        state = {name: t[keep] for name, t in self.state.items()}
-        tensors = {name: getattr(self, name)[keep] for name in _PER_IMAGE}
-        return _Batch([self.keys[i] for i in kept], state=state, **tensors)
-
-    def joined(self, other: "_Batch") -> "_Batch":
-        state = {name: torch.cat((t, other.state[name])) for name, t in self.state.items()}
-        tensors = {
-            name: torch.cat((getattr(self, name), getattr(other, name))) for name in _PER_IMAGE
-        }
-        return _Batch(self.keys + other.keys, state=state, **tensors)
-
-    def remember(self, error: Tensor, enough: float) -> None:
-        """Keep this iterate where it is the best, unless an earlier one was good enough."""
-        better = (error < self.best_error) & (self.best_error > enough)
-        self.best_error = torch.where(better, error, self.best_error)
-        self.best.lerp_(
-            self.x, better.to(self.x.dtype)[:, None, None, None]
-        )  # a weight of 0 or 1 is exact
-
-
 def descend(
     represent: Represent,
-    items: Iterator[Item],
+    items: Iterable[Item],
     rule: Rule,
     *,
+    constraint: Constraint,
     passes: int,
     tolerance: float,
     batch_size: int,
+    objective: Objective = relative_error,
     watch: Callable[[Watch], None] | None = None,
 ) -> Iterator[Inverted]:
-    """Invert each item, in batches that are kept full; yields them as they finish, in no particular order.
+    """Invert each item, in a batch that is kept full; yields them as they finish, in no particular
+    order.
 
-    An image takes at most `passes` passes and, under a rule that stops, ends with its first iterate at or below 0.9 of the
-    tolerance. The outcome of an image does not depend on which others share its batch: losses are summed over
-    images, and the host looks at the errors only every 5 passes (CPU) or 25 (GPU), which changes nothing in what is kept.
+    An image takes at most `passes` passes (one forward and one backward each) and, under a rule
+    that stops, ends with its first iterate whose relative error is at or below 0.9 of the
+    tolerance. An image with a representation, gradient or iterate that is not finite ends by
+    itself.
+
+    The outcome of an image does not depend on which others share its batch: the objective is
+    summed over images, and what is kept is decided in every pass, though the host looks at it only
+    every 5 passes (CPU) or 25 (elsewhere).
+
+    Args:
+        represent: the map to be inverted. Gradients are switched on here, whatever the caller has
+            set.
+        items: taken as slots come free.
+        rule: how a step is taken.
+        constraint: where iterates may lie.
+        passes: the most per image, at least 1.
+        tolerance: of the relative error.
+        batch_size: the most images at a time.
+        objective: what is minimised, where it is not the relative error itself.
+        watch: called after each look.
 
     Raises:
-        FloatingPointError: the representation or the gradient of some image is not finite.
+        ValueError: an item without an origin, under a constraint that uses it.
     """
-    enough = STOP_MARGIN * tolerance if rule.stops else -1.0
-    batch: _Batch | None = None
-    while True:
-        room = batch_size - (len(batch.keys) if batch else 0)
-        if new := list(islice(items, room)):
-            fresh = _Batch.of(new, rule)
-            batch = batch.joined(fresh) if batch else fresh
-        if batch is None:
-            return
-        every = 5 if batch.x.device.type == "cpu" else 25
-        left = passes - int(batch.passes.max())
-        _run(represent, batch, rule, enough, min(every, left), last=left <= every)
-        done = (batch.passes >= passes) | (batch.best_error <= enough)
+    source = iter(items)
+    if not (first := list(islice(source, batch_size))):
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        slots = Slots(first, rule, constraint, STOP_MARGIN * tolerance if rule.stops else -1.0)
+    every = LOOK_EVERY.get(slots.x.device.type, LOOK_EVERY_ELSEWHERE)
+    while slots.keys:
+        left = passes - max(slots.ages)
+        with torch.inference_mode(False), torch.no_grad():
+            for _ in range(min(every, left)):
+                _pass(represent, slots, objective)
+            if left <= every:
+                _last_look(represent, slots, passes)
+        searching = slots.ledger.searching().tolist()
         if watch:
-            watch(Watch(len(batch.keys), float(batch.best_error.mean())))
-        yield from _finished(batch, done)
-        batch = batch.rows((~done).nonzero()[:, 0]) if bool((~done).any()) else None
+            watch(Watch(len(slots.keys), slots.ledger.mean_best()))
+        ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
+        if ended:
+            yield from _ended(slots, ended, source)
 
 
-def _run(
-    represent: Represent, batch: _Batch, rule: Rule, enough: float, passes: int, *, last: bool
-) -> None:
-    """`passes` passes without looking at any value on the host, then a look at whether all was finite.
+def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
+    """One pass of the whole batch, without looking at any value of an accelerator from the host."""
+    x = slots.x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        representation = represent(x)
+        loss = objective(representation, slots.target)
+        total = loss.sum()
+        (gradient,) = torch.autograd.grad(total, x)
+    loss, total, gradient = loss.detach(), total.detach(), gradient.contiguous()
+    error = loss
+    if objective is not relative_error:
+        error = relative_error(representation.detach(), slots.target)
+        total = error.sum()
+    slots.remember(slots.ledger.enter(error, total, gradient))
+    moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.constraint.free)
+    slots.x = slots.constraint.project(moved, slots.origin)
+    slots.ages = [age + 1 for age in slots.ages]
 
-    `last`: some image has no passes left, so that the iterates after the last step are evaluated too.
+
+def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
+    """The iterate after the last step counts too, as in the original."""
+    error = relative_error(represent(slots.x), slots.target)
+    slots.remember(slots.ledger.enter_last(error, [age >= passes for age in slots.ages]))
+
+
+def _ended(slots: Slots, ended: list[int], source: Iterator[Item]) -> Iterator[Inverted]:
+    """What came of the slots that ended; then new items take their place, or the batch becomes
+    smaller.
     """
-    for _ in range(passes):
-        x = batch.x.requires_grad_(True)
-        error = relative_error(represent(x), batch.target)
-        (gradient,) = torch.autograd.grad(error.sum(), x)
-        batch.x, error = x.detach(), error.detach()
-        batch.remember(error, enough)
-        batch.x = rule.step(batch.x, error, gradient, batch.state)
-    batch.passes += passes
-    if last:
-        with torch.no_grad():  # the last iterate counts too, as in the original
-            batch.remember(relative_error(represent(batch.x), batch.target), enough)
-    if not bool(
-        (error.sum() + batch.x.sum()).isfinite()
-    ):  # a value that was not finite has spread and stays
-        raise FloatingPointError("the representation or its gradient is not finite")
-
-
-def _finished(batch: _Batch, done: Tensor) -> Iterator[Inverted]:
-    for i in done.nonzero()[:, 0].tolist():
-        yield Inverted(batch.keys[i], batch.best[i].clamp(0, 1), int(batch.passes[i]))
+    with torch.inference_mode(False), torch.no_grad():
+        inverted = slots.take(ended)
+    yield from inverted
+    new = list(islice(source, len(ended)))
+    with torch.inference_mode(False), torch.no_grad():
+        if new:
+            slots.refill(ended[: len(new)], new)
+        if empty := set(ended[len(new) :]):
+            slots.keep([i for i in range(len(slots.keys)) if i not in empty])

@@ -1,11 +1,12 @@
-"""What is minimised."""
+"""What is minimised, and what is reported."""
 
 from torch import Tensor, linalg
 
 
 def relative_error(representation: Tensor, target: Tensor) -> Tensor:
-    """‖f(x') - t‖₂ / ‖t‖₂ per image, (b, d) and (b, d) -> (b,): the paper's loss (its code, `LPNormLossSingleModel`)."""
-    error: Tensor = linalg.vector_norm(representation - target, dim=1) / linalg.vector_norm(
-        target, dim=1
-    )
+    """‖f(x') - t‖₂ / ‖t‖₂ per image, (b, d) and (b, d) -> (b,): the paper's loss (its code,
+    `LPNormLossSingleModel`).
+    """
+    distance = linalg.vector_norm(representation - target, dim=1)
+    error: Tensor = distance / linalg.vector_norm(target, dim=1)
     return error

@@ -1,7 +1,9 @@
-"""Images as tensors: values in [0, 1], their size, and how they are stored and read back."""
+"""Images as tensors: values in [0, 1], their size and mode, and how they are stored and read
+back.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,12 +13,56 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Size = tuple[int, int]
-MODES = {1: "L", 3: "RGB"}
+Mode = Literal["L", "RGB"]
+MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """Images of one mode and size, with values in [0, 1]."""
+
+    mode: Mode
+    size: Size
+    """(h, w)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, h, w)."""
+        return (1 if self.mode == "L" else 3, *self.size)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Black and white."""
+        return 0.0, 1.0
+
+    def feature(self, *, exact: bool) -> Any:
+        """A column of PNG files with 8 bits per channel, or of float32 arrays."""
+        import datasets
+
+        return datasets.Array3D(self.shape, "float32") if exact else datasets.Image()
+
+    def values(self, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """8-bit pixels (c, h, w) as values in [0, 1]."""
+        return canvas.astype(np.float32) / np.float32(255)
+
+    def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:
+        """(c, h, w) as float32, or as an image rounded to 8 bits."""
+        return np.asarray(value, np.float32) if exact else to_png(value)
+
+    def restore(self, cell: Any) -> NDArray[np.float32]:
+        """A stored image or array as (c, h, w)."""
+        return to_array(cell)
+
+    def spelling(self) -> dict[str, Any]:
+        """Kind, mode and size."""
+        return {"kind": "image", "mode": self.mode, "size": list(self.size)}
 
 
 @dataclass(frozen=True)
 class PixelMap:
-    """The affine map from pixels in [0, 1] to what a network is fed: y = matrix · x + bias, per pixel."""
+    """The affine map from pixels in [0, 1] to what a network is fed: y = matrix · x + bias, per
+    pixel.
+    """
 
     matrix: Tensor
     """(c, c), float64."""
@@ -30,12 +76,31 @@ class PixelMap:
             torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
         )
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is done."""
+        eye = torch.eye(len(self.bias), dtype=torch.float64)
+        return torch.equal(self.matrix, eye) and not bool(self.bias.any())
+
+    def on(self, like: Tensor) -> "PixelMap":
+        """The same map with tensors of the device and dtype of `like`, so that applying it copies
+        nothing.
+        """
+        return PixelMap(self.matrix.to(like), self.bias.to(like))
+
+    def applied(self) -> "AppliedMap":
+        """The map as a function; whether the matrix is diagonal is decided here, once."""
+        diagonal = self.matrix.diag()
+        scales = torch.equal(self.matrix, diagonal.diag())
+        return AppliedMap(
+            diagonal[:, None, None] if scales else self.matrix, self.bias[:, None, None]
+        )
+
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype, differentiable."""
-        matrix, bias = self.matrix.to(images), self.bias.to(images)[:, None, None]
-        if torch.equal(self.matrix, self.matrix.diag().diag()):
-            return images * matrix.diag()[:, None, None] + bias
-        return torch.einsum("ij,bjhw->bihw", matrix, images) + bias
+        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype,
+        differentiable.
+        """
+        return self.on(images).applied()(images)
 
     def inverse(self, inputs: Tensor) -> Tensor:
         """Network inputs (b, c, h, w) back to pixels, float64."""
@@ -43,15 +108,34 @@ class PixelMap:
         return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.matrix), shifted)
 
 
+@dataclass(frozen=True)
+class AppliedMap:
+    """A pixel map on one device, as a function."""
+
+    factor: Tensor
+    """(c, c), or a scale for each channel, (c, 1, 1)."""
+    bias: Tensor
+    """(c, 1, 1)."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape."""
+        if self.factor.ndim == 3:
+            return images * self.factor + self.bias
+        return torch.einsum("ij,bjhw->bihw", self.factor, images) + self.bias
+
+
 def resize(images: Tensor, size: Size | None) -> Tensor:
-    """Antialiased bilinear resize of (b, c, h, w) to `size`, differentiable; nothing is done at that size already."""
+    """Antialiased bilinear resize of (b, c, h, w) to `size`, differentiable; nothing is done at
+    that size already.
+    """
     if size is None or images.shape[2:] == size:
         return images
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """An image with 8 bits per channel: 16-bit grey is scaled, which `convert` would cut off at 255.
+    """An image with 8 bits per channel: 16-bit grey is scaled, which `convert` would cut off at
+    255.
 
     Raises:
         ValueError: 32-bit integers or floats, whose range is not known.
@@ -66,8 +150,23 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
+def as_mode(image: Image.Image, mode: Mode) -> Image.Image:
+    """An image as L or RGB. What is transparent, by an alpha channel or a palette, shows white
+    behind it.
+
+    Raises:
+        ValueError: 32-bit integers or floats, whose range is not known.
+    """
+    image = eight_bit(image)
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, coloured).convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
 def to_array(image: Any) -> NDArray[np.float32]:
-    """A PIL image, uint8 (h, w) or (h, w, c), or a stored float array, as float32 (c, h, w) in [0, 1]."""
+    """A PIL image as float32 (c, h, w) in [0, 1]; a stored float array as it is."""
     array = np.asarray(image)
     if not isinstance(image, Image.Image):
         return array.astype(np.float32)

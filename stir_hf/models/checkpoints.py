@@ -1,4 +1,6 @@
-"""A checkpoint of `transformers`, from the Hub or a folder, loaded with nothing made up: safetensors only."""
+"""A checkpoint of `transformers`, from the Hub or a folder, loaded with nothing made up:
+safetensors only.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +36,8 @@ def load_checkpoint(spec: ModelSpec, dtype: torch.dtype) -> Checkpoint:
     """Load the network that a checkpoint holds, with its classifier where it has one.
 
     Raises:
-        RequestError: no such checkpoint, no or broken or only pickled weights, not a network of images, remote code.
+        RequestError: no such checkpoint, no or broken or only pickled weights, not a network of
+            images, remote code.
     """
     import transformers
 
@@ -75,10 +78,19 @@ def _locate(spec: ModelSpec) -> tuple[str, str | None]:
             )
         return str(_check_folder(Path(spec.model).expanduser())), None
     found = hub.resolve(spec.model, spec.revision, "model")
-    if found.files is None:  # no answer: do not ask again for every file
-        return str(_check_folder(hub.cached(spec.model, found.commit, "model"))), found.commit
     _check_weights(spec.model, list(found.files))
-    return spec.model, found.commit
+    return str(hub.fetch(found, _needed(found.files))), found.commit
+
+
+def _needed(files: tuple[str, ...]) -> list[str]:
+    """What `from_pretrained` reads of a repo: its small files and the weights under their usual
+    name, else all weights.
+    """
+    top = [name for name in files if "/" not in name]
+    small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
+    if "model.safetensors" in top:
+        return [*small, "model.safetensors"]
+    return [*small, *(name for name in top if name.endswith(".safetensors"))]
 
 
 def _check_folder(folder: Path) -> Path:
@@ -108,7 +120,8 @@ def _check_weights(model: str, names: list[str]) -> None:
         return
     if pickled := [name for name in names if name.endswith(PICKLED)]:
         raise RequestError(
-            f"model {model} has pickled weights only ({pickled[0]}), which can run code; save it with safetensors"
+            f"model {model} has pickled weights only ({pickled[0]}), which can run code; save it"
+            " with safetensors"
         )
     raise RequestError(f"model {model} has no weights; expected model.safetensors")
 

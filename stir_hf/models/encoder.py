@@ -1,73 +1,104 @@
 """A checkpoint or an `nn.Module` as a frozen, differentiable map from images to representations."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
-from stir_hf.errors import RequestError, closest, one_line
-from stir_hf.inputs.images import resize
-from stir_hf.models import taps as at
+from stir_hf.errors import RequestError, check_choice, closest
+from stir_hf.hub import is_local
+from stir_hf.inputs.images import MODES, ImageKind
 from stir_hf.models.checkpoints import load_checkpoint
+from stir_hf.models.identity import network_identity, short_hash
+from stir_hf.models.network import Network
+from stir_hf.models.probing import Reading, read_probe
 from stir_hf.models.processors import Pixels, own_size
+from stir_hf.models.session import Session
 from stir_hf.models.spec import ModelSpec
+from stir_hf.models.taps import Layer, split_call, split_selector
 from stir_hf.runtime import pick_device
 
-_LEAST_BATCH = 4
-"""Smaller batches are filled up with copies: convolution libraries treat them by other code, which rounds differently, and
-an inversion would depend on how many images were left at its end."""
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 class Encoder:
     """Images in [0, 1], (b, c, h, w), to representations (b, d) of one layer, float32 or float64.
 
-    Images of another size than the network's own are resized to it (antialiased, bilinear); then comes the image
-    processor's arithmetic, then the network up to the layer that is read. All of it is differentiable. The network is in
-    eval mode while it is used and afterwards as it was, bit for bit: modes, buffers, `requires_grad`, hooks.
+    Images of another size than the network's own are resized to it (antialiased, bilinear); then
+    comes the image processor's arithmetic, then the network up to the layer that is read. All of
+    it is differentiable. The network is in eval mode while it is used and afterwards as it was,
+    bit for bit: modes, buffers, `requires_grad`, hooks.
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        pixels: Pixels,
-        *,
-        name: str,
-        layer: str,
-        commit: str | None = None,
-        missing: frozenset[str] = frozenset(),
-        checkpoint: bool = True,
+        self, network: Network, layer: str, *, commit: str | None = None, label: str | None = None
     ) -> None:
-        self.module, self.pixels, self.name, self.layer = module, pixels, name, layer
-        self.commit, self._missing, self.checkpoint = commit, missing, checkpoint
-        self._tap: at.Tap | None = None
-        self._frozen = False
-        self._check_batchnorm()
-        if pixels.size is not None:
-            self.prepare(pixels.size)
+        self.network, self.layer, self.commit = network, layer, commit
+        self._label = label
+        self._reading: Reading | None = None
+        self._open: Session | None = None
+        network.check_batchnorm()
+        if network.pixels.size is not None:
+            self.prepare(network.pixels.size)
 
-    @cached_property
+    @property
+    def module(self) -> nn.Module:
+        """The network itself."""
+        return self.network.module
+
+    @property
+    def pixels(self) -> Pixels:
+        """The image processor, understood."""
+        return self.network.pixels
+
+    @property
+    def checkpoint(self) -> bool:
+        """Whether it is a checkpoint of `transformers`, not a module of the user's own."""
+        return self.network.checkpoint
+
+    @property
+    def name(self) -> str:
+        """What it was given as: Hub id, folder, class, or `name=`."""
+        return self.network.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self.network.name = name
+
+    @property
+    def label(self) -> str:
+        """What results call it: `name`, but a local folder is its last name and 8 digits of its
+        identity.
+        """
+        if self._label is None:
+            return self.name
+        identity = network_identity(self.module, self.pixels, self.dtype)
+        return f"{self._label}#{short_hash(identity)}"
+
+    @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return next(
-            (p.device for p in (*self.module.parameters(), *self.module.buffers())),
-            torch.device("cpu"),
-        )
+        return self.network.device
 
-    @cached_property
+    @property
     def dtype(self) -> torch.dtype:
         """Precision of the network's weights."""
-        return next(
-            (p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32
-        )
+        return self.network.dtype
 
     @property
     def image_dtype(self) -> torch.dtype:
-        """Precision of images and representations: float64 for a float64 network, otherwise float32."""
-        return torch.float64 if self.dtype == torch.float64 else torch.float32
+        """Precision of images and representations: float64 for a float64 network, otherwise
+        float32.
+        """
+        return self.network.image_dtype
 
     @property
     def channels(self) -> int:
@@ -79,270 +110,208 @@ class Encoder:
         """The network's native size (h, w); None when it takes images as they are."""
         return self.pixels.size
 
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """What network this is, its layer included: its name, its commit, and a hash of weights and pixel arithmetic."""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.module.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(
-                tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        digest.update(
-            repr(
-                (self.size, self.pixels.map.matrix.tolist(), self.pixels.map.bias.tolist())
-            ).encode()
-        )
-        dtype = str(self.dtype).removeprefix("torch.")
-        return {
-            "model": self.name,
-            "revision": self.commit,
-            "layer": self.layer,
-            "dtype": dtype,
-            "fingerprint": digest.hexdigest()[:16],
-        }
-
     @property
-    def layers(self) -> tuple[at.Layer, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """All layers that can be read. An `nn.Module` must have seen images first (`prepare`)."""
-        return at.list_layers(self._trace(self.size or self._seen_size()))
+        return self._prepared().layers
 
     @property
-    def penultimate(self) -> at.Layer | None:
-        """The layer that is read by default in a checkpoint."""
-        if not self.checkpoint:
-            return None
-        tap = self._penultimate(self._trace(self.size or self._seen_size()))
-        if tap is None:
-            return None
-        with self.frozen(), torch.no_grad():
-            width = self._read(self._probe(self.size or self._seen_size()), tap).shape[1]
-        place = f"{tap.at} of {tap.module}" if tap.module else str(tap.part)
-        return at.Layer(f"penultimate ({place})", (width,), tap.pooling)
+    def penultimate(self) -> Layer | None:
+        """The layer that is read by default in a checkpoint; None where there is none for
+        certain.
+        """
+        return self._prepared().penultimate
+
+    def kind(self, canvas: tuple[int, int]) -> ImageKind:
+        """What it takes on a canvas of a size (h, w)."""
+        return ImageKind(MODES[self.channels], canvas)
+
+    def canvas(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An image as the processor resizes and crops it, (c, h, w); what is transparent shows
+        white behind it.
+        """
+        return np.ascontiguousarray(self.pixels.canvas(image).transpose(2, 0, 1))
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Find the layer by watching one pass of noise of this size (h, w), and read it once.
+        """Find the layer by watching one pass over noise, unless that was done.
+
+        Args:
+            size: (h, w) of the images, for a network that takes them at their own size.
 
         Raises:
-            RequestError: no such layer, images that the network does not take, a pooling that the layer does not allow,
-                or weights that the checkpoint lacks.
+            RequestError: no such layer, images or a pooling that it does not take, weights that
+                the checkpoint lacks.
         """
-        self._at_size = size
-        seen = self._trace(size)
-        if self.checkpoint or self.layer != "output":
-            tap = at.find(self.layer, seen, self._penultimate(seen) if self.checkpoint else None)
-        else:
-            tap = at.Tap(None, "result")
-        self._check_missing(self._modules_read(tap, size))
-        self._tap = tap
+        size = self.size or size
+        if self._reading is None or self._reading.size != size:
+            self._reading = read_probe(self.network, self.layer, size)
 
-    def fit(self, canvas: tuple[int, int]) -> None:
-        """Make sure that the network takes images of this size (h, w); a checkpoint resizes them to its own.
+    fit = prepare
+
+    def at(self, layer: str) -> "Encoder":
+        """The same network, read at another layer.
 
         Raises:
             RequestError: as `prepare`.
         """
-        if self.size is None:
-            self.prepare(canvas)
+        other = Encoder(replace(self.network), layer, commit=self.commit, label=self._label)
+        if self._reading is not None:
+            other.prepare(self._reading.size)
+        return other
+
+    def session(self, *, tf32: bool = False) -> Session:
+        """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on
+        CUDA.
+        """
+        return Session(self.network, self._prepared(), tf32=tf32)
+
+    def check_invertible(self) -> None:
+        """Raise RequestError for a float16 network: its gradients are too small for that format."""
+        if self.dtype == torch.float16:
+            raise RequestError(
+                f"{self.name} is in float16, in which the gradients of an inversion vanish; use"
+                " bfloat16 or float32 (float16 serves to judge a model)"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes the encoder what it is, by content: equal for equal numbers, whatever the
+        names. Computed anew.
+        """
+        parts = network_identity(self.module, self.pixels, self.dtype)
+        return {**parts, "tap": self._prepared().spelling.spelling()}
+
+    def recorded(self) -> dict[str, Any]:
+        """What is worth knowing of it and makes no difference: names, commit, classes."""
+        return {
+            "name": self.label,
+            "revision": self.commit,
+            "layer": self.layer,
+            "module_class": type(self.module).__name__,
+            "processor_class": self.pixels.processor,
+        }
+
+    def named(self, name: str) -> "Encoder":
+        """The same encoder under another name."""
+        other = copy(self)
+        other.network, other._label, other._open = replace(self.network, name=name), None, None
+        return other
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The network in eval mode and without weight gradients; on leaving, as it was before."""
-        if self._frozen:
+        """Keep a session open that calls of the encoder use."""
+        if self._reading is None or self._open is not None:
             yield
             return
-        modes = [(module, module.training) for module in self.module.modules()]
-        wanted = [(p, p.requires_grad) for p in self.module.parameters()]
-        buffers = [(b, b.clone()) for b in self.module.buffers()]
-        self.module.eval()
-        self._frozen = True
-        try:
-            for parameter, _ in wanted:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            self._frozen = False
-            for module, mode in modes:
-                module.training = mode
-            for parameter, want in wanted:
-                parameter.requires_grad_(want)
-            for buffer, before in buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+        with self.session() as session:
+            self._open = session
+            try:
+                yield
+            finally:
+                self._open = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Represent images (b, c, h, w) in [0, 1] of any float dtype, on any device: (b, d), on the network's device.
+        """Represent images (b, c, h, w) in [0, 1] of any float dtype, on any device: (b, d), on
+        the network's device.
 
         Raises:
             RequestError: images of another number of channels, or that the network does not take.
+            RunError: too little memory.
         """
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise RequestError(
                 f"{self.name} takes images (b, {self.channels}, h, w), not {tuple(images.shape)}"
             )
-        if self._tap is None:
-            self.prepare((images.shape[2], images.shape[3]))
-        assert self._tap is not None
-        with self.frozen():
-            return self._read(images, self._tap)
+        size = (images.shape[2], images.shape[3])
+        if self._reading is None:
+            self.prepare(size)
+        with self.network.taking(size):
+            if self._open is not None:
+                return self._open(images)
+            with self.session() as session:
+                return session(images)
 
-    def _read(self, images: Tensor, tap: at.Tap) -> Tensor:
-        count = len(images)
-        if count < _LEAST_BATCH:
-            images = images[torch.arange(_LEAST_BATCH, device=images.device) % count]
-        images = resize(images.to(self.device, self.image_dtype), self.size)
-        inputs = (
-            self.pixels.map(images).to(self.dtype) if self.checkpoint else images.to(self.dtype)
-        )
-        return at.read(self.module, self._forward(tap), inputs, tap).to(self.image_dtype)[:count]
-
-    def _forward(self, tap: at.Tap | None) -> at.Forward:
-        if not self.checkpoint:
-            return self.module
-        states = tap is None or isinstance(tap.part, int)
-        return lambda inputs: self.module(
-            pixel_values=inputs, output_hidden_states=states, return_dict=True
-        )
-
-    def _probe(self, size: tuple[int, int]) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        return torch.rand(2, self.channels, *size, generator=generator)
-
-    def _trace(self, size: tuple[int, int]) -> at.Trace:
-        images = resize(self._probe(size).to(self.device, self.image_dtype), self.size)
-        inputs = (self.pixels.map(images) if self.checkpoint else images).to(self.dtype)
-        with self._running_on(size), self.frozen():
-            return at.trace(self.module, self._forward(None), inputs)
-
-    @contextmanager
-    def _running_on(self, size: tuple[int, int]) -> Iterator[None]:
-        try:
-            yield
-        except RequestError as error:
-            raise RequestError(f"layer {self.layer!r} of {self.name}: {error}") from error
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            IndexError,
-            AttributeError,
-            AssertionError,
-        ) as error:
-            shape = "x".join(map(str, (self.channels, *size)))
-            raise RequestError(
-                f"model {self.name} does not run on images of shape {shape}: {one_line(error)}"
-            ) from error
-
-    def _penultimate(self, seen: at.Trace) -> at.Tap | None:
-        lacking = any("pooler" in key for key in self._missing)
-        cls_token = any(
-            "cls_token" in key or "class_embedding" in key
-            for key, _ in self.module.named_parameters()
-        )
-        return at.classifier_input(seen) or at.backbone_output(
-            seen, pooler=not lacking, cls_token=cls_token
-        )
-
-    def _seen_size(self) -> tuple[int, int]:
-        if not hasattr(self, "_at_size"):
+    def _prepared(self) -> Reading:
+        if self._reading is None:
             raise RequestError(
                 f"{self.name} takes images as they are: call prepare((height, width)) first"
             )
-        return self._at_size
-
-    def _modules_read(self, tap: at.Tap, size: tuple[int, int]) -> set[str]:
-        """Read the layer once; the names of the modules that this needs."""
-        ran: set[str] = set()
-        hooks = [
-            module.register_forward_pre_hook(lambda *_, name=name: ran.add(name))
-            for name, module in self.module.named_modules()
-        ]
-        try:
-            with self._running_on(size), self.frozen(), torch.no_grad():
-                self._read(self._probe(size), tap)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return ran - ({tap.module} if tap.at == "input" and tap.module else set())
-
-    def _check_missing(self, ran: set[str]) -> None:
-        """Refuse a layer that depends on weights which the checkpoint lacks."""
-        if lacking := sorted(key for key in self._missing if key.rpartition(".")[0] in ran):
-            raise RequestError(
-                f"checkpoint {self.name} lacks {lacking[0]}, which layer {self.layer!r} depends on"
-            )
-
-    def _check_batchnorm(self) -> None:
-        for name, module in self.module.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-                raise RequestError(
-                    f"{self.name} normalises by the statistics of the batch ({name}), so an image has no representation"
-                    " of its own; give it running statistics"
-                )
+        return self._reading
 
 
 def load_encoder(
-    model: str | nn.Module,
+    model: str | nn.Module | Encoder,
     layer: str | None = None,
     *,
     revision: str | None = None,
     device: str | None = None,
-    dtype: str = "float32",
-    channels: int = 3,
+    dtype: str | None = None,
+    channels: int | None = None,
     name: str | None = None,
 ) -> Encoder:
     """The encoder of a checkpoint or a network.
 
     Args:
-        model: Hub id, `id@revision`, local folder, or an `nn.Module` that takes images in [0, 1] at their own size,
-            (b, c, h, w), and brings its own normalisation. A module stays on its device and in its precision.
-        layer: `penultimate` (the default of a checkpoint: the input of its final classifier; of a backbone its pooler if
-            the checkpoint has its weights, else CLS, else the mean over tokens or space), `output` (the default of a
-            module), `logits`, `hidden_states[i]`, or a module's name; each with `:mean`, `:max`, `:cls` or `:flatten`.
+        model: Hub id, `id@revision`, local folder, an `nn.Module` that takes images in [0, 1] at
+            their own size, (b, c, h, w), and brings its own normalisation, or an `Encoder`. A
+            module stays on its device and in its precision; so does an encoder, of which only the
+            layer can be chosen.
+        layer: `penultimate` (the default of a checkpoint: the input of its final classifier; of a
+            backbone its pooler if the checkpoint has its weights, else CLS, else the mean over
+            tokens or space), `output` (the default of a module), `logits`, `hidden_states[i]`, or
+            a module's name, with `#2` for its second call where it has several; each with `:mean`,
+            `:max`, `:cls` or `:flatten`.
         revision: branch, tag or commit.
         device: of a checkpoint; None takes the best there is.
-        dtype: of a checkpoint: `float32`, `float64`, `bfloat16` or `float16`.
-        channels: that an `nn.Module` takes, 1 or 3.
+        dtype: of a checkpoint: `float32` (the default), `float64`, `bfloat16` or `float16`.
+        channels: of the images, 1 or 3; None is what a checkpoint takes, and 3 for a module.
         name: what results call it; None is the checkpoint's name or the module's class.
 
     Raises:
-        RequestError: no such model, revision or layer; broken, missing or pickled weights; a device that is not there.
+        RequestError: no such model, revision or layer; broken, missing or pickled weights; a
+            device that is not there; a device, precision, revision or mode other than those of a
+            network that is given as it is.
     """
-    if isinstance(model, nn.Module):
-        return _from_module(model, layer, device, channels, name)
-    spec = ModelSpec.parse(model, revision, layer)
+    if dtype is not None:
+        check_choice("dtype", dtype, DTYPES)
+    if isinstance(model, str):
+        spec = ModelSpec.parse(model, revision, layer)
+        return _from_checkpoint(spec, device, dtype or "float32", channels, name)
+    encoder = model if isinstance(model, Encoder) else _from_module(model, layer, channels, name)
+    if revision is not None and revision not in (encoder.commit, encoder.name.partition("@")[2]):
+        raise RequestError(
+            f"{encoder.name} is in memory, of revision {encoder.commit}, not {revision!r}"
+        )
+    encoder.network.check_as_it_is(device, dtype, channels)
+    if isinstance(model, Encoder) and name is not None:
+        encoder = encoder.named(name)
+    return encoder if layer is None or layer == encoder.layer else encoder.at(layer)
+
+
+def _from_checkpoint(
+    spec: ModelSpec, device: str | None, dtype: str, channels: int | None, name: str | None
+) -> Encoder:
     place = pick_device(device)
-    loaded = load_checkpoint(spec, getattr(torch, dtype))
-    module = loaded.module.to(place)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions; not in torch's stub
-    return Encoder(
-        module,
-        loaded.pixels,
-        name=name or spec.name,
-        layer=layer or "penultimate",
-        commit=loaded.commit,
-        missing=loaded.missing,
-    )
+    with torch.inference_mode(False):  # the weights must let a gradient pass
+        loaded = load_checkpoint(spec, getattr(torch, dtype))
+        module: Any = loaded.module.to(place)
+        module.to(memory_format=torch.channels_last)  # faster convolutions
+    network = Network(module, loaded.pixels, name or spec.name, missing=loaded.missing)
+    network.check_mode(channels)
+    local = name is None and is_local(spec.model)
+    label = Path(spec.model).expanduser().resolve().name if local else None
+    return Encoder(network, spec.layer or "penultimate", commit=loaded.commit, label=label)
 
 
 def _from_module(
-    module: nn.Module, layer: str | None, device: str | None, channels: int, called: str | None
+    module: nn.Module, layer: str | None, channels: int | None, called: str | None
 ) -> Encoder:
     layer = layer or "output"
-    known = [name for name, _ in module.named_modules() if name]
-    if (name := at.split_selector(layer)[0]) not in ("output", *known):
+    name, known = split_selector(layer)[0], [name for name, _ in module.named_modules() if name]
+    if name != "output" and split_call(name)[0] not in known:
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )
-    encoder = Encoder(
-        module,
-        own_size(channels),
-        name=called or type(module).__name__,
-        layer=layer,
-        checkpoint=False,
+    network = Network(
+        module, own_size(channels or 3), called or type(module).__name__, checkpoint=False
     )
-    if device is not None and pick_device(device).type != encoder.device.type:
-        raise RequestError(
-            f"{encoder.name} is on {encoder.device}, not {device}; a module stays where it is"
-        )
-    return encoder
+    return Encoder(network, layer)

@@ -1,7 +1,8 @@
 """An image processor as differentiable pixel maths, and its geometry.
 
-What a processor does to the values of an image is an affine map of its channels (rescaling, normalisation, channel order).
-It is learnt by feeding the processor images of one solid colour; what it does to the shape is learnt from its output.
+What a processor does to the values of an image is an affine map of its channels (rescaling,
+normalisation, channel order). It is learnt by feeding the processor images of one solid colour;
+what it does to the shape is learnt from its output.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.inputs.images import MODES, PixelMap, Size
+from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
 
 Process = Callable[[Image.Image], np.ndarray]
 """One PIL image to the processor's float array of shape (c, h, w)."""
@@ -28,13 +29,17 @@ class Pixels:
     channels: int
     size: Size | None
     """(h, w) that the processor gives; None when it keeps the size of the image."""
+    processor: str | None = None
+    """The class that was probed."""
 
     def canvas(self, image: Image.Image) -> np.ndarray:
-        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape (h, w, c).
+        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
+        (h, w, c).
 
-        An image whose shape would give another size than the native one is first cropped to a centred square.
+        An image whose shape would give another size than the native one is first cropped to a
+        centred square. What is transparent shows white behind it.
         """
-        image = image.convert(MODES[self.channels])
+        image = as_mode(image, MODES[self.channels])
         inputs = self.process(image)
         if self.size is not None and inputs.shape[1:] != self.size:
             inputs = self.process(_square(image))
@@ -65,7 +70,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
         size: the network's native size where the processor does not resize.
 
     Raises:
-        RequestError: the processor does not run here, or is no affine map of pixels (patches, colour clusters, …).
+        RequestError: the processor does not run here, or is no affine map of pixels (patches,
+            colour clusters, …).
     """
 
     def process(image: Image.Image) -> np.ndarray:
@@ -96,9 +102,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     native = tuple(small) if small == large else size
     own = native is not None and small != large
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
-    return Pixels(
-        _resized(process, native) if own and native else process, pixel_map, channels, native
-    )
+    resized = _resized(process, native) if own and native else process
+    return Pixels(resized, pixel_map, channels, native, _name(processor))
 
 
 def _resized(process: Process, size: Size) -> Process:

@@ -4,6 +4,19 @@ from dataclasses import dataclass
 
 from stir_hf.errors import RequestError
 from stir_hf.hub import split_revision
+from stir_hf.registry import option
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """What is read of a network."""
+
+    layer: str | None = option(
+        None,
+        "penultimate (default), logits, hidden_states[i] or a module, and :mean, :max, :cls or"
+        " :flatten.",
+        metavar="NAME",
+    )
 
 
 @dataclass(frozen=True)
@@ -15,7 +28,7 @@ class ModelSpec:
     revision: str | None = None
     """Branch, tag or commit on the Hub; None is the default branch."""
     layer: str | None = None
-    """`penultimate` (None), `logits`, `hidden_states[i]` or a module's name, each optionally followed by `:pooling`."""
+    """As `LayerConfig.layer`."""
 
     @classmethod
     def parse(
@@ -37,5 +50,5 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """`id`, `id@revision` or the folder: what the model is called in results."""
+        """`id`, `id@revision` or the folder: what the model is called in messages."""
         return f"{self.model}@{self.revision}" if self.revision else self.model

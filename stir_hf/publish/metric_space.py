@@ -22,9 +22,11 @@ def card_folder() -> Path:
 
 
 def install_metric() -> Path:
-    """Put the module into evaluate's cache, where `evaluate.load("stir")` finds it without the Hub; returns the folder.
+    """Put the module into evaluate's cache, where `evaluate.load("stir")` finds it without the
+    Hub; returns the folder.
 
-    `evaluate` looks on the Hub first, so that a canonical module of that name, once there is one, is what it takes.
+    `evaluate` looks on the Hub first, so that a canonical module of that name, once there is one,
+    is what it takes.
     """
     from evaluate import loading
 

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from stir_hf.data.inversions import Inversions
 
 
-def heat_map(result: StirResult, value: str = "stir") -> "Axes":
-    """A value of every score (`stir`, `similarity`, …), reference by row, model by column, the ceiling on the diagonal."""
+def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
+    """A value of every score, reference by row, model by column, the ceiling on the diagonal.
+
+    Args:
+        result: the scores.
+        value: `stir`, `similarity`, `floor` or `ceiling`.
+        ax: matplotlib axes to draw in; None makes a figure.
+    """
     names = labels(result)
     places = {key: i for i, key in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
     for s in result.scores:
         at = places[s.reference, s.reference_layer], places[s.model, s.layer]
-        grid[at] = getattr(s, value)
+        found = getattr(s, value)
+        grid[at] = np.nan if found is None else found
         if value == "stir" and s.ceiling is not None:
             grid[at[0], at[0]] = s.ceiling
-    figure = _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names))
-    axes = figure.add_subplot()
+    axes = ax or _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names)).add_subplot()
     _draw(axes, grid, list(names.values()))
     axes.set_title(
         "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
@@ -37,7 +43,9 @@ def heat_map(result: StirResult, value: str = "stir") -> "Axes":
 
 
 def pairs(sets: "Sequence[Inversions]", count: int = 10) -> "Figure":
-    """Originals above their inversions, the first `count` images by index; originals once where the sets share them."""
+    """Originals above their inversions, the first `count` images by index; originals once where
+    the sets share them.
+    """
     columns = min(count, *(len(s) for s in sets))
     rows: list[tuple[str, np.ndarray]] = []
     shown: np.ndarray | None = None
@@ -46,7 +54,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 10) -> "Figure":
         if shown is None or shown.shape != originals.shape or not np.array_equal(shown, originals):
             rows.append(("image", originals))
             shown = originals
-        name = last_part(inversions.recipe["reference"]["model"])
+        name = last_part(inversions.manifest.names["reference"])
         rows.append((f"same to\n{name}", inversions.pixels("inverted", range(columns))))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))
     grid = figure.subplots(
@@ -61,7 +69,9 @@ def pairs(sets: "Sequence[Inversions]", count: int = 10) -> "Figure":
 
 
 def save_figures(result: StirResult, sets: "Sequence[Inversions]", folder: Path) -> list[Path]:
-    """Write `figures/pairs.png`, and `figures/matrix.png` where there are more than two models; their paths."""
+    """Write `figures/pairs.png`, and `figures/matrix.png` where there are more than two models;
+    their paths.
+    """
     target = folder / "figures"
     target.mkdir(parents=True, exist_ok=True)
     drawn = {"pairs": pairs(sets)} if sets else {}

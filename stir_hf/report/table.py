@@ -2,8 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from stir_hf.results import Score, StirResult
+
+if TYPE_CHECKING:
+    from stir_hf.data.inversions import Inversions
 
 COLUMNS = (
     "model",
@@ -29,7 +35,9 @@ def table(result: StirResult) -> str:
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:
-    """What to call each (model, layer): the last part of its name, and as much more as tells it from the others."""
+    """What to call each (model, layer): the last part of its name, and as much more as tells it
+    from the others.
+    """
     scores = result.scores
     keys = dict.fromkeys(
         k for s in scores for k in ((s.reference, s.reference_layer), (s.model, s.layer))
@@ -44,7 +52,9 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
 
 
 def _cells(score: Score, names: dict[tuple[str, str], str]) -> tuple[str, ...]:
-    debiased = " / ".join(_number(v) for v in (score.debiased.stir, score.debiased.floor))
+    values = score.debiased
+    shown = (None, None) if values is None else (values.stir, values.floor)
+    debiased = " / ".join(_number(value) for value in shown)
     error = f"{score.relative_error.median:.3f}"
     numbers = (_number(v) for v in (score.stir, score.similarity, score.floor, score.ceiling))
     model, reference = (
@@ -80,5 +90,24 @@ def _number(value: float | None) -> str:
 
 
 def last_part(name: str) -> str:
-    """The last part of a name."""
-    return name.rstrip("/").rpartition("/")[2]
+    """The last part of a name, without the digits that tell folders of one name apart."""
+    return name.rstrip("/").rpartition("/")[2].partition("#")[0]
+
+
+def summary(inversions: "Inversions") -> dict[str, Any]:
+    """An inversion set in numbers: what `stir-hf invert --json` prints."""
+    error = inversions.relative_error
+    return {
+        "inversions": str(inversions.path),
+        "num_samples": len(np.unique(inversions.index)),
+        "left_out": len(inversions.left_out),
+        "rows": len(inversions),
+        "relative_error": {
+            "median": float(np.median(error)),
+            "mean": float(error.mean()),
+            "p95": float(np.quantile(error, 0.95)),
+        },
+        "converged": float((inversions.status == "converged").mean()),
+        "tolerance": inversions.manifest.identity["engine"]["tolerance"],
+        "config": inversions.recipe,
+    }

@@ -1,8 +1,26 @@
-"""Measures of representational similarity: each a pure function, beside an accumulator that can be merged.
+"""Measures of representational similarity: each a pure function, beside an accumulator that can be
+merged.
 
-`linear_cka` and `debiased_cka` take two arrays of shapes (n, d) and (n, e), row i of both being the same input.
+`linear_cka` and `debiased_cka` take two arrays of shapes (n, d) and (n, e), row i of both being
+the same input. A measure is one file of this folder: it enters itself in `MEASURES`, and every
+module of the folder is imported here.
 """
 
-from stir_hf.similarity.cka import LinearCKA, debiased_cka, linear_cka
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["LinearCKA", "debiased_cka", "linear_cka"]
+from stir_hf.similarity.linear_cka import LinearCKA, debiased_cka, linear_cka
+from stir_hf.similarity.measure import MEASURES, Accumulator, ConstantError, Measure
+
+__all__ = [
+    "MEASURES",
+    "Accumulator",
+    "ConstantError",
+    "LinearCKA",
+    "Measure",
+    "debiased_cka",
+    "linear_cka",
+]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

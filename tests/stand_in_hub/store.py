@@ -1,4 +1,6 @@
-"""The state of the stand-in Hub: users, repos with their commits and pull requests, LFS objects, faults to come."""
+"""The state of the stand-in Hub: users, repos with their commits and pull requests, LFS objects,
+faults to come.
+"""
 
 import hashlib
 import re
@@ -28,8 +30,9 @@ class RefusedError(Exception):
 class Fault:
     """What happens to the next request whose method and path match.
 
-    With `status` or `drop` (close the connection unanswered) the request takes effect only with `after`.
-    `truncate` sends that many bytes of the body and closes. `action` is first called, in a thread.
+    With `status` or `drop` (close the connection unanswered) the request takes effect only with
+    `after`. `truncate` sends that many bytes of the body and closes. `action` is first called, in
+    a thread.
     """
 
     method: str
@@ -68,7 +71,8 @@ class Blob:
     @property
     def oid(self) -> str:
         """Git's hash of the content, or of the pointer to it."""
-        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.data)}\n"
+        version = "version https://git-lfs.github.com/spec/v1"
+        pointer = f"{version}\noid sha256:{self.sha256}\nsize {len(self.data)}\n"
         content = pointer.encode() if self.lfs else self.data
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
@@ -147,7 +151,9 @@ class Repo:
         message: str = "",
         onto: str = "",
     ) -> Commit:
-        """A new commit on a full ref, which need not exist. Every call makes one, even when nothing changes."""
+        """A new commit on a full ref, which need not exist. Every call makes one, even when
+        nothing changes.
+        """
         parent = self.at(onto or ref) if onto or ref in self.refs else None
         merged: dict[str, Blob | None] = {**(parent.files if parent else {}), **changes}
         sha = hashlib.sha1(
@@ -190,7 +196,9 @@ class StandInHub:
         branch: str = "main",
         private: bool = False,
     ) -> str:
-        """Commit files or a folder at once, without the API, to a repo made if need be; the commit's hash."""
+        """Commit files or a folder at once, without the API, to a repo made if need be; the
+        commit's hash.
+        """
         if isinstance(files, Path):
             files = {
                 p.relative_to(files).as_posix(): p.read_bytes()

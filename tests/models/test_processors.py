@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf import RequestError
-from stir_hf.inputs.images import PixelMap, resize
+from stir_hf.inputs.images import as_mode
 from stir_hf.models.processors import Pixels, own_size, understand
 
 PROCESSORS: dict[str, tuple[Any, int]] = {
@@ -81,11 +81,15 @@ def test_the_map_is_undone(processor_and_pixels: tuple[Any, Pixels]) -> None:
     torch.testing.assert_close(pixels.map.inverse(pixels.map(images)), images)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "LA"])
 def test_other_modes_are_converted(mode: str) -> None:
     pixels = understand(transformers.ViTImageProcessor(size={"height": 16, "width": 16}), 3)
     image = picture(20, 16, 3, seed=0).convert(mode)
     assert np.array_equal(pixels.canvas(image), pixels.canvas(image.convert("RGB")))
+    if "A" in mode:
+        image.putalpha(0)
+        assert np.array_equal(pixels.canvas(image), pixels.canvas(as_mode(image, "RGB")))
+        assert bool((pixels.canvas(image) == 255).all())
 
 
 def test_channel_order_is_learnt() -> None:
@@ -123,17 +127,3 @@ def test_what_is_no_map_of_pixels_is_refused() -> None:
         understand(squares, 3)
     with pytest.raises(RequestError, match=r"gives shape \(1, 16, 48\)"):
         understand(patches, 3)
-
-
-def test_resize() -> None:
-    images = torch.rand(1, 3, 6, 5, dtype=torch.float64, requires_grad=True)
-    assert resize(images, (6, 5)) is images
-    assert resize(images, None) is images
-    assert resize(images, (4, 7)).shape == (1, 3, 4, 7)
-    assert torch.autograd.gradcheck(lambda x: resize(x, (4, 7)), (images,))
-
-
-def test_maps_are_differentiable() -> None:
-    matrix = torch.tensor([[0.0, 2, 0], [1, 0, 0], [0, 0.5, 3]], dtype=torch.float64)
-    images = torch.rand(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(PixelMap(matrix, torch.ones(3, dtype=torch.float64)), (images,))

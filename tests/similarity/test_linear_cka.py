@@ -66,8 +66,14 @@ def test_batches_order_and_merging_do_not_matter(cuts: list[int], merged: bool, 
     whole.merge(parts[1])
     whole.merge(parts[2])
     assert whole.n == 40
-    assert whole.biased() == pytest.approx(linear_cka(x, y), abs=1e-9)
-    assert whole.debiased() == pytest.approx(debiased_cka(x, y), abs=1e-9)
+    assert whole.value() == pytest.approx(linear_cka(x, y), rel=1e-12)
+    assert whole.debiased() == pytest.approx(debiased_cka(x, y), rel=1e-12)
+
+
+def test_wide_rows_whose_products_are_cut_into_blocks() -> None:
+    x, y = pair(600, 530, 520)
+    assert linear_cka(x, y) == pytest.approx(reference.linear_cka(x, y), rel=1e-11)
+    assert debiased_cka(x, y) == pytest.approx(reference.debiased_cka(x, y), rel=1e-11)
 
 
 def test_every_batch_counts_not_only_the_last() -> None:
@@ -75,8 +81,8 @@ def test_every_batch_counts_not_only_the_last() -> None:
     cka = LinearCKA()
     for rows in (slice(0, 32), slice(32, 63), slice(63, 64)):
         cka.update(x[rows], y[rows])
-    assert cka.biased() == pytest.approx(reference.linear_cka(x, y), abs=1e-9)
-    assert abs(linear_cka(x[32:], y[32:]) - cka.biased()) > 1e-3
+    assert cka.value() == pytest.approx(reference.linear_cka(x, y), abs=1e-9)
+    assert abs(linear_cka(x[32:], y[32:]) - cka.value()) > 1e-3
 
 
 @pytest.mark.parametrize("measure", [linear_cka, debiased_cka])
@@ -113,8 +119,21 @@ def test_few_rows_bias_cka_and_not_its_debiased_form() -> None:
         (np.eye(2), np.eye(2), "at least 3 rows, not 2"),
         (np.eye(10) * np.nan, np.eye(10), "not all finite"),
         (np.ones(10), np.eye(10), r"expected rows of shape \(n, d\)"),
+        (np.eye(10) * 1e100, np.eye(10), "too large or too small"),
+        (np.eye(10)[:, :3] * 1e100, np.eye(10)[:, :3], "too large or too small"),
+        (np.eye(10) * 1e-100, np.eye(10), "too large or too small"),
     ],
-    ids=["constant", "constant float32", "mismatch", "too few", "not finite", "not rows"],
+    ids=[
+        "constant",
+        "constant float32",
+        "mismatch",
+        "too few",
+        "not finite",
+        "not rows",
+        "large",
+        "large sums",
+        "small",
+    ],
 )
 def test_what_is_undefined_is_an_error(x: Matrix, y: Matrix, said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -1,0 +1,13 @@
+from . import similarity as similarity
+from ._version import __version__ as __version__
+from .api import compare as compare
+from .api import invert as invert
+from .api import matrix as matrix
+from .api import score as score
+from .data.inversions import Inversions as Inversions
+from .errors import RequestError as RequestError
+from .errors import RunError as RunError
+from .models import Encoder as Encoder
+from .models import load_encoder as load_encoder
+from .results import Score as Score
+from .results import StirResult as StirResult

@@ -1,0 +1,109 @@
+"""Samples on a reference's canvas: each is decoded and processed once, and hashed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stir_hf.data.identity import array_hash
+from stir_hf.data.samples import FIRST, Samples, UnreadableError
+from stir_hf.errors import RequestError
+
+CHECKED_AGAIN = 64
+"""Of what is finished already, so many samples are decoded again and their hashes compared."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One sample as the reference's processor makes it."""
+
+    position: int
+    index: int
+    array: NDArray[Any]
+    hash: str
+    label: int | None
+
+
+class Canvases:
+    """The samples on the canvas, by position. What was looked at beforehand is kept until it is
+    taken.
+
+    Args:
+        samples: what is decoded.
+        make: the processor's geometry, an image to an array.
+    """
+
+    def __init__(self, samples: Samples, make: Callable[[Image.Image], NDArray[Any]]) -> None:
+        self.samples, self._make = samples, make
+        self._expected: dict[int, str | None] = {}
+        self._kept: dict[int, Canvas | UnreadableError] = {}
+
+    def peek(self, position: int) -> Canvas | None:
+        """The canvas at a position, kept for `take`; None for a sample that cannot be decoded."""
+        if position not in self._kept:
+            try:
+                self._kept[position] = self._read(position)
+            except UnreadableError as error:
+                self._kept[position] = error
+        found = self._kept[position]
+        return None if isinstance(found, UnreadableError) else found
+
+    def take(self, position: int) -> Canvas | None:
+        """As `peek`, for the last time."""
+        found = self.peek(position)
+        del self._kept[position]
+        return found
+
+    def _read(self, position: int) -> Canvas:
+        sample = self.samples.sample(position)
+        array = self._make(sample.image)
+        found = Canvas(position, sample.index, array, array_hash(array), sample.label)
+        if self._expected.get(found.index) not in (None, found.hash):
+            self._refuse(found.index)
+        return found
+
+    def _refuse(self, index: int) -> None:
+        raise RequestError(
+            f"image {index} of {self.samples.spec.dataset} has changed since it was inverted;"
+            " choose another --out"
+        )
+
+    def first_hashes(self) -> list[str | None]:
+        """The hashes of the first four samples; None for one that cannot be decoded."""
+        found = (self.peek(p) for p in range(min(FIRST, len(self.samples))))
+        return [None if canvas is None else canvas.hash for canvas in found]
+
+    def differing(self, count: int, most: int) -> list[Canvas]:
+        """Up to `count` canvases that differ, looked for among the first `most` samples."""
+        found: dict[str, Canvas] = {}
+        for position in range(min(len(self.samples), most)):
+            if (canvas := self.peek(position)) is not None:
+                found.setdefault(canvas.hash, canvas)
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def expect(self, hashes: dict[int, str | None]) -> None:
+        """Compare what is decoded from now on with the hashes of finished samples, and 64 of those
+        at once.
+
+        Args:
+            hashes: of the finished samples, by index.
+
+        Raises:
+            RequestError: a sample that has changed; it is named.
+        """
+        self._expected = hashes
+        order = self.samples.order.tolist()
+        there = [p for p, index in enumerate(order) if hashes.get(index) is not None]
+        some = np.linspace(0, len(there) - 1, min(CHECKED_AGAIN, len(there))).astype(int)
+        for position in dict.fromkeys(there[i] for i in some):
+            kept = position in self._kept
+            canvas = self.peek(position)
+            if canvas is None or canvas.hash != hashes[order[position]]:
+                self._refuse(order[position])
+            if not kept:
+                del self._kept[position]

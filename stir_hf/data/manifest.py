@@ -1,0 +1,101 @@
+"""`inversions.json`: what made an inversion set, and how much of it is finished."""
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from stir_hf.data.identity import hash_of, same_probe, slug
+from stir_hf.errors import RequestError
+
+FILE_NAME = "inversions.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made an inversion set."""
+
+    identity: dict[str, Any]
+    """What is hashed: `network`, `data` and `engine`."""
+    probe: list[float]
+    """Values of the reference's representation of a fixed probe: compared, not hashed."""
+    first_start: str
+    """Hash of the first image's start: compared, not hashed."""
+    names: dict[str, Any] = field(default_factory=dict)
+    """What the reference, its layer and the dataset are called in results."""
+    complete: dict[str, int] | None = None
+    """The largest finished prefix, as `num_samples` and `draws`; None while there is none."""
+    runs: tuple[dict[str, Any], ...] = ()
+    """What recorded each continuation: device, threads, batch size, versions."""
+
+    @property
+    def hash(self) -> str:
+        """64 hexadecimal digits of the identity."""
+        return hash_of(self.identity)
+
+    @property
+    def slug(self) -> str:
+        """The name of the set's folder."""
+        return slug(self.names.get("reference", ""), self.hash)
+
+    @property
+    def dtype(self) -> str:
+        """The precision in which the reference ran."""
+        return str(self.identity["network"]["precision"]["dtype"])
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read a set's file; fields of later versions are passed over.
+
+        Raises:
+            RequestError: no such file, a broken one, or one of a later format.
+        """
+        path = folder / FILE_NAME
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise RequestError(f"{path} cannot be read: {error}") from error
+        if not isinstance(found, dict) or "identity" not in found:
+            raise RequestError(f"{path} is of an older stir-hf; make the inversions again")
+        if (number := found.get("format")) != FORMAT:
+            raise RequestError(
+                f"{path} is of format {number}; this stir-hf reads format {FORMAT}: update stir-hf"
+            )
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in found.items() if name in known}
+        return cls(**{**values, "runs": tuple(values.get("runs", ()))})
+
+    def write(self, folder: Path) -> None:
+        """Write the set's file, in one step."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
+        partial = folder / f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial"
+        partial.write_text(text + "\n", "utf-8")
+        os.replace(partial, folder / FILE_NAME)
+
+    def check_continues(self, there: "Manifest", folder: Path) -> None:
+        """Raise RequestError where this network or start stream is not what `there` was made
+        with.
+        """
+        if not same_probe(self.probe, there.probe, self.dtype):
+            raise RequestError(
+                f"{folder} was made by a network of the same weights that represents images"
+                " otherwise"
+                " (its forward pass, a constant or its configuration has changed); choose another"
+                " --out"
+            )
+        if self.first_start != there.first_start:
+            raise RequestError(
+                f"{folder} was begun from other start images than this version draws; choose"
+                " another --out"
+            )
+
+    def finished(self, num_samples: int, draws: int) -> "Manifest":
+        """With a finished prefix recorded, unless a larger one is."""
+        there = self.complete or {"num_samples": 0, "draws": 0}
+        if num_samples * draws <= there["num_samples"] * there["draws"]:
+            return self
+        return replace(self, complete={"num_samples": num_samples, "draws": draws})

@@ -1,0 +1,60 @@
+"""Which inversion sets are judged, and on which images."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stir_hf.data.inversions import Inversions, find_sets
+from stir_hf.errors import RequestError, as_count, closest
+from stir_hf.registry import option
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """Which inversions are judged: one set of several, and how much of it."""
+
+    config_name: str | None = option(
+        None, "One inversion set of several, by its name.", metavar="NAME"
+    )
+    num_samples: int | None = option(
+        None, "The first so many images of each set; default: all that are finished.", metavar="N"
+    )
+    draws: int | None = option(
+        None,
+        "The first so many inversions of each image; default: all that are finished.",
+        metavar="K",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "draws"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_count(name, value))
+
+
+def choose(
+    given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
+) -> list[Inversions]:
+    """The inversion sets that are judged.
+
+    Raises:
+        RequestError: no such set, or a prefix of which not all is there.
+    """
+    if isinstance(given, Inversions):
+        return [given.prefix(which.num_samples, which.draws)]
+    if not isinstance(given, str | os.PathLike):
+        return [one.prefix(which.num_samples, which.draws) for one in given]
+    sets = find_sets(Path(given))
+    if which.config_name is not None:
+        names = [path.name for path in sets]
+        if which.config_name not in names:
+            hint = closest(which.config_name, names)
+            raise RequestError(f"no inversion set {which.config_name!r} in {given}; {hint}")
+        sets = [path for path in sets if path.name == which.config_name]
+    return [Inversions.read(path, which.num_samples, which.draws) for path in sets]
+
+
+def on_common_images(sets: "Sequence[Inversions]") -> list[Inversions]:
+    """The sets with the images alone that could be inverted in all of them."""
+    common = set.intersection(*(set(s.index.tolist()) for s in sets))
+    return [one.of(common) for one in sets]

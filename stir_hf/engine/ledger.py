@@ -1,0 +1,93 @@
+"""What is known of each image in flight: a few values per image, which change in every pass."""
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HOST = "cpu"
+"""The device whose values can be looked at without waiting."""
+
+
+class Ledger:
+    """The best error of each slot, the passes that it took, and whether all its values were finite.
+
+    On the CPU in NumPy, whose calls on so few values cost a fraction of torch's; on an accelerator
+    in torch, where the host does not wait for a value in every pass. Both run the same lines.
+    """
+
+    def __init__(self, count: int, like: Tensor, enough: float) -> None:
+        """`count` slots; `like` has the device and the precision of the errors. At or below
+        `enough` an image is done.
+        """
+        self.on_host = like.device.type == HOST
+        self.enough = enough
+        self._space: Any = np if self.on_host else torch
+        self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
+        place: dict[str, Any] = {} if self.on_host else {"device": like.device}
+        precision = getattr(self._space, str(self._precision).removeprefix("torch."))
+        self.best: Any = self._space.full((count,), torch.inf, dtype=precision, **place)
+        self.passes: Any = self._space.zeros((count,), dtype=self._space.int64, **place)
+        self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **place)
+
+    def searching(self) -> Any:
+        """Which images have not met an error that is good enough, nor a value that is not
+        finite.
+        """
+        return self.finite & (self.best > self.enough)
+
+    def enter(self, error: Tensor, total: Tensor, gradient: Tensor) -> Any:
+        """Note one pass: the errors (b,), their sum, and gradients (b, …); returns which iterates
+        are the best so far.
+
+        What comes after an error that is good enough, or a value that is not finite, changes
+        nothing.
+        """
+        searching = self.searching()
+        self.passes += searching
+        values, flat = self._values(error), gradient.view(-1)
+        if self.on_host and isfinite(float(torch.dot(flat, flat)) + float(total)):
+            return self._improve(values, searching)
+        sums = gradient.flatten(1).sum(1)  # not finite where one of them is not
+        valid = self._space.isfinite(values) & self._space.isfinite(self._values(sums))
+        self.finite &= valid | ~searching
+        return self._improve(values, searching & valid)
+
+    def enter_last(self, error: Tensor, among: list[bool]) -> Any:
+        """Note the errors (b,) of last iterates, which take no pass of their own, of some images
+        only.
+        """
+        chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
+        values, chosen = self._values(error), self.searching() & chosen
+        valid = self._space.isfinite(values)
+        self.finite &= valid | ~chosen
+        return self._improve(values, chosen & valid)
+
+    def _improve(self, values: Any, among: Any) -> Any:
+        improved = (values < self.best) & among
+        self.best = self._space.where(improved, values, self.best)
+        return improved
+
+    def _values(self, values: Tensor) -> Any:
+        if values.dtype != self._precision:
+            values = values.to(self._precision)
+        return values.numpy() if self.on_host else values
+
+    def mean_best(self) -> float:
+        """The mean best error of the images whose values are finite; NaN where there is none."""
+        errors = self.best[self.finite]
+        return float(errors.mean()) if len(errors) else float("nan")
+
+    def reset(self, rows: list[int]) -> None:
+        """Forget what is known of some slots."""
+        self.best[rows], self.passes[rows], self.finite[rows] = torch.inf, 0, True
+
+    def keep(self, rows: list[int]) -> None:
+        """Keep some slots only."""
+        self.best, self.passes, self.finite = (
+            self.best[rows],
+            self.passes[rows],
+            self.finite[rows],
+        )

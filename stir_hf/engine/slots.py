@@ -1,0 +1,125 @@
+"""The images in flight: a batch of fixed slots that are refilled in place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stir_hf.engine.constraints import Constraint
+from stir_hf.engine.ledger import Ledger
+from stir_hf.engine.rules import Rule
+from stir_hf.engine.shapes import per_image
+
+
+@dataclass(frozen=True)
+class Item:
+    """One inversion to be made.
+
+    `key` is what it is known by, `start` (…) where the descent begins, `target` (d,) the
+    representation to be met, and `origin` (…) the original, for constraints that use it.
+    """
+
+    key: tuple[int, int]
+    start: Tensor
+    target: Tensor
+    origin: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """One inversion made.
+
+    `value` (…) is the best iterate, within the constraint, and `passes` the passes that it took to
+    meet an error that is good enough, or all there were. Where `finite` is false, a
+    representation, gradient or iterate was not finite; the image ended there, and `value` is no
+    inversion.
+    """
+
+    key: tuple[int, int]
+    value: Tensor
+    passes: int
+    finite: bool
+
+
+class Slots:
+    """Tensors whose first axis is the slot. Iterates are never changed in place, but for slots
+    that are refilled.
+    """
+
+    def __init__(
+        self, items: Sequence[Item], rule: Rule, constraint: Constraint, enough: float
+    ) -> None:
+        self.rule, self.constraint = rule, constraint
+        self.keys = [item.key for item in items]
+        self.ages = [0] * len(items)
+        self.target = torch.stack([item.target for item in items])
+        self.origin = _origins(items) if constraint.uses_origin else None
+        starts = torch.stack([item.start for item in items])
+        self.x = constraint.project(starts, self.origin) if rule.projects_start else starts
+        self.state = rule.begin(self.x)
+        self.best = self.x.clone()
+        self.ledger = Ledger(len(items), self.target, enough)
+
+    def remember(self, improved: Any) -> None:
+        """Keep the iterates that `Ledger.enter` found to be the best so far: selected, as NaN
+        times 0 is NaN.
+        """
+        if isinstance(improved, Tensor):
+            self.best = torch.where(per_image(improved, self.x), self.x, self.best)
+            return
+        # Whole rows are copied: a mask of all values would cost more than the rest of a step on the
+        # CPU.
+        better, worse = (torch.from_numpy(rows.nonzero()[0]) for rows in (improved, ~improved))
+        if len(better) > len(worse):
+            kept = self.best.index_select(0, worse)
+            self.best.copy_(self.x).index_copy_(0, worse, kept)
+        elif len(better):
+            self.best.index_copy_(0, better, self.x.index_select(0, better))
+
+    def take(self, rows: list[int]) -> list[Inverted]:
+        """What came of some slots."""
+        at = self._at(rows)
+        origin = None if self.origin is None else self.origin.index_select(0, at)
+        values = self.constraint.project(self.best.index_select(0, at), origin)
+        whole = values.flatten(1).isfinite().all(1).tolist()
+        passes, finite = self.ledger.passes.tolist(), self.ledger.finite.tolist()
+        return [
+            Inverted(self.keys[i], value, passes[i], finite[i] and ok)
+            for i, value, ok in zip(rows, values.unbind(), whole, strict=True)
+        ]
+
+    def refill(self, rows: list[int], items: Sequence[Item]) -> None:
+        """Put new items in place of those in some slots."""
+        new, at = Slots(items, self.rule, self.constraint, self.ledger.enough), self._at(rows)
+        for tensor, values in zip(self._tensors(), new._tensors(), strict=True):
+            tensor.index_copy_(0, at, values)
+        for row, key in zip(rows, new.keys, strict=True):
+            self.keys[row], self.ages[row] = key, 0
+        self.ledger.reset(rows)
+
+    def keep(self, rows: list[int]) -> None:
+        """Keep some slots only: what is left when no item waits."""
+        at = self._at(rows)
+        self.keys, self.ages = [self.keys[i] for i in rows], [self.ages[i] for i in rows]
+        self.x, self.best, self.target = (
+            tensor.index_select(0, at) for tensor in (self.x, self.best, self.target)
+        )
+        self.origin = None if self.origin is None else self.origin.index_select(0, at)
+        self.state = {name: tensor.index_select(0, at) for name, tensor in self.state.items()}
+        self.ledger.keep(rows)
+
+    def _tensors(self) -> list[Tensor]:
+        origin = [] if self.origin is None else [self.origin]
+        return [self.x, self.best, self.target, *origin, *self.state.values()]
+
+    def _at(self, rows: list[int]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.long, device=self.x.device)
+
+
+def _origins(items: Sequence[Item]) -> Tensor:
+    origins = [item.origin for item in items if item.origin is not None]
+    if len(origins) < len(items):
+        raise ValueError("this constraint is around the original: each item needs its origin")
+    return torch.stack(origins)

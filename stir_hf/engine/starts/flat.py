@@ -1,0 +1,34 @@
+"""One value everywhere."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from stir_hf.engine.starts.base import STARTS
+
+
+@STARTS.add("white")
+@dataclass(frozen=True)
+class White:
+    """1 everywhere."""
+
+    shared: ClassVar[bool] = True
+    random: ClassVar[bool] = False
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
+        """Ones."""
+        return np.ones(shape, np.float32)
+
+
+@STARTS.add("black")
+@dataclass(frozen=True)
+class Black:
+    """0 everywhere."""
+
+    shared: ClassVar[bool] = True
+    random: ClassVar[bool] = False
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
+        """Zeros."""
+        return np.zeros(shape, np.float32)

@@ -1,0 +1,25 @@
+"""Starts that the user brings."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from stir_hf.engine.starts.base import STARTS
+
+
+@STARTS.add("given")
+@dataclass(frozen=True)
+class Given:
+    """Tensors that are handed in, one per image."""
+
+    shared: ClassVar[bool] = False
+    random: ClassVar[bool] = False
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
+        """Never called: what is handed in takes the place of a draw.
+
+        Raises:
+            ValueError: it was called.
+        """
+        raise ValueError("start 'given' is not drawn; its tensors are handed in")

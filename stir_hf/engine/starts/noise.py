@@ -1,0 +1,29 @@
+"""Gaussian noise."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from stir_hf.engine.starts.base import STARTS
+
+
+@STARTS.add("noise")
+@dataclass(frozen=True)
+class Noise:
+    """N(0,1) per value, of which two thirds lie outside [0,1]."""
+
+    shared: ClassVar[bool] = False
+    random: ClassVar[bool] = True
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """The original's `super-noise`."""
+        return rng.standard_normal(shape, dtype=np.float32)
+
+
+@STARTS.add("noise-same")
+@dataclass(frozen=True)
+class NoiseSame(Noise):
+    """N(0,1) per value, the same for all images."""
+
+    shared: ClassVar[bool] = True

@@ -1,0 +1,6 @@
+"""Inversion sets in the making."""
+
+from stir_hf.job.inversion import InversionJob
+from stir_hf.job.runner import run_jobs
+
+__all__ = ["InversionJob", "run_jobs"]

@@ -1,0 +1,103 @@
+"""What an inversion set says of one sample and draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stir_hf.data.canvases import Canvas
+from stir_hf.engine import Inverted
+from stir_hf.inputs.base import Kind
+from stir_hf.models import Opened
+
+
+@dataclass
+class Pending:
+    """A sample whose draws are under way."""
+
+    canvas: Canvas
+    target: Tensor
+    """(d,): the reference's representation of the sample."""
+    draws: int
+    """How many of them are not finished."""
+
+
+@dataclass
+class Work:
+    """What is between the engine and the disk."""
+
+    pending: dict[int, Pending] = field(default_factory=dict)
+    """By position."""
+    finished: list[Inverted] = field(default_factory=list)
+    """Inverted, not measured."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Not written."""
+
+
+@dataclass(frozen=True)
+class RowMaker:
+    """Makes the rows of one inversion set."""
+
+    network: Opened
+    kind: Kind
+    exact: bool
+    tolerance: float
+    labelled: bool
+
+    def bare(
+        self, index: int, draw: int, status: str, canvas: Canvas | None = None
+    ) -> dict[str, Any]:
+        """A row of which no more is known than the sample, or not even that."""
+        row: dict[str, Any] = {"index": index, "draw": draw, "status": status}
+        if canvas is not None:
+            row["canvas_hash"] = canvas.hash
+            row["image"] = self.kind.store(self.kind.values(canvas.array), exact=False)
+        if self.labelled:
+            row["label"] = None if canvas is None else canvas.label
+        return row
+
+    def measured(self, work: Work) -> list[dict[str, Any]]:
+        """Round each finished inversion to what is stored, measure that, and make its row."""
+        done = [(result, work.pending[result.key[0]]) for result in work.finished]
+        work.finished.clear()
+        good = [(result, one) for result, one in done if result.finite]
+        rows = [
+            self.bare(one.canvas.index, result.key[1], "not_finite", one.canvas)
+            for result, one in done
+            if not result.finite
+        ]
+        rows += self._inverted(good) if good else []
+        for _, one in done:
+            one.draws -= 1
+            if not one.draws:
+                del work.pending[one.canvas.position]
+        return rows
+
+    def _inverted(self, good: Sequence[tuple[Inverted, Pending]]) -> list[dict[str, Any]]:
+        values = torch.stack([result.value for result, _ in good]).float().cpu().numpy()
+        stored = [self.kind.store(value, exact=self.exact) for value in values]
+        restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
+        reached = self.network.represent(restored)
+        target = torch.stack([one.target for _, one in good])
+        error = ((reached - target).norm(dim=1) / target.norm(dim=1)).tolist()
+        return [
+            self._row(one, result.key[1], stored[i], error[i], reached[i])
+            for i, (result, one) in enumerate(good)
+        ]
+
+    def _row(
+        self, one: Pending, draw: int, stored: Any, error: float, reached: Tensor
+    ) -> dict[str, Any]:
+        if not np.isfinite(error):
+            return self.bare(one.canvas.index, draw, "not_finite", one.canvas)
+        status = "converged" if error <= self.tolerance else "budget"
+        return {
+            **self.bare(one.canvas.index, draw, status, one.canvas),
+            "inverted": stored,
+            "relative_error": error,
+            "representation": one.target.tolist(),
+            "representation_inverted": reached.tolist(),
+        }

@@ -1,0 +1,64 @@
+"""Several inversion sets of one run: the folder is claimed, what is missing is made, all is given
+back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from stir_hf.data.folder import places
+from stir_hf.data.inversions import Inversions
+from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.job.inversion import InversionJob, Key
+from stir_hf.runtime import Processes, environment
+
+
+def run_jobs(
+    jobs: Sequence[InversionJob], folder: Path, processes: Processes, *, progress: bool
+) -> list[Inversions]:
+    """Make what is not in the folder yet, each process its share; one bar over all sets.
+
+    The folder has been claimed.
+
+    Raises:
+        RequestError: the folder holds another run's sets, or samples have changed.
+        RunError: a set of which no sample could be inverted; out of memory.
+    """
+    where = places(folder, {job.manifest.hash: job.manifest for job in jobs})
+    folders = [where[job.manifest.hash] for job in jobs]
+    left = [job.todo(there) for job, there in zip(jobs, folders, strict=True)]
+    processes.wait()  # until all have seen what there is
+    if processes.main:
+        for job, there, keys in zip(jobs, folders, left, strict=True):
+            _record(job, there, keys)
+    processes.wait()
+    total = sum(len(job.keys()) for job in jobs)
+    done = total - sum(map(len, left))
+    with _bar(total, done, progress and processes.main) as bar:
+        for job, there, keys in zip(jobs, folders, left, strict=True):
+            bar.set_description(f"inverting {job.network.encoder.name}")
+            job.run(there, keys[processes.rank :: processes.count], bar)
+            processes.wait()
+    if processes.main:
+        for job, there in zip(jobs, folders, strict=True):
+            job.finish(there)
+    processes.wait()
+    return [job.read(there) for job, there in zip(jobs, folders, strict=True)]
+
+
+def _record(job: InversionJob, folder: Path, keys: Sequence[Key]) -> None:
+    """Write down who continues the set."""
+    if (folder / FILE_NAME).exists() and not keys:
+        return
+    there = Manifest.read(folder) if (folder / FILE_NAME).exists() else job.manifest
+    device = job.network.encoder.device
+    about: dict[str, Any] = {**environment(device), "batch_size": job.run_config.batch_size}
+    about |= job.network.encoder.recorded()
+    replace(there, runs=(*there.runs, about)).write(folder)
+
+
+def _bar(total: int, done: int, shown: bool) -> "tqdm[Any]":
+    return tqdm(total=total, initial=done, unit="image", disable=not shown, dynamic_ncols=True)

@@ -1,0 +1,80 @@
+"""What a network is, by its content: weights, geometry and arithmetic of its images; never by its
+name.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from stir_hf.inputs.images import MODES, PixelMap
+from stir_hf.models.processors import Pixels
+
+_PICTURES = ((500, 375), (301, 452))
+"""(width, height) of the two pictures that show what a processor does: neither is square."""
+
+
+def hash_of_weights(module: nn.Module) -> str:
+    """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if not isinstance(value, Tensor):
+            digest.update(f"{name} {value!r}\n".encode())
+            continue
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
+    resampling.
+    """
+    y, x = np.mgrid[:height, :width]
+    red = (x * 255) // width
+    green = (y * 255) // height
+    blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
+    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+
+
+def hash_of_processor(pixels: Pixels) -> str:
+    """SHA-256 over the canvases that the processor makes of two fixed pictures."""
+    digest = hashlib.sha256()
+    for width, height in _PICTURES:
+        canvas = pixels.canvas(picture(width, height))
+        digest.update(f"{canvas.shape}\n".encode())
+        digest.update(canvas.tobytes())
+    return digest.hexdigest()
+
+
+def rounded(pixel_map: PixelMap) -> dict[str, Any]:
+    """Matrix and bias to 6 digits."""
+    matrix, bias = (
+        np.round(values.numpy(), 6) + 0.0 for values in (pixel_map.matrix, pixel_map.bias)
+    )
+    return {"matrix": matrix.tolist(), "bias": bias.tolist()}
+
+
+def network_identity(module: nn.Module, pixels: Pixels, dtype: torch.dtype) -> dict[str, Any]:
+    """All that makes a network what it is, but for the layer that is read."""
+    return {
+        "weights": hash_of_weights(module),
+        "precision": {"dtype": str(dtype).removeprefix("torch.")},
+        "canvas": {
+            "mode": MODES[pixels.channels],
+            "size": None if pixels.size is None else list(pixels.size),
+        },
+        "processor": hash_of_processor(pixels),
+        "pixels": rounded(pixels.map),
+    }
+
+
+def short_hash(identity: dict[str, Any]) -> str:
+    """8 hexadecimal digits of an identity."""
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,164 @@
+"""A network with the processor of its images: what a tensor of images becomes before it is fed,
+and how it is fed.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stir_hf.errors import RequestError, RunError, memory_errors, one_line
+from stir_hf.inputs.images import MODES, AppliedMap, resize
+from stir_hf.models.processors import Pixels
+from stir_hf.runtime import pick_device
+
+LEAST_BATCH = 4
+"""Smaller batches are filled up: convolution libraries treat them by other code, which rounds
+differently, and an inversion would depend on how many images were left at its end."""
+
+_SHAPES = re.compile(r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D)\b", re.IGNORECASE)
+
+
+@dataclass(eq=False)
+class Network:
+    """An `nn.Module` over images, with the pixel arithmetic that comes before it."""
+
+    module: nn.Module
+    pixels: Pixels
+    name: str
+    """What it is called in messages and results."""
+    checkpoint: bool = True
+    """A checkpoint of `transformers`; otherwise an `nn.Module` that takes images in [0, 1] at
+    their own size.
+    """
+    missing: frozenset[str] = frozenset()
+    """Weights that the class has and the checkpoint lacks."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        return next((t.device for t in tensors), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network's weights."""
+        parameters = self.module.parameters()
+        return next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+
+    @property
+    def image_dtype(self) -> torch.dtype:
+        """Precision of images and representations: float64 for a float64 network, otherwise
+        float32.
+        """
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    def probe(self, size: tuple[int, int]) -> Tensor:
+        """Two images of noise, (2, c, h, w), always the same, where the network is."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(2, self.pixels.channels, *size, generator=generator)
+        return images.to(self.device, self.image_dtype)
+
+    def arithmetic(self) -> AppliedMap | None:
+        """The pixel arithmetic where the network is; None where there is none."""
+        if self.pixels.map.is_identity:
+            return None
+        like = torch.empty(0, device=self.device, dtype=self.image_dtype)
+        return self.pixels.map.on(like).applied()
+
+    def feed(self, inputs: Tensor, *, hidden_states: bool) -> Any:
+        """One forward pass; the network's result as it gives it."""
+        if not self.checkpoint:
+            return self.module(inputs)
+        return self.module(
+            pixel_values=inputs, output_hidden_states=hidden_states, return_dict=True
+        )
+
+    def check_as_it_is(self, device: str | None, dtype: str | None, channels: int | None) -> None:
+        """Refuse what is asked of a network in memory and is not so: it is taken as it is.
+
+        Raises:
+            RequestError: another device, precision or number of channels than it has.
+        """
+        if device is not None:
+            asked, has = pick_device(device), self.device
+            if asked.type != has.type or asked.index not in (None, has.index):
+                raise RequestError(
+                    f"{self.name} is on {has}, not {device}; a network in memory stays where it is"
+                )
+        precision = str(self.dtype).removeprefix("torch.")
+        if dtype is not None and dtype != precision:
+            raise RequestError(
+                f"{self.name} is in {precision}, not {dtype}; a network in memory stays as it is"
+            )
+        self.check_mode(channels)
+
+    def check_mode(self, channels: int | None) -> None:
+        """Raise RequestError where images of another number of channels than the network's are
+        asked for.
+        """
+        if channels is not None and channels != self.pixels.channels:
+            has = MODES[self.pixels.channels]
+            asked = MODES.get(channels, f"{channels} channels")
+            raise RequestError(f"{self.name} takes {has} images, not {asked!r}")
+
+    def check_batchnorm(self) -> None:
+        """Raise RequestError where the network normalises by the statistics of the batch."""
+        for name, module in self.module.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+                raise RequestError(
+                    f"{self.name} normalises by the statistics of the batch ({name}), so an image"
+                    " has no representation of its own; give it running statistics"
+                )
+
+    @contextmanager
+    def taking(self, size: tuple[int, int]) -> Iterator[None]:
+        """Around forward passes of images of a size: tell which errors mean that the network does
+        not take them.
+
+        Raises:
+            RequestError: it does not take such images.
+            RunError: there is too little memory.
+        """
+        shape = "x".join(map(str, (self.pixels.channels, *size)))
+        try:
+            with memory_errors(f"in a forward pass of {self.name} on images of shape {shape}"):
+                yield
+        except (RequestError, RunError):
+            raise
+        except (ValueError, RuntimeError, AssertionError) as error:
+            if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):
+                raise
+            raise RequestError(
+                f"model {self.name} does not run on images of shape {shape}: {one_line(error)}"
+            ) from error
+
+
+def prepare_images(
+    images: Tensor,
+    size: tuple[int, int] | None,
+    arithmetic: AppliedMap | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Images (b, c, h, w) in [0, 1] to what the network is fed: at least 4 rows, a tensor of its
+    own.
+    """
+    rows = fill(images)
+    inputs = resize(rows, size)
+    inputs = (inputs if arithmetic is None else arithmetic(inputs)).to(dtype)
+    return inputs.clone() if inputs is images else inputs  # the network may work in place
+
+
+def fill(images: Tensor) -> Tensor:
+    """Images with copies of the first, or zeros where there is none, after them, which carry no
+    gradient.
+    """
+    count, shape = images.shape[0], images.shape[1:]
+    if count >= LEAST_BATCH:
+        return images
+    more = images.detach()[:1] if count else images.new_zeros(1, *shape)
+    return torch.cat((images, more.expand(LEAST_BATCH - count, *shape)))

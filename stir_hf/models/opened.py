@@ -1,0 +1,149 @@
+"""An encoder at work: its session open, tried on the probe, and what it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stir_hf.errors import RequestError, RunError, memory_errors
+from stir_hf.inputs.images import MODES
+from stir_hf.models.encoder import Encoder, load_encoder
+from stir_hf.models.session import Session
+from stir_hf.runtime import RunConfig
+
+Model = str | Path | nn.Module | Encoder
+"""What a model can be given as."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An encoder whose session is open."""
+
+    encoder: Encoder
+    session: Session
+    probe: Tensor
+    """(2, d): its representation of the fixed probe."""
+    size: tuple[int, int]
+    """The canvas (h, w) on which it was tried."""
+    identity: dict[str, Any]
+    """What it is, its layer included: weights, tap, precision, processor, pixel arithmetic."""
+
+    @property
+    def label(self) -> str:
+        """What results call it."""
+        return self.encoder.label
+
+    @property
+    def where(self) -> str:
+        """What messages call it and its layer."""
+        return f"{self.encoder.name}, layer {self.encoder.layer}"
+
+    def represent(self, values: Tensor) -> Tensor:
+        """Representations (b, d) of values (b, *shape), without gradients.
+
+        Raises:
+            RunError: out of memory.
+        """
+        with torch.no_grad(), memory_errors(f"in {self.where}"):
+            return self.session(values)
+
+    def check_varies(self, values: Tensor) -> None:
+        """Look at a few samples that differ: what is constant or never finite is known before any
+        work.
+
+        Raises:
+            RunError: representations that are all not finite, all zeros, or all the same.
+        """
+        found = self.represent(values)
+        good = found[found.isfinite().all(1)]
+        if not len(good):
+            raise RunError(f"{self.where}: the representations of the first images are not finite")
+        if not bool(good.any()):
+            raise RunError(f"{self.where}: the representations of the first images are all zeros")
+        if len(good) > 1 and bool((good == good[0]).all()):
+            raise RunError(f"{self.where}: a constant representation, the same for every image")
+
+
+@contextmanager
+def opened(
+    encoder: Encoder, size: tuple[int, int], run: RunConfig, *, inverted: bool
+) -> Iterator[Opened]:
+    """Open an encoder's session and try it on the fixed probe.
+
+    Args:
+        encoder: the network.
+        size: the canvas on which it is tried.
+        run: its precision.
+        inverted: whether gradients must reach the pixels.
+
+    Raises:
+        RequestError: it does not run on such a canvas, is random in eval mode, or cannot be
+            inverted.
+    """
+    if inverted:
+        encoder.check_invertible()
+    encoder.prepare(size)
+    with encoder.session(tf32=run.tf32) as session:
+        probe = session.check(size, gradient=inverted)
+        yield Opened(encoder, session, probe, size, encoder.identity())
+
+
+def try_sizes(networks: Sequence[Opened], sizes: Sequence[tuple[int, int]]) -> None:
+    """Try networks that take images as they are on further canvases; others resize to their own.
+
+    Raises:
+        RequestError: a network does not run on images of a size.
+    """
+    for network in networks:
+        tried = {network.size}
+        for size in sizes:
+            if network.encoder.size is None and size not in tried:
+                network.session.check(size, gradient=False)
+                tried.add(size)
+
+
+def as_encoders(
+    models: Sequence[Model],
+    layers: Sequence[str | None],
+    run: RunConfig,
+    image_mode: str | None,
+    labels: Mapping[str, str],
+    revision: str | None = None,
+) -> list[Encoder]:
+    """Models in any of their forms as encoders, told apart by their names.
+
+    Raises:
+        RequestError: whatever `load_encoder` refuses; models that take images of different modes.
+    """
+    channels = next((n for n, mode in MODES.items() if mode == image_mode), None)
+    encoders = [
+        load_encoder(
+            str(model) if isinstance(model, Path) else model,
+            layer,
+            device=run.device,
+            dtype=run.dtype,
+            channels=channels,
+            revision=revision,
+            name=_called(model, labels, first=i == 0),
+        )
+        for i, (model, layer) in enumerate(zip(models, layers, strict=True))
+    ]
+    if len({e.channels for e in encoders}) > 1:
+        shown = ", ".join(f"{e.name} takes {MODES[e.channels]}" for e in encoders)
+        raise RequestError(f"the models take images of different modes: {shown}")
+    names = [e.name for e in encoders]
+    return [
+        e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
+        if names.count(e.name) > 1 and not e.checkpoint and encoders.index(e) == i
+        else e
+        for i, e in enumerate(encoders)
+    ]
+
+
+def _called(model: Model, labels: Mapping[str, str], *, first: bool) -> str | None:
+    name = labels.get(str(model)) if isinstance(model, str | Path) else None
+    return labels.get("") if first and name is None else name

@@ -1,0 +1,222 @@
+"""What one pass over a fixed probe tells of a network: its layers, the one that is read, and
+whether it repeats itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stir_hf.errors import RequestError
+from stir_hf.models.frozen import float32_precision, frozen
+from stir_hf.models.network import Network
+from stir_hf.models.penultimate import penultimate
+from stir_hf.models.taps import (
+    Layer,
+    Tap,
+    earliest,
+    find,
+    list_layers,
+    modules_before,
+    part_of,
+    pool,
+    split_call,
+    split_selector,
+    tap_of,
+    tensor_at,
+)
+from stir_hf.models.trace import Trace, trace
+
+_TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
+_TOLERANCE, _TF32_TOLERANCE = 1e-4, 2e-2
+"""How far two passes over the same images may differ, relatively: their additions may be done in
+another order.
+"""
+
+
+@dataclass(eq=False)
+class Reading:
+    """The layer that is read, as it was found in one pass over the probe."""
+
+    tap: Tap
+    spelling: Tap
+    """The same for all selectors of the same tensor."""
+    is_head_input: bool
+    size: tuple[int, int]
+    """Of the probe's images."""
+    representation: Tensor
+    """(2, d), of the probe."""
+    layers: tuple[Layer, ...] = field(repr=False)
+    penultimate: Layer | None
+
+
+def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
+    """Find a layer by watching one pass over the probe at a size (h, w).
+
+    Raises:
+        RequestError: no such layer, images that the network does not take, a pooling that the
+            layer does not allow, or weights that the checkpoint lacks.
+    """
+    with frozen(network.module), float32_precision(tf32=False):
+        return _read_probe(network, selector, size)
+
+
+def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
+    keep = split_call(split_selector(selector)[0])[0]
+    seen = trace(network, size, keep)
+    tap = resolve(seen, network, selector)
+    found = tensor_at(seen, tap)
+    if found is not None and found.value is None:  # it was written to later: copy it in time
+        seen = trace(network, size, tap.module)
+        found = tensor_at(seen, tap)
+    if found is None or found.value is None:
+        raise RequestError(f"layer {selector!r} of {network.name} holds no tensor of the batch")
+    _check_missing(network, selector, modules_before(seen, tap))
+    try:
+        value = pool(found.value, tap.pooling)[: seen.rows].to(network.image_dtype)
+    except RequestError as error:
+        raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
+    default = _default(seen, network)
+    return Reading(
+        tap,
+        earliest(seen, tap),
+        default is not None and tap.at == "input" and tap.module == default[0].module,
+        size,
+        value.clone(),
+        list_layers(seen),
+        None if default is None else default[1],
+    )
+
+
+def resolve(seen: Trace, network: Network, selector: str) -> Tap:
+    """The tap of a selector, with its pooling.
+
+    Raises:
+        RequestError: no such layer; the nearest names are given.
+    """
+    name, pooling = split_selector(selector)
+    if network.checkpoint and name == "penultimate":
+        tap = penultimate(seen, network)
+    elif name == "output":
+        tap = _output(seen, network)
+    else:
+        tap = find(name, seen)
+    return tap if pooling is None else Tap(tap.module, tap.at, tap.part, pooling, tap.call)
+
+
+def _output(seen: Trace, network: Network) -> Tap:
+    """The first tensor of the result; of a checkpoint as its module gives it, of a module
+    flattened.
+    """
+    tensor = part_of(seen.result, None)
+    if not network.checkpoint or tensor is None:
+        return Tap(None, "result")
+    return tap_of(seen, tensor, None)
+
+
+def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
+    """The penultimate layer of a checkpoint, and how it is listed; None where there is none."""
+    if not network.checkpoint:
+        return None
+    try:
+        tap = penultimate(seen, network)
+    except RequestError:
+        return None
+    found = tensor_at(seen, tap)
+    assert found is not None
+    width = pool(found.tensor, tap.pooling).shape[1]
+    place = f"{tap.at} of {tap.module}" if tap.module else str(tap.part)
+    return tap, Layer(f"penultimate ({place})", (width,), tap.pooling)
+
+
+def _check_missing(network: Network, selector: str, ran: set[str]) -> None:
+    """Refuse a layer that depends on weights which the checkpoint lacks."""
+    if lacking := sorted(key for key in network.missing if key.rpartition(".")[0] in ran):
+        raise RequestError(
+            f"checkpoint {network.name} lacks {lacking[0]}, which layer {selector!r} depends on"
+        )
+
+
+class Open(Protocol):
+    """An open session."""
+
+    network: Network
+    reading: Reading
+    tf32: bool
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The representation (b, d)."""
+
+
+def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
+    """See that `found` (2, d) is the probe's representation as it was when the layer was found.
+
+    A network that was changed since (trained, say) is read anew before it is refused.
+
+    Raises:
+        RequestError: the network gives another representation for the same images; a module that
+            differs is named.
+    """
+    network, reading, tap = session.network, session.reading, session.reading.tap
+    near = _nearness(network, tf32=session.tf32)
+    if size == reading.size and near(found, reading.representation):
+        return
+    seen = trace(network, size, tap.module)
+    tensor = tensor_at(seen, tap)
+    if tensor is not None and tensor.value is not None:
+        value = pool(tensor.value, tap.pooling)[: seen.rows].to(network.image_dtype)
+        if near(found, value):
+            reading.representation, reading.size = value.clone(), size
+            return
+    name = _first_difference(seen, trace(network, size), near)
+    where = f"; the first module that differs is {name!r}" if name else ""
+    raise RequestError(
+        f"{network.name} gives other representations for the same image, so it has none of its"
+        f" own{where}; does it draw at random or remember what it saw?"
+    )
+
+
+def _nearness(network: Network, *, tf32: bool) -> Callable[[Tensor, Tensor], bool]:
+    tolerance = _TF32_TOLERANCE if tf32 else _TOLERANCES.get(network.dtype, _TOLERANCE)
+
+    def near(one: Tensor, two: Tensor) -> bool:
+        if one.shape != two.shape:
+            return False
+        if not bool(one.isfinite().all() & two.isfinite().all()):
+            return bool(((one == two) | (one.isnan() & two.isnan())).all())
+        scale = torch.maximum(one.double().norm(), two.double().norm())
+        return bool((one.double() - two.double()).norm() <= tolerance * scale)
+
+    return near
+
+
+def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], bool]) -> str | None:
+    """The first module to end whose outputs differ between two passes over the same images."""
+    for a, b in zip(one.calls, two.calls, strict=False):
+        if a.name != b.name:
+            return a.name
+        if a.gave is not None and (b.gave is None or not near(a.gave.tensor, b.gave.tensor)):
+            return a.name or type(a.module).__name__
+    return None
+
+
+def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
+    """See that a gradient of the representation (2, d) arrives at the probe's pixels.
+
+    Raises:
+        RequestError: none does, though the representation is finite and differs between the two
+            images.
+    """
+    gradient: Tensor | None = None
+    if found.requires_grad:
+        generator = torch.Generator().manual_seed(1)
+        weights = torch.randn(found.shape, generator=generator).to(found)
+        (gradient,) = torch.autograd.grad((found * weights).sum(), probe, allow_unused=True)
+    tells_apart = bool(found.isfinite().all()) and not torch.equal(found[0], found[1])
+    if gradient is None or (tells_apart and not bool(gradient.any())):
+        raise RequestError(
+            f"the representation of {network.name} carries no gradient to the pixels, so nothing"
+            " can be inverted with it"
+        )

@@ -1,0 +1,170 @@
+"""One forward pass, watched: which modules ran, in which order, what they were given and what they
+gave.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stir_hf.models.frozen import float32_precision, frozen
+from stir_hf.models.network import LEAST_BATCH, Network, prepare_images
+
+
+@dataclass(eq=False)
+class Seen:
+    """A tensor as it was at a moment of the pass; what comes later may write into it."""
+
+    tensor: Tensor
+    kept: Tensor | None
+    """A copy, where one was asked for."""
+    version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.version = self.tensor._version
+
+    def same(self, other: "Tensor | Seen | None") -> bool:
+        """Whether the other is this very tensor, and neither was written to in between."""
+        if isinstance(other, Seen):
+            return self.tensor is other.tensor and self.version == other.version
+        return self.tensor is other and self.unchanged
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the tensor still holds what it held."""
+        return self.tensor._version == self.version
+
+    @property
+    def value(self) -> Tensor | None:
+        """What it held, where that is known."""
+        return self.kept if self.kept is not None else self.tensor if self.unchanged else None
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of one module."""
+
+    name: str
+    module: nn.Module
+    number: int
+    """How many calls of this module came before, in this pass."""
+    given: Seen | None
+    """The first tensor among its arguments."""
+    started: int
+    """How many calls had started before it."""
+    gave: Seen | None = None
+    """The first tensor of its output, where that has the batch axis."""
+    ended: int = 0
+    """How many calls had started when it ended."""
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the module holds no others."""
+        return not any(self.module.children())
+
+
+@dataclass(eq=False)
+class Trace:
+    """One forward pass, watched."""
+
+    rows: int
+    """Of the batch, without those that filled it up."""
+    calls: list[Call] = field(default_factory=list)
+    """In the order in which they ended."""
+    starts: list[str] = field(default_factory=list)
+    """The names of the modules, in the order in which their calls started."""
+    result: Any = None
+
+    @property
+    def logits(self) -> Tensor | None:
+        """The result's logits, where it has any."""
+        logits = getattr(self.result, "logits", None)
+        return logits if isinstance(logits, Tensor) else None
+
+    def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
+        """The first call whose output is this very tensor."""
+        if tensor is None:
+            return None
+        calls = (c for c in self.calls if c.name and c.gave is not None and c.gave.same(tensor))
+        return next(calls, None)
+
+    def of(self, name: str) -> list[Call]:
+        """The calls of a module that gave something with the batch axis, in order."""
+        found = [call for call in self.calls if call.name == name and call.gave is not None]
+        return sorted(found, key=lambda call: call.number)
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor of a module's output, which may be a tuple or a dictionary."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        return next((found for item in value if (found := first_tensor(item)) is not None), None)
+    return None
+
+
+class _Watch:
+    """The hooks of a trace."""
+
+    def __init__(self, seen: Trace, keep: str | None) -> None:
+        self.seen, self.keep = seen, keep
+        self.numbers: Counter[str] = Counter()
+        self.open: list[Call] = []
+
+    def note(self, name: str, tensor: Tensor | None) -> Seen | None:
+        if tensor is None or tensor.ndim < 2 or len(tensor) != max(self.seen.rows, LEAST_BATCH):
+            return None
+        return Seen(tensor, tensor.clone() if name == self.keep else None)
+
+    def before(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        given = self.note(name, first_tensor((args, kwargs)))
+        number, started = self.numbers[name], len(self.seen.starts)
+        self.open.append(Call(name, module, number, given, started))
+        self.numbers[name] += 1
+        self.seen.starts.append(name)
+
+    def after(self, name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        call = self.open.pop()
+        while call.name != name:  # an inner call that the network let fail
+            call = self.open.pop()
+        call.gave, call.ended = self.note(name, first_tensor(output)), len(self.seen.starts)
+        self.seen.calls.append(call)
+
+
+def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> Trace:
+    """Watch one forward pass of the probe at a size (h, w).
+
+    Args:
+        network: frozen meanwhile.
+        size: of the images.
+        keep: a module whose inputs and outputs are copied, in case that they are written to later.
+
+    Raises:
+        RequestError: the network does not take such images.
+    """
+    with torch.inference_mode(False), torch.no_grad(), frozen(network.module):
+        probe = network.probe(size)
+        seen = Trace(len(probe))
+        watch = _Watch(seen, keep)
+        handles = []
+        try:
+            for name, module in network.module.named_modules():
+                before, after = partial(watch.before, name), partial(watch.after, name)
+                handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                handles.append(module.register_forward_hook(after))
+            with network.taking(size), float32_precision(tf32=False):
+                inputs = prepare_images(
+                    probe, network.pixels.size, network.arithmetic(), network.dtype
+                )
+                seen.result = network.feed(inputs, hidden_states=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return seen

@@ -1,0 +1,253 @@
+"""Keyword and command-line options, written once: as fields of the dataclasses that they configure.
+
+From those fields and the registries come the flags with their help, the hints at what was meant,
+the command that repeats a run, and the table of options in the documentation (`python -m
+stir_hf.options` prints it).
+"""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+import click
+
+from stir_hf.data.folder import OutputConfig
+from stir_hf.data.identity import hash_of
+from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets import SetConfig
+from stir_hf.data.spec import DataSpec
+from stir_hf.engine import InversionConfig
+from stir_hf.errors import RequestError, closest
+from stir_hf.models import Opened
+from stir_hf.models.spec import LayerConfig
+from stir_hf.registry import Registry, option
+from stir_hf.runtime import RunConfig
+from stir_hf.scoring import JudgeConfig
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """What belongs to one of two models."""
+
+    reference_layer: str | None = option(
+        None, "Layer of the reference, as --layer.", metavar="NAME"
+    )
+
+
+SPECS: dict[str, tuple[type[Any], ...]] = {
+    "compare": (
+        LayerConfig,
+        PairConfig,
+        DataSpec,
+        InversionConfig,
+        RunConfig,
+        JudgeConfig,
+        OutputConfig,
+    ),
+    "invert": (LayerConfig, DataSpec, InversionConfig, RunConfig, OutputConfig),
+    "score": (LayerConfig, SetConfig, RunConfig, JudgeConfig, OutputConfig),
+    "matrix": (LayerConfig, DataSpec, InversionConfig, RunConfig, JudgeConfig, OutputConfig),
+}
+"""What each verb is configured by."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, as its field has it."""
+
+    name: str
+    kind: type[Any]
+    default: Any
+    help: str
+    metavar: str | None
+    off: str | None
+    """Of a switch: the flag that turns it off."""
+    many: bool
+    parts: Registry[Any] | None
+    """Of an option that is a part with options of its own: what there is."""
+
+    @property
+    def flag(self) -> str:
+        """How it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def text(self) -> str:
+        """Its help, with the names of the parts that can be given."""
+        if self.parts is None:
+            return self.help
+        return f"{self.help} {', '.join(self.parts.names)}; default: {self.default}."
+
+    def written(self, value: Any) -> Any:
+        """A value as it is given: of a part, its name and options."""
+        if self.parts is None or value is None or isinstance(value, str):
+            return value
+        return self.parts.text(value)
+
+
+def options_of(*specs: type[Any]) -> Iterator[Option]:
+    """The options of some dataclasses: their fields that have a help text."""
+    for spec in specs:
+        kinds = get_type_hints(spec)
+        for f in fields(spec):
+            about = f.metadata
+            if "help" in about:
+                default = None if f.default is MISSING else f.default
+                yield Option(
+                    f.name,
+                    _plain(kinds[f.name]),
+                    default,
+                    about["help"],
+                    about.get("metavar"),
+                    about.get("off"),
+                    bool(about.get("many")),
+                    about.get("registry"),
+                )
+
+
+def _plain(kind: Any) -> type[Any]:
+    """int, float, bool or str of an annotation such as `int | None`."""
+    kinds = [k for k in (get_args(kind) or (kind,)) if k in (int, float, bool)]
+    if get_origin(kind) is None and kind in (int, float, bool):
+        return kind  # type: ignore[no-any-return]
+    return kinds[0] if kinds else str
+
+
+def sorted_into(
+    given: Mapping[str, Any], verb: str, filled: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Any, ...]:
+    """Keyword options sorted into the dataclasses that a verb is configured by, in their order.
+
+    Args:
+        given: the options.
+        verb: `compare`, `invert`, `score` or `matrix`.
+        filled: fields that are no options, by the name of their dataclass.
+
+    Raises:
+        RequestError: an unknown option, or a value that its dataclass does not take.
+    """
+    specs = SPECS[verb]
+    known = {o.name: None for o in options_of(*specs)}
+    for name in given:
+        if name == "revision":
+            raise RequestError(
+                "revision= names neither the models nor the data here; write id@revision for any"
+                " of them"
+            )
+        if name not in known:
+            raise RequestError(f"unknown option {name!r}; {closest(name, known)}")
+    return tuple(
+        spec(
+            **(filled or {}).get(spec.__name__, {}),
+            **{
+                f.name: given[f.name]
+                for f in fields(spec)
+                if f.name in given and "help" in f.metadata
+            },
+        )
+        for spec in specs
+    )
+
+
+def asked_for(
+    verb: str, networks: Sequence[Opened], sets: Sequence[Manifest], configured: Sequence[Any]
+) -> dict[str, Any]:
+    """What a result records of its request: names, revisions resolved to commits, every option,
+    and a hash.
+
+    Equal hashes, the same run: the verb, the networks, the inversion sets and the measure, but not
+    how many images.
+    """
+    found: dict[str, Any] = {"command": verb}
+    found["models"] = [
+        {
+            "model": n.label,
+            "revision": n.encoder.commit,
+            "layer": n.encoder.layer,
+            "dtype": n.identity["precision"]["dtype"],
+        }
+        for n in networks
+    ]
+    found["data"] = [dict(s.names) for s in {s.hash: s for s in sets}.values()]
+    for config in configured:
+        if not isinstance(config, LayerConfig | PairConfig | OutputConfig):
+            found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
+    found["inversions"] = [s.hash[:16] for s in sets]
+    same = [
+        verb,
+        [hash_of(n.identity) for n in networks],
+        [s.hash for s in sets],
+        found.get("measure"),
+    ]
+    return {**found, "hash": hash_of(same)[:16]}
+
+
+def click_parameters(
+    verb: str, changed: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[click.Parameter]:
+    """All options of a verb for the command line; None stands for what was not given.
+
+    Args:
+        verb: the verb.
+        changed: further arguments of `click.Option`, by the option's name.
+    """
+    found: list[click.Parameter] = []
+    for each in options_of(*SPECS[verb]):
+        more: dict[str, Any] = {"default": None, "help": each.text}
+        if each.kind is not bool:
+            more |= {"type": each.kind, "metavar": each.metavar, "multiple": each.many}
+        more |= (changed or {}).get(each.name, {})
+        names = f"{each.flag}/--{each.off}" if each.off else each.flag
+        found.append(click.Option([names, each.name], **more))
+    return found
+
+
+def command(verb: str, arguments: Sequence[str], options: Mapping[str, Any]) -> str:
+    """The command line that asks for the same, as one line for a POSIX shell; options at their
+    default are left out.
+    """
+    words = ["stir-hf", verb, *map(str, arguments)]
+    known = {o.name: o for o in options_of(*SPECS[verb])}
+    for name, value in options.items():
+        each = known.get(name)
+        if each is None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        elif value is None or value in (each.default, ()):
+            continue
+        elif each.kind is bool:
+            words.append(each.flag if value else f"--{each.off}")
+        else:
+            values = value if each.many and not isinstance(value, str) else [value]
+            words += [word for one in values for word in (each.flag, str(each.written(one)))]
+    return shlex.join(words)
+
+
+def table() -> str:
+    """Every option and every part, as Markdown."""
+    lines = ["| flag, keyword | commands | default | what it is |", "|---|---|---|---|"]
+    verbs: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], Option] = {}
+    for verb, specs in SPECS.items():
+        for each in options_of(*specs):
+            key = each.name, each.help
+            verbs.setdefault(key, []).append(verb)
+            found[key] = each
+    for key, each in found.items():
+        flag = f"{each.flag}/--{each.off}" if each.off else each.flag
+        default = "" if each.default in (None, ()) else f"`{each.default}`"
+        lines.append(
+            f"| `{flag}`, `{each.name}` | {', '.join(verbs[key])} | {default} | {each.text} |"
+        )
+    for each in found.values():
+        if each.parts is not None:
+            lines += ["", f"`{each.name}` is one of:", "", *_described(each.parts)]
+    return "\n".join(lines) + "\n"
+
+
+def _described(parts: Registry[Any]) -> Iterable[str]:
+    return (f"- `{name}`: {parts.describe(name)}." for name in parts.names)
+
+
+if __name__ == "__main__":
+    click.echo(table(), nl=False)

@@ -1,0 +1,83 @@
+"""What a measure of similarity is, and the registry of them.
+
+A measure is a frozen dataclass whose fields are its options; it makes accumulators, which see the
+rows in batches:
+
+    @MEASURES.add("mine")
+    @dataclass(frozen=True)
+    class Mine:
+        "One line of help."
+
+        least_rows: ClassVar[int] = 4
+        has_debiased: ClassVar[bool] = False
+
+        def accumulator(self) -> MyAccumulator:
+            return MyAccumulator()
+"""
+
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+from stir_hf.registry import Registry
+
+
+class ConstantError(ValueError):
+    """All rows of one side are the same, so the measure is undefined; `side` says which, "x" or
+    "y".
+    """
+
+    def __init__(self, side: Literal["x", "y"]) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def __str__(self) -> str:
+        return f"all rows of {self.side} are the same (a constant representation)"
+
+
+@runtime_checkable
+class Accumulator(Protocol):
+    """Sees pairs of rows in batches, merges with others of its kind, and says how similar the
+    sides are.
+
+    Its value does not depend on how the rows were cut into batches, nor on their order. It pickles.
+    """
+
+    @property
+    def n(self) -> int:
+        """The number of pairs of rows seen."""
+
+    def update(self, x: Any, y: Any) -> None:
+        """Add b rows: x of shape (b, d), y of shape (b, e), arrays or tensors of any device."""
+
+    def merge(self, other: Self) -> None:
+        """Add the rows that `other` has seen; `other` stays as it is."""
+
+    def value(self) -> float:
+        """The similarity.
+
+        Raises:
+            ValueError: it is undefined for these rows; `ConstantError` if a side is constant.
+        """
+
+    def debiased(self) -> float:
+        """The debiased similarity; called only for a measure that has one.
+
+        Raises:
+            ValueError: as `value`.
+        """
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """A named measure with its options."""
+
+    least_rows: ClassVar[int]
+    """The least number of rows for which its value, and its debiased form if it has one, are
+    defined.
+    """
+    has_debiased: ClassVar[bool]
+
+    def accumulator(self) -> Accumulator:
+        """A new accumulator that has seen no rows."""
+
+
+MEASURES: Registry[Measure] = Registry("measure")

@@ -1,0 +1,171 @@
+"""What each registered part computes, pinned by its version: a set of inversions is known by name
+and version alone.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Box, Item, Rule, descend, start_value
+from stir_hf.registry import Registry
+
+PINNED_STARTS: dict[tuple[str, int], list[float]] = {
+    ("black", 1): [0, 0, 0, 0, 0, 0, 0, 0],
+    ("grey", 1): [
+        0.506316781,
+        0.602071702,
+        0.554314613,
+        0.534201264,
+        0.527501285,
+        0.281571686,
+        0.522204578,
+        0.556575418,
+    ],
+    ("noise", 1): [
+        0.0631680712,
+        1.02071679,
+        0.543145835,
+        0.342012346,
+        0.27501294,
+        -2.18428302,
+        0.22204563,
+        0.565754354,
+    ],
+    ("noise-same", 1): [
+        1.43350244,
+        -0.504517198,
+        1.15869248,
+        0.469409823,
+        0.603856325,
+        0.175340369,
+        -1.30653787,
+        -1.00085938,
+    ],
+    ("uniform", 1): [
+        0.293474793,
+        0.247056663,
+        0.711542249,
+        0.237721324,
+        0.158646226,
+        0.150900841,
+        0.773778975,
+        0.369395971,
+    ],
+    ("uniform-same", 1): [
+        0.95040834,
+        0.363557398,
+        0.40554297,
+        0.48791945,
+        0.386454344,
+        0.16568172,
+        0.487420619,
+        0.959740102,
+    ],
+    ("white", 1): [1, 1, 1, 1, 1, 1, 1, 1],
+}
+"""The first eight values for seed 5, index 3, draw 1."""
+
+PINNED_RULES: dict[tuple[str, int], tuple[dict[str, float], list[list[float]]]] = {
+    ("adam-polyak", 1): (
+        {"length": 0.5, "momentum": 0.9, "decay": 0.9},
+        [
+            [0.9, 0.0, 0.4],
+            [0.5928898697, 0.30642577665, 0.0931755792799],
+            [0.364968391812, 0.547475607435, 0.0],
+            [0.194097911096, 0.741197727876, 0.0],
+            [0.0786909318674, 0.884560088501, 0.0],
+            [0.00588096179434, 0.988435408439, 0.0],
+        ],
+    ),
+    ("paper", 1): (
+        {"step_size": 0.5},
+        [
+            [0.9, -0.1, 0.4],
+            [0.447878908699, 0.0137071008062, 0.219286929076],
+            [0.0402053095623, 0.271389538548, 0.0873702970127],
+            [0.392302099416, 0.553921594117, 0.302320263561],
+            [0.0, 0.636586188884, 0.113804945978],
+            [0.441170735648, 0.72802039298, 0.330618617839],
+        ],
+    ),
+}
+"""The options, as they are spelt, and the iterates of `iterates`."""
+
+PINNED_CONSTRAINTS: dict[tuple[str, int], tuple[list[float], list[float]]] = {
+    ("box", 1): ([0, 0, 0.25, 1, 1], [0, -2, 3, 0, 5]),
+}
+"""Where `constrained` finds five points, and what is left of a gradient there."""
+
+
+def parts(registry: Registry[Any], but: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    """(name, version) of the parts that the package brings."""
+    own = [n for n in registry.names if type(registry.parse(n)).__module__.startswith("stir_hf.")]
+    return [(n, registry.spelling(registry.parse(n))["version"]) for n in own if n not in but]
+
+
+def drawn(name: str) -> Tensor:
+    return start_value(STARTS.parse(name), (8,), seed=5, index=3, draw=1)
+
+
+def iterates(rule: Rule) -> Tensor:
+    """The start and five iterates of x ↦ A x from a corner region of the unit square, (6, 3)."""
+    matrix = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [0.25, 1.0]], dtype=torch.float64)
+    start = torch.tensor([0.9, -0.1, 0.4], dtype=torch.float64)
+    target = torch.tensor([0.2, 0.8, 0.1], dtype=torch.float64) @ matrix
+    seen: list[Tensor] = []
+
+    def represent(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return x @ matrix
+
+    options: dict[str, Any] = {"passes": 5, "tolerance": 1e-12, "batch_size": 1}
+    list(descend(represent, [Item((0, 0), start, target)], rule, constraint=Box(), **options))
+    return torch.cat(seen)
+
+
+def constrained(name: str) -> tuple[Tensor, Tensor]:
+    """Where it puts five points, and what it leaves of a gradient there."""
+    constraint = CONSTRAINTS.parse(name)
+    origin = torch.full((1, 5), 0.5, dtype=torch.float64)
+    x = constraint.project(torch.tensor([[-0.5, 0.0, 0.25, 1.0, 1.5]], dtype=torch.float64), origin)
+    gradient = torch.tensor([[1.0, -2.0, 3.0, -4.0, 5.0]], dtype=torch.float64)
+    return x[0], constraint.free(x, gradient)[0]
+
+
+def changed(kind: str, name: str, version: int) -> str:
+    return (
+        f"the numbers of {kind} {name!r} are no longer those of its version {version}: raise the"
+        " version where it is "
+        "registered, and pin the new figures here beside the old ones"
+    )
+
+
+def unknown(kind: str, name: str, version: int) -> str:
+    return f"no figures are pinned for {kind} {name!r}, version {version}: pin them here"
+
+
+@pytest.mark.parametrize(("name", "version"), parts(STARTS, but=("given",)))
+def test_starts(name: str, version: int) -> None:
+    assert (name, version) in PINNED_STARTS, unknown("start", name, version)
+    expected = torch.tensor(PINNED_STARTS[name, version], dtype=torch.float32)
+    assert torch.allclose(drawn(name), expected, rtol=1e-6), changed("start", name, version)
+
+
+@pytest.mark.parametrize(("name", "version"), parts(RULES))
+def test_rules(name: str, version: int) -> None:
+    assert (name, version) in PINNED_RULES, unknown("method", name, version)
+    options, figures = PINNED_RULES[name, version]  # options as spelt then, as defaults may change
+    rule = RULES.build({"name": name, "version": version, **options})
+    expected = torch.tensor(figures, dtype=torch.float64)
+    assert torch.allclose(iterates(rule), expected, rtol=1e-9), changed("method", name, version)
+
+
+@pytest.mark.parametrize(("name", "version"), parts(CONSTRAINTS))
+def test_constraints(name: str, version: int) -> None:
+    assert (name, version) in PINNED_CONSTRAINTS, unknown("constraint", name, version)
+    for found, expected in zip(constrained(name), PINNED_CONSTRAINTS[name, version], strict=True):
+        assert torch.allclose(found, torch.tensor(expected).double()), changed(
+            "constraint", name, version
+        )

@@ -1,0 +1,146 @@
+"""What a release holds. `make dist` runs these tests on the files that it has built."""
+
+import email.message
+import email.parser
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stir_hf
+from tests import lowest
+from tests.conftest import ROOT
+
+IN_SDIST = {
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "constraints.txt",
+    "pyproject.toml",
+    "tests/conftest.py",
+}
+"""What the archive of the sources must have, beside all that the wheel is made from."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """The two files of a release."""
+
+    wheel: Path
+    sdist: Path
+
+    def in_wheel(self) -> set[str]:
+        """The names of the wheel's files."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+    def in_sdist(self) -> set[str]:
+        """The names of the source archive's files, without the folder that holds them all."""
+        with tarfile.open(self.sdist) as archive:
+            return {name.partition("/")[2] for name in archive.getnames()}
+
+    def metadata(self) -> email.message.Message:
+        """The wheel's METADATA."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+            return email.parser.Parser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return read
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The files in the folder that DIST names, or new ones."""
+    if "DIST" in os.environ:
+        folder = ROOT / os.environ["DIST"]
+    else:
+        folder = tmp_path_factory.mktemp("dist")
+        command = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
+        subprocess.run(command, check=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return Release(wheel, sdist)
+
+
+def sources(folder: Path) -> set[str]:
+    """The files under a folder of the repository, but for what Python makes there."""
+    paths = (p.relative_to(ROOT) for p in folder.rglob("*") if p.is_file())
+    return {path.as_posix() for path in paths if "__pycache__" not in path.parts}
+
+
+@pytest.mark.verify
+def test_the_wheel_is_the_package_and_the_card_and_nothing_else(release: Release) -> None:
+    info = f"stir_hf-{stir_hf.__version__}.dist-info/"
+    names = release.in_wheel()
+    card = {f"stir_hf/{name}" for name in sources(ROOT / "metric_card")}
+    assert {name for name in names if not name.startswith(info)} == (
+        sources(ROOT / "stir_hf") | card
+    )
+    assert f"{info}licenses/LICENSE" in names
+    assert {f"stir_hf/demo/models/robust-{i}/model.safetensors" for i in range(2)} <= names
+    assert "stir_hf/demo/images/test-00000-of-00001.parquet" in names
+    assert {"stir_hf/metric_card/stir/stir.py", "stir_hf/py.typed"} <= names
+
+
+@pytest.mark.verify
+def test_the_source_archive_holds_what_its_tests_need(release: Release) -> None:
+    needed = sources(ROOT / "stir_hf") | sources(ROOT / "metric_card") | sources(ROOT / "tests")
+    names = release.in_sdist()
+    assert names >= IN_SDIST | needed
+    assert not {name for name in names if "__pycache__" in name or name.startswith(".venv")}
+
+
+@pytest.mark.verify
+def test_the_metadata_says_what_the_project_says(release: Release, project: dict[str, Any]) -> None:
+    metadata = release.metadata()
+    assert (metadata["Name"], metadata["Version"]) == ("stir-hf", stir_hf.__version__)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == project["requires-python"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload() == (ROOT / "README.md").read_text("utf-8")
+    required = metadata.get_all("Requires-Dist", [])
+    assert [line for line in required if "extra ==" not in line] == project["dependencies"]
+    assert project["urls"]
+    assert len(project["classifiers"]) == len(set(project["classifiers"]))
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    first = re.search(r"^## (\S+) \((unreleased|\d{4}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
+    assert first is not None
+    assert first[1] == stir_hf.__version__
+
+
+def test_links_of_the_readme_work_away_from_the_repository() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)\s]+)", readme) + re.findall(r"(?:href|src)=\"([^\"]+)", readme)
+    assert [link for link in links if not re.match(r"https?://|#|mailto:", link)] == []
+
+
+def test_every_requirement_has_one_lower_bound(project: dict[str, Any]) -> None:
+    made = list(lowest.lowest(project["dependencies"], ["torch==2.13.0", "numpy==2.4.6"]))
+    assert len(made) == len(project["dependencies"])
+    assert "torch==2.13.0" in made
+    assert "numpy==2.4.6" not in made
+
+
+@pytest.mark.parametrize(
+    "requirements", [["numpy"], ["numpy>=2,<3"], ["numpy==2"], ["numpy>=2; os_name == 'nt'"]]
+)
+def test_a_requirement_of_another_form_is_refused(requirements: Sequence[str]) -> None:
+    with pytest.raises(ValueError, match="not of the form name>=version"):
+        list(lowest.lowest(requirements, []))
