@@ -12,7 +12,7 @@ from stir_hf.data.folder import run_folder
 from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.samples import Samples, common_size, open_samples
-from stir_hf.data.sets import choose, on_common_images
+from stir_hf.data.sets import choose, common_mode, on_common_images
 from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
@@ -53,7 +53,7 @@ def invert(
     """
     named = {"DataSpec": described(data)}
     model, spec, config, run, output = sorted_into(options, "invert", named)
-    labels, processes = output.labels(), Processes()
+    labels, processes = output.labels(str(reference), spec.dataset), Processes()
     scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
     with ExitStack() as stack:
         encoder = as_encoders([reference], [model.layer], run, spec.image_mode, labels, revision)[0]
@@ -102,8 +102,8 @@ def score(
     if not several:
         raise RequestError("no model to judge; give at least one")
     sets = choose(inversions, which)
-    mode = scoring.common_mode(sets)
-    labels, processes = output.labels(), Processes()
+    mode = common_mode(sets)
+    labels, processes = output.labels(*map(str, several)), Processes()
     with ExitStack() as stack:
         encoders = as_encoders(several, [model.layer] * len(several), run, mode, labels)
         for encoder in encoders:
@@ -120,7 +120,9 @@ def score(
             run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
         )
         pairs = [(n, s) for s in sets for n in networks]
-        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=progress)
+        scores = scoring.judge(
+            pairs, judge.measure, run.batch_size, progress=progress and processes.main
+        )
         result = StirResult(tuple(scores), asked, environment(encoders[0].device))
         if output.out is not None and processes.main:
             result.save(folder)
@@ -164,7 +166,8 @@ def _every_pair(
     if verb == "compare":
         layers[1] = by_type["PairConfig"].reference_layer
     run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
-    spec, processes, labels = by_type["DataSpec"], Processes(), output.labels()
+    spec, processes = by_type["DataSpec"], Processes()
+    labels = output.labels(*map(str, models), spec.dataset)
     scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
     with ExitStack() as stack:
         encoders = as_encoders(models, layers, run, spec.image_mode, labels)
@@ -180,7 +183,9 @@ def _every_pair(
         sets = [made[distinct.index(job)] for job in jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
-        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=progress)
+        scores = scoring.judge(
+            pairs, judge.measure, run.batch_size, progress=progress and processes.main
+        )
         result = StirResult(tuple(scores), asked, environment(encoders[0].device))
         if output.out is not None and processes.main:
             result.save(folder)
@@ -205,6 +210,8 @@ def _opened(
     jobs: dict[str, InversionJob] = {}
     for network, size in zip(networks, sizes, strict=True):
         digest = hash_of(network.identity)
-        if digest not in jobs:
+        if digest in jobs:
+            jobs[digest].check_same(network)
+        else:
             jobs[digest] = InversionJob(network, samples, size, config, run, labels)
     return networks, [jobs[hash_of(network.identity)] for network in networks]

@@ -24,6 +24,7 @@ from stir_hf.models.spec import LayerConfig
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import RunConfig
 from stir_hf.scoring import JudgeConfig
+from stir_hf.similarity import MEASURES
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def asked_for(
         verb,
         [hash_of(n.identity) for n in networks],
         [s.hash for s in sets],
-        found.get("measure"),
+        [MEASURES.spelling(c.measure) for c in configured if isinstance(c, JudgeConfig)],
     ]
     return {**found, "hash": hash_of(same)[:16]}
 

@@ -82,7 +82,7 @@ class Registry(Generic[Part]):
                     f"{self.kind} {name!r}: a name is lower-case letters, digits, - and _"
                 )
             there = self._entries.get(name)
-            if there is not None and there.make.__qualname__ != part.__qualname__:
+            if there is not None and _home(there.make) != _home(part):
                 raise ValueError(f"{self.kind} {name!r} is taken by {there.make.__qualname__}")
             self._entries[name] = _Entry(part, version)
             return part
@@ -112,8 +112,8 @@ class Registry(Generic[Part]):
             RequestError: an unknown name or option, or a value that the option does not take.
         """
         if not isinstance(given, str):
-            self.name_of(given)
-            return given
+            name, names = self.name_of(given), dataclasses.fields(given)  # type: ignore[arg-type]
+            return self._make(name, {f.name: getattr(given, f.name) for f in names})
         name, _, rest = given.partition(":")
         options = [item.partition("=") for item in rest.split(",") if item]
         return self._make(name, {key.strip(): value.strip() for key, _, value in options})
@@ -195,6 +195,10 @@ class Registry(Generic[Part]):
                 f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not"
                 f" {value!r}"
             ) from error
+
+
+def _home(part: Any) -> tuple[str, str]:
+    return part.__module__, part.__qualname__
 
 
 def _written(value: Any) -> str:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stir_hf.data.identity import array_hash, data_order, hash_of
+from stir_hf.data.identity import array_hash, data_order, hash_of, probe_record, same_probe
 from stir_hf.data.inversions import Inversions
 from stir_hf.engine import STARTS, start_value
 from stir_hf.errors import RequestError, RunError
-from stir_hf.inputs.images import MODES
 from stir_hf.models import Encoder, Opened
 from stir_hf.registry import option
 from stir_hf.results import ANCHORS, RelativeError, Score, Values
@@ -50,20 +49,6 @@ def check_count(images: int | None, measure: Measure, dataset: str) -> None:
         )
 
 
-def common_mode(sets: Sequence[Inversions]) -> str:
-    """The mode of the images of all sets.
-
-    Raises:
-        RequestError: modes that differ.
-    """
-    modes = sorted({str(s.manifest.identity["canvas"]["mode"]) for s in sets})
-    if len(modes) > 1:
-        raise RequestError(
-            f"the inversion sets have images of different modes ({', '.join(modes)}); give one set"
-        )
-    return modes[0]
-
-
 def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> None:
     """Whether a network can be judged on these inversions, before any of it is done.
 
@@ -71,10 +56,8 @@ def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> Non
         RequestError: fewer images than the measure needs, or images of another mode than the
             network takes.
     """
-    mine, mode = MODES[encoder.channels], common_mode(sets)
-    if mine != mode:
-        raise RequestError(f"{encoder.name} takes {mine} images; these inversions are {mode!r}")
     for one in sets:
+        encoder.check_takes(one.kind)
         if (there := len(np.unique(one.index))) < measure.least_rows:
             raise RequestError(
                 f"{MEASURES.name_of(measure)} needs at least {measure.least_rows} images, not"
@@ -88,11 +71,10 @@ def check_first(networks: Sequence[Opened], sets: Sequence[Inversions]) -> None:
     Raises:
         RunError: representations that are not finite, or the same for images that differ.
     """
-    for one in sets:
-        some = one.pixels("image", range(min(LOOKED_AT, len(one))))
-        _, differing = np.unique([image.tobytes() for image in some], return_index=True)
-        for network in networks:
-            network.check_varies(torch.from_numpy(some[np.sort(differing)[:PROBES]]))
+    some = sets[0].pixels("image", range(min(LOOKED_AT, len(sets[0]))))
+    _, differing = np.unique([image.tobytes() for image in some], return_index=True)
+    for network in networks:
+        network.check_varies(torch.from_numpy(some[np.sort(differing)[:PROBES]]))
 
 
 def judge(
@@ -189,15 +171,22 @@ def _notes(inversions: Inversions) -> Iterator[str]:
 
 def _same_network(network: Opened, inversions: Inversions) -> bool:
     """Whether the judged network is the one that made the inversions, its layer included."""
-    made_by = dict(inversions.manifest.identity["network"])
+    manifest = inversions.manifest
+    made_by = dict(manifest.identity["network"])
     precision = {k: v for k, v in made_by["precision"].items() if k != "tf32"}
-    return hash_of({**made_by, "precision": precision}) == hash_of(network.identity)
+    if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
+        return False
+    record = probe_record(network.probe.cpu().double().numpy())
+    return network.size == inversions.size and same_probe(record, manifest.probe, manifest.dtype)
 
 
 def _no_floor(inversions: Inversions) -> str | None:
     """Why the starts give no floor; None where they do."""
     engine = inversions.manifest.identity["engine"]
-    start = STARTS.build(engine["start"])
+    try:
+        start = STARTS.build(engine["start"])
+    except RequestError as error:
+        return str(error)
     if start.shared:
         return f"start={STARTS.text(start)!r} is one image for all"
     data = inversions.manifest.identity["data"]

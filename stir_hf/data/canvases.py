@@ -10,7 +10,7 @@ from PIL import Image
 
 from stir_hf.data.identity import array_hash
 from stir_hf.data.samples import FIRST, Samples, UnreadableError
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
 
 CHECKED_AGAIN = 64
 """Of what is finished already, so many samples are decoded again and their hashes compared."""
@@ -34,10 +34,16 @@ class Canvases:
     Args:
         samples: what is decoded.
         make: the processor's geometry, an image to an array.
+        shape: of the canvas; what does not have it counts as unreadable.
     """
 
-    def __init__(self, samples: Samples, make: Callable[[Image.Image], NDArray[Any]]) -> None:
-        self.samples, self._make = samples, make
+    def __init__(
+        self,
+        samples: Samples,
+        make: Callable[[Image.Image], NDArray[Any]],
+        shape: tuple[int, ...],
+    ) -> None:
+        self.samples, self._make, self._shape = samples, make, shape
         self._expected: dict[int, str | None] = {}
         self._kept: dict[int, Canvas | UnreadableError] = {}
 
@@ -59,7 +65,12 @@ class Canvases:
 
     def _read(self, position: int) -> Canvas:
         sample = self.samples.sample(position)
-        array = self._make(sample.image)
+        try:
+            array = self._make(sample.image)
+        except (RequestError, ValueError, OSError, ZeroDivisionError) as error:
+            raise UnreadableError(one_line(error)) from error
+        if array.shape != self._shape:
+            raise UnreadableError(f"its canvas has shape {array.shape}, not {self._shape}")
         found = Canvas(position, sample.index, array, array_hash(array), sample.label)
         if self._expected.get(found.index) not in (None, found.hash):
             self._refuse(found.index)

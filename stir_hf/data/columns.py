@@ -1,10 +1,51 @@
-"""A column of an inversion set that is read from disk where it is indexed."""
+"""The columns of an inversion set: their types, and pixels that are read from disk where they are
+indexed.
+"""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from numpy.typing import NDArray
+
+from stir_hf.data.shards import Rows, files_of
+from stir_hf.inputs.base import Kind
+
+
+def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
+    """The columns of an inversion set.
+
+    Args:
+        kind: what the reference consumes.
+        exact: whether inversions are kept as floats.
+        starts: whether the starts are kept.
+        label: the feature of the labels, where there are any.
+    """
+    floats = datasets.List(datasets.Value("float32"))
+    columns = {
+        "index": datasets.Value("int64"),
+        "draw": datasets.Value("int32"),
+        "canvas_hash": datasets.Value("string"),
+        "status": datasets.Value("string"),
+        "image": kind.feature(exact=False),
+        "inverted": kind.feature(exact=exact),
+        "relative_error": datasets.Value("float32"),
+        "representation": floats,
+        "representation_inverted": floats,
+    }
+    if starts:
+        columns["start"] = kind.feature(exact=True)
+    if label is not None:
+        columns["label"] = label
+    return datasets.Features(**columns)
+
+
+def columns_of(folder: Path) -> datasets.Features | None:
+    """The columns of the rows that are there; None while there are none. A set has one schema."""
+    files = files_of(folder)
+    return datasets.Features.from_arrow_schema(Rows(files).schema) if files else None
 
 
 class Pixels(np.lib.mixins.NDArrayOperatorsMixin):

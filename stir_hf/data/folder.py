@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, closest
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
@@ -47,15 +47,28 @@ class OutputConfig:
     def __post_init__(self) -> None:
         given = (self.name,) if isinstance(self.name, str) else tuple(self.name or ())
         object.__setattr__(self, "name", given)
+        if self.out is not None:
+            object.__setattr__(self, "out", Path(self.out).expanduser())
 
-    def labels(self) -> dict[str, str]:
-        """Names by folder; one without a folder, that of the first model, under the empty
-        string.
+    def labels(self, *given: str) -> dict[str, str]:
+        """Names by what was given; one without a folder, that of the first model, is at "".
+
+        Raises:
+            RequestError: a folder that is none of those.
         """
-        pairs = [text.partition("=") for text in self.name]
-        return {
-            folder if equals else "": name if equals else folder for folder, equals, name in pairs
-        }
+        found: dict[str, str] = {}
+        for text in self.name:
+            folder, _, name = text.rpartition("=")
+            same = [g for g in given if g == folder or _resolved(g) == _resolved(folder)]
+            if folder and not same:
+                hint = closest(folder, given)
+                raise RequestError(f"--name {text}: no model or dataset is {folder}; {hint}")
+            found |= dict.fromkeys(same if folder else [""], name)
+        return found
+
+
+def _resolved(folder: str) -> Path:
+    return Path(folder).expanduser().resolve()
 
 
 def writable(folder: Path) -> Path:

@@ -88,4 +88,7 @@ def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) ->
     if len(found) != len(recorded):
         return False
     a, b = np.asarray(found), np.asarray(recorded)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return False
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     return bool(np.linalg.norm(a - b) <= PROBE_TOLERANCE[dtype] * np.linalg.norm(b))

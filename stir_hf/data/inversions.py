@@ -5,7 +5,7 @@ for.
 import os
 import shutil
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,39 +19,15 @@ from stir_hf.data import folder as folders
 from stir_hf.data.columns import Pixels
 from stir_hf.data.identity import data_order
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.shards import Rows, files_of
+from stir_hf.data.shards import UNREADABLE, NewFile, Rows, files_of
 from stir_hf.errors import RequestError, closest
 from stir_hf.inputs.base import Kind, kind_of
 
 STATUSES = ("converged", "budget", "not_finite", "unreadable")
 
 
-def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
-    """The columns of an inversion set.
-
-    Args:
-        kind: what the reference consumes.
-        exact: whether inversions are kept as floats.
-        starts: whether the starts are kept.
-        label: the feature of the labels, where there are any.
-    """
-    floats = datasets.List(datasets.Value("float32"))
-    columns = {
-        "index": datasets.Value("int64"),
-        "draw": datasets.Value("int32"),
-        "canvas_hash": datasets.Value("string"),
-        "status": datasets.Value("string"),
-        "image": kind.feature(exact=False),
-        "inverted": kind.feature(exact=exact),
-        "relative_error": datasets.Value("float32"),
-        "representation": floats,
-        "representation_inverted": floats,
-    }
-    if starts:
-        columns["start"] = kind.feature(exact=True)
-    if label is not None:
-        columns["label"] = label
-    return datasets.Features(**columns)
+class _Keeper:
+    """What a temporary folder lives as long as."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +55,8 @@ class Inversions:
     """(n,): `converged` or `budget`."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
+    keeper: object = field(default=None, repr=False)
+    """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Inversions":
@@ -127,15 +105,17 @@ class Inversions:
         """
         if num_samples is None and draws is None:
             return self
-        return self.read(self.path, num_samples or self.num_samples, draws or self.draws)
+        part = self.read(self.path, num_samples or self.num_samples, draws or self.draws)
+        return replace(part, keeper=self.keeper)
 
-    def of(self, indices: "set[int]") -> "Inversions":
-        """The same set without the rows of other images."""
+    def of(self, indices: set[int], left_out: Mapping[int, str] | None = None) -> "Inversions":
+        """The same set without the rows of other images; `left_out` says why they are not there."""
         keep = np.isin(self.index, sorted(indices))
         if bool(keep.all()):
             return self
         names = ("numbers", "index", "draw", "relative_error", "status")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        parts = {name: getattr(self, name)[keep] for name in names}
+        return replace(self, left_out={**self.left_out, **(left_out or {})}, **parts)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the whole set to a folder of its own; returns it.
@@ -143,21 +123,25 @@ class Inversions:
         Raises:
             RequestError: the folder holds another set.
         """
-        target = Path(folder)
+        target = Path(folder).expanduser()
+        if target.resolve() == self.path.resolve():
+            return target
         if (target / FILE_NAME).exists() and Manifest.read(target).hash != self.manifest.hash:
             raise RequestError(
                 f"{target} holds inversions that were made otherwise; choose another folder"
             )
         target.mkdir(parents=True, exist_ok=True)
         for path in files_of(self.path):
-            shutil.copy2(path, target / path.name)
+            with NewFile(target, path.stem) as partial:
+                shutil.copyfile(path, partial)
         Manifest.read(self.path).write(target)
         return target
 
     def removed_with(self, folder: Path) -> "Inversions":
-        """This object, with a temporary folder that goes when it does."""
-        weakref.finalize(self, folders.remove, folder)
-        return self
+        """This set, with a temporary folder that goes when it and all that was made of it do."""
+        keeper = _Keeper()
+        weakref.finalize(keeper, folders.remove, folder)
+        return replace(self, keeper=keeper)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -272,7 +256,9 @@ def _selected(
     index = np.asarray(columns.get("index", ()), np.int64)
     draw = np.asarray(columns.get("draw", ()), np.int32)
     status = np.asarray(columns.get("status", ()), np.str_)
-    _, first = np.unique(np.stack((index, draw)), axis=1, return_index=True)
+    readable = np.argsort(status == UNREADABLE, kind="stable")  # those that were read at last first
+    _, first = np.unique(np.stack((index, draw))[:, readable], axis=1, return_index=True)
+    first = readable[first]
     first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
     if len(first) < num_samples * draws:
         raise RequestError(
@@ -303,6 +289,7 @@ def find_sets(path: Path) -> list[Path]:
     Raises:
         RequestError: there are none.
     """
+    path = path.expanduser()
     if (path / FILE_NAME).is_file():
         return [path]
     parent = path / folders.SETS if (path / folders.SETS).is_dir() else path

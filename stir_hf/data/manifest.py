@@ -96,6 +96,6 @@ class Manifest:
     def finished(self, num_samples: int, draws: int) -> "Manifest":
         """With a finished prefix recorded, unless a larger one is."""
         there = self.complete or {"num_samples": 0, "draws": 0}
-        if num_samples * draws <= there["num_samples"] * there["draws"]:
+        if (num_samples, draws) <= (there["num_samples"], there["draws"]):
             return self
         return replace(self, complete={"num_samples": num_samples, "draws": draws})

@@ -2,9 +2,11 @@
 for.
 """
 
+import errno
 import io
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -15,7 +17,8 @@ from PIL import Image
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.spec import DataSpec
 from stir_hf.data.splits import Data, check_enough, open_split
-from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.errors import RequestError, RunError, closest, one_line
+from stir_hf.hub import split_revision
 from stir_hf.inputs.images import eight_bit
 
 HEADERS_LOOKED_AT = 10_000
@@ -30,6 +33,10 @@ ORIENTATION = 0x0112
 """The tag of EXIF that says how an image is to be turned."""
 
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
+"""Errors of the machine, not of the image."""
 
 
 class UnreadableError(Exception):
@@ -82,6 +89,9 @@ class Samples:
                 raise ValueError("there is none")
             image = eight_bit(self.feature.decode_example(row[self.column]))
         except _BROKEN as error:
+            if isinstance(error, OSError) and error.errno in _OURS:
+                where = f"image {index} of {self.spec.dataset}"
+                raise RunError(f"{where} cannot be read now: {one_line(error)}") from error
             raise UnreadableError(one_line(error)) from error
         return Sample(index, image, row[self.label_column] if self.label_column else None)
 
@@ -107,7 +117,12 @@ class Samples:
 
     @cached_property
     def _sizes(self) -> frozenset[tuple[int, int]]:
-        return frozenset(self._size(p) for p in range(min(len(self), HEADERS_LOOKED_AT)))
+        positions = range(min(len(self), HEADERS_LOOKED_AT))
+        return frozenset(self._size(p) for p in positions if self._is_here(p))
+
+    def _is_here(self, position: int) -> bool:
+        cell = self.rows[position][self.column]
+        return cell is None or cell["bytes"] is not None or "://" not in (cell["path"] or "")
 
     def sizes(self) -> set[tuple[int, int]]:
         """The sizes (h, w) that the headers of the first 10,000 images give.
@@ -122,8 +137,6 @@ class Samples:
         try:
             if cell is None:
                 raise ValueError("there is none")
-            if cell["bytes"] is None and "://" in (cell["path"] or ""):
-                return self.sample(position).image.size[::-1]
             with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
                 if image.mode in ("I", "F"):
                     eight_bit(image)
@@ -174,17 +187,21 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
         RequestError: no such dataset, split or column; too few images; a file that is no image.
     """
     whole, part = _slice_of(spec)
-    split, whole, commit = open_split(data, whole)
+    named = isinstance(data, str | Path)
+    given = split_revision(str(data))[0] if named else _as_dataset(data)
+    split, whole, commit = open_split(given, whole)
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
-    total = None if isinstance(data, datasets.IterableDataset) else len(split)
+    total = None if isinstance(data, _STREAMS) else len(split)
     column = _image_column(split.features, spec)
     candidates = _rows_of(part, total, spec) if part else None
+    candidates = None if candidates == (0, total) else candidates
     there = len(split) if candidates is None else candidates[1] - candidates[0]
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
     feature = split.features[column]
-    rows = split.with_format(None).cast_column(column, datasets.Image(decode=False))
-    label = next((n for n, f in rows.features.items() if isinstance(f, datasets.ClassLabel)), None)
+    label = next((n for n, f in split.features.items() if isinstance(f, datasets.ClassLabel)), None)
+    rows = split.with_format(None).select_columns([column, *([label] if label else [])])
+    rows = rows.cast_column(column, datasets.Image(decode=False))
     samples = Samples(
         rows.select(order),
         order,
@@ -198,6 +215,34 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     )
     samples.sizes()
     return samples
+
+
+_DATASETS = (datasets.Dataset, datasets.DatasetDict)
+_STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
+
+
+def _as_dataset(data: Any) -> Any:
+    """A dataset as it is; a list of PIL images or uint8 arrays as one."""
+    if isinstance(data, (*_DATASETS, *_STREAMS)):
+        return data
+    images = list(data) if isinstance(data, list | tuple | np.ndarray) else []
+    wrong = [i for i, image in enumerate(images) if not _is_image(image)]
+    if wrong or not images:
+        kind = type(images[wrong[0]]).__name__ if wrong else type(data).__name__
+        got = f"item {wrong[0]} is a {kind}" if wrong else f"not {kind}"
+        raise RequestError(
+            "data must be a Hub id, a folder, a dataset or a list of PIL images or uint8 arrays;"
+            f" {got}"
+        )
+    whole = [i.copy() if isinstance(i, Image.Image) else i for i in images]
+    columns = datasets.Features(image=datasets.Image())
+    return datasets.Dataset.from_dict({"image": whole}, features=columns)
+
+
+def _is_image(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype == np.uint8 and value.ndim in (2, 3)
+    return isinstance(value, Image.Image)
 
 
 def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:
@@ -248,7 +293,7 @@ def common_size(samples: Samples, model: str) -> tuple[int, int]:
     Raises:
         RequestError: sizes that differ.
     """
-    sizes = samples.sizes()
+    sizes = samples.sizes() or {samples.sample(0).image.size[::-1]}
     if len(sizes) > 1:
         shown = ", ".join(f"{w}x{h}" for h, w in sorted(sizes)[:3])
         raise RequestError(

@@ -57,4 +57,19 @@ def choose(
 def on_common_images(sets: "Sequence[Inversions]") -> list[Inversions]:
     """The sets with the images alone that could be inverted in all of them."""
     common = set.intersection(*(set(s.index.tolist()) for s in sets))
-    return [one.of(common) for one in sets]
+    lost = {index: why for one in sets for index, why in one.left_out.items()}
+    return [one.of(common, lost) for one in sets]
+
+
+def common_mode(sets: Sequence[Inversions]) -> str:
+    """The mode of the images of all sets.
+
+    Raises:
+        RequestError: modes that differ.
+    """
+    modes = sorted({str(s.manifest.identity["canvas"]["mode"]) for s in sets})
+    if len(modes) > 1:
+        raise RequestError(
+            f"the inversion sets have images of different modes ({', '.join(modes)}); give one set"
+        )
+    return modes[0]

@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
+UNREADABLE = "unreadable"
+"""The status of a sample that could not be decoded; it is tried again."""
+
 _PART, _SHARD = "part", "data"
 
 
@@ -32,14 +35,15 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
     if rows:
         whole = [{name: row.get(name) for name in columns} for row in rows]
         table = datasets.Dataset.from_list(whole, features=columns).data.table
-        with _new(folder, f"{_PART}-{uuid.uuid4().hex}") as path:
+        with NewFile(folder, f"{_PART}-{uuid.uuid4().hex}") as path:
             pq.write_table(table, path)
 
 
-class _new:  # noqa: N801 - used as a function
+class NewFile:
     """A file that takes its name when it is complete."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        """`name` is without the ending `.parquet`."""
         self.path = folder / f"{name}.parquet"
         self.partial = folder / f".{name}.{uuid.uuid4().hex[:8]}.partial"
 
@@ -67,7 +71,8 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
         return
     shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
     small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
-    groups = _row_groups([*small, *parts], seen=_keys([p for p in shards if p not in small]))
+    kept = [path for path in shards if path not in small]
+    groups = _row_groups([*small, *parts], seen=set(_statuses(kept)))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
     for path in [*small, *parts]:
@@ -76,7 +81,7 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
 
 def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit: int) -> None:
     with (
-        _new(folder, f"{_SHARD}-{uuid.uuid4().hex}") as path,
+        NewFile(folder, f"{_SHARD}-{uuid.uuid4().hex}") as path,
         path.open("wb") as file,
         pq.ParquetWriter(file, first.schema) as writer,
     ):
@@ -87,15 +92,20 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
 
 
 def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[pa.Table]:
-    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once."""
+    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once.
+
+    A sample that could be read at last has a row that says so, which is the one that counts.
+    """
+    found = _statuses(files)
+    readable = {key for key, statuses in found.items() if set(statuses) != {UNREADABLE}}
     waiting: list[pa.Table] = []
     for path in files:
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
                 fresh = []
-                for i, key in enumerate(_pairs(table)):
-                    if key not in seen:
+                for i, (key, status) in enumerate(_keyed(table)):
+                    if key not in seen and (status != UNREADABLE or key not in readable):
                         seen.add(key)
                         fresh.append(i)
                 waiting.append(table.take(pa.array(fresh, pa.int64())))
@@ -106,12 +116,19 @@ def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[p
         yield pa.concat_tables(waiting)
 
 
-def _pairs(table: pa.Table) -> list[tuple[int, int]]:
-    return list(zip(table["index"].to_pylist(), table["draw"].to_pylist(), strict=True))
+def _keyed(table: pa.Table) -> Iterator[tuple[tuple[int, int], str]]:
+    """((index, draw), status) of each row."""
+    index, draw, status = (table[name].to_pylist() for name in ("index", "draw", "status"))
+    return zip(zip(index, draw, strict=True), status, strict=True)
 
 
-def _keys(files: Sequence[Path]) -> set[tuple[int, int]]:
-    return {key for path in files for key in _pairs(pq.read_table(path, columns=["index", "draw"]))}
+def _statuses(files: Sequence[Path]) -> dict[tuple[int, int], list[str]]:
+    """What the rows of some files say of each (index, draw)."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for path in files:
+        for key, status in _keyed(pq.read_table(path, columns=["index", "draw", "status"])):
+            found.setdefault(key, []).append(status)
+    return found
 
 
 class Rows:
@@ -128,7 +145,7 @@ class Rows:
             self._groups += [(i, g) for g in range(about.num_row_groups)]
             sizes += [about.row_group(g).num_rows for g in range(about.num_row_groups)]
         self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
-        self._last: tuple[int, tuple[str, ...], pa.Table] | None = None
+        self._last: dict[tuple[str, ...], tuple[int, pa.Table]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -163,9 +180,10 @@ class Rows:
         return datasets.Dataset(pa.concat_tables(tables).take(back))
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
-        if self._last is None or self._last[:2] != (group, columns):
+        kept = self._last.get(columns)
+        if kept is None or kept[0] != group:
             file, number = self._groups[group]
             with pq.ParquetFile(self.files[file]) as opened:
-                table = opened.read_row_group(number, columns=list(columns))
-            self._last = (group, columns, table)
-        return self._last[2]
+                kept = group, opened.read_row_group(number, columns=list(columns))
+            self._last[columns] = kept
+        return kept[1]

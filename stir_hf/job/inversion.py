@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 
 from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas, Canvases
-from stir_hf.data.identity import array_hash, local_label, probe_record
-from stir_hf.data.inversions import Inversions, features
+from stir_hf.data.columns import columns_of, features
+from stir_hf.data.identity import array_hash, local_label, probe_record, same_probe
+from stir_hf.data.inversions import Inversions
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.samples import Samples
 from stir_hf.engine import Given, InversionConfig, Inverted, Item, Watch, descend, start_value
@@ -62,8 +63,9 @@ class InversionJob:
     ) -> None:
         self.network, self.samples, self.config, self.run_config = network, samples, config, run
         self.size, self.kind = size, network.encoder.kind(size)
-        self.canvases = Canvases(samples, network.encoder.canvas)
+        self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
         self.starts = None if starts is None else starts.detach().cpu().float()
+        self._places = {index: i for i, index in enumerate(sorted(samples.order.tolist()))}
         self._check_starts()
         labelled = samples.label_column is not None
         self._make = RowMaker(network, self.kind, config.exact, config.tolerance, labelled)
@@ -74,6 +76,19 @@ class InversionJob:
             names=self._names(labels),
         )
         self._check_first()
+
+    def check_same(self, other: Opened) -> None:
+        """See that another network of equal identity represents the probe alike.
+
+        Raises:
+            RequestError: it does not, so that it needs inversions of its own.
+        """
+        record = probe_record(other.probe.cpu().double().numpy())
+        if not same_probe(record, self.manifest.probe, self.manifest.dtype):
+            raise RequestError(
+                f"{self.network.encoder.name} and {other.encoder.name} have the same weights and"
+                " represent images otherwise; invert each into a folder of its own, then score"
+            )
 
     def keys(self) -> list[Key]:
         """All that was asked for, image by image."""
@@ -90,7 +105,9 @@ class InversionJob:
             return self.keys()
         rows = shards.Rows(files)
         index = rows.column("index").tolist()
-        done = set(zip(index, rows.column("draw").tolist(), strict=True))
+        keys = zip(index, rows.column("draw").tolist(), strict=True)
+        status = rows.column("status").tolist()
+        done = {k for k, how in zip(keys, status, strict=True) if how != "unreadable"}
         order = self.samples.order.tolist()
         self.canvases.expect(dict(zip(index, rows.column("canvas_hash").tolist(), strict=True)))
         return [(p, d) for p, d in self.keys() if (order[p], d) not in done]
@@ -103,7 +120,7 @@ class InversionJob:
             RunError: out of memory.
         """
         work, batch = Work(), self.run_config.batch_size
-        columns = features(
+        columns = columns_of(folder) or features(
             self.kind, self.config.exact, self.starts is not None, self.samples.label_feature
         )
 
@@ -237,7 +254,7 @@ class InversionJob:
     def _start(self, position: int, draw: int) -> Tensor:
         index = int(self.samples.order[position])
         if self.starts is not None:
-            return self.starts[int(np.searchsorted(np.sort(self.samples.order), index))]
+            return self.starts[self._places[index]]
         seed = self.config.seed
         return start_value(self.config.start, self.kind.shape, seed=seed, index=index, draw=draw)
 
@@ -247,9 +264,8 @@ class InversionJob:
         """
         if self.starts is not None:
             low, high = self.kind.bounds
-            place = {index: i for i, index in enumerate(np.sort(self.samples.order).tolist())}
             for row in rows:
-                row["start"] = self.starts[place[row["index"]]].clamp(low, high).numpy()
+                row["start"] = self.starts[self._places[row["index"]]].clamp(low, high).numpy()
         return rows
 
     def _check_starts(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf.data.canvases import Canvas
-from stir_hf.engine import Inverted
+from stir_hf.engine import Inverted, relative_error
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
@@ -82,14 +82,15 @@ class RowMaker:
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
         reached = self.network.represent(restored)
         target = torch.stack([one.target for _, one in good])
-        error = ((reached - target).norm(dim=1) / target.norm(dim=1)).tolist()
+        error = relative_error(reached, target).tolist()
+        vectors = [t.float().cpu().numpy() for t in (target, reached)]
         return [
-            self._row(one, result.key[1], stored[i], error[i], reached[i])
+            self._row(one, result.key[1], stored[i], error[i], (vectors[0][i], vectors[1][i]))
             for i, (result, one) in enumerate(good)
         ]
 
     def _row(
-        self, one: Pending, draw: int, stored: Any, error: float, reached: Tensor
+        self, one: Pending, draw: int, stored: Any, error: float, vectors: tuple[Any, Any]
     ) -> dict[str, Any]:
         if not np.isfinite(error):
             return self.bare(one.canvas.index, draw, "not_finite", one.canvas)
@@ -98,6 +99,6 @@ class RowMaker:
             **self.bare(one.canvas.index, draw, status, one.canvas),
             "inverted": stored,
             "relative_error": error,
-            "representation": one.target.tolist(),
-            "representation_inverted": reached.tolist(),
+            "representation": vectors[0],
+            "representation_inverted": vectors[1],
         }

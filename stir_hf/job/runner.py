@@ -40,7 +40,7 @@ def run_jobs(
     with _bar(total, done, progress and processes.main) as bar:
         for job, there, keys in zip(jobs, folders, left, strict=True):
             bar.set_description(f"inverting {job.network.encoder.name}")
-            job.run(there, keys[processes.rank :: processes.count], bar)
+            job.run(there, _share(keys, processes), bar)
             processes.wait()
     if processes.main:
         for job, there in zip(jobs, folders, strict=True):
@@ -49,15 +49,25 @@ def run_jobs(
     return [job.read(there) for job, there in zip(jobs, folders, strict=True)]
 
 
+def _share(keys: Sequence[Key], processes: Processes) -> list[Key]:
+    """What this process makes; the draws of an image stay together, which is decoded once."""
+    places = {position: i for i, position in enumerate(dict.fromkeys(p for p, _ in keys))}
+    return [key for key in keys if places[key[0]] % processes.count == processes.rank]
+
+
 def _record(job: InversionJob, folder: Path, keys: Sequence[Key]) -> None:
     """Write down who continues the set."""
-    if (folder / FILE_NAME).exists() and not keys:
+    exists = (folder / FILE_NAME).exists()
+    there = Manifest.read(folder) if exists else job.manifest
+    if exists and not keys:
+        if there.names != job.manifest.names:
+            replace(there, names=job.manifest.names).write(folder)
         return
-    there = Manifest.read(folder) if (folder / FILE_NAME).exists() else job.manifest
     device = job.network.encoder.device
     about: dict[str, Any] = {**environment(device), "batch_size": job.run_config.batch_size}
     about |= job.network.encoder.recorded()
-    replace(there, runs=(*there.runs, about)).write(folder)
+    about |= {"data_revision": job.samples.commit}
+    replace(there, names=job.manifest.names, runs=(*there.runs, about)).write(folder)
 
 
 def _bar(total: int, done: int, shown: bool) -> "tqdm[Any]":

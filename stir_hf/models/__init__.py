@@ -1,6 +1,7 @@
 """Checkpoints and modules as encoders: inputs on a canvas to representations (b, d)."""
 
-from stir_hf.models.encoder import Encoder, load_encoder
+from stir_hf.models.encoder import Encoder
+from stir_hf.models.loading import load_encoder
 from stir_hf.models.opened import Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.models.session import Session
 

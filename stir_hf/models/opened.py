@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from stir_hf.errors import RequestError, RunError, memory_errors
 from stir_hf.inputs.images import MODES
-from stir_hf.models.encoder import Encoder, load_encoder
+from stir_hf.models.encoder import Encoder
+from stir_hf.models.loading import load_encoder
 from stir_hf.models.session import Session
 from stir_hf.runtime import RunConfig
 
@@ -27,15 +28,12 @@ class Opened:
     session: Session
     probe: Tensor
     """(2, d): its representation of the fixed probe."""
+    label: str
+    """What results call it."""
     size: tuple[int, int]
     """The canvas (h, w) on which it was tried."""
     identity: dict[str, Any]
     """What it is, its layer included: weights, tap, precision, processor, pixel arithmetic."""
-
-    @property
-    def label(self) -> str:
-        """What results call it."""
-        return self.encoder.label
 
     @property
     def where(self) -> str:
@@ -89,7 +87,9 @@ def opened(
     encoder.prepare(size)
     with encoder.session(tf32=run.tf32) as session:
         probe = session.check(size, gradient=inverted)
-        yield Opened(encoder, session, probe, size, encoder.identity())
+        identity = encoder.identity()
+        label = encoder.label_of(identity)
+        yield Opened(encoder, session, probe, label, size, identity)
 
 
 def try_sizes(networks: Sequence[Opened], sizes: Sequence[tuple[int, int]]) -> None:

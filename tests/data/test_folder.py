@@ -97,5 +97,5 @@ def test_a_temporary_folder_goes_when_the_run_does(tmp_path: Path) -> None:
 def test_names_of_local_folders() -> None:
     assert OutputConfig(name="mine").labels() == {"": "mine"}
     given = OutputConfig(name=("mine", "./data=lab/data"))
-    assert given.labels() == {"": "mine", "./data": "lab/data"}
+    assert given.labels("m", "data") == {"": "mine", "data": "lab/data"}
     assert OutputConfig().labels() == {}

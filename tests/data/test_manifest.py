@@ -93,7 +93,8 @@ def test_the_largest_finished_prefix_is_kept() -> None:
     assert done.complete == {"num_samples": 500, "draws": 1}
     assert done.finished(300, 1) == done
     assert done.finished(1000, 1).complete == {"num_samples": 1000, "draws": 1}
-    assert done.finished(400, 2).complete == {"num_samples": 400, "draws": 2}
+    assert done.finished(400, 2) == done  # fewer images never take the place of more
+    assert done.finished(500, 2).complete == {"num_samples": 500, "draws": 2}
     assert done.hash == MANIFEST.hash
 
 
