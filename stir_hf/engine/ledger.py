@@ -1,6 +1,5 @@
 """What is known of each image in flight: a few values per image, which change in every pass."""
 
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -38,35 +37,29 @@ class Ledger:
         """
         return self.finite & (self.best > self.enough)
 
-    def enter(self, error: Tensor, total: Tensor, gradient: Tensor) -> Any:
-        """Note one pass: the errors (b,), their sum, and gradients (b, …); returns which iterates
-        are the best so far.
+    def enter(self, error: Tensor, sums: Tensor) -> Any:
+        """Note one pass: errors (b,) and sums of the gradients (b,), which are not finite where
+        one of their values is not.
 
         What comes after an error that is good enough, or a value that is not finite, changes
-        nothing.
+        nothing. Returns which images (b,) are at their best so far.
         """
-        searching = self.searching()
+        searching, values = self.searching(), self._values(error)
         self.passes += searching
-        values, flat = self._values(error), gradient.view(-1)
-        if self.on_host and isfinite(float(torch.dot(flat, flat)) + float(total)):
-            return self._improve(values, searching)
-        sums = gradient.flatten(1).sum(1)  # not finite where one of them is not
         valid = self._space.isfinite(values) & self._space.isfinite(self._values(sums))
-        self.finite &= valid | ~searching
-        return self._improve(values, searching & valid)
+        return self._improve(values, searching, valid)
 
     def enter_last(self, error: Tensor, among: list[bool]) -> Any:
         """Note the errors (b,) of last iterates, which take no pass of their own, of some images
         only.
         """
         chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
-        values, chosen = self._values(error), self.searching() & chosen
-        valid = self._space.isfinite(values)
-        self.finite &= valid | ~chosen
-        return self._improve(values, chosen & valid)
+        values = self._values(error)
+        return self._improve(values, self.searching() & chosen, self._space.isfinite(values))
 
-    def _improve(self, values: Any, among: Any) -> Any:
-        improved = (values < self.best) & among
+    def _improve(self, values: Any, among: Any, valid: Any) -> Any:
+        self.finite &= valid | ~among
+        improved = among & valid & (values < self.best)
         self.best = self._space.where(improved, values, self.best)
         return improved
 

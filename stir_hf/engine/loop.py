@@ -92,6 +92,7 @@ def descend(
         with torch.inference_mode(False), torch.no_grad():
             for _ in range(min(every, left)):
                 _pass(represent, slots, objective)
+            slots.settle()
             if left <= every:
                 _last_look(represent, slots, passes)
         searching = slots.ledger.searching().tolist()
@@ -108,14 +109,12 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
     with torch.enable_grad():
         representation = represent(x)
         loss = objective(representation, slots.target)
-        total = loss.sum()
-        (gradient,) = torch.autograd.grad(total, x)
-    loss, total, gradient = loss.detach(), total.detach(), gradient.contiguous()
+        (gradient,) = torch.autograd.grad(loss.sum(), x)
+    loss, gradient = loss.detach(), gradient.contiguous()
     error = loss
     if objective is not relative_error:
         error = relative_error(representation.detach(), slots.target)
-        total = error.sum()
-    slots.remember(slots.ledger.enter(error, total, gradient))
+    slots.note(error, gradient)
     moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.constraint.free)
     slots.x = slots.constraint.project(moved, slots.origin)
     slots.ages = [age + 1 for age in slots.ages]
@@ -124,7 +123,7 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
 def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
     """The iterate after the last step counts too, as in the original."""
     error = relative_error(represent(slots.x), slots.target)
-    slots.remember(slots.ledger.enter_last(error, [age >= passes for age in slots.ages]))
+    slots.note_last(error, [age >= passes for age in slots.ages])
 
 
 def _ended(slots: Slots, ended: list[int], source: Iterator[Item]) -> Iterator[Inverted]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,23 +61,40 @@ class Slots:
         self.x = constraint.project(starts, self.origin) if rule.projects_start else starts
         self.state = rule.begin(self.x)
         self.best = self.x.clone()
+        self.noted: list[tuple[Tensor, Tensor, Tensor]] = []
         self.ledger = Ledger(len(items), self.target, enough)
 
-    def remember(self, improved: Any) -> None:
-        """Keep the iterates that `Ledger.enter` found to be the best so far: selected, as NaN
-        times 0 is NaN.
+    def note(self, error: Tensor, gradient: Tensor) -> None:
+        """Note what a pass found of the iterates; on the CPU it is settled later, a few passes at
+        once.
         """
-        if isinstance(improved, Tensor):
-            self.best = torch.where(per_image(improved, self.x), self.x, self.best)
+        self.noted.append((self.x, error, gradient.flatten(1).sum(1)))
+        if not self.ledger.on_host:
+            self.settle()
+
+    def settle(self) -> None:
+        """Keep the best of the iterates that were noted."""
+        self._remember([(x, self.ledger.enter(error, sums)) for x, error, sums in self.noted])
+        self.noted.clear()
+
+    def note_last(self, error: Tensor, among: list[bool]) -> None:
+        """Keep the last iterates of some images where they are the best."""
+        self._remember([(self.x, self.ledger.enter_last(error, among))])
+
+    def _remember(self, iterates: list[tuple[Tensor, Any]]) -> None:
+        """Keep iterates where they are the best so far, the later ones before the earlier ones.
+
+        They are selected, as NaN times 0 is NaN. On the CPU that is done once for each row, by
+        rows.
+        """
+        if not self.ledger.on_host:
+            for x, improved in iterates:
+                self.best = torch.where(per_image(improved, x), x, self.best)
             return
-        # Whole rows are copied: a mask of all values would cost more than the rest of a step on the
-        # CPU.
-        better, worse = (torch.from_numpy(rows.nonzero()[0]) for rows in (improved, ~improved))
-        if len(better) > len(worse):
-            kept = self.best.index_select(0, worse)
-            self.best.copy_(self.x).index_copy_(0, worse, kept)
-        elif len(better):
-            self.best.index_copy_(0, better, self.x.index_select(0, better))
+        taken = np.zeros(len(self.keys), bool)
+        for x, improved in reversed(iterates):
+            _copy_rows(self.best, x, improved & ~taken)
+            taken |= improved
 
     def take(self, rows: list[int]) -> list[Inverted]:
         """What came of some slots."""
@@ -116,6 +134,18 @@ class Slots:
 
     def _at(self, rows: list[int]) -> Tensor:
         return torch.tensor(rows, dtype=torch.long, device=self.x.device)
+
+
+def _copy_rows(into: Tensor, x: Tensor, chosen: np.ndarray) -> None:
+    """Copy some rows, on the CPU, where a mask of all values would cost more than the rest of a
+    step.
+    """
+    rows, others = (torch.from_numpy(mask.nonzero()[0]) for mask in (chosen, ~chosen))
+    if len(rows) > len(others):
+        kept = into.index_select(0, others)
+        into.copy_(x).index_copy_(0, others, kept)
+    elif len(rows):
+        into.index_copy_(0, rows, x.index_select(0, rows))
 
 
 def _origins(items: Sequence[Item]) -> Tensor:

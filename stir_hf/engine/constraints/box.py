@@ -8,6 +8,8 @@ from torch import Tensor
 
 from stir_hf.engine.constraints.base import CONSTRAINTS
 
+_where_not_zero = torch.ops.aten.hardshrink_backward.default
+
 
 @CONSTRAINTS.add("box")
 @dataclass(frozen=True)
@@ -26,5 +28,5 @@ class Box:
         # number times the least
         # one above 0 still moves any x in [0, 1].
         room = torch.sub(x, gradient, alpha=torch.finfo(x.dtype).max).clamp_(0, 1).sub_(x)
-        free: Tensor = torch.ops.aten.hardshrink_backward(gradient, room, 0)  # 0 where room is 0
+        free: Tensor = _where_not_zero(gradient, room, 0)
         return free

@@ -57,9 +57,9 @@ class AdamPolyak:
         allows.
         """
         axes, size = tuple(range(1, x.ndim)), x.numel() // len(x)
-        seen_v = seen_m = 1 - state["decay_k"].mul_(self.decay)
+        seen_v = seen_m = torch.rsub(state["decay_k"].mul_(self.decay), 1)
         if self.momentum != self.decay:
-            seen_m = 1 - state["momentum_k"].mul_(self.momentum)
+            seen_m = torch.rsub(state["momentum_k"].mul_(self.momentum), 1)
         v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
         norm = linalg.vector_norm(gradient, dim=axes, keepdim=True)
         root = (v / seen_v).sqrt_().add_(norm.mul_(1e-3 / size**0.5).clamp_min_(_TINY))
