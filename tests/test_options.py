@@ -20,25 +20,75 @@ FLAGS = {
     "layers": {"--json", "--debug"},
     "install-metric": {"--undo", "--debug"},
     "compare": {
-        "--dataset", "--config-name", "--split", "--image-column", "--image-mode", "--num-samples",
-        "--layer", "--reference-layer", "--method", "--steps", "--tolerance", "--start", "--draws",
-        "--seed", "--exact", "--png", "--batch-size", "--measure", "--device", "--dtype", "--name",
-        "--out", "--json", "--debug", "--constraint", "--tf32", "--no-tf32",
+        "--dataset",
+        "--config-name",
+        "--split",
+        "--image-column",
+        "--image-mode",
+        "--num-samples",
+        "--layer",
+        "--reference-layer",
+        "--method",
+        "--steps",
+        "--tolerance",
+        "--start",
+        "--draws",
+        "--seed",
+        "--exact",
+        "--png",
+        "--batch-size",
+        "--measure",
+        "--device",
+        "--dtype",
+        "--name",
+        "--out",
+        "--json",
+        "--debug",
+        "--constraint",
+        "--tf32",
+        "--no-tf32",
     },
     "score": {
-        "--inversions", "--config-name", "--num-samples", "--draws", "--layer", "--measure",
-        "--batch-size", "--device", "--dtype", "--tf32", "--no-tf32", "--name", "--out", "--json",
+        "--inversions",
+        "--config-name",
+        "--num-samples",
+        "--draws",
+        "--layer",
+        "--measure",
+        "--batch-size",
+        "--device",
+        "--dtype",
+        "--tf32",
+        "--no-tf32",
+        "--name",
+        "--out",
+        "--json",
         "--debug",
     },
-}  # fmt: skip
+}
 FLAGS["matrix"] = FLAGS["compare"] - {"--reference-layer"}
 FLAGS["invert"] = FLAGS["matrix"] - {"--measure"}
 
 SCORE_KEYS = {
-    "model", "reference", "layer", "reference_layer", "measure", "stir", "similarity", "floor",
-    "ceiling", "debiased", "interval", "num_samples", "relative_error", "converged", "notes",
-    "draws", "left_out", "inversions",
-}  # fmt: skip
+    "model",
+    "reference",
+    "layer",
+    "reference_layer",
+    "measure",
+    "stir",
+    "similarity",
+    "floor",
+    "ceiling",
+    "debiased",
+    "interval",
+    "num_samples",
+    "relative_error",
+    "converged",
+    "notes",
+    "draws",
+    "left_out",
+    "inversions",
+}
 
 
 def flags(name: str) -> set[str]:
@@ -109,9 +159,15 @@ def test_what_is_not_known_is_hinted_at(verb: str, given: dict[str, Any], said: 
 
 def test_a_command_asks_for_the_same() -> None:
     asked = {
-        "num_samples": 7, "exact": True, "tolerance": 0.1, "method": "paper:step_size=0.25",
-        "layer": "a b", "seed": 0, "name": ("mine", "d=data"), "dataset": "some data",
-    }  # fmt: skip
+        "num_samples": 7,
+        "exact": True,
+        "tolerance": 0.1,
+        "method": "paper:step_size=0.25",
+        "layer": "a b",
+        "seed": 0,
+        "name": ("mine", "d=data"),
+        "dataset": "some data",
+    }
     line = command("compare", ["a", "b"], asked)
     words = shlex.split(line)
     assert words[:4] == ["stir-hf", "compare", "a", "b"]
