@@ -63,6 +63,12 @@ def half_hidden(mode: str) -> Image.Image:
         file = io.BytesIO()
         plain.save(file, "PNG", transparency=HIDDEN)
         return Image.open(io.BytesIO(file.getvalue()))
+    if mode == "PA":  # `convert("PA")` keeps the alpha channel from Pillow 12 on only
+        indexed = Image.new("PA", (2, 1))
+        indexed.putpalette([*HIDDEN, *SHOWN])
+        indexed.putpixel((0, 0), (0, 0))
+        indexed.putpixel((1, 0), (1, 255))
+        return indexed
     return image.convert(mode)
 
 

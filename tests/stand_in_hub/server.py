@@ -19,9 +19,12 @@ from tests.stand_in_hub.store import Fault, RefusedError, StandInHub
 class Origin:
     """One of the two servers, an ASGI application."""
 
-    def __init__(self, hub: StandInHub, answering: Callable[[Call], Response]) -> None:
+    def __init__(
+        self, hub: StandInHub, answering: Callable[[Call], Response], name: str = "127.0.0.1"
+    ) -> None:
         self.hub = hub
         self.answering = answering
+        self.name = name
         config = uvicorn.Config(
             self, "127.0.0.1", 0, http="h11", ws="none", lifespan="off", log_level="critical"
         )
@@ -29,7 +32,7 @@ class Origin:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+        return f"http://{self.name}:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -115,7 +118,7 @@ class Origin:
 def serve(users: Mapping[str, str] | None = None) -> Iterator[StandInHub]:
     """Run the Hub on two free ports; `users` is token to user."""
     hub = StandInHub(users or {"hf_lab": "lab", "hf_other": "other"})
-    origins = [Origin(hub, Call.answer), Origin(hub, Call.storage)]
+    origins = [Origin(hub, Call.answer), Origin(hub, Call.storage, "localhost")]
 
     async def run() -> None:
         await asyncio.gather(*(origin.server.serve() for origin in origins))
