@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -120,13 +121,10 @@ def score(
             run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
         )
         pairs = [(n, s) for s in sets for n in networks]
-        scores = scoring.judge(
-            pairs, judge.measure, run.batch_size, progress=progress and processes.main
-        )
+        shown = progress and processes.main
+        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
         result = StirResult(tuple(scores), asked, environment(encoders[0].device))
-        if output.out is not None and processes.main:
-            result.save(folder)
-    return result
+        return _saved(result, folder if output.out is not None and processes.main else None)
 
 
 def compare(
@@ -183,12 +181,15 @@ def _every_pair(
         sets = [made[distinct.index(job)] for job in jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
-        scores = scoring.judge(
-            pairs, judge.measure, run.batch_size, progress=progress and processes.main
-        )
+        shown = progress and processes.main
+        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
         result = StirResult(tuple(scores), asked, environment(encoders[0].device))
-        if output.out is not None and processes.main:
-            result.save(folder)
+        return _saved(result, folder if output.out is not None and processes.main else None)
+
+
+def _saved(result: StirResult, folder: Path | None) -> StirResult:
+    if folder is not None:
+        result.save(folder)
     return result
 
 

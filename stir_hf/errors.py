@@ -57,11 +57,6 @@ def as_count(name: str, value: object, least: int = 1) -> int:
     raise RequestError(f"{name} must be a whole number of at least {least}, not {shown!r}")
 
 
-def check_count(name: str, value: object, least: int = 1) -> None:
-    """Raise RequestError unless `value` is a whole number of at least `least`."""
-    as_count(name, value, least)
-
-
 _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)
 
 
