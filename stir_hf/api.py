@@ -37,8 +37,8 @@ def invert(
     2022, section 3).
 
     Args:
-        reference: Hub id, `id@revision`, local folder, `Encoder` or `nn.Module`; see
-            `load_encoder`.
+        reference: Hub id, `id@revision`, local folder, `Encoder`, model of `transformers` or
+            `nn.Module`; see `load_encoder`.
         data: Hub id, `id@revision`, local folder or dataset in memory.
         revision: of the reference.
         starts: start images (n, c, h, w), in ascending order of their index, with `start="given"`.
@@ -53,11 +53,13 @@ def invert(
             memory.
     """
     named = {"DataSpec": described(data)}
-    model, spec, config, run, output = sorted_into(options, "invert", named)
+    model, spec, config, load, run, output = sorted_into(options, "invert", named)
     labels, processes = output.labels(str(reference), spec.dataset), Processes()
     scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
     with ExitStack() as stack:
-        encoder = as_encoders([reference], [model.layer], run, spec.image_mode, labels, revision)[0]
+        (encoder,) = as_encoders(
+            [reference], [model.layer], load, run, spec.image_mode, labels, revision
+        )
         samples = open_samples(data, spec)
         scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
         size = encoder.size or common_size(samples, encoder.name)
@@ -98,15 +100,16 @@ def score(
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    model, which, run, judge, output = configured = sorted_into(options, "score")
-    several = [models] if isinstance(models, Model) else list(models)
+    model, which, load, run, judge, output = configured = sorted_into(options, "score")
+    several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
     if not several:
         raise RequestError("no model to judge; give at least one")
     sets = choose(inversions, which)
     mode = common_mode(sets)
     labels, processes = output.labels(*map(str, several)), Processes()
     with ExitStack() as stack:
-        encoders = as_encoders(several, [model.layer] * len(several), run, mode, labels)
+        layers = [model.layer] * len(several)
+        encoders = as_encoders(several, layers, load, run, mode, labels)
         for encoder in encoders:
             scoring.check(encoder, sets, judge.measure)
         sizes = list(dict.fromkeys(one.size for one in sets))
@@ -164,11 +167,11 @@ def _every_pair(
     if verb == "compare":
         layers[1] = by_type["PairConfig"].reference_layer
     run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
-    spec, processes = by_type["DataSpec"], Processes()
+    spec, load, processes = by_type["DataSpec"], by_type["LoadConfig"], Processes()
     labels = output.labels(*map(str, models), spec.dataset)
     scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
     with ExitStack() as stack:
-        encoders = as_encoders(models, layers, run, spec.image_mode, labels)
+        encoders = as_encoders(models, layers, load, run, spec.image_mode, labels)
         samples = open_samples(data, spec)
         scoring.check_count(len(samples), judge.measure, spec.dataset)
         networks, jobs = _opened(stack, encoders, samples, by_type, labels)

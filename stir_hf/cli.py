@@ -172,15 +172,16 @@ def matrix(models: tuple[str, ...], dataset: str, as_json: bool, **options: Any)
 
 @app.command()
 @click.argument("model")
+@click.option("--trust-remote-code", is_flag=True, help="Run the Python code that MODEL brings.")
 @json_option
 @debug_option
-def layers(model: str, as_json: bool) -> None:
+def layers(model: str, trust_remote_code: bool, as_json: bool) -> None:
     """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
 
-    encoder = load_encoder(model, "output", device="cpu")
+    encoder = load_encoder(model, "output", device="cpu", trust_remote_code=trust_remote_code)
     found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
     if as_json:
         click.echo(json.dumps([asdict(layer) for layer in found]))

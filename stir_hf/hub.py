@@ -26,11 +26,11 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 def is_local(name: str) -> bool:
     """Whether `name` is a path on disk, or can only be meant as one."""
-    return (
-        Path(name).exists()
-        or name.startswith((".", "/", "~"))
-        or name.partition("@")[0].count("/") > 1
-    )
+    try:
+        exists = Path(name).exists()
+    except OSError:  # a name that no file system takes
+        exists = False
+    return exists or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
 
 
 def no_such_folder(name: str, what: str) -> RequestError:

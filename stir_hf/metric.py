@@ -1,14 +1,15 @@
 """The `evaluate` module: STIR of two checkpoints as a metric."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import datasets
 import evaluate
-import numpy as np
 from PIL import Image
 
 from stir_hf.errors import RequestError
+from stir_hf.inputs.images import as_images
 from stir_hf.results import StirResult
 
 DESCRIPTION = """
@@ -67,6 +68,7 @@ CITATION = """
 FEATURES = datasets.Features(data=datasets.Image())
 _DATASETS = (
     str,
+    Path,
     datasets.Dataset,
     datasets.IterableDataset,
     datasets.DatasetDict,
@@ -104,10 +106,12 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
                     f"{name} is missing; give two checkpoints: compute(data=…, model=…,"
                     " reference=…)"
                 )
-        if unknown := {"predictions", "references"} & options.keys():
-            raise RequestError(
-                f"{min(unknown)} is no input of this metric; give data, model and reference"
-            )
+        for name in ("predictions", "references"):  # evaluate.combine passes them, as None
+            if options.pop(name, None) is not None:
+                raise RequestError(
+                    f"{name} is no input of this metric; give data, model and reference (in"
+                    " evaluate.combine: beside modules that take the same)"
+                )
         if data is None and self.writer is None:
             raise RequestError(
                 "data is missing; give images or a dataset, or add them before with add or"
@@ -120,7 +124,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
                 )
             return _flat(_compare(model, reference, data, options))
         return super().compute(
-            data=None if data is None else _images(data),
+            data=None if data is None else as_images(data),
             model=model,
             reference=reference,
             **options,
@@ -130,11 +134,11 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a
         dataset.
         """
-        super().add_batch(data=_images(data), **others)
+        super().add_batch(data=as_images(data), **others)
 
     def add(self, *, data: Any, **others: Any) -> None:
         """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c)."""
-        super().add(data=_images([data])[0], **others)
+        super().add(data=as_images([data])[0], **others)
 
     def _compute(
         self, data: Iterable[Image.Image], **options: Any
@@ -155,31 +159,3 @@ def _flat(result: StirResult) -> dict[str, float | int | None]:
     forward, reverse = result.scores
     backward = {f"{name}_reverse": value for name, value in reverse.flat().items()}
     return {**forward.flat(), **backward, "num_samples": forward.num_samples}
-
-
-def _images(data: Any) -> list[Any]:
-    """Images without the format of their files, so that `evaluate` keeps them as PNG, without
-    loss.
-    """
-    try:
-        images = list(data)
-    except TypeError as error:
-        raise RequestError(
-            f"data must be images or a dataset, not {type(data).__name__}"
-        ) from error
-    for i, image in enumerate(images):
-        if isinstance(image, Image.Image):
-            images[i] = image.copy()
-        elif (
-            not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3)
-        ):
-            got = (
-                f"{image.dtype} array of shape {image.shape}"
-                if isinstance(image, np.ndarray)
-                else type(image).__name__
-            )
-            raise RequestError(
-                f"image {i} is a {got}; give PIL images or uint8 arrays of shape (h, w) or (h, w,"
-                " c)"
-            )
-    return images

@@ -20,7 +20,7 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
 from stir_hf.models import Opened
-from stir_hf.models.spec import LayerConfig
+from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import RunConfig
 from stir_hf.scoring import JudgeConfig
@@ -35,6 +35,9 @@ class PairConfig:
         None, "Layer of the reference, as --layer.", metavar="NAME"
     )
 
+    def __post_init__(self) -> None:
+        check_layer("reference_layer", self.reference_layer)
+
 
 SPECS: dict[str, tuple[type[Any], ...]] = {
     "compare": (
@@ -42,13 +45,22 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         PairConfig,
         DataSpec,
         InversionConfig,
+        LoadConfig,
         RunConfig,
         JudgeConfig,
         OutputConfig,
     ),
-    "invert": (LayerConfig, DataSpec, InversionConfig, RunConfig, OutputConfig),
-    "score": (LayerConfig, SetConfig, RunConfig, JudgeConfig, OutputConfig),
-    "matrix": (LayerConfig, DataSpec, InversionConfig, RunConfig, JudgeConfig, OutputConfig),
+    "invert": (LayerConfig, DataSpec, InversionConfig, LoadConfig, RunConfig, OutputConfig),
+    "score": (LayerConfig, SetConfig, LoadConfig, RunConfig, JudgeConfig, OutputConfig),
+    "matrix": (
+        LayerConfig,
+        DataSpec,
+        InversionConfig,
+        LoadConfig,
+        RunConfig,
+        JudgeConfig,
+        OutputConfig,
+    ),
 }
 """What each verb is configured by."""
 
@@ -136,6 +148,11 @@ def sorted_into(
                 "revision= names neither the models nor the data here; write id@revision for any"
                 " of them"
             )
+        if name == "processor":
+            raise RequestError(
+                "processor= belongs to one of the models; give that one as"
+                " load_encoder(model, processor=…)"
+            )
         if name not in known:
             raise RequestError(f"unknown option {name!r}; {closest(name, known)}")
     return tuple(
@@ -167,6 +184,7 @@ def asked_for(
             "revision": n.encoder.commit,
             "layer": n.encoder.layer,
             "dtype": n.identity["precision"]["dtype"],
+            "processor_class": n.encoder.pixels.processor,
         }
         for n in networks
     ]
@@ -196,7 +214,9 @@ def click_parameters(
     found: list[click.Parameter] = []
     for each in options_of(*SPECS[verb]):
         more: dict[str, Any] = {"default": None, "help": each.text}
-        if each.kind is not bool:
+        if each.kind is bool:
+            more["is_flag"] = True
+        else:
             more |= {"type": each.kind, "metavar": each.metavar, "multiple": each.many}
         more |= (changed or {}).get(each.name, {})
         names = f"{each.flag}/--{each.off}" if each.off else each.flag
@@ -217,7 +237,7 @@ def command(verb: str, arguments: Sequence[str], options: Mapping[str, Any]) -> 
         elif value is None or value in (each.default, ()):
             continue
         elif each.kind is bool:
-            words.append(each.flag if value else f"--{each.off}")
+            words += [each.flag] if value else [f"--{each.off}"] if each.off else []
         else:
             values = value if each.many and not isinstance(value, str) else [value]
             words += [word for one in values for word in (each.flag, str(each.written(one)))]

@@ -4,7 +4,7 @@ it.
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
 import torch
@@ -24,6 +24,22 @@ _LIBRARIES = (
     "numpy",
     "pillow",
 )
+_OPTIONAL = ("torchvision", "timm", "peft")
+"""Libraries that change numbers where they are installed: another class processes the images."""
+
+
+def precision(given: Any) -> DType | None:
+    """The name of a precision that is given by its name or as a `torch.dtype`.
+
+    Raises:
+        RequestError: none of those that networks run in.
+    """
+    if given is None:
+        return None
+    name: Any = str(given).removeprefix("torch.") if isinstance(given, torch.dtype) else given
+    check_choice("dtype", name, get_args(DType))
+    chosen: DType = name
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
-        if self.dtype is not None:
-            check_choice("dtype", self.dtype, get_args(DType))
+        object.__setattr__(self, "dtype", precision(self.dtype))
+        if self.device is not None:
+            object.__setattr__(self, "device", str(self.device))
         if not isinstance(self.tf32, bool):
             raise RequestError(f"tf32 must be True or False, not {self.tf32!r}")
 
@@ -107,6 +124,13 @@ def _devices() -> list[str]:
     return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device, number of processes and threads, as plain data."""
     name = (
@@ -118,6 +142,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "stir_hf": __version__,
         "python": platform.python_version(),
         **{library: version(library) for library in _LIBRARIES},
+        **{library: _version(library) for library in _OPTIONAL},
         "device": str(device),
         "device_name": name,
         "num_processes": Processes().count,

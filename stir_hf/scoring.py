@@ -111,6 +111,7 @@ def score(
         RunError: a representation that is not finite, or constant over the images.
     """
     names, notes = inversions.manifest.names, list(_notes(inversions))
+    notes += [f"{network.label}: {note}" for note in network.encoder.notes]
     if _same_network(network, inversions):
         notes.append("the model and the reference are the same network")
     no_floor = _no_floor(inversions)
@@ -140,7 +141,7 @@ def score(
         num_samples=len(np.unique(inversions.index)),
         relative_error=RelativeError(median, float(errors.mean()), p95),
         converged=float((inversions.status == "converged").mean()),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,
         left_out=inversions.num_samples - len(np.unique(inversions.index)),
         inversions=inversions.manifest.hash[:16],
@@ -150,6 +151,7 @@ def score(
 def _notes(inversions: Inversions) -> Iterator[str]:
     """What must be known about an inversion set to read its scores."""
     engine, errors = inversions.manifest.identity["engine"], inversions.relative_error
+    yield from inversions.manifest.names.get("notes", ())
     failed = float((inversions.status != "converged").mean())
     if failed:
         yield (

@@ -33,9 +33,10 @@ from stir_hf.errors import RequestError
 
 def answer(dataset, **options):
     try:
-        split, spec, commit = open_split(dataset, DataSpec(dataset, **options))
+        opened = open_split(dataset, DataSpec(dataset, **options))
     except RequestError as error:
         return {"error": str(error)}
+    split, spec, commit = opened.rows, opened.spec, opened.commit
     image = hashlib.sha256()
     for row in split:
         image.update(row["image"].tobytes())
@@ -283,7 +284,7 @@ def test_refusals_are_told(
 
 
 def test_a_path_is_a_folder(image_folder: Path) -> None:
-    split, spec, commit = open_split(image_folder, DataSpec(str(image_folder)))
-    assert (len(split), spec.split, commit) == (12, "test", None)
+    found = open_split(image_folder, DataSpec(str(image_folder)))
+    assert (len(found.rows), found.spec.split, found.commit) == (12, "test", None)
     with pytest.raises(RequestError, match="no such dataset folder: nothing-here"):
         open_split(Path("nothing-here"), DataSpec("nothing-here"))

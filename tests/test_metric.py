@@ -93,9 +93,9 @@ def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
         ({"reference": "a", "data": []}, "model is missing"),
         (MODELS, "data is missing"),
         ({**MODELS, "predictions": [1]}, "predictions is no input"),
-        ({**MODELS, "data": 3}, "data must be images or a dataset, not int"),
-        ({**MODELS, "data": [np.zeros((3, 3))]}, "image 0 is a float64 array"),
-        ({**MODELS, "data": [np.zeros((4, 4), np.uint8), "a.png"]}, "image 1 is a str"),
+        ({**MODELS, "data": 3}, "data must be a Hub id, a folder, a dataset or a list of PIL"),
+        ({**MODELS, "data": [np.zeros((3, 3))]}, r"item 0 is a float64 array of shape \(3, 3\)"),
+        ({**MODELS, "data": [np.zeros((4, 4), np.uint8), "a.png"]}, "item 1 is a str"),
         ({**MODELS, "data": str(IMAGES), "num_smples": 3}, "did you mean num_samples"),
     ],
 )

@@ -65,5 +65,5 @@ def test_heat_map_has_a_place_for_every_model() -> None:
 def test_table_says_first_what_must_be_known() -> None:
     lines = table(result(("x/a", "logits"), ("x/b", "logits"))).splitlines()
     assert lines[0] == "Note: a: 10% of the inversions did not reach"
-    assert lines[-2].split("|")[1:4] == [" b     ", " a         ", " 0.000 "]
-    assert lines[-1].split("|")[5] == " –     "
+    assert lines[-2].split("|")[1:5] == [" b     ", " a         ", " 10 ", " 0.000 "]
+    assert lines[-1].split("|")[6] == " –     "

@@ -19,7 +19,7 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.data.splits import Data, check_enough, open_split
 from stir_hf.errors import RequestError, RunError, closest, one_line
 from stir_hf.hub import split_revision
-from stir_hf.inputs.images import eight_bit
+from stir_hf.inputs.images import as_images, eight_bit
 
 HEADERS_LOOKED_AT = 10_000
 """So many images have their header read before any work; a file that fails later is left out and
@@ -72,6 +72,8 @@ class Samples:
     """Of a slice: its first row and the row after its last."""
     commit: str | None
     """Of a dataset on the Hub."""
+    notes: tuple[str, ...] = ()
+    """What a result says of the data: image files that are not in the split."""
 
     def __len__(self) -> int:
         return len(self.order)
@@ -189,7 +191,9 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     whole, part = _slice_of(spec)
     named = isinstance(data, str | Path)
     given = split_revision(str(data))[0] if named else _as_dataset(data)
-    split, whole, commit = open_split(given, whole)
+    asked = whole.split is not None
+    opened = open_split(given, whole)
+    split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
     total = None if isinstance(data, _STREAMS) else len(split)
     column = _image_column(split.features, spec)
@@ -211,7 +215,8 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
         label,
         total,
         candidates,
-        commit,
+        opened.commit,
+        opened.notes(column, asked=asked),
     )
     samples.sizes()
     return samples
@@ -225,24 +230,8 @@ def _as_dataset(data: Any) -> Any:
     """A dataset as it is; a list of PIL images or uint8 arrays as one."""
     if isinstance(data, (*_DATASETS, *_STREAMS)):
         return data
-    images = list(data) if isinstance(data, list | tuple | np.ndarray) else []
-    wrong = [i for i, image in enumerate(images) if not _is_image(image)]
-    if wrong or not images:
-        kind = type(images[wrong[0]]).__name__ if wrong else type(data).__name__
-        got = f"item {wrong[0]} is a {kind}" if wrong else f"not {kind}"
-        raise RequestError(
-            "data must be a Hub id, a folder, a dataset or a list of PIL images or uint8 arrays;"
-            f" {got}"
-        )
-    whole = [i.copy() if isinstance(i, Image.Image) else i for i in images]
     columns = datasets.Features(image=datasets.Image())
-    return datasets.Dataset.from_dict({"image": whole}, features=columns)
-
-
-def _is_image(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype == np.uint8 and value.ndim in (2, 3)
-    return isinstance(value, Image.Image)
+    return datasets.Dataset.from_dict({"image": as_images(data)}, features=columns)
 
 
 def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:

@@ -1,7 +1,7 @@
 """One split of a dataset: from the Hub, a folder, or memory."""
 
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from glob import escape
 from itertools import islice
 from pathlib import Path
@@ -10,50 +10,77 @@ from typing import Any, TypeAlias
 from zipfile import ZipFile
 
 import datasets
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf import hub
+from stir_hf.data.layout import Layout, files_note, layout_of
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local
+from stir_hf.inputs.images import as_seen
 
 PREFERRED_SPLITS = ("test", "validation")
 
 Data: TypeAlias = (
-    "str | Path | datasets.Dataset | datasets.IterableDataset"
-    " | datasets.DatasetDict | datasets.IterableDatasetDict"
+    "str | Path | datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict"
+    " | datasets.IterableDatasetDict | list[Any] | NDArray[np.uint8]"
 )
 
 
-def open_split(data: Data, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str | None]:
-    """Find the split that is asked for; of a stream, its first images.
+@dataclass(frozen=True)
+class Split:
+    """One split of a dataset; of a stream, its first images."""
 
-    Returns:
-        The split, `spec` with the split's name filled in, and the commit of a dataset on the Hub.
+    rows: datasets.Dataset
+    spec: DataSpec
+    """What was asked for, with the split's name filled in."""
+    commit: str | None = None
+    """Of a dataset on the Hub."""
+    layout: Layout | None = None
+    """Of a folder or repo of files."""
+    root: Path = Path()
+    """The folder, or where the files of the repo are in the Hub's cache."""
+
+    def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
+        """What a result says of the files that are not in the split.
+
+        Args:
+            column: the images.
+            asked: whether the split was named in the request.
+        """
+        if self.layout is None:
+            return ()
+        return files_note(self.layout, self.root, self.rows, column, asked=asked)
+
+
+def open_split(data: Data, spec: DataSpec) -> Split:
+    """Find the split that is asked for; of a stream, its first images.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
     """
-    split, spec, commit = (
-        _load(data, spec) if isinstance(data, str | Path) else (_in_memory(data, spec), spec, None)
-    )
-    if isinstance(split, datasets.DatasetDict | datasets.IterableDatasetDict):
-        spec = _named(spec, split)
-        split = split[str(spec.split)]
-    elif spec.split is not None and spec.split != str(split.split):
+    if isinstance(data, str | Path):
+        return _load(data, spec)
+    return _chosen(_in_memory(data, spec), spec)
+
+
+def _chosen(data: Any, spec: DataSpec) -> Split:
+    """The split that is meant of a dataset in memory, or of a saved one."""
+    if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
+        spec = _named(spec, data)
+        data = data[str(spec.split)]
+    elif spec.split is not None and spec.split != str(data.split):
         raise RequestError(
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split"
-            f" ({split.split or 'unnamed'})"
+            f" ({data.split or 'unnamed'})"
         )
-    return (
-        (_taken(split, spec) if isinstance(split, datasets.IterableDataset) else split),
-        spec,
-        commit,
-    )
+    return Split(_taken(data, spec) if isinstance(data, datasets.IterableDataset) else data, spec)
 
 
-def _load(data: str | Path, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
+def _load(data: str | Path, spec: DataSpec) -> Split:
     name, path = str(data), Path(data).expanduser()
     if path.is_file():
         raise RequestError(
@@ -64,7 +91,7 @@ def _load(data: str | Path, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
         raise hub.no_such_folder(name, "dataset folder")
     try:
         with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
-            return (_folder(path, spec), spec, None) if path.is_dir() else _from_hub(name, spec)
+            return _folder(path, spec) if path.is_dir() else _from_hub(name, spec)
     except RequestError:
         raise
     except (
@@ -79,21 +106,24 @@ def _load(data: str | Path, spec: DataSpec) -> tuple[Any, DataSpec, str | None]:
         raise RequestError(f"dataset {spec.dataset} cannot be loaded: {one_line(error)}") from error
 
 
-def _folder(path: Path, spec: DataSpec) -> Any:
+def _folder(path: Path, spec: DataSpec) -> Split:
     if spec.revision:
         raise RequestError(
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return _in_memory(datasets.load_from_disk(str(path)), spec)
+        return _chosen(_in_memory(datasets.load_from_disk(str(path)), spec), spec)
     if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
         raise RequestError(
             f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
         )
-    return datasets.load_dataset(str(path), spec.config_name)
+    layout = layout_of(path, spec.config_name, spec.dataset)
+    layout.builder.download_and_prepare()
+    found = _chosen(layout.builder.as_dataset(), spec)
+    return replace(found, layout=layout, root=path)
 
 
-def _from_hub(name: str, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, str]:
+def _from_hub(name: str, spec: DataSpec) -> Split:
     """Fetch the files of one split alone into the Hub's cache and read them there, with or without
     the Hub.
     """
@@ -103,55 +133,24 @@ def _from_hub(name: str, spec: DataSpec) -> tuple[datasets.Dataset, DataSpec, st
     names = layout.files[str(spec.split)]
     folder = hub.fetch(found, names)
     split = datasets.load_dataset(
-        layout.builder,
+        layout.reader,
         data_files={str(spec.split): [escape(str(folder / name)) for name in names]},
         split=spec.split,
         features=layout.features,
         **layout.options,
     )
-    return split, spec, found.commit
+    return Split(split, spec, found.commit, layout, folder)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """What the card and the names of a repo's files say about one configuration of a dataset."""
-
-    builder: str
-    """The reader in `datasets`: parquet, imagefolder, …"""
-    files: dict[str, list[str]]
-    """The files of each split."""
-    features: datasets.Features | None
-    """What the card says about the columns, where the reader follows it."""
-    options: dict[str, Any]
-    """What the card sets of the reader's options."""
-
-
-def _layout(found: hub.Found, config_name: str | None) -> _Layout:
+def _layout(found: hub.Found, config_name: str | None) -> Layout:
     """Ask `datasets` about a folder with the card of the repo and empty files in place of all
-    others: no data is needed to know which files belong to a split."""
+    others: no data is needed to know which files belong to a split.
+    """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         root = Path(folder).resolve()
         for name in found.files:
             _stand_in(root / name, found.folder / name)
-        try:
-            builder = datasets.load_dataset_builder(str(root), config_name)
-        except (ValueError, OSError) as error:
-            told = one_line(error).replace(str(root), found.repo_id)
-            raise RequestError(f"dataset {found.repo_id} cannot be loaded: {told}") from error
-    config, reader = builder.config, builder.__module__.rpartition(".")[2]
-    files = {
-        str(split): [Path(path).relative_to(root).as_posix() for path in paths]
-        for split, paths in (config.data_files or {}).items()
-        if paths
-    }
-    common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
-    options = {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.name not in common and getattr(config, field.name) != field.default
-    }
-    features = None if reader == "imagefolder" else builder.info.features
-    return _Layout(reader, files, features, options)
+        return layout_of(root, config_name, found.repo_id)
 
 
 def _stand_in(path: Path, fetched: Path) -> None:
@@ -203,7 +202,8 @@ def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset
     columns = stream.features
     if columns is not None:
         for name in [name for name, f in columns.items() if isinstance(f, datasets.Image)]:
-            stream = stream.cast_column(name, datasets.Image(decode=False))
+            undecoded = datasets.Image(mode=columns[name].mode, decode=False)
+            stream = stream.cast_column(name, undecoded)
         columns = stream.features
     taken = [
         {name: _bare(value) for name, value in row.items()}
@@ -214,8 +214,8 @@ def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset
 
 
 def _bare(value: Any) -> Any:
-    """An image without the format of its file, so that it is kept as PNG."""
-    return value.copy() if isinstance(value, Image.Image) else value
+    """An image as it is seen, so that it can be kept as a file without loss."""
+    return as_seen(value) if isinstance(value, Image.Image) else value
 
 
 def check_enough(there: int, spec: DataSpec) -> None:

@@ -188,6 +188,7 @@ class InversionJob:
             "split": samples.spec.split,
             "data_revision": samples.commit,
             "image_column": samples.column,
+            "notes": [*samples.notes, *(f"{self.network.label}: {n}" for n in encoder.notes)],
         }
 
     def _check_first(self) -> None:

@@ -1,10 +1,11 @@
 """A checkpoint of `transformers`, from the Hub or a folder, loaded with nothing made up:
-safetensors only.
+safetensors only, and no code of its own unless that is allowed.
 """
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from torch import nn
 
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import is_local
+from stir_hf.hub import is_local, split_revision
+from stir_hf.models.adapters import Adapter, read_adapter
+from stir_hf.models.families import ORDINARY, Family, family_of
+from stir_hf.models.files import Place, located, needs_timm
 from stir_hf.models.processors import Pixels, understand
 from stir_hf.models.spec import ModelSpec
-
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+from stir_hf.models.towers import image_tower, tower_note
 
 
 @dataclass(frozen=True)
@@ -30,111 +33,187 @@ class Checkpoint:
     """The commit it came from; None for a folder."""
     missing: frozenset[str]
     """Weights that the class has and the checkpoint lacks: they are random and must not be used."""
+    family: Family = ORDINARY
+    notes: tuple[str, ...] = ()
+    """What a result says of how it was read."""
 
 
-def load_checkpoint(spec: ModelSpec, dtype: torch.dtype) -> Checkpoint:
-    """Load the network that a checkpoint holds, with its classifier where it has one.
+def load_checkpoint(
+    spec: ModelSpec, dtype: torch.dtype, processor: Any = None, *, trust_remote_code: bool = False
+) -> Checkpoint:
+    """Load the network that a checkpoint holds, with its classifier where it has one; of several
+    towers, the one that takes images; an adapter merged into its base.
+
+    Args:
+        spec: which.
+        dtype: of its weights.
+        processor: its image processor, or the Hub id or folder of one; None: the checkpoint's own.
+        trust_remote_code: whether Python code that the checkpoint brings may be run.
 
     Raises:
         RequestError: no such checkpoint, no or broken or only pickled weights, not a network of
-            images, remote code.
+            images, code of its own that is not allowed.
+    """
+    with located(spec) as place:
+        if processor is None and not place.adapter:
+            processor = load_processor(place, spec.model, trust_remote_code=trust_remote_code)
+        elif processor is not None:
+            processor = given_processor(processor, trust_remote_code=trust_remote_code)
+        if not place.adapter:
+            return _loaded(place, spec.model, dtype, processor, trust_remote_code)
+        adapter = read_adapter(place.folder, spec.model)
+        if processor is None and any(place.folder.glob("p*processor_config.json")):
+            processor = load_processor(place, spec.model, trust_remote_code=trust_remote_code)
+        return _merged(adapter, place.commit, dtype, processor, trust_remote_code)
+
+
+def _merged(
+    adapter: Adapter, commit: str | None, dtype: torch.dtype, processor: Any, trust: bool
+) -> Checkpoint:
+    """The base with the adapter's weights, the classifier that it brings included."""
+    with located(ModelSpec.parse(adapter.base, adapter.revision)) as place:
+        if place.adapter:
+            raise RequestError(
+                f"model {adapter.called} is an adapter of an adapter, {place.folder}"
+            )
+        own = processor or load_processor(place, adapter.base, trust_remote_code=trust)
+        base = _loaded(place, adapter.base, dtype, own, trust, adapter)
+    missing = {key for key in base.missing if _owner(key) not in adapter.heads}
+    note = f"an adapter, merged into its base {adapter.shown_base}"
+    return replace(
+        base,
+        module=adapter.merged(base.module),
+        commit=commit,
+        missing=frozenset(missing),
+        notes=(note, *base.notes),
+    )
+
+
+def _loaded(
+    place: Place,
+    model: str,
+    dtype: torch.dtype,
+    processor: Any,
+    trust: bool,
+    adapter: Adapter | None = None,
+) -> Checkpoint:
+    import transformers
+
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(place.folder),
+        "trust_remote_code": trust,
+    }
+    with readable(model):
+        config = transformers.AutoConfig.from_pretrained(**source)
+        if adapter is not None and adapter.num_labels is not None:
+            config.num_labels = adapter.num_labels
+        auto = _auto_class(config, labelled=adapter is not None and bool(adapter.num_labels))
+    family = family_of(config)
+    family.set(config)
+    with readable(model), quiet():
+        whole, info = auto.from_pretrained(
+            **source,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # to be told of them: they are refused below
+        )
+    replaced = () if adapter is None else adapter.heads
+    _check_shapes(model, info["mismatched_keys"], replaced)
+    tower, module = image_tower(whole, model)
+    prefix = f"{tower}." if tower else ""
+    missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
+    notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
+    pixels = pixels_of(processor, module, model)
+    return Checkpoint(module, pixels, place.commit, frozenset(missing), family, notes)
+
+
+def pixels_of(processor: Any, module: Any, called: str) -> Pixels:
+    """An image processor, understood for a network of `transformers`.
+
+    Raises:
+        RequestError: images that are neither grey nor colour, or a processor that is no map of
+            pixels.
+    """
+    config = module.config
+    channels = int(getattr(config, "num_channels", 3))
+    if channels not in (1, 3):
+        raise RequestError(
+            f"model {called} takes images of {channels} channels; 1 and 3 are supported"
+        )
+    return understand(processor, channels, _size(getattr(config, "image_size", None)))
+
+
+def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
+    """The image processor of a checkpoint.
+
+    Raises:
+        RequestError: it has none that loads here.
     """
     import transformers
 
-    source, commit = _locate(spec)
-    with _readable(spec.model):
-        config = transformers.AutoConfig.from_pretrained(source, revision=commit)
-        auto = _auto_class(config)
-    with (
-        _readable(spec.model, what="has no image processor that loads here, so it takes no images"),
-        _quiet(),
-    ):
-        processor = transformers.AutoImageProcessor.from_pretrained(source, revision=commit)
-    with _readable(spec.model), _quiet():
-        module, info = auto.from_pretrained(
-            source, revision=commit, dtype=dtype, use_safetensors=True, output_loading_info=True
+    if needs_timm(place.folder) and importlib.util.find_spec("timm") is None:
+        raise RequestError(f"model {model} is one of timm's; install timm to load it")
+    what = "has no image processor that loads here, so it takes no images (processor= gives one)"
+    with readable(model, what), quiet():
+        return transformers.AutoImageProcessor.from_pretrained(
+            str(place.folder), trust_remote_code=trust_remote_code
         )
-    if module.main_input_name != "pixel_values":
-        raise RequestError(f"model {spec.model} takes {module.main_input_name}, not images")
-    channels, size = (
-        int(getattr(config, "num_channels", 3)),
-        _size(getattr(config, "image_size", None)),
-    )
-    if channels not in (1, 3):
-        raise RequestError(
-            f"model {spec.model} takes images of {channels} channels; 1 and 3 are supported"
-        )
-    return Checkpoint(
-        module, understand(processor, channels, size), commit, frozenset(info["missing_keys"])
-    )
 
 
-def _locate(spec: ModelSpec) -> tuple[str, str | None]:
-    """Where to load from, and the commit; checks the files before anything large is read."""
-    if is_local(spec.model):
-        if spec.revision:
-            raise RequestError(
-                f"model {spec.model} is a folder and has no revision {spec.revision!r}"
-            )
-        return str(_check_folder(Path(spec.model).expanduser())), None
-    found = hub.resolve(spec.model, spec.revision, "model")
-    _check_weights(spec.model, list(found.files))
-    return str(hub.fetch(found, _needed(found.files))), found.commit
+def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
+    """An image processor that was handed in: itself, the one of a processor of several kinds of
+    input, or that of a Hub id or folder.
 
-
-def _needed(files: tuple[str, ...]) -> list[str]:
-    """What `from_pretrained` reads of a repo: its small files and the weights under their usual
-    name, else all weights.
+    Raises:
+        RequestError: there is none under this name, or it cannot be called.
     """
-    top = [name for name in files if "/" not in name]
-    small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
-    if "model.safetensors" in top:
-        return [*small, "model.safetensors"]
-    return [*small, *(name for name in top if name.endswith(".safetensors"))]
-
-
-def _check_folder(folder: Path) -> Path:
-    from safetensors import SafetensorError, safe_open
-
-    if not folder.is_dir():
-        raise hub.no_such_folder(str(folder), "model folder")
-    names = [path.name for path in folder.iterdir()]
-    if "config.json" not in names:
+    if isinstance(given, str | Path):
+        name, revision = split_revision(str(given))
+        place = Place(Path(name).expanduser(), None)
+        if not is_local(name) and not isinstance(given, Path):
+            found = hub.resolve(name, revision, "model")
+            small = [f for f in found.files if f.endswith((".json", ".py")) and "/" not in f]
+            place = Place(hub.fetch(found, small), found.commit)
+        return load_processor(place, name, trust_remote_code=trust_remote_code)
+    inner = getattr(given, "image_processor", given)
+    if not callable(inner):
         raise RequestError(
-            f"model folder {folder} has no config.json; expected what `save_pretrained` writes"
+            "processor must be an image processor, a Hub id or a folder, not"
+            f" {type(given).__name__}"
         )
-    _check_weights(str(folder), names)
-    for path in folder.glob("*.safetensors"):
-        try:
-            with safe_open(path, "pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise RequestError(
-                f"weights {path} are broken or truncated: {one_line(error)}"
-            ) from error
-    return folder
+    return inner
 
 
-def _check_weights(model: str, names: list[str]) -> None:
-    if any(name.endswith(".safetensors") for name in names):
-        return
-    if pickled := [name for name in names if name.endswith(PICKLED)]:
+def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> None:
+    """Raise RequestError where weights have other shapes than the configuration gives them."""
+    for key, stored, expected in sorted(mismatched):
+        if _owner(key) in replaced:
+            continue
+        has, wants = ("x".join(map(str, shape)) for shape in (stored, expected))
         raise RequestError(
-            f"model {model} has pickled weights only ({pickled[0]}), which can run code; save it"
-            " with safetensors"
+            f"model {model}: {key} has shape {has} in the weights and {wants} by config.json; make"
+            " the two agree (of a classifier: id2label or num_labels in config.json)"
         )
-    raise RequestError(f"model {model} has no weights; expected model.safetensors")
 
 
-def _auto_class(config: Any) -> Any:
+def _owner(key: str) -> str:
+    """The last part of the name of the module that a weight belongs to."""
+    return key.rpartition(".")[0].rpartition(".")[2]
+
+
+def _auto_class(config: Any, *, labelled: bool) -> Any:
     import transformers
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS,
     )
 
+    classifier = transformers.AutoModelForImageClassification
     named = [name for name in config.architectures or [] if "ForImageClassification" in name]
-    classifies = named and type(config) in CLASSIFIERS
-    return transformers.AutoModelForImageClassification if classifies else transformers.AutoModel
+    of_timm = config.model_type == "timm_wrapper" and config.num_labels > 0
+    known = type(config) in CLASSIFIERS or classifier.__name__ in getattr(config, "auto_map", {})
+    return classifier if known and (named or labelled or of_timm) else transformers.AutoModel
 
 
 def _size(size: Any) -> tuple[int, int] | None:
@@ -146,8 +225,12 @@ def _size(size: Any) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
-    """Turn what `from_pretrained` raises into one line."""
+def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
+    """Turn what `from_pretrained` raises into one line.
+
+    Raises:
+        RequestError: in place of it.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -167,11 +250,16 @@ def _readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
         TypeError,
         AttributeError,
     ) as error:
+        if "trust_remote_code" in str(error):
+            raise RequestError(
+                f"model {model} brings Python code of its own, which is not run; read it, then"
+                " allow it with --trust-remote-code"
+            ) from error
         raise RequestError(f"model {model} {what}: {one_line(error)}") from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the loader's bars and its advice on missing weights, which are checked here."""
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""A checkpoint or an `nn.Module` as a frozen, differentiable map from images to representations."""
+"""A network as a frozen, differentiable map from images to representations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,9 +54,9 @@ class Encoder:
         return self.network.pixels
 
     @property
-    def checkpoint(self) -> bool:
-        """Whether it is a checkpoint of `transformers`, not a module of the user's own."""
-        return self.network.checkpoint
+    def notes(self) -> tuple[str, ...]:
+        """What a result says of how it was read: masking that is off, one tower of several, …"""
+        return self.network.notes
 
     @property
     def name(self) -> str:
@@ -115,8 +115,8 @@ class Encoder:
 
     @property
     def penultimate(self) -> Layer | None:
-        """The layer that is read by default in a checkpoint; None where there is none for
-        certain.
+        """The layer that is read by default in a model of `transformers`; None where there is none
+        for certain.
         """
         return self._prepared().penultimate
 
@@ -218,9 +218,13 @@ class Encoder:
         the network's device.
 
         Raises:
-            RequestError: images of another number of channels, or that the network does not take.
+            RequestError: no float tensor, images of another number of channels, or that the network
+                does not take.
             RunError: too little memory.
         """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise RequestError(f"{self.name} takes a float tensor in [0, 1], not {kind}")
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise RequestError(
                 f"{self.name} takes images (b, {self.channels}, h, w), not {tuple(images.shape)}"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stir_hf.errors import RequestError, RunError, memory_errors, one_line
 from stir_hf.inputs.images import MODES, AppliedMap, resize
+from stir_hf.models.families import ORDINARY, Family
 from stir_hf.models.processors import Pixels
 from stir_hf.runtime import pick_device
 
@@ -31,12 +32,15 @@ class Network:
     pixels: Pixels
     name: str
     """What it is called in messages and results."""
-    checkpoint: bool = True
-    """A checkpoint of `transformers`; otherwise an `nn.Module` that takes images in [0, 1] at
-    their own size.
-    """
+    transformers: bool = True
+    """A model of `transformers`, fed by keyword; otherwise an `nn.Module` over one tensor."""
+    in_memory: bool = False
+    """Given as an object: nothing is known of where its weights came from."""
     missing: frozenset[str] = frozenset()
     """Weights that the class has and the checkpoint lacks."""
+    family: Family = ORDINARY
+    notes: tuple[str, ...] = ()
+    """What a result says of how it was read."""
 
     @property
     def device(self) -> torch.device:
@@ -72,10 +76,13 @@ class Network:
 
     def feed(self, inputs: Tensor, *, hidden_states: bool) -> Any:
         """One forward pass; the network's result as it gives it."""
-        if not self.checkpoint:
+        if not self.transformers:
             return self.module(inputs)
         return self.module(
-            pixel_values=inputs, output_hidden_states=hidden_states, return_dict=True
+            pixel_values=inputs,
+            output_hidden_states=hidden_states,
+            return_dict=True,
+            **self.family.inputs(self.module, inputs),
         )
 
     def check_as_it_is(self, device: str | None, dtype: str | None, channels: int | None) -> None:

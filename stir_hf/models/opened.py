@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.loading import load_encoder
 from stir_hf.models.session import Session
+from stir_hf.models.spec import LoadConfig
 from stir_hf.runtime import RunConfig
 
-Model = str | Path | nn.Module | Encoder
+Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""
 
 
@@ -109,6 +110,7 @@ def try_sizes(networks: Sequence[Opened], sizes: Sequence[tuple[int, int]]) -> N
 def as_encoders(
     models: Sequence[Model],
     layers: Sequence[str | None],
+    load: LoadConfig,
     run: RunConfig,
     image_mode: str | None,
     labels: Mapping[str, str],
@@ -122,8 +124,9 @@ def as_encoders(
     channels = next((n for n, mode in MODES.items() if mode == image_mode), None)
     encoders = [
         load_encoder(
-            str(model) if isinstance(model, Path) else model,
+            model,
             layer,
+            trust_remote_code=load.trust_remote_code,
             device=run.device,
             dtype=run.dtype,
             channels=channels,
@@ -138,7 +141,7 @@ def as_encoders(
     names = [e.name for e in encoders]
     return [
         e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
-        if names.count(e.name) > 1 and not e.checkpoint and encoders.index(e) == i
+        if names.count(e.name) > 1 and e.network.in_memory and encoders.index(e) == i
         else e
         for i, e in enumerate(encoders)
     ]

@@ -19,8 +19,8 @@ _SHOWN = 5
 
 
 def penultimate(seen: Trace, network: Network) -> Tap:
-    """The default layer of a checkpoint: what its classifier multiplies; of a network without one
-    its pooled output.
+    """The default layer of a model of `transformers`: what its classifier multiplies; of a network
+    without one its pooled output.
 
     Raises:
         RequestError: it cannot be told for certain; layers to choose from are named.
@@ -30,7 +30,12 @@ def penultimate(seen: Trace, network: Network) -> Tap:
         return tap
     vectors = [x.name for x in list_layers(seen) if len(x.shape) == 1 and x.name != "logits"]
     names = vectors or [x.name for x in list_layers(seen)]
-    what = "no layer's product gives its logits" if seen.logits is not None else "it has no logits"
+    if seen.logits is not None:
+        what = "no layer's product gives its logits"
+    elif _pools_by_weights(network):
+        what = "whether its pooler was trained is not known of a model in memory"
+    else:
+        what = "it has no logits"
     raise RequestError(
         f"the penultimate layer of {network.name} cannot be told for certain ({what}); choose a"
         f" layer: {', '.join(names[-_SHOWN:])} (`stir-hf layers MODEL` lists them all)"
@@ -150,8 +155,15 @@ def _scaled(values: Tensor, product: Tensor) -> bool:
     return bool(near) and bool(factor != 0) and bool(factor.isfinite())
 
 
+def _pools_by_weights(network: Network) -> bool:
+    """Whether it has a pooler with weights, which a classifier's checkpoint lacks."""
+    return any(name.startswith("pooler.") for name, _ in network.module.named_parameters())
+
+
 def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     """Its pooler, if the checkpoint has its weights; else CLS, or the mean over tokens or space."""
+    if network.in_memory and _pools_by_weights(network):
+        return None
     pooled = getattr(seen.result, "pooler_output", None)
     if isinstance(pooled, Tensor) and not any("pooler" in key for key in network.missing):
         tap = tap_of(seen, pooled, "pooler_output")

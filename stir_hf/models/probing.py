@@ -97,7 +97,7 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
         RequestError: no such layer; the nearest names are given.
     """
     name, pooling = split_selector(selector)
-    if network.checkpoint and name == "penultimate":
+    if network.transformers and name == "penultimate":
         tap = penultimate(seen, network)
     elif name == "output":
         tap = _output(seen, network)
@@ -107,18 +107,20 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
 
 
 def _output(seen: Trace, network: Network) -> Tap:
-    """The first tensor of the result; of a checkpoint as its module gives it, of a module
-    flattened.
+    """The first tensor of the result; of a model of `transformers` as its module gives it, of
+    another module flattened.
     """
     tensor = part_of(seen.result, None)
-    if not network.checkpoint or tensor is None:
+    if not network.transformers or tensor is None:
         return Tap(None, "result")
     return tap_of(seen, tensor, None)
 
 
 def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
-    """The penultimate layer of a checkpoint, and how it is listed; None where there is none."""
-    if not network.checkpoint:
+    """The penultimate layer of a model of `transformers`, and how it is listed; None where there
+    is none.
+    """
+    if not network.transformers:
         return None
     try:
         tap = penultimate(seen, network)

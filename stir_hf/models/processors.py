@@ -65,7 +65,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     """Learn an image processor of `transformers` by probing it.
 
     Args:
-        processor: called as `processor(image, return_tensors="np")["pixel_values"]`.
+        processor: called as `processor(image, return_tensors="pt")["pixel_values"]`, which all of
+            them can, those of timm included.
         channels: of the network, 1 or 3.
         size: the network's native size where the processor does not resize.
 
@@ -75,7 +76,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     """
 
     def process(image: Image.Image) -> np.ndarray:
-        output = np.asarray(processor(image, return_tensors="np")["pixel_values"])
+        output = np.asarray(processor(image, return_tensors="pt")["pixel_values"])
         if output.ndim != 4 or output.shape[1] != channels:
             raise RequestError(
                 f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)"

@@ -50,6 +50,7 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(frozen(self.network.module))
             stack.enter_context(float32_precision(self.tf32))
+            stack.enter_context(torch.autocast(self.network.device.type, enabled=False))
             with torch.inference_mode(False):
                 self._arithmetic = self.network.arithmetic()
             self.device, self.dtype = self.network.device, self.network.dtype

@@ -1,10 +1,24 @@
 """A checkpoint by name, and the layer that is read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from stir_hf.errors import RequestError
 from stir_hf.hub import split_revision
 from stir_hf.registry import option
+
+
+def check_layer(option: str, layer: Any) -> str | None:
+    """A layer's name as it is.
+
+    Raises:
+        RequestError: no name.
+    """
+    if layer is not None and (not isinstance(layer, str) or not layer.strip()):
+        raise RequestError(
+            f"{option} must be the name of a layer, such as penultimate, not {layer!r}"
+        )
+    return layer
 
 
 @dataclass(frozen=True)
@@ -17,6 +31,24 @@ class LayerConfig:
         " :flatten.",
         metavar="NAME",
     )
+
+    def __post_init__(self) -> None:
+        check_layer("layer", self.layer)
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """How checkpoints are loaded."""
+
+    trust_remote_code: bool = option(
+        False, "Run the Python code that a checkpoint brings; default: refuse such a checkpoint."
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trust_remote_code, bool):
+            raise RequestError(
+                f"trust_remote_code must be True or False, not {self.trust_remote_code!r}"
+            )
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,8 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
     Raises:
         RequestError: the network does not take such images.
     """
-    with torch.inference_mode(False), torch.no_grad(), frozen(network.module):
+    exact = torch.autocast(network.device.type, enabled=False)
+    with torch.inference_mode(False), torch.no_grad(), exact, frozen(network.module):
         probe = network.probe(size)
         seen = Trace(len(probe))
         watch = _Watch(seen, keep)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "model",
     "reference",
+    "n",
     "STIR",
     "similarity",
     "floor",
@@ -61,7 +62,8 @@ def _cells(score: Score, names: dict[tuple[str, str], str]) -> tuple[str, ...]:
         names[score.model, score.layer],
         names[score.reference, score.reference_layer],
     )
-    return (model, reference, *numbers, debiased, error, f"{score.converged:.0%}")
+    images = str(score.num_samples)
+    return (model, reference, images, *numbers, debiased, error, f"{score.converged:.0%}")
 
 
 def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
@@ -72,7 +74,7 @@ def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[s
     return [
         *notes,
         *([""] if notes else []),
-        "(debiased: STIR / floor; error: median relative error of the inversions)",
+        "(n: images; debiased: STIR / floor; error: median relative error of the inversions)",
         "",
     ]
 

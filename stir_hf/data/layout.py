@@ -1,0 +1,160 @@
+"""What the names of a folder's files say about it: how `datasets` reads them, which are in which
+split, and which images are in none.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import datasets
+import pyarrow.compute as pc
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+from huggingface_hub import metadata_load
+
+from stir_hf.errors import RequestError, one_line
+
+IMAGES = "imagefolder"
+"""The reader of image files."""
+_TEXT = ("csv", "json", "text", "xml")
+"""Readers of what may lie beside images as annotations."""
+_EXTENSIONS = {*ImageFolder.EXTENSIONS, ".avif", ".heic", ".heif", ".jxl"}
+_METADATA = tuple(ImageFolder.METADATA_FILENAMES)
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One configuration of a dataset, as its card and the names of its files have it."""
+
+    builder: Any
+    """The `datasets.DatasetBuilder`."""
+    reader: str
+    """Its name in `datasets`: parquet, imagefolder, …"""
+    files: dict[str, list[str]]
+    """The files of each split, relative to the root."""
+    images: frozenset[str]
+    """Of a folder of image files, all of them."""
+
+    @property
+    def features(self) -> datasets.Features | None:
+        """What the card says about the columns, where the reader follows it."""
+        found: datasets.Features | None = self.builder.info.features
+        return None if self.reader == IMAGES else found
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the card sets of the reader's options."""
+        config = self.builder.config
+        common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
+        return {
+            field.name: getattr(config, field.name)
+            for field in fields(config)
+            if field.name not in common and getattr(config, field.name) != field.default
+        }
+
+    def left_out(self, split: str, used: Iterable[str], *, asked: bool) -> list[str]:
+        """The image files that the split does not hold, though they may be meant: those in no
+        split, and, where none was asked for, those that only a word in their name put into another.
+
+        Args:
+            split: the one that was taken.
+            used: its images, relative to the root.
+            asked: whether the split was named in the request.
+        """
+        taken = set(used)
+        deliberate = {PurePosixPath(name).parent for name in taken} if not asked else set()
+        elsewhere = {n for other, names in self.files.items() if other != split for n in names}
+        return sorted(
+            name
+            for name in self.images - taken
+            if name not in elsewhere or PurePosixPath(name).parent in deliberate
+        )
+
+
+def layout_of(root: Path, config_name: str | None, called: str) -> Layout:
+    """Ask `datasets` how it reads a folder; nothing is read but names and the card.
+
+    Images with a text file beside each are images: `datasets` would read the texts.
+
+    Raises:
+        RequestError: no such configuration, or files that `datasets` has no reader for.
+    """
+    root = root.resolve()
+    images = frozenset(_images_in(root))
+    try:
+        builder = datasets.load_dataset_builder(str(root), config_name)
+        if images and config_name is None and _reader(builder) in _TEXT and not _configured(root):
+            builder = datasets.load_dataset_builder(IMAGES, data_dir=str(root))
+    except (ValueError, OSError) as error:
+        told = one_line(error).replace(str(root), called)
+        raise RequestError(f"dataset {called} cannot be loaded: {told}") from error
+    reader = _reader(builder)
+    files = {
+        str(split): [Path(path).relative_to(root).as_posix() for path in paths]
+        for split, paths in (builder.config.data_files or {}).items()
+        if paths
+    }
+    if reader != IMAGES:
+        return Layout(builder, reader, files, frozenset())
+    files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
+    return Layout(builder, reader, files, images)
+
+
+def files_note(
+    layout: Layout, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
+) -> tuple[str, ...]:
+    """What to say of image files that a split of a folder does not hold, if there are any.
+
+    Args:
+        layout: of the folder.
+        root: the folder.
+        rows: the split.
+        column: its images.
+        asked: whether the split was named in the request.
+    """
+    if not layout.images:
+        return ()
+    root = root.resolve()
+    paths = pc.struct_field(rows.data.column(column), "path").to_pylist()
+    used = [
+        Path(path).relative_to(root).as_posix()
+        for path in paths
+        if path and Path(path).is_relative_to(root)
+    ]
+    left = layout.left_out(str(rows.split), used, asked=asked)
+    if not left:
+        return ()
+    shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
+    several = "s are" if len(left) > 1 else " is"
+    return (
+        f"{len(left)} image file{several} not among the {len(rows)} of split {str(rows.split)!r}:"
+        f" {shown}",
+    )
+
+
+def _images_in(root: Path) -> Iterable[str]:
+    for path in root.rglob("*"):
+        name = path.relative_to(root)
+        hidden = any(part.startswith((".", "__")) for part in name.parts)
+        if path.suffix.lower() in _EXTENSIONS and not hidden:
+            yield name.as_posix()
+
+
+def _is_read(name: str) -> bool:
+    """Whether the reader of image files takes anything from a file."""
+    path = PurePosixPath(name)
+    suffixes = (*ImageFolder.EXTENSIONS, *_ARCHIVES)
+    return path.name in _METADATA or path.suffix.lower() in suffixes
+
+
+def _reader(builder: Any) -> str:
+    return str(builder.__module__.rpartition(".")[2])
+
+
+def _configured(root: Path) -> bool:
+    """Whether the card says which files are data."""
+    card = root / "README.md"
+    said = metadata_load(card) if card.is_file() else None
+    return bool((said or {}).get("configs"))

@@ -1,0 +1,86 @@
+"""An adapter that peft's `save_pretrained` wrote, merged into its base."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stir_hf.errors import RequestError, one_line
+from stir_hf.hub import is_local
+from stir_hf.models.files import ADAPTER, ADAPTER_CONFIG
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What an adapter says of itself."""
+
+    folder: Path
+    called: str
+    base: str
+    """Hub id or folder of its base."""
+    revision: str | None
+    heads: tuple[str, ...]
+    """Modules that it brings whole, such as a classifier."""
+    num_labels: int | None
+    """Of a classifier among them."""
+
+    @property
+    def shown_base(self) -> str:
+        """The base as results name it."""
+        name = Path(self.base).expanduser().name if is_local(self.base) else self.base
+        return f"{name}@{self.revision}" if self.revision else name
+
+    def merged(self, base: Any) -> nn.Module:
+        """The base with the adapter's weights in place; peft has to be there.
+
+        Raises:
+            RequestError: it does not fit the base, or cannot be merged.
+        """
+        import peft
+
+        try:
+            with torch.random.fork_rng(devices=[]):  # peft draws weights before it loads them
+                config = peft.PeftConfig.from_pretrained(str(self.folder))
+                model = peft.PeftModel(base, config)
+                found = model.load_adapter(str(self.folder), "default", torch_device="cpu")
+                if strange := [*found.unexpected_keys, *found.missing_keys]:
+                    raise ValueError(f"its base has no place for {strange[0]}")
+                merged: nn.Module = model.merge_and_unload()
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise RequestError(
+                f"model {self.called} is an adapter that cannot be merged into its base"
+                f" {self.shown_base} here: {one_line(error)}"
+            ) from error
+        return merged.eval()
+
+
+def read_adapter(folder: Path, called: str) -> Adapter:
+    """Read what an adapter says of itself; peft must be there to do more.
+
+    Raises:
+        RequestError: no base is named, or peft is not installed.
+    """
+    from safetensors import safe_open
+
+    config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise RequestError(f"model {called} is an adapter that names no base; merge it into one")
+    heads = tuple(config.get("modules_to_save") or ())
+    labels = None
+    with safe_open(folder / ADAPTER, "pt") as weights:
+        for name in weights.keys():  # noqa: SIM118 - it is no dictionary
+            parts = name.split(".")
+            if parts[-1] == "weight" and len(parts) > 1 and parts[-2] in heads:
+                labels = weights.get_slice(name).get_shape()[0]
+    found = Adapter(folder, called, base, config.get("revision"), heads, labels)
+    if importlib.util.find_spec("peft") is None:
+        raise RequestError(
+            f"model {called} is an adapter, of base {found.base}; merge it into its base"
+            " (`merge_and_unload`, then `save_pretrained`), or install peft to have it merged here"
+        )
+    return found

@@ -1,0 +1,59 @@
+"""What is odd about some networks of `transformers`: settings without which an image has no
+representation of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stir_hf.errors import RequestError
+
+Inputs = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+"""The module and its `pixel_values` (b, c, h, w) to further arguments of a pass."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The networks of one model type."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values that their configuration must have."""
+    inputs: Inputs = lambda _module, _pixels: {}
+    note: str | None = None
+    """What a result says of it."""
+
+    def set(self, config: Any) -> None:
+        """Give a configuration these values."""
+        for name, value in self.settings.items():
+            setattr(config, name, value)
+
+    def check(self, config: Any, called: str) -> None:
+        """Raise RequestError where the configuration of a model in memory has other values."""
+        for name, value in self.settings.items():
+            if (has := getattr(config, name)) != value:
+                raise RequestError(
+                    f"{called} has {name}={has}, so an image has no representation of its own; set"
+                    f" model.config.{name} = {value}"
+                )
+
+
+def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+    """For a masked autoencoder, whose patches are sorted by this noise: they keep their order."""
+    config: Any = module.config
+    count = (pixels.shape[2] // config.patch_size) * (pixels.shape[3] // config.patch_size)
+    return {"noise": torch.arange(count, device=pixels.device).expand(len(pixels), -1)}
+
+
+ORDINARY = Family()
+FAMILIES = {
+    "vit_mae": Family({"mask_ratio": 0.0}, _in_order, "masking is off: all patches are seen"),
+}
+"""By the configuration's `model_type`."""
+
+
+def family_of(config: Any) -> Family:
+    """What is odd about the networks of a configuration."""
+    return FAMILIES.get(getattr(config, "model_type", ""), ORDINARY)

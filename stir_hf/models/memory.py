@@ -1,0 +1,98 @@
+"""A network in memory: a model of `transformers` with its processor, or any module over images."""
+
+from typing import Any
+
+from torch import nn
+
+from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.models.checkpoints import given_processor, pixels_of
+from stir_hf.models.families import family_of
+from stir_hf.models.network import Network
+from stir_hf.models.processors import own_size, understand
+from stir_hf.models.taps import split_call, split_selector
+from stir_hf.models.towers import image_tower, tower_note
+
+_WRAPPERS = {
+    "torch.nn.parallel.": ".module",
+    "torch.distributed.": ".module",
+    "torch._dynamo.": "._orig_mod",
+    "peft.": ".merge_and_unload()",
+}
+"""By the beginning of a wrapper's module: what gives the model inside."""
+
+
+def network_in_memory(
+    given: Any, processor: Any, channels: int | None, name: str | None, *, trust_remote_code: bool
+) -> Network:
+    """A module as a network; it stays where and as it is.
+
+    Raises:
+        RequestError: what is no network; a model of `transformers` without a processor, or inside
+            a wrapper.
+    """
+    import transformers
+
+    if not isinstance(given, nn.Module):
+        raise RequestError(
+            "a model is a Hub id, a folder, an Encoder, a model of transformers or an nn.Module,"
+            f" not {type(given).__name__}"
+        )
+    called = name or type(given).__name__
+    if isinstance(given, transformers.PreTrainedModel):
+        return _of_transformers(given, processor, called, trust_remote_code)
+    for start, inner in _WRAPPERS.items():
+        inside = any(isinstance(m, transformers.PreTrainedModel) for m in given.modules())
+        if type(given).__module__.startswith(start) and inside:
+            raise RequestError(
+                f"{called} wraps a model of transformers; give that itself (model{inner})"
+            )
+    if processor is None:
+        pixels = own_size(channels or 3)
+    else:
+        chosen = given_processor(processor, trust_remote_code=trust_remote_code)
+        pixels = understand(chosen, channels or 3)
+    return Network(given, pixels, called, transformers=False, in_memory=True)
+
+
+def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
+    tower, module = image_tower(given, called)
+    family = family_of(module.config)
+    family.check(module.config, called)
+    found = _own_processor(given, called, trust) if processor is None else processor
+    found = given_processor(found, trust_remote_code=trust)
+    pixels = pixels_of(found, module, called)
+    notes = (*tower_note(tower, given), *([family.note] if family.note else []))
+    return Network(module, pixels, called, in_memory=True, family=family, notes=notes)
+
+
+def _own_processor(given: Any, called: str, trust: bool) -> Any:
+    """The image processor of the Hub id or folder that a model was loaded from.
+
+    Raises:
+        RequestError: it names none, or none that has a processor.
+    """
+    asked = "give it: load_encoder(model, processor=…)"
+    if not (name := given.name_or_path):
+        raise RequestError(
+            f"{called} is a model of transformers that names no checkpoint, so its image processor"
+            f" is not known; {asked}"
+        )
+    try:
+        return given_processor(str(name), trust_remote_code=trust)
+    except RequestError as error:
+        raise RequestError(
+            f"the image processor of {called} is not known ({one_line(error)}); {asked}"
+        ) from error
+
+
+def check_module_layer(module: nn.Module, layer: str) -> None:
+    """See that a module has a layer, before it has seen images.
+
+    Raises:
+        RequestError: it has none of this name.
+    """
+    name, known = split_selector(layer)[0], [name for name, _ in module.named_modules() if name]
+    if name != "output" and split_call(name)[0] not in known:
+        raise RequestError(
+            f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
+        )
