@@ -153,6 +153,8 @@ def matrix(
     and errors as `invert` and `score`; `layer` is read in every model. All options are in
     docs/options.md.
     """
+    if not isinstance(models, list | tuple):
+        raise RequestError(f"a matrix takes a list of models, not {type(models).__name__}")
     if len(models) < 2:
         raise RequestError(f"a matrix needs at least two models, not {len(models)}")
     return _every_pair("matrix", models, data, options, progress=progress)

@@ -5,10 +5,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from operator import index
+from typing import Any
 
 
 class RequestError(ValueError):
     """The request is wrong, found before any work was done (exit code 2)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # names may hold line breaks
 
 
 class RunError(RuntimeError):
@@ -55,6 +59,18 @@ def as_count(name: str, value: object, least: int = 1) -> int:
         return whole
     shown = value if whole is None else whole
     raise RequestError(f"{name} must be a whole number of at least {least}, not {shown!r}")
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """A truth value (of NumPy, too) as a bool.
+
+    Raises:
+        RequestError: anything else, numbers included.
+    """
+    of_numpy = str(getattr(value, "dtype", "")) == "bool" and getattr(value, "shape", None) == ()
+    if not isinstance(value, bool) and not of_numpy:
+        raise RequestError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)

@@ -26,17 +26,24 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 def is_local(name: str) -> bool:
     """Whether `name` is a path on disk, or can only be meant as one."""
+    return (
+        is_there(name) or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
+    )
+
+
+def is_there(name: str) -> bool:
+    """Whether `name` is a path on disk; a name that no file system takes is none."""
     try:
-        exists = Path(name).exists()
-    except OSError:  # a name that no file system takes
-        exists = False
-    return exists or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
+        return Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def no_such_folder(name: str, what: str) -> RequestError:
     """The error for a path that does not exist, with the names beside it."""
     path = Path(name).expanduser()
-    beside = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    near = path.parent if is_there(str(path.parent)) and path.parent.is_dir() else None
+    beside = [p.name for p in near.iterdir() if p.is_dir()] if near else []
     hint = closest(path.name, beside)
     return RequestError(f"no such {what}: {name}" + (f"; {hint}" if hint else ""))
 

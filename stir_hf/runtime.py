@@ -11,7 +11,7 @@ import torch
 from accelerate import PartialState
 
 from stir_hf._version import __version__
-from stir_hf.errors import RequestError, as_count, check_choice
+from stir_hf.errors import RequestError, as_count, as_flag, check_choice
 from stir_hf.registry import option
 
 DType = Literal["float32", "float64", "bfloat16", "float16"]
@@ -62,8 +62,7 @@ class RunConfig:
         object.__setattr__(self, "dtype", precision(self.dtype))
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))
-        if not isinstance(self.tf32, bool):
-            raise RequestError(f"tf32 must be True or False, not {self.tf32!r}")
+        object.__setattr__(self, "tf32", as_flag("tf32", self.tf32))
 
 
 class Processes:

@@ -180,7 +180,7 @@ def test_lists_of_images_and_nothing_else(tmp_path: Path) -> None:
     assert found.manifest.hash == again.manifest.hash
     for wrong, said in (
         (3, "not int"),
-        ([], "not list"),
+        ([], "no images"),
         ([images[0], "a.png"], "item 1 is a str"),
     ):
         with pytest.raises(RequestError, match=said):

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.errors import RequestError, closest
+from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
@@ -45,9 +46,14 @@ class OutputConfig:
     )
 
     def __post_init__(self) -> None:
-        given = (self.name,) if isinstance(self.name, str) else tuple(self.name or ())
-        object.__setattr__(self, "name", given)
+        given: Any = (self.name,) if isinstance(self.name, str) else self.name or ()
+        listed = isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)
+        if not listed:
+            raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
+        object.__setattr__(self, "name", tuple(given))
         if self.out is not None:
+            if not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out):
+                raise RequestError(f"out must be a folder, not {self.out!r}")
             object.__setattr__(self, "out", Path(self.out).expanduser())
 
     def labels(self, *given: str) -> dict[str, str]:
@@ -77,8 +83,11 @@ def writable(folder: Path) -> Path:
     Raises:
         RequestError: a file is in the way, or nothing may be written there.
     """
-    whole = folder.expanduser().absolute()
-    there = next(path for path in (whole, *whole.parents) if path.exists())
+    try:
+        whole = folder.expanduser().absolute()
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(f"--out {folder} cannot be a folder: {one_line(error)}") from error
     if not there.is_dir():
         raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
     if not os.access(there, os.W_OK):
@@ -104,7 +113,10 @@ def claimed(folder: Path) -> Iterator[None]:
         RequestError: another run is writing there.
     """
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)

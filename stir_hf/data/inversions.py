@@ -20,7 +20,8 @@ from stir_hf.data.columns import Pixels
 from stir_hf.data.identity import data_order
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.shards import UNREADABLE, NewFile, Rows, files_of
-from stir_hf.errors import RequestError, closest
+from stir_hf.errors import RequestError
+from stir_hf.hub import is_there, no_such_folder
 from stir_hf.inputs.base import Kind, kind_of
 
 STATUSES = ("converged", "budget", "not_finite", "unreadable")
@@ -289,16 +290,15 @@ def find_sets(path: Path) -> list[Path]:
     Raises:
         RequestError: there are none.
     """
+    if not is_there(str(path)):
+        raise no_such_folder(str(path), "folder of inversions")
     path = path.expanduser()
     if (path / FILE_NAME).is_file():
         return [path]
     parent = path / folders.SETS if (path / folders.SETS).is_dir() else path
     sets = sorted(p.parent for p in parent.glob(f"*/{FILE_NAME}"))
     if not sets:
-        around = path.absolute().parent.glob("*")
-        beside = [p.name for p in around if p.is_dir() and p.name != path.name]
-        hint = "" if path.is_dir() else f"; {closest(path.name, beside)}"
         raise RequestError(
-            f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote{hint}"
+            f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote"
         )
     return sets

@@ -189,8 +189,9 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
         RequestError: no such dataset, split or column; too few images; a file that is no image.
     """
     whole, part = _slice_of(spec)
-    named = isinstance(data, str | Path)
-    given = split_revision(str(data))[0] if named else _as_dataset(data)
+    given: Any = data
+    if not isinstance(data, Path):
+        given = split_revision(data)[0] if isinstance(data, str) else _as_dataset(data)
     asked = whole.split is not None
     opened = open_split(given, whole)
     split, whole = opened.rows, opened.spec

@@ -32,6 +32,9 @@ class SetConfig:
                 object.__setattr__(self, name, as_count(name, value))
 
 
+_ASKED = "inversions are the folder of a run or of a set, an Inversions or a list of those"
+
+
 def choose(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
@@ -43,6 +46,11 @@ def choose(
     if isinstance(given, Inversions):
         return [given.prefix(which.num_samples, which.draws)]
     if not isinstance(given, str | os.PathLike):
+        if not isinstance(given, list | tuple) or not given:
+            raise RequestError(f"{_ASKED}, not {given!r}")
+        for one in given:
+            if not isinstance(one, Inversions):
+                raise RequestError(f"{_ASKED}, not a list with {one!r}")
         return [one.prefix(which.num_samples, which.draws) for one in given]
     sets = find_sets(Path(given))
     if which.config_name is not None:

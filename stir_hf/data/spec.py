@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import datasets
+
 from stir_hf.errors import RequestError, as_count, check_choice
 from stir_hf.hub import split_revision
 from stir_hf.registry import option
@@ -41,10 +43,14 @@ class DataSpec:
             object.__setattr__(self, "num_samples", as_count("num_samples", self.num_samples))
         if self.image_mode is not None:
             check_choice("image_mode", self.image_mode, get_args(ImageMode))
+        if isinstance(self.split, datasets.NamedSplit):
+            object.__setattr__(self, "split", str(self.split))
         for name in ("config_name", "split", "image_column"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
+            if value is not None and not (isinstance(value, str) and value):
                 raise RequestError(f"{name} must be a name, not {value!r}")
+        if not self.dataset:
+            raise RequestError("the dataset's name is empty; give a Hub id or a folder")
 
 
 def described(data: Any) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from stir_hf import hub
 from stir_hf.data.layout import Layout, files_note, layout_of
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError, closest, one_line
-from stir_hf.hub import is_local
+from stir_hf.hub import is_local, is_there
 from stir_hf.inputs.images import as_seen
 
 PREFERRED_SPLITS = ("test", "validation")
@@ -81,17 +81,18 @@ def _chosen(data: Any, spec: DataSpec) -> Split:
 
 
 def _load(data: str | Path, spec: DataSpec) -> Split:
-    name, path = str(data), Path(data).expanduser()
-    if path.is_file():
+    name, there = str(data), is_there(str(data))
+    path = Path(data).expanduser() if there else Path()
+    if there and path.is_file():
         raise RequestError(
             f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow"
             " files"
         )
-    if not path.is_dir() and (isinstance(data, Path) or is_local(name)):
+    if not there and (isinstance(data, Path) or is_local(name)):
         raise hub.no_such_folder(name, "dataset folder")
     try:
         with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
-            return _folder(path, spec) if path.is_dir() else _from_hub(name, spec)
+            return _folder(path, spec) if there else _from_hub(name, spec)
     except RequestError:
         raise
     except (

@@ -6,12 +6,10 @@ from dataclasses import MISSING, dataclass, fields
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from stir_hf.engine.constraints import CONSTRAINTS, Constraint
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
-from stir_hf.errors import RequestError, as_count
+from stir_hf.errors import RequestError, as_count, as_flag
 from stir_hf.registry import option, spelt
 
 
@@ -66,7 +64,7 @@ class InversionConfig:
         for name, least in (("steps", 1), ("draws", 1), ("seed", 0)):
             self._keep(name, as_count(name, getattr(self, name), least))
         self._keep("tolerance", _positive("tolerance", self.tolerance))
-        self._keep("exact", _truth("exact", self.exact))
+        self._keep("exact", as_flag("exact", self.exact))
         if self.draws > 1 and self.start.shared and not self.start.random:
             start = STARTS.text(self.start)
             raise RequestError(
@@ -113,9 +111,3 @@ def _positive(name: str, value: Any) -> float:
     if not (math.isfinite(number) and number > 0):
         raise RequestError(f"{name} must be a positive number, not {value!r}")
     return number
-
-
-def _truth(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise RequestError(f"{name} must be true or false, not {value!r}")
-    return bool(value)

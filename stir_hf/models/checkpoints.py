@@ -14,7 +14,7 @@ from torch import nn
 
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import is_local, split_revision
+from stir_hf.hub import is_local, is_there, split_revision
 from stir_hf.models.adapters import Adapter, read_adapter
 from stir_hf.models.families import ORDINARY, Family, family_of
 from stir_hf.models.files import Place, located, needs_timm
@@ -171,14 +171,17 @@ def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
     """
     if isinstance(given, str | Path):
         name, revision = split_revision(str(given))
+        local = is_local(name) or isinstance(given, Path)
+        if not name or (local and not is_there(name)):
+            raise hub.no_such_folder(name, "folder of an image processor")
         place = Place(Path(name).expanduser(), None)
-        if not is_local(name) and not isinstance(given, Path):
+        if not local:
             found = hub.resolve(name, revision, "model")
             small = [f for f in found.files if f.endswith((".json", ".py")) and "/" not in f]
             place = Place(hub.fetch(found, small), found.commit)
         return load_processor(place, name, trust_remote_code=trust_remote_code)
     inner = getattr(given, "image_processor", given)
-    if not callable(inner):
+    if not callable(inner) or isinstance(inner, type):
         raise RequestError(
             "processor must be an image processor, a Hub id or a folder, not"
             f" {type(given).__name__}"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, as_flag
 from stir_hf.hub import is_local, no_such_folder
 from stir_hf.models.checkpoints import load_checkpoint
 from stir_hf.models.encoder import Encoder
@@ -58,6 +58,11 @@ def load_encoder(
             precision, revision or mode other than those of a network that is given as it is.
     """
     layer, wanted = check_layer("layer", layer), precision(dtype)
+    trust_remote_code = as_flag("trust_remote_code", trust_remote_code)
+    if channels not in (None, 1, 3):
+        raise RequestError(f"channels must be 1 or 3, not {channels!r}")
+    if name is not None and not (isinstance(name, str) and name):
+        raise RequestError(f"name must be a text, not {name!r}")
     if isinstance(model, str | Path):
         if isinstance(model, Path) and not model.expanduser().exists():
             raise no_such_folder(str(model), "model folder")

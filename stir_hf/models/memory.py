@@ -20,6 +20,11 @@ _WRAPPERS = {
 }
 """By the beginning of a wrapper's module: what gives the model inside."""
 
+_NORMALISES = (
+    "a module around a model of transformers, given images in [0, 1]: it must normalise them"
+    " itself, or be given with processor="
+)
+
 
 def network_in_memory(
     given: Any, processor: Any, channels: int | None, name: str | None, *, trust_remote_code: bool
@@ -40,18 +45,19 @@ def network_in_memory(
     called = name or type(given).__name__
     if isinstance(given, transformers.PreTrainedModel):
         return _of_transformers(given, processor, called, trust_remote_code)
+    inside = any(isinstance(m, transformers.PreTrainedModel) for m in given.modules())
     for start, inner in _WRAPPERS.items():
-        inside = any(isinstance(m, transformers.PreTrainedModel) for m in given.modules())
         if type(given).__module__.startswith(start) and inside:
             raise RequestError(
                 f"{called} wraps a model of transformers; give that itself (model{inner})"
             )
-    if processor is None:
-        pixels = own_size(channels or 3)
-    else:
+    if processor is not None:
         chosen = given_processor(processor, trust_remote_code=trust_remote_code)
         pixels = understand(chosen, channels or 3)
-    return Network(given, pixels, called, transformers=False, in_memory=True)
+        return Network(given, pixels, called, transformers=False, in_memory=True)
+    notes = (_NORMALISES,) if inside else ()
+    pixels = own_size(channels or 3)
+    return Network(given, pixels, called, transformers=False, in_memory=True, notes=notes)
 
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:

@@ -64,7 +64,8 @@ class Network:
     def probe(self, size: tuple[int, int]) -> Tensor:
         """Two images of noise, (2, c, h, w), always the same, where the network is."""
         generator = torch.Generator().manual_seed(0)
-        images = torch.rand(2, self.pixels.channels, *size, generator=generator)
+        shape = (2, self.pixels.channels, *size)
+        images = torch.rand(shape, generator=generator, device="cpu")
         return images.to(self.device, self.image_dtype)
 
     def arithmetic(self) -> AppliedMap | None:

@@ -71,8 +71,12 @@ def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readi
     if found is not None and found.value is None:  # it was written to later: copy it in time
         seen = trace(network, size, tap.module)
         found = tensor_at(seen, tap)
-    if found is None or found.value is None:
-        raise RequestError(f"layer {selector!r} of {network.name} holds no tensor of the batch")
+    if found is None or found.value is None or found.value.ndim < 2:
+        raise RequestError(
+            f"layer {selector!r} of {network.name} holds no tensor of shape (batch, …)"
+        )
+    if found.value.is_complex():
+        raise RequestError(f"layer {selector!r} of {network.name} holds complex numbers")
     _check_missing(network, selector, modules_before(seen, tap))
     try:
         value = pool(found.value, tap.pooling)[: seen.rows].to(network.image_dtype)
@@ -176,7 +180,8 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
         f"{network.name} gives other representations for the same image, so it has none of its"
-        f" own{where}; does it draw at random or remember what it saw?"
+        f" own{where}; does it draw at random, remember what it saw, or look at the other images of"
+        " a batch?"
     )
 
 
@@ -214,7 +219,7 @@ def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
     gradient: Tensor | None = None
     if found.requires_grad:
         generator = torch.Generator().manual_seed(1)
-        weights = torch.randn(found.shape, generator=generator).to(found)
+        weights = torch.randn(found.shape, generator=generator, device="cpu").to(found)
         (gradient,) = torch.autograd.grad((found * weights).sum(), probe, allow_unused=True)
     tells_apart = bool(found.isfinite().all()) and not torch.equal(found[0], found[1])
     if gradient is None or (tells_apart and not bool(gradient.any())):

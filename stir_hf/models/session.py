@@ -109,7 +109,7 @@ class Session:
         with torch.inference_mode(False), torch.set_grad_enabled(gradient):
             probe = self.network.probe(size).requires_grad_(gradient)
             with self.network.taking(size):
-                found = self(probe)
+                found = self(probe.flip(0)).flip(0)  # beside other images than when it was traced
             check_repeats(self, found.detach(), size)
             if gradient:
                 check_gradient(self.network, found, probe)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, as_flag
 from stir_hf.hub import split_revision
 from stir_hf.registry import option
 
@@ -45,10 +45,8 @@ class LoadConfig:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.trust_remote_code, bool):
-            raise RequestError(
-                f"trust_remote_code must be True or False, not {self.trust_remote_code!r}"
-            )
+        trusted = as_flag("trust_remote_code", self.trust_remote_code)
+        object.__setattr__(self, "trust_remote_code", trusted)
 
 
 @dataclass(frozen=True)
