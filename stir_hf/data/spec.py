@@ -43,8 +43,9 @@ class DataSpec:
             object.__setattr__(self, "num_samples", as_count("num_samples", self.num_samples))
         if self.image_mode is not None:
             check_choice("image_mode", self.image_mode, get_args(ImageMode))
-        if isinstance(self.split, datasets.NamedSplit):
-            object.__setattr__(self, "split", str(self.split))
+        split: Any = self.split
+        if isinstance(split, datasets.NamedSplit):
+            object.__setattr__(self, "split", str(split))
         for name in ("config_name", "split", "image_column"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value):

@@ -1,0 +1,120 @@
+"""Checkpoints of several towers: the one that takes images is read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers as tf
+
+from stir_hf import RequestError, compare, load_encoder
+from tests.conftest import TinyModels
+from tests.tiny import QUICK, noise_images
+
+SEES: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": 32,
+    "patch_size": 8,
+}
+READS: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 50,
+}
+BOTH: dict[str, Any] = {"vision_config": SEES, "text_config": READS}
+
+
+def dual() -> Any:
+    towers = tf.ViTConfig(**SEES), tf.BertConfig(**READS)
+    config = tf.VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
+    return tf.VisionTextDualEncoderModel(config)
+
+
+def llava() -> Any:
+    text = tf.LlamaConfig(**READS, num_key_value_heads=2)
+    config = tf.LlavaConfig(vision_config=tf.CLIPVisionConfig(**SEES), text_config=text)
+    return tf.LlavaForConditionalGeneration(config)
+
+
+def flava() -> Any:
+    text = {name: value for name, value in READS.items() if name != "vocab_size"}
+    config = tf.FlavaConfig(image_config=SEES, text_config=READS, multimodal_config=text)
+    return tf.FlavaModel(config)
+
+
+TOWERS: dict[str, tuple[Callable[[], Any], str]] = {
+    "clip": (lambda: tf.CLIPModel(tf.CLIPConfig(**BOTH, projection_dim=8)), "vision_model"),
+    "siglip": (lambda: tf.SiglipModel(tf.SiglipConfig(**BOTH)), "vision_model"),
+    "chinese_clip": (
+        lambda: tf.ChineseCLIPModel(tf.ChineseCLIPConfig(**BOTH, projection_dim=8)),
+        "vision_model",
+    ),
+    "blip": (
+        lambda: tf.BlipModel(
+            tf.BlipConfig(vision_config=SEES, text_config={**READS, "encoder_hidden_size": 16})
+        ),
+        "vision_model",
+    ),
+    "owlvit": (lambda: tf.OwlViTModel(tf.OwlViTConfig(**BOTH, projection_dim=8)), "vision_model"),
+    "dual": (dual, "vision_model"),
+    "flava": (flava, "image_model"),
+    "llava": (llava, "vision_tower"),
+}
+
+
+@pytest.fixture(params=TOWERS)
+def checkpoint(request: Any, tmp_path: Path) -> tuple[str, str]:
+    """A folder, and the name of the tower in what is loaded from it."""
+    make, tower = TOWERS[request.param]
+    torch.manual_seed(0)
+    model = make().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    processor = tf.CLIPImageProcessor(size=size, do_center_crop=False, resample=2)
+    processor.save_pretrained(tmp_path)
+    return str(tmp_path), tower
+
+
+def test_the_vision_tower_is_read(checkpoint: tuple[str, str]) -> None:
+    folder, name = checkpoint
+    encoder, images = load_encoder(folder), torch.rand(4, 3, 32, 32)
+    whole: Any = tf.AutoModel.from_pretrained(folder).eval()
+    tower = whole.get_submodule(name)
+    with torch.no_grad():
+        result = tower(pixel_values=encoder.pixels.map(images), return_dict=True)
+    expected = result.pooler_output
+    torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
+    assert encoder.notes == (f"the vision tower ({name}) of {type(whole).__name__} is read",)
+
+
+def test_a_score_says_that_a_tower_was_read(tmp_path: Path, tiny_models: TinyModels) -> None:
+    tf.CLIPModel(tf.CLIPConfig(**BOTH, projection_dim=8)).save_pretrained(tmp_path)
+    tf.CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    ).save_pretrained(tmp_path)
+    result = compare(str(tmp_path), tiny_models.resnet, noise_images(8, 32), **QUICK)
+    for score in result.scores:
+        assert any("the vision tower (vision_model) of CLIPModel" in n for n in score.notes)
+
+
+def test_an_object_of_two_towers(tmp_path: Path) -> None:
+    model: Any = tf.CLIPModel(tf.CLIPConfig(**BOTH, projection_dim=8)).eval()
+    processor = tf.CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False)
+    encoder, images = load_encoder(model, processor=processor), torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        expected = model.vision_model(pixel_values=encoder.pixels.map(images)).pooler_output
+    torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_of_texts_has_no_tower(tiny_models: TinyModels, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="takes input_ids, not images, and has no vision tower"):
+        load_encoder(tiny_models.text, processor=tiny_models.vit)
