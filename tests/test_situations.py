@@ -24,7 +24,7 @@ from tests.conftest import TinyModels
 from tests.tiny import QUICK, Net, noise_images, pictures
 
 COLUMN = datasets.Features(image=datasets.Image())
-TURNED = {
+TURNED: dict[int, Callable[[Any], Any]] = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -70,7 +70,7 @@ def test_photographs_are_turned_however_they_come(way: str, kind: str, tmp_path:
         path = tmp_path / f"{orientation}.{kind}"
         Image.fromarray(stored).save(path, exif=exif, quality=95)
         expected.append(turn(np.asarray(Image.open(path))))
-    opened = [Image.open(tmp_path / f"{i}.{kind}") for i in TURNED]
+    opened: list[Any] = [Image.open(tmp_path / f"{i}.{kind}") for i in TURNED]
     split = {"num_samples": 8} if way == "stream" else {}
     found = seen(WAYS[way](opened, tmp_path), **split)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -108,9 +108,9 @@ def test_a_mode_is_kept_in_a_list(mode: str) -> None:
     from stir_hf.inputs.images import as_mode
 
     image = odd_images()[mode]
-    (found,) = seen([image])
-    expected = as_mode(image, "RGB")
-    assert np.array_equal(np.asarray(as_mode(Image.fromarray(found), "RGB")), np.asarray(expected))
+    samples = open_samples([image], DataSpec("images"))
+    found = as_mode(samples.read(0).image, "RGB")
+    assert np.array_equal(np.asarray(found), np.asarray(as_mode(image, "RGB")))
 
 
 @pytest.mark.parametrize("way", ["column", "stream"])
@@ -136,6 +136,7 @@ def test_a_declared_mode_loses_neither_depth_nor_transparency() -> None:
     assert (first(clear, "RGB") == 255).all()  # `convert` would give red
 
 
+@pytest.mark.usefixtures("unclosed_files")
 def test_a_picture_that_moves_shows_its_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("L", (8, 8), value) for value in (40, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
@@ -195,7 +196,8 @@ def saved(folder: Path, names: list[str]) -> Path:
 
 
 def notes_of(folder: Path, **options: Any) -> tuple[str, ...]:
-    return open_samples(str(folder), DataSpec(str(folder), **options)).notes
+    found: tuple[str, ...] = open_samples(str(folder), DataSpec(str(folder), **options)).notes
+    return found
 
 
 def test_files_that_no_split_holds_are_noted(tmp_path: Path, tiny_models: TinyModels) -> None:
@@ -209,6 +211,7 @@ def test_files_that_no_split_holds_are_noted(tmp_path: Path, tiny_models: TinyMo
     assert [line.split("|")[3].strip() for line in table(result).splitlines()[-2:]] == ["6", "6"]
 
 
+@pytest.mark.usefixtures("unclosed_files")
 def test_files_that_the_metadata_leaves_out_are_noted(tmp_path: Path) -> None:
     folder = saved(tmp_path, [f"{i}.png" for i in range(6)])
     lines = "".join(f"{i}.png,{i}\n" for i in range(5))
@@ -225,11 +228,17 @@ def test_words_in_names_divide_and_folders_do(tmp_path: Path) -> None:
 
 
 def test_nothing_is_noted_where_all_is_there(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "a [b] é", ["x/1.png", "y/2.png"])
+    folder = saved(tmp_path / "a (b) é", ["x/1.png", "y/2.png"])
     (folder / ".hidden").mkdir()
     saved(folder / ".hidden", ["3.png"])
     assert notes_of(folder) == ()
     assert len(seen(str(folder))) == 2
+
+
+def test_a_name_that_is_a_pattern_is_told(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a [b]", ["1.png"])
+    with pytest.raises(RequestError, match="for a pattern; rename it"):
+        notes_of(folder)
 
 
 @pytest.mark.parametrize("kind", ["json", "txt", "xml", "csv"])
@@ -406,4 +415,5 @@ class Net32(torch.nn.Module):
         self.linear = torch.nn.Linear(3 * 32 * 32, 4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.linear(images.flatten(1))
+        found: torch.Tensor = self.linear(images.flatten(1))
+        return found

@@ -19,7 +19,7 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.data.splits import Data, check_enough, open_split
 from stir_hf.errors import RequestError, RunError, closest, one_line
 from stir_hf.hub import split_revision
-from stir_hf.inputs.images import as_images, eight_bit
+from stir_hf.inputs.images import as_images, eight_bit, in_mode
 
 HEADERS_LOOKED_AT = 10_000
 """So many images have their header read before any work; a file that fails later is left out and
@@ -89,7 +89,7 @@ class Samples:
             row = self.rows[position]
             if row[self.column] is None:
                 raise ValueError("there is none")
-            image = eight_bit(self.feature.decode_example(row[self.column]))
+            image = in_mode(datasets.Image().decode_example(row[self.column]), self.feature.mode)
         except _BROKEN as error:
             if isinstance(error, OSError) and error.errno in _OURS:
                 where = f"image {index} of {self.spec.dataset}"

@@ -118,6 +118,11 @@ def _folder(path: Path, spec: DataSpec) -> Split:
         raise RequestError(
             f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
         )
+    if any(mark in str(path.resolve()) for mark in "[]*?"):
+        raise RequestError(
+            f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a pattern;"
+            " rename it"
+        )
     layout = layout_of(path, spec.config_name, spec.dataset)
     layout.builder.download_and_prepare()
     found = _chosen(layout.builder.as_dataset(), spec)

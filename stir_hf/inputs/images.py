@@ -206,6 +206,22 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
+def in_mode(image: Image.Image, mode: str | None) -> Image.Image:
+    """An image with 8 bits per channel in the mode that its dataset declares, if it declares one.
+
+    Unlike `Image.convert`, which `datasets` uses: 16-bit grey is scaled, not cut off at 255, and
+    what is transparent shows white behind it, not the colour that its pixels happen to have.
+
+    Raises:
+        ValueError: 32-bit integers or floats, or an unknown mode.
+    """
+    image = eight_bit(image)
+    if mode in ("L", "RGB"):
+        return as_mode(image, mode)  # type: ignore[arg-type]
+    deep = mode is None or mode in ("I", "F") or mode.startswith("I;16")
+    return image if deep else image.convert(mode)
+
+
 def as_mode(image: Image.Image, mode: Mode) -> Image.Image:
     """An image as L or RGB. What is transparent, by an alpha channel or a palette, shows white
     behind it.

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class Adapter:
         import peft
 
         try:
-            with torch.random.fork_rng(devices=[]):  # peft draws weights before it loads them
+            # peft draws weights before it loads them, and uses what transformers deprecates
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 config = peft.PeftConfig.from_pretrained(str(self.folder))
                 model = peft.PeftModel(base, config)
                 found = model.load_adapter(str(self.folder), "default", torch_device="cpu")

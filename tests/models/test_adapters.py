@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:Futur
 
 def attention(model: Any) -> str:
     """The first projection of queries, whatever this version of transformers calls it."""
-    names = (n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear))
+    names = [str(n) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
     return next(n for n in names if n.endswith(("query", "q_proj")))
 
 

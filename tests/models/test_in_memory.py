@@ -132,7 +132,7 @@ def test_a_processor_is_no_option_of_a_pair(vit: Any) -> None:
 
 def test_a_pooler_in_memory_may_be_random_and_is_not_chosen(tiny_models: TinyModels) -> None:
     model: Any = transformers.AutoModel.from_pretrained(tiny_models.vit)  # its pooler is random
-    with pytest.raises(RequestError, match="pooler was trained is not known.*choose a layer"):
+    with pytest.raises(RequestError, match=r"pooler was trained is not known.*choose a layer"):
         load_encoder(model)
     assert load_encoder(model, "layernorm:cls")(torch.rand(4, 3, 32, 32)).shape == (4, 16)
 
@@ -174,7 +174,7 @@ class ByBatch(Net):
 
 
 def test_a_network_that_looks_at_its_batch_is_refused() -> None:
-    with pytest.raises(RequestError, match="other representations for the same image.*batch"):
+    with pytest.raises(RequestError, match=r"other representations for the same image.*batch"):
         compare(ByBatch(), Net(1), pictures(8), **QUICK)
 
 

@@ -61,7 +61,6 @@ TOWERS: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "vision_model",
     ),
-    "owlvit": (lambda: tf.OwlViTModel(tf.OwlViTConfig(**BOTH, projection_dim=8)), "vision_model"),
     "dual": (dual, "vision_model"),
     "flava": (flava, "image_model"),
     "llava": (llava, "vision_tower"),
