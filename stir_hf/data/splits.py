@@ -120,8 +120,8 @@ def _folder(path: Path, spec: DataSpec) -> Split:
         )
     if any(mark in str(path.resolve()) for mark in "[]*?"):
         raise RequestError(
-            f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a pattern;"
-            " rename it"
+            f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
+            " pattern; rename it"
         )
     layout = layout_of(path, spec.config_name, spec.dataset)
     layout.builder.download_and_prepare()

@@ -234,7 +234,9 @@ def test_a_folder_of_several_sets(tmp_path: Path) -> None:
         choose(tmp_path, SetConfig(config_name="c"))
     with pytest.raises(RequestError, match="holds 2 inversion sets; give one: "):
         Inversions.load(tmp_path)
-    with pytest.raises(RequestError, match=r"no inversions at .*did you mean inversions"):
+    with pytest.raises(
+        RequestError, match=r"no such folder of inversions: .*did you mean inversions"
+    ):
         find_sets(tmp_path / "inversion")
 
 
