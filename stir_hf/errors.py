@@ -19,10 +19,17 @@ class RunError(RuntimeError):
     """The run failed while it was under way (exit code 1). What was computed before is on disk."""
 
 
+_LONGEST = 400
+
+
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's text that says something, or its class name."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)
+    """The first line of an exception's text that says something, with the next where it ends in a
+    colon, or the class name; at most 400 characters.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    told = told or type(error).__name__
+    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
 
 
 def closest(given: str, known: Iterable[str], shown: int = 5) -> str:

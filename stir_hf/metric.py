@@ -28,7 +28,8 @@ Args:
         (with `split=`, `config_name=`, `image_column=`), a `datasets.Dataset` or an
         `IterableDataset`. Images may also be
         given before, by `add(data=image)` and `add_batch(data=images)`.
-    model: the checkpoint that is judged: Hub id, `id@revision`, local folder or `nn.Module`.
+    model: the checkpoint that is judged: Hub id, `id@revision`, local folder, a model
+        of `transformers` or an `nn.Module`.
     reference: the checkpoint whose invariances are asked about, likewise.
     **options: those of `stir_hf.compare`: `num_samples`, `layer`, `reference_layer`, `method`,
     `steps`, `tolerance`,

@@ -155,6 +155,7 @@ def test_a_picture_one_pixel_high(tiny_models: TinyModels) -> None:
     [
         (np.zeros((4, 3, 8, 8), np.uint8), r"item 0 is a uint8 array of shape \(3, 8, 8\)"),
         (np.zeros((4, 8, 8, 3)), r"item 0 is a float64 array of shape \(8, 8, 3\)"),
+        ([Image.new("RGB", (0, 4))], "item 0 is none: it is empty"),
         (np.zeros((8, 8, 3), np.uint8), r"shape \(8, 8, 3\) is one image"),
         ([np.zeros((0, 8, 3), np.uint8)], r"shape \(0, 8, 3\)"),
         ([[1, 2]], "item 0 is a list"),
@@ -391,6 +392,83 @@ def test_code_is_run_where_that_is_allowed(with_code: Path, tiny_models: TinyMod
     assert result.config["trust_remote_code"] is True
     found = load_encoder(str(with_code), trust_remote_code=True)(images)
     torch.testing.assert_close(found, load_encoder(tiny_models.vit)(images))
+
+
+def test_a_checkpoint_of_timm_without_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, tmp_path / "model.safetensors")
+    config = {"architecture": "resnet10t", "num_classes": 5, "pretrained_cfg": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(RequestError, match="is one of timm's; install timm to load it"):
+        load_encoder(str(tmp_path))
+
+
+def test_columns_that_could_be_images_are_told_how() -> None:
+    bare = datasets.Dataset.from_dict({"image": [b"x"] * 4})
+    with pytest.raises(RequestError, match=r"no column of images; .*cast_column"):
+        compare(Net(), Net(1), bare, **QUICK)
+    with pytest.raises(RequestError, match=r"holds no images; .*cast_column\('image'"):
+        compare(Net(), Net(1), bare, image_column="image", **QUICK)
+    with pytest.raises(RequestError, match="has no splits"):
+        compare(Net(), Net(1), datasets.DatasetDict(), **QUICK)
+
+
+def test_the_repo_of_annotated_images_is_one_of_images(tmp_path: Path) -> None:
+    """As it is asked for a repo of the Hub: empty files in place of all that it holds."""
+    from stir_hf.data.layout import layout_of
+
+    for i in range(3):
+        for name in (f"{i}.png", f"{i}.json", f"{i}.txt"):
+            (tmp_path / name).touch()
+    found = layout_of(tmp_path, None, "org/annotated")
+    assert (found.reader, found.files) == ("imagefolder", {"train": ["0.png", "1.png", "2.png"]})
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- {config_name: default, data_files: '*.json'}\n---\n"
+    )
+    assert layout_of(tmp_path, None, "org/annotated").reader == "json"  # its card says so
+
+
+def test_layers_that_the_configuration_leaves_out_are_told(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "short"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    with pytest.raises(RequestError, match=r"the weights hold .*2.* which config.json leaves out"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", ""])
+def test_a_broken_configuration_is_told(text: str, tiny_models: TinyModels, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_models.vit, folder)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(RequestError, match=r"broken/config.json is no JSON object"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": "x"}, {"patch_size": 0}])
+def test_a_configuration_that_makes_no_network_is_one_line(
+    change: dict[str, Any], tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(RequestError, match="cannot be loaded") as told:
+        load_encoder(str(folder))
+    assert len(str(told.value)) < 700
 
 
 def test_shapes_that_disagree_are_both_told(tiny_models: TinyModels, tmp_path: Path) -> None:

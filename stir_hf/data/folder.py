@@ -52,7 +52,7 @@ class OutputConfig:
             raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
         object.__setattr__(self, "name", tuple(given))
         if self.out is not None:
-            if not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out):
+            if not isinstance(self.out, str | os.PathLike) or str(self.out) in ("", "\0"):
                 raise RequestError(f"out must be a folder, not {self.out!r}")
             object.__setattr__(self, "out", Path(self.out).expanduser())
 

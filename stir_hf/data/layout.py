@@ -87,7 +87,7 @@ def layout_of(root: Path, config_name: str | None, called: str) -> Layout:
         builder = datasets.load_dataset_builder(str(root), config_name)
         if images and config_name is None and _reader(builder) in _TEXT and not _configured(root):
             builder = datasets.load_dataset_builder(IMAGES, data_dir=str(root))
-    except (ValueError, OSError) as error:
+    except Exception as error:  # readers and the card's YAML fail in many ways
         told = one_line(error).replace(str(root), called)
         raise RequestError(f"dataset {called} cannot be loaded: {told}") from error
     reader = _reader(builder)

@@ -87,9 +87,10 @@ class Samples:
         index = int(self.order[position])
         try:
             row = self.rows[position]
-            if row[self.column] is None:
+            cell = row[self.column]
+            if cell is None or not (cell["bytes"] or cell["path"]):
                 raise ValueError("there is none")
-            image = in_mode(datasets.Image().decode_example(row[self.column]), self.feature.mode)
+            image = in_mode(datasets.Image().decode_example(cell), self.feature.mode)
         except _BROKEN as error:
             if isinstance(error, OSError) and error.errno in _OURS:
                 where = f"image {index} of {self.spec.dataset}"
@@ -256,6 +257,9 @@ def _rows_of(part: str, total: int | None, spec: DataSpec) -> tuple[int, int]:
     return found.from_ or 0, total if found.to is None else found.to
 
 
+_CAST = "what holds image files becomes one by cast_column('{}', datasets.Image())"
+
+
 def _image_column(features: Any, spec: DataSpec) -> str:
     names = [name for name, f in (features or {}).items() if isinstance(f, datasets.Image)]
     if spec.image_column is not None:
@@ -265,14 +269,14 @@ def _image_column(features: Any, spec: DataSpec) -> str:
                 f"dataset {spec.dataset} has no column {spec.image_column!r}; {hint}"
             )
         if spec.image_column not in names:
-            hint = closest("image", names)
+            hint = closest("image", names) or _CAST.format(spec.image_column)
             raise RequestError(
                 f"column {spec.image_column!r} of {spec.dataset} holds no images; {hint}"
             )
         return spec.image_column
     if len(names) != 1:
         several = f"several image columns; give --image-column: {', '.join(names)}"
-        found = several if names else "no column of images"
+        found = several if names else f"no column of images; {_CAST.format('COLUMN')}"
         raise RequestError(f"dataset {spec.dataset} has {found}")
     return str(names[0])
 

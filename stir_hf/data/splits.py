@@ -181,6 +181,8 @@ def _named(spec: DataSpec, splits: Any) -> DataSpec:
         or next((s for s in PREFERRED_SPLITS if s in names), None)
         or (names[0] if len(names) == 1 else None)
     )
+    if not names:
+        raise RequestError(f"dataset {spec.dataset} has no splits")
     if name is None:
         raise RequestError(
             f"dataset {spec.dataset} has several splits; give --split: {', '.join(names)}"
@@ -227,7 +229,6 @@ def _bare(value: Any) -> Any:
 def check_enough(there: int, spec: DataSpec) -> None:
     """Raise RequestError when there are fewer images than are asked for."""
     if there < (spec.num_samples or 1):
-        asked = spec.num_samples or "at least one"
-        raise RequestError(
-            f"{asked} images asked for, but {spec.dataset} split {spec.split} has {there}"
-        )
+        asked = f"{spec.num_samples} images" if spec.num_samples else "at least one image"
+        where = f" split {spec.split}" if spec.split else ""
+        raise RequestError(f"{asked} asked for, but {spec.dataset}{where} has {there}")

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
 
 Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
@@ -166,7 +166,7 @@ def as_images(given: Any) -> list[Image.Image]:
         raise RequestError(
             f"data must be a Hub id, a folder, a dataset or a list of {_ACCEPTED}, not {kind}"
         )
-    if isinstance(given, np.ndarray) and given.ndim < 4 and given.shape[-1:] in ((1,), (3,), (4,)):
+    if isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[-1] in (1, 3, 4):
         shape = given.shape
         raise RequestError(f"data of shape {shape} is one image; give a list of {_ACCEPTED}")
     images = [_image(item, i) for i, item in enumerate(given)]
@@ -178,7 +178,13 @@ def as_images(given: Any) -> list[Image.Image]:
 def _image(item: Any, place: int) -> Image.Image:
     """One image as it is seen."""
     if isinstance(item, Image.Image):
-        return as_seen(item)
+        try:
+            if 0 in item.size:
+                raise ValueError("it is empty")
+            return as_seen(item)
+        except (OSError, ValueError, SyntaxError) as error:
+            told = one_line(error)
+            raise RequestError(f"data must be images; item {place} is none: {told}") from error
     got = type(item).__name__
     if isinstance(item, np.ndarray):
         array = item[..., 0] if item.ndim == 3 and item.shape[2] == 1 else item

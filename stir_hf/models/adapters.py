@@ -1,7 +1,6 @@
 """An adapter that peft's `save_pretrained` wrote, merged into its base."""
 
 import importlib.util
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import nn
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_local
-from stir_hf.models.files import ADAPTER, ADAPTER_CONFIG
+from stir_hf.models.files import ADAPTER, ADAPTER_CONFIG, read_json
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,11 @@ class Adapter:
         return merged.eval()
 
 
+def in_one_of(weight: str, modules: tuple[str, ...]) -> bool:
+    """Whether a weight belongs to one of the modules of these names, at any depth."""
+    return any(part in modules for part in weight.split(".")[:-1])
+
+
 def read_adapter(folder: Path, called: str) -> Adapter:
     """Read what an adapter says of itself; peft must be there to do more.
 
@@ -69,17 +73,17 @@ def read_adapter(folder: Path, called: str) -> Adapter:
     """
     from safetensors import safe_open
 
-    config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    config = read_json(folder / ADAPTER_CONFIG)
     base = config.get("base_model_name_or_path")
-    if not base:
+    if not base or not isinstance(base, str):
         raise RequestError(f"model {called} is an adapter that names no base; merge it into one")
     heads = tuple(config.get("modules_to_save") or ())
     labels = None
     with safe_open(folder / ADAPTER, "pt") as weights:
         for name in weights.keys():  # noqa: SIM118 - it is no dictionary
-            parts = name.split(".")
-            if parts[-1] == "weight" and len(parts) > 1 and parts[-2] in heads:
-                labels = weights.get_slice(name).get_shape()[0]
+            shape = weights.get_slice(name).get_shape()
+            if name.endswith(".weight") and len(shape) == 2 and in_one_of(name, heads):
+                labels = shape[0]
     found = Adapter(folder, called, base, config.get("revision"), heads, labels)
     if importlib.util.find_spec("peft") is None:
         raise RequestError(

@@ -15,7 +15,7 @@ from torch import nn
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_local, is_there, split_revision
-from stir_hf.models.adapters import Adapter, read_adapter
+from stir_hf.models.adapters import Adapter, in_one_of, read_adapter
 from stir_hf.models.families import ORDINARY, Family, family_of
 from stir_hf.models.files import Place, located, needs_timm
 from stir_hf.models.processors import Pixels, understand
@@ -78,7 +78,7 @@ def _merged(
             )
         own = processor or load_processor(place, adapter.base, trust_remote_code=trust)
         base = _loaded(place, adapter.base, dtype, own, trust, adapter)
-    missing = {key for key in base.missing if _owner(key) not in adapter.heads}
+    missing = {key for key in base.missing if not in_one_of(key, adapter.heads)}
     note = f"an adapter, merged into its base {adapter.shown_base}"
     return replace(
         base,
@@ -121,6 +121,7 @@ def _loaded(
         )
     replaced = () if adapter is None else adapter.heads
     _check_shapes(model, info["mismatched_keys"], replaced)
+    _check_layers(model, whole, info["unexpected_keys"])
     tower, module = image_tower(whole, model)
     prefix = f"{tower}." if tower else ""
     missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
@@ -192,18 +193,31 @@ def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
 def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> None:
     """Raise RequestError where weights have other shapes than the configuration gives them."""
     for key, stored, expected in sorted(mismatched):
-        if _owner(key) in replaced:
+        if in_one_of(key, replaced):
             continue
         has, wants = ("x".join(map(str, shape)) for shape in (stored, expected))
+        head = " (id2label or num_labels)" if "classifier" in key or "head" in key else ""
         raise RequestError(
             f"model {model}: {key} has shape {has} in the weights and {wants} by config.json; make"
-            " the two agree (of a classifier: id2label or num_labels in config.json)"
+            f" the two agree{head}"
         )
 
 
-def _owner(key: str) -> str:
-    """The last part of the name of the module that a weight belongs to."""
-    return key.rpartition(".")[0].rpartition(".")[2]
+def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
+    """Raise RequestError where the weights hold more layers of a list than the configuration.
+
+    A head that the class has no place for is no such layer.
+    """
+    lists = {name: len(m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)}
+    for key in sorted(unexpected):
+        parts = key.split(".")
+        for i in (i for i, part in enumerate(parts) if part.isdecimal() and i):
+            names = (".".join(parts[j:i]) for j in range(min(i, 2)))  # with a prefix, or without
+            if any(int(parts[i]) >= lists.get(name, 1 << 30) for name in names):
+                raise RequestError(
+                    f"model {model}: the weights hold {key}, which config.json leaves out; make its"
+                    " number of layers agree with them"
+                )
 
 
 def _auto_class(config: Any, *, labelled: bool) -> Any:
@@ -244,15 +258,7 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
         raise RequestError(
             f"weights of model {model} are broken or truncated: {one_line(error)}"
         ) from error
-    except (
-        OSError,
-        ValueError,
-        ImportError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except Exception as error:  # configurations fail in many ways
         if "trust_remote_code" in str(error):
             raise RequestError(
                 f"model {model} brings Python code of its own, which is not run; read it, then"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
@@ -44,6 +45,8 @@ def located(spec: ModelSpec) -> Iterator[Place]:
         RequestError: no such checkpoint; no, broken or only pickled weights.
     """
     place = _find(spec)
+    if not place.adapter:
+        read_json(place.folder / CONFIG)
     if place.adapter or not (place.folder / ADAPTER_CONFIG).is_file():
         yield place
         return
@@ -121,8 +124,19 @@ def _check_names(called: str, names: Sequence[str]) -> bool:
 
 def needs_timm(folder: Path) -> bool:
     """Whether a checkpoint is one of timm's, whose configuration names no `model_type`."""
+    return (folder / CONFIG).is_file() and "pretrained_cfg" in read_json(folder / CONFIG)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration file.
+
+    Raises:
+        RequestError: it cannot be read, or holds no JSON object.
+    """
     try:
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "pretrained_cfg" in config
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} is no JSON object: {one_line(error)}") from error
+    if not isinstance(found, dict):
+        raise RequestError(f"{path} is no JSON object, but {type(found).__name__}")
+    return found

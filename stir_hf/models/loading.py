@@ -1,5 +1,6 @@
 """A checkpoint, a module or an encoder as an encoder."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def _from_checkpoint(
         wanted = getattr(torch, dtype or "float32")
         loaded = load_checkpoint(spec, wanted, processor, trust_remote_code=trust_remote_code)
         module: Any = loaded.module.to(place)
-        module.to(memory_format=torch.channels_last)  # faster convolutions
+        with suppress(RuntimeError):  # weights of five axes, of a network of videos
+            module.to(memory_format=torch.channels_last)  # faster convolutions
     network = Network(
         module,
         loaded.pixels,

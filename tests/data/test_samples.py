@@ -256,5 +256,5 @@ def test_a_broken_saved_dataset_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_more_images_than_there_are(streamed: bool) -> None:
     data = grey_squares(3).to_iterable_dataset() if streamed else grey_squares(3)
-    with pytest.raises(RequestError, match="4 images asked for, but squares split None has 3"):
+    with pytest.raises(RequestError, match="4 images asked for, but squares has 3"):
         open_samples(data, DataSpec("squares", num_samples=4))

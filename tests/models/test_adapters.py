@@ -117,10 +117,11 @@ def test_an_adapter_beside_full_weights_changes_nothing(
     [
         ({"base_model_name_or_path": None}, "names no base"),
         ({"base_model_name_or_path": "/nowhere/base"}, "no such model folder: /nowhere/base"),
+        ({"base_model_name_or_path": 5}, "names no base"),
         ({"target_modules": ["nothing"]}, "cannot be merged into its base vit"),
         ({"peft_type": "STRANGE"}, "cannot be merged into its base vit"),
     ],
-    ids=["no base", "lost base", "no target", "unknown kind"],
+    ids=["no base", "no name", "lost base", "no target", "unknown kind"],
 )
 def test_an_adapter_that_does_not_fit(
     change: dict[str, Any], said: str, tiny_models: TinyModels, tmp_path: Path
