@@ -50,7 +50,7 @@ def test_numbers_are_made_plain() -> None:
         ({"seed": np.int64(-1)}, "seed must be a whole number of at least 0, not -1"),
         ({"tolerance": np.float32("nan")}, "tolerance must be a positive number"),
         ({"tolerance": True}, "not True"),
-        ({"exact": "yes"}, "exact must be true or false, not 'yes'"),
+        ({"exact": "yes"}, "exact must be True or False, not 'yes'"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], words: str) -> None:
