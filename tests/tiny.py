@@ -19,6 +19,15 @@ from stir_hf import Inversions, RequestError, compare, invert
 
 SIDE = 8
 QUICK: dict[str, Any] = {"steps": 2, "progress": False}
+SEES: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": 32,
+    "patch_size": 8,
+}
+"""The configuration of a small transformer over images."""
 Act = Callable[[Tensor], Tensor]
 
 

@@ -52,7 +52,7 @@ class OutputConfig:
             raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
         object.__setattr__(self, "name", tuple(given))
         if self.out is not None:
-            if not isinstance(self.out, str | os.PathLike) or str(self.out) in ("", "\0"):
+            if not isinstance(self.out, str | os.PathLike) or not str(self.out):
                 raise RequestError(f"out must be a folder, not {self.out!r}")
             object.__setattr__(self, "out", Path(self.out).expanduser())
 
@@ -115,7 +115,7 @@ def claimed(folder: Path) -> Iterator[None]:
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
     lock = FileLock(folder / _LOCK)
     try:

@@ -222,8 +222,9 @@ def in_mode(image: Image.Image, mode: str | None) -> Image.Image:
         ValueError: 32-bit integers or floats, or an unknown mode.
     """
     image = eight_bit(image)
-    if mode in ("L", "RGB"):
-        return as_mode(image, mode)  # type: ignore[arg-type]
+    for seen in MODES.values():
+        if mode == seen:
+            return as_mode(image, seen)
     deep = mode is None or mode in ("I", "F") or mode.startswith("I;16")
     return image if deep else image.convert(mode)
 

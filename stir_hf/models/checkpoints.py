@@ -62,7 +62,8 @@ def load_checkpoint(
         if not place.adapter:
             return _loaded(place, spec.model, dtype, processor, trust_remote_code)
         adapter = read_adapter(place.folder, spec.model)
-        if processor is None and any(place.folder.glob("p*processor_config.json")):
+        its_own = ("preprocessor_config.json", "processor_config.json")
+        if processor is None and any((place.folder / name).is_file() for name in its_own):
             processor = load_processor(place, spec.model, trust_remote_code=trust_remote_code)
         return _merged(adapter, place.commit, dtype, processor, trust_remote_code)
 

@@ -9,19 +9,14 @@ import transformers as tf
 
 from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, noise_images
+from tests.tiny import QUICK, SEES, noise_images
 
 
 @pytest.fixture
 def autoencoder(tmp_path: Path) -> str:
     torch.manual_seed(0)
     config = tf.ViTMAEConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        image_size=32,
-        patch_size=8,
+        **SEES,
         decoder_hidden_size=16,
         decoder_num_hidden_layers=1,
         decoder_num_attention_heads=2,

@@ -11,7 +11,7 @@ from torch import nn
 
 from stir_hf import RequestError, compare, load_encoder, matrix
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, Net, noise_images, pictures
+from tests.tiny import QUICK, SEES, Net, noise_images, pictures
 
 
 @pytest.fixture
@@ -20,14 +20,7 @@ def vit(tiny_models: TinyModels) -> Any:
 
 
 def random_vit(**more: Any) -> Any:
-    config = transformers.ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        image_size=32,
-        patch_size=8,
-    )
+    config = transformers.ViTConfig(**SEES)
     return transformers.ViTModel(config, **more).eval()
 
 
@@ -140,8 +133,9 @@ def test_a_pooler_in_memory_may_be_random_and_is_not_chosen(tiny_models: TinyMod
 def test_a_wrapper_is_refused_with_what_is_inside(vit: Any) -> None:
     with pytest.raises(RequestError, match=r"give that itself \(model\.module\)"):
         load_encoder(nn.DataParallel(vit))
+    compiled: Any = torch.compile(vit, backend="eager")
     with pytest.raises(RequestError, match=r"model\._orig_mod"):
-        load_encoder(torch.compile(vit, backend="eager"))  # type: ignore[arg-type]
+        load_encoder(compiled)
 
 
 def test_a_module_around_a_model_is_noted(vit: Any, tiny_models: TinyModels) -> None:

@@ -10,16 +10,8 @@ import transformers as tf
 
 from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, noise_images
+from tests.tiny import QUICK, SEES, noise_images
 
-SEES: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "image_size": 32,
-    "patch_size": 8,
-}
 READS: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 1,

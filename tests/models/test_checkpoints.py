@@ -1,0 +1,111 @@
+"""Checkpoints that bring code, lack a library or disagree with their configuration."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stir_hf import RequestError, compare, load_encoder
+from tests.conftest import TinyModels
+from tests.tiny import QUICK, noise_images
+
+
+@pytest.fixture
+def with_code(tmp_path: Path, tiny_models: TinyModels) -> Path:
+    """A checkpoint whose configuration and network are Python files, which leave a trace."""
+    folder = tmp_path / "coded"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    code = {"AutoConfig": "of_config.Own", "AutoModelForImageClassification": "of_model.Net"}
+    config |= {"model_type": "stir-hf-own", "auto_map": code}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "of_config.py").write_text(
+        f"open({str(tmp_path / 'RAN')!r}, 'w').close()\n"
+        "from transformers import ViTConfig\n"
+        "class Own(ViTConfig):\n    model_type = 'stir-hf-own'\n"
+    )
+    (folder / "of_model.py").write_text(
+        "from transformers import ViTForImageClassification\n"
+        "from .of_config import Own\n"
+        "class Net(ViTForImageClassification):\n    config_class = Own\n"
+    )
+    return folder
+
+
+def test_code_is_never_run_nor_asked_about(with_code: Path) -> None:
+    command = [sys.executable, "-m", "stir_hf", "layers", str(with_code), "--json"]
+    ended = subprocess.run(command, input="y\n" * 4, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "brings Python code of its own, which is not run" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (with_code.parent / "RAN").exists()
+    with pytest.raises(RequestError, match="--trust-remote-code"):
+        load_encoder(str(with_code))
+
+
+def test_code_is_run_where_that_is_allowed(with_code: Path, tiny_models: TinyModels) -> None:
+    data, images = noise_images(6, 32), torch.rand(4, 3, 32, 32)
+    result = compare(str(with_code), tiny_models.resnet, data, trust_remote_code=True, **QUICK)
+    assert result.config["trust_remote_code"] is True
+    found = load_encoder(str(with_code), trust_remote_code=True)(images)
+    torch.testing.assert_close(found, load_encoder(tiny_models.vit)(images))
+
+
+def test_a_checkpoint_of_timm_without_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({"x": torch.zeros(2)}, tmp_path / "model.safetensors")
+    config = {"architecture": "resnet10t", "num_classes": 5, "pretrained_cfg": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(RequestError, match="is one of timm's; install timm to load it"):
+        load_encoder(str(tmp_path))
+
+
+def test_layers_that_the_configuration_leaves_out_are_told(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder = tmp_path / "short"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    with pytest.raises(RequestError, match=r"the weights hold .*2.* which config.json leaves out"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", ""])
+def test_a_broken_configuration_is_told(text: str, tiny_models: TinyModels, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_models.vit, folder)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(RequestError, match=r"broken/config.json is no JSON object"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": "x"}, {"patch_size": 0}])
+def test_a_configuration_that_makes_no_network_is_one_line(
+    change: dict[str, Any], tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(RequestError, match="cannot be loaded") as told:
+        load_encoder(str(folder))
+    assert len(str(told.value)) < 700
+
+
+def test_shapes_that_disagree_are_both_told(tiny_models: TinyModels, tmp_path: Path) -> None:
+    folder = tmp_path / "seven"
+    shutil.copytree(tiny_models.vit, folder)
+    config = json.loads((folder / "config.json").read_text())
+    labels = {str(i): str(i) for i in range(7)}
+    config |= {"id2label": labels, "label2id": {name: int(i) for i, name in labels.items()}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RequestError, match=r"classifier.bias has shape 5 .* 7 by config.json"):
+        load_encoder(str(folder))
