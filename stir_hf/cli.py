@@ -133,10 +133,12 @@ def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(about))
         return
+    rest = about["unconverged"]
+    others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     click.echo(
         f"{about['rows']} inversions in {made.path}: median relative error"
         f" {about['relative_error']['median']:.3f}, {about['converged']:.0%} at or below"
-        f" {about['tolerance']:g}; {figures / 'pairs.png'} shows some"
+        f" {about['tolerance']:g}{others}; {figures / 'pairs.png'} shows some"
     )
 
 

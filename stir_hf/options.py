@@ -90,7 +90,8 @@ class Option:
         """Its help, with the names of the parts that can be given."""
         if self.parts is None:
             return self.help
-        return f"{self.help} {', '.join(self.parts.names)}; default: {self.default}."
+        default = "" if self.default is None else f"; default: {self.default}"
+        return f"{self.help} {', '.join(self.parts.names)}{default}."
 
     def written(self, value: Any) -> Any:
         """A value as it is given: of a part, its name and options."""

@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 FILE_NAME = "result.json"
 ANCHORS = ("stir", "similarity", "floor", "ceiling")
@@ -49,6 +52,12 @@ class RelativeError:
     mean: float
     p95: float
 
+    @classmethod
+    def of(cls, errors: "NDArray[np.floating[Any]]") -> "RelativeError":
+        """Of the errors of at least one inversion, (n,)."""
+        median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
+        return cls(median, float(errors.mean()), p95)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -70,6 +79,8 @@ class Score:
     relative_error: RelativeError
     converged: float
     """Share of the inversions whose relative error is at or below the tolerance."""
+    unconverged: RelativeError | None = None
+    """The same of those above the tolerance; None where there are none."""
     interval: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What the reader must know: inversions that failed, values that are undefined and why."""
@@ -92,12 +103,13 @@ class Score:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Score":
         """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
-        interval, debiased = data.get("interval"), data.get("debiased")
+        interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
         return _known(
             cls,
             data,
             debiased=None if debiased is None else _known(Values, debiased),
             relative_error=_known(RelativeError, data["relative_error"]),
+            unconverged=None if rest is None else _known(RelativeError, rest),
             interval=None if interval is None else (interval[0], interval[1]),
             notes=tuple(data.get("notes", ())),
         )

@@ -56,13 +56,19 @@ class RunConfig:
         metavar="NAME",
     )
     tf32: bool = option(False, "Allow TensorFloat-32 in float32 networks on CUDA.", off="no-tf32")
+    autocast: bool = option(
+        False,
+        "Invert float32 networks in bfloat16 autocast; errors are measured in float32.",
+        off="no-autocast",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
         object.__setattr__(self, "dtype", precision(self.dtype))
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))
-        object.__setattr__(self, "tf32", as_flag("tf32", self.tf32))
+        for name in ("tf32", "autocast"):
+            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
 
 
 class Processes:

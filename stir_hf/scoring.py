@@ -125,8 +125,7 @@ def score(
     biased, debiased = (Values(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
-    errors = inversions.relative_error
-    median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
+    errors, above = inversions.relative_error, inversions.status != "converged"
     return Score(
         model=network.label,
         reference=names["reference"],
@@ -139,8 +138,9 @@ def score(
         ceiling=biased.ceiling,
         debiased=debiased if measure.has_debiased else None,
         num_samples=len(np.unique(inversions.index)),
-        relative_error=RelativeError(median, float(errors.mean()), p95),
-        converged=float((inversions.status == "converged").mean()),
+        relative_error=RelativeError.of(errors),
+        converged=float(1 - above.mean()),
+        unconverged=RelativeError.of(errors[above]) if above.any() else None,
         notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,
         left_out=inversions.num_samples - len(np.unique(inversions.index)),
@@ -150,13 +150,15 @@ def score(
 
 def _notes(inversions: Inversions) -> Iterator[str]:
     """What must be known about an inversion set to read its scores."""
-    engine, errors = inversions.manifest.identity["engine"], inversions.relative_error
+    engine, above = inversions.manifest.identity["engine"], inversions.status != "converged"
     yield from inversions.manifest.names.get("notes", ())
-    failed = float((inversions.status != "converged").mean())
-    if failed:
+    if above.any():
+        rest = RelativeError.of(inversions.relative_error[above])
         yield (
-            f"{failed:.0%} of the inversions did not reach a relative error of"
-            f" {engine['tolerance']:g} (median {float(np.median(errors)):.3f})"
+            f"{above.mean():.0%} of the inversions did not reach a relative error of"
+            f" {engine['tolerance']:g}; theirs is {rest.median:.3f} (median), {rest.p95:.3f} (95th"
+            f" percentile). Give more than {engine['steps']} steps, read another layer, or accept"
+            " that and believe the debiased values"
         )
     for status, words in (
         ("unreadable", "could not be read"),
@@ -175,7 +177,7 @@ def _same_network(network: Opened, inversions: Inversions) -> bool:
     """Whether the judged network is the one that made the inversions, its layer included."""
     manifest = inversions.manifest
     made_by = dict(manifest.identity["network"])
-    precision = {k: v for k, v in made_by["precision"].items() if k != "tf32"}
+    precision = {"dtype": made_by["precision"]["dtype"]}
     if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
         return False
     record = probe_record(network.probe.cpu().double().numpy())

@@ -100,7 +100,7 @@ def test_a_set_is_found_by_its_hash(tmp_path: Path) -> None:
 
 DEFAULTS: list[dict[str, Any]] = [
     {"start": "noise"},
-    {"steps": 500},
+    {"steps": 200},
     {"tolerance": 0.02},
     {"method": "adam-polyak"},
     {"seed": 0},

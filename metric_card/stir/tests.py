@@ -10,9 +10,9 @@ test_cases = [
         "reference": model_path("robust-0"),
         **_OPTIONS,
         "result": {
-            "stir": 0.753,
+            "stir": 0.801,
             "similarity": 0.688,
-            "stir_reverse": 0.426,
+            "stir_reverse": 0.454,
             "ceiling": 1.0,
             "num_samples": 40,
         },
@@ -22,9 +22,9 @@ test_cases = [
         "reference": model_path("robust-0"),
         **_OPTIONS,
         "result": {
-            "stir": 0.978,
+            "stir": 0.979,
             "similarity": 0.987,
-            "stir_reverse": 0.978,
+            "stir_reverse": 0.982,
             "ceiling": 1.0,
             "num_samples": 40,
         },

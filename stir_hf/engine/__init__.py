@@ -4,9 +4,9 @@ here.
 
 from stir_hf.engine.config import InversionConfig
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint
-from stir_hf.engine.loop import Inverted, Item, Watch, descend
+from stir_hf.engine.loop import Inverted, Item, Represent, Watch, descend
 from stir_hf.engine.objectives import relative_error
-from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule
+from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth
 from stir_hf.engine.starts import STARTS, Start, start_value
 from stir_hf.engine.starts.given import Given
 
@@ -22,7 +22,9 @@ __all__ = [
     "Inverted",
     "Item",
     "Paper",
+    "Represent",
     "Rule",
+    "Smooth",
     "Start",
     "Watch",
     "descend",

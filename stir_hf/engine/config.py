@@ -18,12 +18,13 @@ class InversionConfig:
     """How an inversion is made. Everything here is part of what a score means.
 
     Method, start and constraint are given by name, with options of their own
-    (`adam-polyak:length=0.4`), or as parts; they are kept as parts. `steps` is kept as a number.
+    (`adam-polyak:length=1`), or as parts; they are kept as parts. `steps` and `start` are the
+    method's unless given.
     """
 
     method: Rule = option(
         "adam-polyak",
-        "Update rule; paper is the original's, which never stops early.",
+        "Update rule; paper is the original's; smooth finds other inversions, so other scores.",
         metavar="NAME",
         registry=RULES,
     )
@@ -34,11 +35,16 @@ class InversionConfig:
     )
     tolerance: float = option(
         0.02,
-        "Relative error at or below which an image counts as converged, and at which adam-polyak"
-        " stops.",
+        "Relative error at or below which an image counts as converged, and at which its descent"
+        " ends, but by paper.",
         metavar="X",
     )
-    start: Start = option("noise", "Where the descent begins.", metavar="NAME", registry=STARTS)
+    start: Start = option(
+        None,
+        "Where the descent begins; default: noise, and grey for smooth. One of",
+        metavar="NAME",
+        registry=STARTS,
+    )
     draws: int = option(
         1, "Inversions per image, each from a start of its own.", metavar="K", identifies=False
     )
@@ -57,7 +63,8 @@ class InversionConfig:
 
     def __post_init__(self) -> None:
         self._keep("method", RULES.parse(self.method))
-        self._keep("start", STARTS.parse(self.start))
+        start: Any = self.start
+        self._keep("start", STARTS.parse(self.method.default_start if start is None else start))
         self._keep("constraint", CONSTRAINTS.parse(self.constraint))
         steps: Any = self.steps
         self._keep("steps", self.method.default_steps if steps is None else steps)

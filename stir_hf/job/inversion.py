@@ -1,6 +1,7 @@
 """One inversion set in the making: a reference, samples and a configuration become rows on disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from stir_hf.data.identity import array_hash, local_label, probe_record, same_pr
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.samples import Samples
-from stir_hf.engine import Given, InversionConfig, Inverted, Item, Watch, descend, start_value
+from stir_hf.engine import (
+    Given,
+    InversionConfig,
+    Inverted,
+    Item,
+    Represent,
+    Watch,
+    descend,
+    start_value,
+)
 from stir_hf.errors import RequestError, RunError, memory_errors
 from stir_hf.hub import is_local
 from stir_hf.job.rows import Pending, RowMaker, Work
@@ -131,8 +141,8 @@ class InversionJob:
             bar.update(len(rows))
 
         try:
-            with memory_errors(f"in {self.network.where}"):
-                for result in self._descend(keys, work, bar):
+            with memory_errors(f"in {self.network.where}"), self._descending(keys) as represent:
+                for result in self._descend(represent, keys, work, bar):
                     work.finished.append(result)
                     if len(work.finished) + len(work.rows) >= batch:
                         put()
@@ -161,6 +171,8 @@ class InversionJob:
     def _identity(self) -> dict[str, Any]:
         network = dict(self.network.identity)
         network["precision"] = {**network["precision"], "tf32": self.run_config.tf32}
+        if self.run_config.autocast:
+            network["precision"]["autocast"] = "bfloat16"
         engine = self.config.spelling()
         if self.starts is not None:
             engine["starts"] = array_hash(self.starts.numpy())
@@ -200,12 +212,23 @@ class InversionJob:
             raise RunError(f"none of the first images of {self.samples.spec.dataset} can be read")
         self.network.check_varies(self._values(differing))
 
-    def _descend(self, keys: Sequence[Key], work: Work, bar: "tqdm[Any]") -> Iterator[Inverted]:
+    @contextmanager
+    def _descending(self, keys: Sequence[Key]) -> Iterator[Represent]:
+        """What is inverted, prepared where there is something to do."""
+        if not keys:
+            yield self.network.session
+            return
+        with self.network.descending() as represent:
+            yield represent
+
+    def _descend(
+        self, represent: Represent, keys: Sequence[Key], work: Work, bar: "tqdm[Any]"
+    ) -> Iterator[Inverted]:
         def watch(seen: Watch) -> None:
             bar.set_postfix(active=seen.active, error=f"{seen.error:.3f}")
 
         return descend(
-            self.network.session,
+            represent,
             self._items(keys, work),
             self.config.method,
             constraint=self.config.constraint,

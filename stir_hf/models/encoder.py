@@ -169,8 +169,13 @@ class Encoder:
         if mine != mode:
             raise RequestError(f"{self.name} takes {mine} images; these inversions are {mode!r}")
 
-    def check_invertible(self) -> None:
-        """Raise RequestError for a float16 network: its gradients are too small for that format."""
+    def check_invertible(self, *, autocast: bool = False) -> None:
+        """Raise RequestError for a float16 network, whose gradients are too small for that format,
+        and for autocast of another than a float32 network.
+        """
+        if autocast and self.dtype != torch.float32:
+            mine = str(self.dtype).removeprefix("torch.")
+            raise RequestError(f"autocast is for float32 networks; {self.name} is in {mine}")
         if self.dtype == torch.float16:
             raise RequestError(
                 f"{self.name} is in float16, in which the gradients of an inversion vanish; use"

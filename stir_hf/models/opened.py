@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stir_hf.errors import RequestError, RunError, memory_errors
 from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
+from stir_hf.models.folding import folded
 from stir_hf.models.loading import load_encoder
 from stir_hf.models.session import Session
 from stir_hf.models.spec import LoadConfig
@@ -35,6 +36,8 @@ class Opened:
     """The canvas (h, w) on which it was tried."""
     identity: dict[str, Any]
     """What it is, its layer included: weights, tap, precision, processor, pixel arithmetic."""
+    autocast: bool = False
+    """Whether it is inverted in bfloat16 autocast."""
 
     @property
     def where(self) -> str:
@@ -49,6 +52,19 @@ class Opened:
         """
         with torch.no_grad(), memory_errors(f"in {self.where}"):
             return self.session(values)
+
+    @contextmanager
+    def descending(self) -> Iterator[Session]:
+        """What is inverted: the same network, with its batch normalisations folded into its
+        convolutions where that may be done, in autocast where that was asked for.
+        """
+        quick = folded(self.session, self.size)
+        if quick is None and not self.autocast:
+            yield self.session
+            return
+        network, tf32 = quick or self.session.network, self.session.tf32
+        with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
+            yield session
 
     def check_varies(self, values: Tensor) -> None:
         """Look at a few samples that differ: what is constant or never finite is known before any
@@ -84,13 +100,13 @@ def opened(
             inverted.
     """
     if inverted:
-        encoder.check_invertible()
+        encoder.check_invertible(autocast=run.autocast)
     encoder.prepare(size)
     with encoder.session(tf32=run.tf32) as session:
         probe = session.check(size, gradient=inverted)
         identity = encoder.identity()
         label = encoder.label_of(identity)
-        yield Opened(encoder, session, probe, label, size, identity)
+        yield Opened(encoder, session, probe, label, size, identity, run.autocast)
 
 
 def try_sizes(networks: Sequence[Opened], sizes: Sequence[tuple[int, int]]) -> None:

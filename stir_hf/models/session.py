@@ -30,11 +30,14 @@ class Session:
     this session's own passes, so that sessions of one network may be nested. Leaving gives the
     network back bit for bit. The pass follows the caller's grad mode. It ends at the layer that is
     read, but for the input of a classifier's head, where nothing is left to save and the whole
-    pass compiles (`torch.compile(session, fullgraph=True)`).
+    pass compiles (`torch.compile(session, fullgraph=True)`). With `autocast` the network runs in
+    bfloat16 autocast.
     """
 
-    def __init__(self, network: Network, reading: Reading, *, tf32: bool = False) -> None:
-        self.network, self.reading, self.tf32 = network, reading, tf32
+    def __init__(
+        self, network: Network, reading: Reading, *, tf32: bool = False, autocast: bool = False
+    ) -> None:
+        self.network, self.reading, self.tf32, self.autocast = network, reading, tf32, autocast
         self.tap: Tap = reading.tap
         self._hidden_states = isinstance(self.tap.part, int)
         self._stops = not reading.is_head_input
@@ -87,7 +90,11 @@ class Session:
             )
         placed = images.to(self.device, self.image_dtype)
         inputs = prepare_images(placed, self.size, self._arithmetic, self.dtype)
-        tensor = self._read(inputs)
+        if self.autocast:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                tensor = self._read(inputs)
+        else:
+            tensor = self._read(inputs)
         return pool(tensor, self.tap.pooling).to(self.image_dtype)[: images.shape[0]]
 
     def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stir_hf.results import Score, StirResult
+from stir_hf.results import RelativeError, Score, StirResult
 
 if TYPE_CHECKING:
     from stir_hf.data.inversions import Inversions
@@ -98,18 +99,15 @@ def last_part(name: str) -> str:
 
 def summary(inversions: "Inversions") -> dict[str, Any]:
     """An inversion set in numbers: what `stir-hf invert --json` prints."""
-    error = inversions.relative_error
+    error, above = inversions.relative_error, inversions.status != "converged"
     return {
         "inversions": str(inversions.path),
         "num_samples": len(np.unique(inversions.index)),
         "left_out": len(inversions.left_out),
         "rows": len(inversions),
-        "relative_error": {
-            "median": float(np.median(error)),
-            "mean": float(error.mean()),
-            "p95": float(np.quantile(error, 0.95)),
-        },
-        "converged": float((inversions.status == "converged").mean()),
+        "relative_error": asdict(RelativeError.of(error)),
+        "converged": float(1 - above.mean()),
+        "unconverged": asdict(RelativeError.of(error[above])) if above.any() else None,
         "tolerance": inversions.manifest.identity["engine"]["tolerance"],
         "config": inversions.recipe,
     }

@@ -21,7 +21,7 @@ def test_text_and_parts_are_the_same() -> None:
 
 
 def test_the_steps_are_those_of_the_method_unless_given() -> None:
-    assert (made().steps, made(method="paper").steps, made(steps=7).steps) == (500, 1000, 7)
+    assert (made().steps, made(method="paper").steps, made(steps=7).steps) == (200, 1000, 7)
 
 
 def test_numbers_are_made_plain() -> None:
@@ -39,6 +39,9 @@ def test_numbers_are_made_plain() -> None:
         ({"method": "adam-polyak:lenth=1"}, "no option 'lenth'; did you mean length"),
         ({"method": "adam-polyak:length=x"}, "must be of type float, not 'x'"),
         ({"method": "adam-polyak:length=0"}, "'length' of method 'adam-polyak' must be above 0"),
+        ({"method": "adam-polyak:half=-1"}, "'half' of method 'adam-polyak' must be at least 0"),
+        ({"method": "adam-polyak:metric=l1"}, "must be one of adam, l2, not 'l1'"),
+        ({"method": "smooth:power=4"}, "must be at least 0 and below 4, not 4"),
         ({"method": "adam-polyak:decay=1"}, "must be at least 0 and below 1, not 1"),
         ({"method": "paper:step_size=nan"}, "must be above 0 and finite, not nan"),
         ({"method": 3}, "method must be one of"),

@@ -16,6 +16,7 @@ from stir_hf.engine import (
     Item,
     Paper,
     Rule,
+    Smooth,
 )
 from stir_hf.registry import option
 from tests.engine.problems import errors, items, network, run
@@ -70,7 +71,9 @@ def around(work: list[Item], radius: float) -> list[Item]:
     ]
 
 
-@pytest.mark.parametrize("rule", [AdamPolyak(), Paper()], ids=["adam-polyak", "paper"])
+@pytest.mark.parametrize(
+    "rule", [AdamPolyak(), Smooth(), Paper()], ids=["adam-polyak", "smooth", "paper"]
+)
 @pytest.mark.parametrize(
     ("text", "order"), [("test-l2:radius=1.5", 2.0), ("test-linf:radius=0.25", torch.inf)]
 )

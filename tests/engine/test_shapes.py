@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf.engine import STARTS, AdamPolyak, Item, Paper, Rule, start_value
+from stir_hf.engine import STARTS, AdamPolyak, Item, Paper, Rule, Smooth, start_value
 from tests.engine.problems import errors, run
 
 
@@ -35,7 +35,9 @@ class Embeddings(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "rule", [AdamPolyak(), Paper(step_size=0.02)], ids=["adam-polyak", "paper"]
+    "rule",
+    [AdamPolyak(), AdamPolyak(metric="l2"), Smooth(), Paper(step_size=0.02)],
+    ids=["adam-polyak", "l2", "smooth", "paper"],
 )
 @pytest.mark.parametrize(
     ("make", "shape"),

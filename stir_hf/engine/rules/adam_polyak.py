@@ -4,69 +4,62 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, linalg
+from torch import Tensor
 
 from stir_hf.engine.rules.base import RULES, Free, State, check_number
-from stir_hf.engine.shapes import per_image
+from stir_hf.engine.rules.polyak import Polyak, Squares
+from stir_hf.errors import RequestError
 from stir_hf.registry import option
 
-_TINY = 1e-30
+METRICS = ("adam", "l2")
 
 
 @RULES.add("adam-polyak")
 @dataclass(frozen=True)
-class AdamPolyak:
-    """Adam's metric with Polyak's step length: no learning rate, since the least error is known to
-    be 0.
+class AdamPolyak(Polyak):
+    """Polyak's step length in Adam's metric, falling with the passes; it needs no learning rate.
 
-    With r the error, g = ∂r/∂x of D values and g_f = g without what the constraint blocks:
-    P = 1 / (√v̂ + 1e-3 ‖g‖ / √D), v the running mean of g² (bias-corrected); a = c r / ⟨g_f, P
-    g_f⟩ (Polyak 1969, in the metric P); m ← β₁ m - (1 - β₁) a P g_f; x ← project(x + m / (1 -
-    β₁ᵏ)).
+    As `Polyak`, with d = P g_f, P = 1 / (√v̂ + 1e-3 ‖g‖ / √D), v the running mean of g², D values.
+    In the metric `l2`, P = 1.
     """
 
-    length: float = option(0.5, "Share of Polyak's step length.")
+    length: float = option(1.5, "Share of Polyak's step length in the first pass.")
     momentum: float = option(0.9, "Decay of the running mean of the steps.")
-    decay: float = option(0.9, "Decay of the running mean of the squared gradients.")
+    decay: float = option(0.7, "Decay of the running mean of the squared gradients.")
+    half: float = option(
+        100.0, "Passes after which the step length has halved; 0 keeps it.", neutral=0.0
+    )
+    metric: str = option("adam", "adam or l2, the plain gradient.", neutral="adam")
 
-    stops: ClassVar[bool] = True
-    projects_start: ClassVar[bool] = True
-    default_steps: ClassVar[int] = 500
+    default_steps: ClassVar[int] = 200
+    default_start: ClassVar[str] = "noise"
 
     def __post_init__(self) -> None:
         check_number("adam-polyak", "length", self.length, above=0)
         check_number("adam-polyak", "momentum", self.momentum, below=1)
         check_number("adam-polyak", "decay", self.decay, below=1)
+        check_number("adam-polyak", "half", self.half)
+        if self.metric not in METRICS:
+            raise RequestError(
+                f"option 'metric' of method 'adam-polyak' must be one of {', '.join(METRICS)}, not"
+                f" {self.metric!r}"
+            )
 
     def begin(self, x: Tensor) -> State:
-        """Zero moments, and the powers of the bias corrections.
+        """Zero moments."""
+        squares = Squares.begin(x) if self.metric == "adam" else {}
+        return {**super().begin(x), **squares}
 
-        The powers are products: a vectorised pow rounds differently from one place of a batch to
-        another, and hundreds of steps amplify that.
-        """
-        ones = per_image(x.new_ones(len(x)), x)
-        return {
-            "v": torch.zeros_like(x),
-            "m": torch.zeros_like(x),
-            "decay_k": ones,
-            "momentum_k": ones.clone(),
-        }
-
-    def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:
-        """One preconditioned step, with as few temporary tensors and calls as its arithmetic
-        allows.
-        """
-        axes, size = tuple(range(1, x.ndim)), x.numel() // len(x)
-        seen_v = seen_m = torch.rsub(state["decay_k"].mul_(self.decay), 1)
-        if self.momentum != self.decay:
-            seen_m = torch.rsub(state["momentum_k"].mul_(self.momentum), 1)
-        v = state["v"].mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
-        norm = linalg.vector_norm(gradient, dim=axes, keepdim=True)
-        root = (v / seen_v).sqrt_().add_(norm.mul_(1e-3 / size**0.5).clamp_min_(_TINY))
-        allowed = free(x, gradient)
-        direction = torch.div(allowed, root, out=root)
-        products = allowed * direction
-        slope = products.sum(axes, keepdim=True).clamp_min_(_TINY)
-        scale = per_image(error * -self.length, x).div_(slope)
-        m = state["m"].lerp_(direction.mul_(scale), 1 - self.momentum)
-        return torch.addcdiv(x, m, seen_m, out=products)
+    def direction(
+        self,
+        x: Tensor,  # noqa: ARG002 - a Polyak
+        gradient: Tensor,
+        allowed: Tensor,
+        state: State,
+        free: Free,  # noqa: ARG002 - a Polyak
+    ) -> Tensor:
+        """P g_f."""
+        if self.metric == "l2":
+            return allowed.clone()
+        root = Squares.root(gradient, self.decay, state)
+        return torch.div(allowed, root, out=root)

@@ -27,6 +27,8 @@ class Rule(Protocol):
     """Whether the start is projected onto the constraint before its first pass."""
     default_steps: ClassVar[int]
     """The most passes per image, unless told otherwise."""
+    default_start: ClassVar[str]
+    """Where the descent begins, unless told otherwise."""
 
     def begin(self, x: Tensor) -> State:
         """The state at first iterates (b, …)."""

@@ -24,6 +24,7 @@ class Paper:
     stops: ClassVar[bool] = False
     projects_start: ClassVar[bool] = False
     default_steps: ClassVar[int] = 1000
+    default_start: ClassVar[str] = "noise"
 
     def __post_init__(self) -> None:
         check_number("paper", "step_size", self.step_size, above=0)

@@ -1,0 +1,58 @@
+"""Inversion in a smooth metric: a regularised method with a name of its own."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from stir_hf.engine.rules.base import RULES, Free, State, check_number
+from stir_hf.engine.rules.polyak import Polyak, Squares
+from stir_hf.engine.spectrum import one_over_f
+from stir_hf.registry import option
+
+
+@RULES.add("smooth")
+@dataclass(frozen=True)
+class Smooth(Polyak):
+    """As adam-polyak in a 1/f metric, from grey: finds smoother inversions, and other scores.
+
+    S½ is the filter |f|^(-power), f the spatial frequency in cycles per pixel but at least one per
+    image, scaled to unit root mean square; h = S½ g_f; v the running mean of h²; P = 1 / (√v̂ +
+    1e-3 ‖h‖ / √D); d = S½ P h, without what the constraint blocks. The rest is `Polyak`.
+    A regularised inversion: such find other images than plain ones (Nanda et al. 2023, "Do
+    invariances in deep neural networks align with human perception?", with other regularisers).
+    Its scores are of another estimate than the default's and never belong into one table with them.
+    """
+
+    length: float = option(3.0, "Share of Polyak's step length in the first pass.")
+    half: float = option(100.0, "Passes after which the step length has halved; 0 keeps it.")
+    momentum: float = option(0.9, "Decay of the running mean of the steps.")
+    decay: float = option(0.7, "Decay of the running mean of the squared gradients.")
+    power: float = option(0.5, "Of the filter of the gradient; 0 is no filter.")
+
+    default_steps: ClassVar[int] = 200
+    default_start: ClassVar[str] = "grey"
+
+    def __post_init__(self) -> None:
+        check_number("smooth", "length", self.length, above=0)
+        check_number("smooth", "half", self.half)
+        check_number("smooth", "momentum", self.momentum, below=1)
+        check_number("smooth", "decay", self.decay, below=1)
+        check_number("smooth", "power", self.power, below=4)
+
+    def begin(self, x: Tensor) -> State:
+        """Zero moments."""
+        return {**super().begin(x), **Squares.begin(x)}
+
+    def direction(
+        self,
+        x: Tensor,
+        gradient: Tensor,  # noqa: ARG002 - a Polyak
+        allowed: Tensor,
+        state: State,
+        free: Free,
+    ) -> Tensor:
+        """S½ P S½ g_f."""
+        filtered = one_over_f(allowed, self.power)
+        root = Squares.root(filtered, self.decay, state)
+        return free(x, one_over_f(filtered.div_(root), self.power))
