@@ -56,7 +56,8 @@ def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
 
 
 def test_a_network_shares_its_own_invariances() -> None:
-    how = {"method": "adam-polyak:length=0.5,half=0,decay=0.9", "steps": 500, "tolerance": 0.01}
+    how: dict[str, Any] = {"steps": 500, "tolerance": 0.01}
+    how["method"] = "adam-polyak:length=0.5,half=0,decay=0.9"
     inversions = stir_hf.invert(
         ROBUST, str(IMAGES), num_samples=12, exact=True, progress=False, **how
     )
