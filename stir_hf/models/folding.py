@@ -75,7 +75,9 @@ def folded(session: Session, size: tuple[int, int]) -> Network | None:
         return None
     if not any(_is(part, NORMS) for part in module.modules()) or any(_foreign_hooks(module)):
         return None
-    pairs = foldable(network, session.tap, size)
+    pairs: list[tuple[str, str]] = []
+    with suppress(Exception):  # networks that cannot be watched, such as compiled ones
+        pairs = foldable(network, session.tap, size)
     copy = _fused(module, pairs) if pairs else None
     if copy is None:
         return None

@@ -176,6 +176,14 @@ def test_a_network_that_cannot_be_copied_is_left() -> None:
     assert names(block) == []
 
 
+def test_a_network_that_cannot_be_watched_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> None:
+        raise RuntimeError("no modes here")
+
+    monkeypatch.setattr("stir_hf.models.folding.foldable", refuses)
+    assert names(Block()) == []
+
+
 def test_precisions() -> None:
     assert names(Block().double()) == ["first.1", "norm"]
     assert names(Block().bfloat16()) == []
