@@ -139,7 +139,7 @@ def score(
         debiased=debiased if measure.has_debiased else None,
         num_samples=len(np.unique(inversions.index)),
         relative_error=RelativeError.of(errors),
-        converged=float(1 - above.mean()),
+        converged=float((~above).mean()),
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
         notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,

@@ -10,7 +10,7 @@ def one_over_f(x: Tensor, power: float) -> Tensor:
     """x (b, …) filtered by |f|^(-power) over its last two axes, or its only one: a new tensor.
 
     f is in cycles per value, at least one cycle per longest axis; the filter has unit root mean
-    square. By FFT, which is the cheapest way at 224 values and costs no more than others at 28.
+    square. By FFT.
     """
     if not power:
         return x.clone()

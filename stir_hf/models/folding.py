@@ -29,11 +29,11 @@ TOLERANCE = 1e-5
 """How far the representation of the copy may be from that of the network, relatively."""
 
 
-class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Counts the operations that have read each tensor or a view of it, by its storage."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._counts: Counter[int] = Counter()
 
     def __torch_dispatch__(

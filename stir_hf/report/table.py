@@ -106,7 +106,7 @@ def summary(inversions: "Inversions") -> dict[str, Any]:
         "left_out": len(inversions.left_out),
         "rows": len(inversions),
         "relative_error": asdict(RelativeError.of(error)),
-        "converged": float(1 - above.mean()),
+        "converged": float((~above).mean()),
         "unconverged": asdict(RelativeError.of(error[above])) if above.any() else None,
         "tolerance": inversions.manifest.identity["engine"]["tolerance"],
         "config": inversions.recipe,
