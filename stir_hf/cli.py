@@ -263,10 +263,11 @@ def _warn_unkept(out: str | None) -> None:
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
-    from stir_hf.data.inversions import Inversions
+    from stir_hf.data.sets import of_hashes
     from stir_hf.report import save_figures, table
 
-    figures = save_figures(result, Inversions.load_all(out), Path(out)) if out else []
+    judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
+    figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:
         click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
         return

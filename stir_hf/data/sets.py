@@ -1,11 +1,13 @@
 """Which inversion sets are judged, and on which images."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stir_hf.data.inversions import Inversions, find_sets
+from stir_hf.data.manifest import Manifest
 from stir_hf.errors import RequestError, as_count, closest
 from stir_hf.registry import option
 
@@ -38,11 +40,40 @@ _ASKED = "inversions are the folder of a run or of a set, an Inversions or a lis
 def choose(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
-    """The inversion sets that are judged.
+    """The inversion sets that are judged, all made by one method from one start.
 
     Raises:
-        RequestError: no such set, or a prefix of which not all is there.
+        RequestError: no such set, a prefix of which not all is there, or several methods or
+            starts: scores of different estimates stand in no table together.
     """
+    sets = _found(given, which)
+    made: dict[str, list[str]] = {}
+    for one in sets:
+        engine = one.manifest.identity["engine"]
+        method, start = engine["method"], engine["start"]
+        spelt = json.dumps([method, start], sort_keys=True)
+        made.setdefault(spelt, [f"{method['name']} from {start['name']}"]).append(one.path.name)
+    if len(made) > 1:
+        shown = "; ".join(f"{how}: {', '.join(names)}" for how, *names in made.values())
+        raise RequestError(
+            f"the inversion sets are of {len(made)} methods or starts, whose scores cannot be"
+            f" compared ({shown}); give one of them with --config-name, or sets that were made"
+            " alike"
+        )
+    return sets
+
+
+def of_hashes(folder: Path, hashes: Collection[str]) -> list[Inversions]:
+    """The sets under a folder whose identities begin with these 16 digits, by name; other sets
+    that lie there are passed over.
+    """
+    found = [path for path in find_sets(folder) if Manifest.read(path).hash[:16] in hashes]
+    return [Inversions.read(path) for path in found]
+
+
+def _found(
+    given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
+) -> list[Inversions]:
     if isinstance(given, Inversions):
         return [given.prefix(which.num_samples, which.draws)]
     if not isinstance(given, str | os.PathLike):

@@ -3,6 +3,7 @@ time.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stir_hf.data.columns import features
 from stir_hf.data.identity import order_of
 from stir_hf.data.inversions import find_sets
 from stir_hf.data.manifest import Manifest
-from stir_hf.data.sets import SetConfig, choose, on_common_images
+from stir_hf.data.sets import SetConfig, choose, of_hashes, on_common_images
 from stir_hf.inputs.images import ImageKind, to_array, to_png
 
 KIND = ImageKind("RGB", (4, 5))
@@ -25,12 +26,16 @@ ROWS = 9
 ORDER = order_of(ROWS, ROWS).tolist()
 
 
+def how(method: str, start: str) -> dict[str, Any]:
+    return {"method": {"name": method, "version": 1}, "start": {"name": start, "version": 1}}
+
+
 def manifest(seed: int = 0, complete: tuple[int, int] | None = None) -> Manifest:
     identity = {
         "network": {"weights": "w", "precision": {"dtype": "float32"}},
         "canvas": KIND.spelling(),
         "data": {"order": "permuted", "rows": ROWS, "first": []},
-        "engine": {"seed": seed, "tolerance": 0.02},
+        "engine": {"seed": seed, "tolerance": 0.02, **how("adam-polyak", "noise")},
     }
     done = None if complete is None else {"num_samples": complete[0], "draws": complete[1]}
     return Manifest(identity, [1.0, 2.0], "0" * 16, {"reference": "lab/model"}, done)
@@ -222,6 +227,31 @@ def test_sets_are_judged_on_the_images_they_share(tmp_path: Path) -> None:
     other = one.of(set(ORDER[1:4]))
     assert [s.index.tolist() for s in on_common_images([one, other])] == [sorted(ORDER[1:4])] * 2
     np.testing.assert_array_equal(other.image, one.image[np.isin(one.index, ORDER[1:4])])
+
+
+def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: Path) -> None:
+    one = a_set(tmp_path / "inversions" / "a", 3)
+    for other in (how("smooth", "noise"), how("adam-polyak", "grey")):
+        folder = tmp_path / "inversions" / "b"
+        a_set(folder, 3)
+        identity = {**one.manifest.identity, "engine": {**one.manifest.identity["engine"], **other}}
+        replace(one.manifest, identity=identity).write(folder)
+        said = (
+            r"the inversion sets are of 2 methods or starts, whose scores cannot be compared"
+            rf" \(adam-polyak from noise: a; {other['method']['name']} from"
+            rf" {other['start']['name']}: b\); give one of them with --config-name"
+        )
+        with pytest.raises(RequestError, match=said):
+            choose(tmp_path, SetConfig())
+        with pytest.raises(RequestError, match=said):
+            choose(Inversions.load_all(tmp_path), SetConfig())
+        assert len(choose(tmp_path, SetConfig(config_name="b"))) == 1
+
+
+def test_the_sets_of_a_result_are_found_beside_others(tmp_path: Path) -> None:
+    one = a_set(tmp_path / "inversions" / "a", 3)
+    manifest(seed=1).write(tmp_path / "inversions" / "unfinished")
+    assert [s.path for s in of_hashes(tmp_path, {one.manifest.hash[:16]})] == [one.path]
 
 
 def test_a_folder_of_several_sets(tmp_path: Path) -> None:
