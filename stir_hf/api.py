@@ -125,8 +125,9 @@ def score(
         )
         pairs = [(n, s) for s in sets for n in networks]
         shown = progress and processes.main
-        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
-        result = StirResult(tuple(scores), asked, environment(encoders[0].device))
+        judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
+        scores, moves = zip(*judged, strict=True)
+        result = StirResult(scores, asked, environment(encoders[0].device), moves)
         return _saved(result, folder if output.out is not None and processes.main else None)
 
 
@@ -187,8 +188,9 @@ def _every_pair(
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
         shown = progress and processes.main
-        scores = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
-        result = StirResult(tuple(scores), asked, environment(encoders[0].device))
+        judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
+        scores, moves = zip(*judged, strict=True)
+        result = StirResult(scores, asked, environment(encoders[0].device), moves)
         return _saved(result, folder if output.out is not None and processes.main else None)
 
 

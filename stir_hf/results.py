@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-FILE_NAME = "result.json"
+FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
 ANCHORS = ("stir", "similarity", "floor", "ceiling")
 
 _Data = TypeVar("_Data")
@@ -90,6 +90,8 @@ class Score:
     """Images that were asked for and could not be read or inverted; `notes` names them."""
     inversions: str = ""
     """16 hexadecimal digits of the identity of the inversion set."""
+    network: str = ""
+    """16 hexadecimal digits of the identity of the judged network, its layer included."""
 
     def flat(self) -> dict[str, float | None]:
         """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median
@@ -123,6 +125,22 @@ class Score:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How far a judged model moves from each image to its inversion; one row per (image, draw)."""
+
+    index: "NDArray[np.int64]"
+    draw: "NDArray[np.int32]"
+    relative_distance: "NDArray[np.float32]"
+    """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
+    where model(x) is zero.
+    """
+    cosine: "NDArray[np.float32]"
+    """(n,): of the angle between model(x') and model(x), in [-1, 1]; NaN where one is zero."""
+    relative_error: "NDArray[np.float32]"
+    """(n,): the same distance for the reference: what the inversion left."""
+
+
 @dataclass(frozen=True, repr=False)
 class StirResult:
     """Scores, what was asked for, and where it ran."""
@@ -130,10 +148,14 @@ class StirResult:
     scores: tuple[Score, ...]
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    moves: tuple[Moves, ...] = field(default=(), compare=False)
+    """For each score, how far the model moves on each pair; not part of `to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` prints: only lists, dictionaries, strings, numbers and None."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        plain = asdict(replace(self, moves=()))
+        del plain["moves"]
+        return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "StirResult":
@@ -146,10 +168,30 @@ class StirResult:
 
         return pd.json_normalize(self.to_dict()["scores"])
 
+    def per_image(self) -> "pd.DataFrame":
+        """One row per score, image and draw: `score` (its place), `model`, `layer`, `reference`,
+        and the columns of `Moves`. What the judged model does not ignore has a large
+        `relative_distance`.
+        """
+        import pandas as pd
+
+        frames = []
+        for place, (score, moves) in enumerate(zip(self.scores, self.moves, strict=False)):
+            about = {"score": place, "model": score.model, "layer": score.layer}
+            columns = {f.name: getattr(moves, f.name) for f in fields(moves)}
+            frames.append(pd.DataFrame({**about, "reference": score.reference, **columns}))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `result.json` in `folder` (made where missing), in one step; returns its path."""
+        """Write `per_image.parquet` and `result.json` in `folder` (made where missing), each in one
+        step; returns the path of the latter.
+        """
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.moves:
+            table = path.with_name(f".{PER_IMAGE}.{uuid.uuid4().hex[:8]}.partial")
+            self.per_image().to_parquet(table, index=False)
+            table.replace(path.with_name(PER_IMAGE))
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         partial = path.with_name(f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial")
         partial.write_text(text + "\n", "utf-8")
@@ -163,7 +205,9 @@ class StirResult:
         Raises:
             FileNotFoundError: there is no `result.json` in `folder`.
         """
-        return cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
+        found = cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
+        table = Path(folder) / PER_IMAGE
+        return replace(found, moves=_read_moves(table)) if table.is_file() else found
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """A heat map of STIR, reference by row and model by column, in matplotlib axes (new ones
@@ -191,6 +235,17 @@ class StirResult:
 
     def _notes(self) -> list[str]:
         return list(dict.fromkeys(f"{s.model}: {note}" for s in self.scores for note in s.notes))
+
+
+def _read_moves(table: Path) -> tuple[Moves, ...]:
+    import pandas as pd
+
+    names = [f.name for f in fields(Moves)]
+    rows = pd.read_parquet(table)
+    return tuple(
+        Moves(**{name: part[name].to_numpy() for name in names})
+        for _, part in rows.groupby("score", sort=True)
+    )
 
 
 def _number(value: object) -> str:

@@ -1,0 +1,115 @@
+"""The score of a model on an inversion set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from stir_hf.data.identity import hash_of
+from stir_hf.data.inversions import Inversions
+from stir_hf.errors import RunError
+from stir_hf.models import Opened
+from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
+from stir_hf.scoring.notes import no_floor, notes_on, same_network
+from stir_hf.scoring.representations import accumulate
+from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
+
+Judged = tuple[Score, Moves]
+"""A score, and how far the model moves on each pair."""
+
+
+def judge(
+    pairs: Sequence[tuple[Opened, Inversions]],
+    measure: Measure,
+    batch_size: int,
+    *,
+    progress: bool,
+) -> list[Judged]:
+    """The score of each network on each inversion set; one bar over all of them.
+
+    Raises:
+        RunError: a representation that is not finite, or constant; fewer images left than the
+            measure needs.
+    """
+    total = sum(len(inversions) for _, inversions in pairs)
+    with tqdm(total=total, unit="image", disable=not progress, dynamic_ncols=True) as bar:
+        judged = []
+        for network, inversions in pairs:
+            bar.set_description(f"judging {network.encoder.name}")
+            judged.append(score(network, inversions, measure, batch_size, bar))
+    return judged
+
+
+def score(
+    network: Opened, inversions: Inversions, measure: Measure, batch_size: int, bar: "tqdm[Any]"
+) -> Judged:
+    """STIR(network | what made the inversions), with its anchors. With several draws, the mean of
+    their scores.
+
+    `check` has been called.
+
+    Raises:
+        RunError: a representation that is not finite, or constant over the images.
+    """
+    names, notes = inversions.manifest.names, list(notes_on(inversions))
+    notes += [f"{network.label}: {note}" for note in network.encoder.notes]
+    if same_network(network, inversions):
+        notes.append("the model and the reference are the same network")
+    without = no_floor(inversions)
+    anchors = [name for name in ANCHORS if name != "floor" or without is None]
+    if without is not None:
+        notes.append(f"floor undefined: {without}")
+    parts, moves = accumulate(network, inversions, measure, anchors, batch_size, bar)
+    given = f"{network.where}, given {names['reference']}"
+    values = {n: _mean([part[n] for part in parts], n, given, measure, notes) for n in anchors}
+    values.setdefault("floor", (None, None))
+    biased, debiased = (Values(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
+    if not measure.has_debiased:
+        notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
+    errors, above = inversions.relative_error, inversions.status != "converged"
+    found = Score(
+        model=network.label,
+        reference=names["reference"],
+        layer=network.encoder.layer,
+        reference_layer=names["layer"],
+        measure=MEASURES.text(measure),
+        stir=biased.stir,
+        similarity=biased.similarity,
+        floor=biased.floor,
+        ceiling=biased.ceiling,
+        debiased=debiased if measure.has_debiased else None,
+        num_samples=len(np.unique(inversions.index)),
+        relative_error=RelativeError.of(errors),
+        converged=float((~above).mean()),
+        unconverged=RelativeError.of(errors[above]) if above.any() else None,
+        notes=tuple(dict.fromkeys(notes)),
+        draws=inversions.draws,
+        left_out=inversions.num_samples - len(np.unique(inversions.index)),
+        inversions=inversions.manifest.hash[:16],
+        network=hash_of(network.identity)[:16],
+    )
+    return found, moves
+
+
+def _mean(
+    parts: Sequence[Accumulator], name: str, where: str, measure: Measure, notes: list[str]
+) -> tuple[float | None, float | None]:
+    """One value over all draws, plain and debiased."""
+    try:
+        value = float(np.mean([part.value() for part in parts]))
+    except ConstantError as error:
+        # The images themselves must be told apart; that starts or inversions are not is a finding.
+        if name == "similarity" or (name != "ceiling" and error.side == "x"):
+            raise RunError(f"{name} of {where}: {error}") from error
+        notes.append(f"{name} undefined: {error}")
+        return None, None
+    except ValueError as error:
+        raise RunError(f"{name} of {where}: {error}") from error
+    if not measure.has_debiased:
+        return value, None
+    try:
+        return value, float(np.mean([part.debiased() for part in parts]))
+    except ValueError as error:
+        notes.append(f"debiased {name} undefined: {error}")
+        return value, None

@@ -1,0 +1,67 @@
+"""What must be known about an inversion set to read its scores."""
+
+from collections.abc import Iterator
+
+from stir_hf.data.identity import array_hash, data_order, hash_of, probe_record, same_probe
+from stir_hf.data.inversions import Inversions
+from stir_hf.engine import STARTS
+from stir_hf.errors import RequestError
+from stir_hf.models import Opened
+from stir_hf.results import RelativeError
+from stir_hf.scoring.representations import start_of
+
+NAMED = 10
+"""So many of the images that were left out are named in a note."""
+
+
+def notes_on(inversions: Inversions) -> Iterator[str]:
+    """What must be known about an inversion set to read its scores."""
+    engine, above = inversions.manifest.identity["engine"], inversions.status != "converged"
+    yield from inversions.manifest.names.get("notes", ())
+    if above.any():
+        rest = RelativeError.of(inversions.relative_error[above])
+        yield (
+            f"{above.mean():.0%} of the inversions did not reach a relative error of"
+            f" {engine['tolerance']:g}; theirs is {rest.median:.3f} (median), {rest.p95:.3f} (95th"
+            f" percentile). Give more than {engine['steps']} steps, read another layer, or accept"
+            " that and believe the debiased values"
+        )
+    for status, words in (
+        ("unreadable", "could not be read"),
+        ("not_finite", "gave values that are not finite"),
+    ):
+        indices = sorted(i for i, why in inversions.left_out.items() if why == status)
+        if indices:
+            more = ", …" if len(indices) > NAMED else ""
+            shown = ", ".join(map(str, indices[:NAMED])) + more
+            yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
+    if inversions.manifest.identity["data"]["order"] == "stream":
+        yield f"the first {inversions.num_samples} images of a stream"
+
+
+def same_network(network: Opened, inversions: Inversions) -> bool:
+    """Whether the judged network is the one that made the inversions, its layer included."""
+    manifest = inversions.manifest
+    made_by = dict(manifest.identity["network"])
+    precision = {"dtype": made_by["precision"]["dtype"]}
+    if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
+        return False
+    record = probe_record(network.probe.cpu().double().numpy())
+    return network.size == inversions.size and same_probe(record, manifest.probe, manifest.dtype)
+
+
+def no_floor(inversions: Inversions) -> str | None:
+    """Why the starts give no floor; None where they do."""
+    engine = inversions.manifest.identity["engine"]
+    try:
+        start = STARTS.build(engine["start"])
+    except RequestError as error:
+        return str(error)
+    if start.shared:
+        return f"start={STARTS.text(start)!r} is one image for all"
+    data = inversions.manifest.identity["data"]
+    if "starts" not in engine:
+        first = int(data_order(data, 1)[0])
+        if array_hash(start_of(inversions, first, 0).numpy()) != inversions.manifest.first_start:
+            return "the start images cannot be drawn again by this version"
+    return None

@@ -1,0 +1,95 @@
+"""What the judged model and the reference represent, batch by batch, into accumulators."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from stir_hf.data.inversions import Inversions
+from stir_hf.engine import STARTS, start_value
+from stir_hf.errors import RunError
+from stir_hf.models import Opened
+from stir_hf.results import Moves
+from stir_hf.similarity import Accumulator, Measure
+
+Parts = list[dict[str, Accumulator]]
+"""For each draw, an accumulator per anchor."""
+
+
+def accumulate(
+    network: Opened,
+    inversions: Inversions,
+    measure: Measure,
+    anchors: Sequence[str],
+    batch_size: int,
+    bar: "tqdm[Any]",
+) -> tuple[Parts, Moves]:
+    """All batches of a set through the network: accumulators, and how far each pair moves.
+
+    Raises:
+        RunError: a representation that is not finite.
+    """
+    parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
+    moves = np.zeros((2, len(inversions)), np.float32)
+    for rows in inversions.batches(batch_size):
+        pairs = dict(_pairs(network, inversions, rows, anchors))
+        for draw, part in enumerate(parts):
+            here = torch.from_numpy(inversions.draw[rows] == draw)
+            for name, (x, y) in pairs.items():
+                part[name].update(x[here], y[here])
+        moves[:, rows] = _moves(*pairs["stir"])
+        bar.update(len(rows))
+    distance, cosine = moves
+    errors = inversions.relative_error
+    return parts, Moves(inversions.index, inversions.draw, distance, cosine, errors)
+
+
+def _moves(original: Tensor, inverted: Tensor) -> NDArray[np.float32]:
+    """(2, b): relative distance and cosine of each pair of rows; NaN where a row is zero."""
+    x, y = original.double(), inverted.double()
+    norm = x.norm(dim=1)
+    distance = (y - x).norm(dim=1) / norm
+    cosine = (x * y).sum(1) / (norm * y.norm(dim=1))
+    return torch.stack((distance, cosine)).float().numpy()
+
+
+def _pairs(
+    network: Opened, inversions: Inversions, rows: NDArray[np.int64], anchors: Sequence[str]
+) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    original = _represent(network, inversions.pixels("image", rows))
+    own, own_inverted = (
+        torch.from_numpy(inversions.vectors(f"representation{suffix}", rows))
+        for suffix in ("", "_inverted")
+    )
+    yield "stir", (original, _represent(network, inversions.pixels("inverted", rows)))
+    yield "similarity", (own, original)
+    yield "ceiling", (own, own_inverted)
+    if "floor" in anchors:
+        yield "floor", (original, _represent(network, _starts(inversions, rows)))
+
+
+def _represent(network: Opened, pixels: NDArray[np.float32]) -> Tensor:
+    representation = network.represent(torch.from_numpy(pixels)).cpu()
+    if not bool(representation.isfinite().all()):
+        raise RunError(f"{network.where}: a representation is not finite")
+    return representation
+
+
+def _starts(inversions: Inversions, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    if "start" in inversions.features:
+        return inversions.pixels("start", rows)
+    low, high = inversions.kind.bounds
+    keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
+    starts = torch.stack([start_of(inversions, index, draw) for index, draw in keys])
+    return starts.clamp(low, high).numpy()
+
+
+def start_of(inversions: Inversions, index: int, draw: int) -> Tensor:
+    """The start image of an image and draw, drawn again: (c, h, w), not clamped."""
+    engine = inversions.manifest.identity["engine"]
+    start, shape = STARTS.build(engine["start"]), inversions.kind.shape
+    return start_value(start, shape, seed=engine["seed"], index=index, draw=draw)
