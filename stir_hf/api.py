@@ -17,9 +17,10 @@ from stir_hf.data.sets import choose, common_mode, on_common_images
 from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
-from stir_hf.job import InversionJob, run_jobs
+from stir_hf.job import InversionJob, run_jobs, with_originals
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import asked_for, sorted_into
+from stir_hf.publish import check_destination, publish
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes, environment
 
@@ -53,7 +54,8 @@ def invert(
             memory.
     """
     named = {"DataSpec": described(data)}
-    model, spec, config, load, run, output = sorted_into(options, "invert", named)
+    model, spec, config, load, run, output, share = sorted_into(options, "invert", named)
+    check_destination(share)
     labels, processes = output.labels(str(reference), spec.dataset), Processes()
     scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
     with ExitStack() as stack:
@@ -75,6 +77,8 @@ def invert(
             )
         )
         (made,) = run_jobs([job], folder, processes, progress=progress)
+        if processes.main:
+            publish(share, [made.path], None, folder, kept=output.out is not None)
     return made if output.out is not None else made.removed_with(folder)
 
 
@@ -91,7 +95,8 @@ def score(
 
     Args:
         models: as `reference` of `invert`.
-        inversions: a set, several, the folder of one, or a folder that holds several.
+        inversions: a set, several, the folder of one, or a folder or a dataset repo on the Hub
+            (`id`, `id@revision`) that holds several.
         progress: a progress bar on stderr.
         options: `layer`, `measure`, `num_samples`, `draws`, `out`, …: those of `stir-hf score`,
             all in docs/options.md.
@@ -100,11 +105,13 @@ def score(
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    model, which, load, run, judge, output = configured = sorted_into(options, "score")
+    configured = sorted_into(options, "score")
+    model, which, load, run, judge, output, share = configured
+    check_destination(share)
     several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
     if not several:
         raise RequestError("no model to judge; give at least one")
-    sets = choose(inversions, which)
+    sets = [with_originals(one, load) for one in choose(inversions, which)]
     mode = common_mode(sets)
     labels, processes = output.labels(*map(str, several)), Processes()
     with ExitStack() as stack:
@@ -128,7 +135,11 @@ def score(
         judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
         scores, moves = zip(*judged, strict=True)
         result = StirResult(scores, asked, environment(encoders[0].device), moves)
-        return _saved(result, folder if output.out is not None and processes.main else None)
+        kept = output.out is not None
+        if processes.main:
+            _save(result, folder, kept=kept)
+            publish(share, (), result, folder, kept=kept)
+        return result
 
 
 def compare(
@@ -170,7 +181,9 @@ def _every_pair(
     if verb == "compare":
         layers[1] = by_type["PairConfig"].reference_layer
     run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
-    spec, load, processes = by_type["DataSpec"], by_type["LoadConfig"], Processes()
+    spec, load, share = by_type["DataSpec"], by_type["LoadConfig"], by_type["PublishConfig"]
+    processes = Processes()
+    check_destination(share)
     labels = output.labels(*map(str, models), spec.dataset)
     scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
     with ExitStack() as stack:
@@ -191,13 +204,17 @@ def _every_pair(
         judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
         scores, moves = zip(*judged, strict=True)
         result = StirResult(scores, asked, environment(encoders[0].device), moves)
-        return _saved(result, folder if output.out is not None and processes.main else None)
+        kept = output.out is not None
+        if processes.main:
+            _save(result, folder, kept=kept)
+            paths = list(dict.fromkeys(one.path for one in sets))
+            publish(share, paths, result, folder, kept=kept)
+        return result
 
 
-def _saved(result: StirResult, folder: Path | None) -> StirResult:
-    if folder is not None:
+def _save(result: StirResult, folder: Path, *, kept: bool) -> None:
+    if kept:
         result.save(folder)
-    return result
 
 
 def _opened(

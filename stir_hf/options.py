@@ -21,6 +21,7 @@ from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
 from stir_hf.models import Opened
 from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
+from stir_hf.publish.config import PublishConfig
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import RunConfig
 from stir_hf.scoring import JudgeConfig
@@ -49,9 +50,26 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         RunConfig,
         JudgeConfig,
         OutputConfig,
+        PublishConfig,
     ),
-    "invert": (LayerConfig, DataSpec, InversionConfig, LoadConfig, RunConfig, OutputConfig),
-    "score": (LayerConfig, SetConfig, LoadConfig, RunConfig, JudgeConfig, OutputConfig),
+    "invert": (
+        LayerConfig,
+        DataSpec,
+        InversionConfig,
+        LoadConfig,
+        RunConfig,
+        OutputConfig,
+        PublishConfig,
+    ),
+    "score": (
+        LayerConfig,
+        SetConfig,
+        LoadConfig,
+        RunConfig,
+        JudgeConfig,
+        OutputConfig,
+        PublishConfig,
+    ),
     "matrix": (
         LayerConfig,
         DataSpec,
@@ -60,6 +78,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         RunConfig,
         JudgeConfig,
         OutputConfig,
+        PublishConfig,
     ),
 }
 """What each verb is configured by."""
@@ -189,9 +208,12 @@ def asked_for(
         }
         for n in networks
     ]
-    found["data"] = [dict(s.names) for s in {s.hash: s for s in sets}.values()]
+    found["data"] = [
+        {**s.names, "inversion": s.identity["engine"], "hash": s.hash[:16]}
+        for s in {s.hash: s for s in sets}.values()
+    ]
     for config in configured:
-        if not isinstance(config, LayerConfig | PairConfig | OutputConfig):
+        if not isinstance(config, LayerConfig | PairConfig | OutputConfig | PublishConfig):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
     found["inversions"] = [s.hash[:16] for s in sets]
     same = [

@@ -51,7 +51,7 @@ class Canvases:
         """The canvas at a position, kept for `take`; None for a sample that cannot be decoded."""
         if position not in self._kept:
             try:
-                self._kept[position] = self._read(position)
+                self._kept[position] = self.read(position)
             except UnreadableError as error:
                 self._kept[position] = error
         found = self._kept[position]
@@ -63,7 +63,12 @@ class Canvases:
         del self._kept[position]
         return found
 
-    def _read(self, position: int) -> Canvas:
+    def read(self, position: int) -> Canvas:
+        """The canvas at a position, decoded anew.
+
+        Raises:
+            UnreadableError: it cannot be decoded.
+        """
         sample = self.samples.sample(position)
         try:
             array = self._make(sample.image)

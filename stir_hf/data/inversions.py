@@ -5,7 +5,7 @@ for.
 import os
 import shutil
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from stir_hf.data import folder as folders
 from stir_hf.data.columns import Pixels
-from stir_hf.data.identity import data_order
+from stir_hf.data.located import located
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.shards import UNREADABLE, NewFile, Rows, files_of
+from stir_hf.data.prefix import selected
+from stir_hf.data.shards import NewFile, Rows, files_of
 from stir_hf.errors import RequestError
-from stir_hf.hub import is_there, no_such_folder
 from stir_hf.inputs.base import Kind, kind_of
-
-STATUSES = ("converged", "budget", "not_finite", "unreadable")
 
 
 class _Keeper:
@@ -56,18 +54,22 @@ class Inversions:
     """(n,): `converged` or `budget`."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
+    originals: "Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]] | None" = field(
+        default=None, repr=False
+    )
+    """Of a set without its originals: from their indices and canvas hashes to their pixels."""
     keeper: object = field(default=None, repr=False)
     """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Inversions":
-        """Load the finished part of one inversion set, from its folder or from a folder DIR that
-        holds exactly one.
+        """Load the finished part of one inversion set, from its folder, a folder DIR or a dataset
+        repo on the Hub (`id`, `id@revision`) that holds exactly one.
 
         Raises:
             RequestError: no inversion set there, several, or one that is not finished.
         """
-        sets = find_sets(Path(path))
+        sets = located(path)
         if len(sets) > 1:
             shown = ", ".join(str(s) for s in sets)
             raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {shown}")
@@ -75,8 +77,8 @@ class Inversions:
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
-        """The finished parts of all inversion sets under a folder, by name."""
-        return [cls.read(folder) for folder in find_sets(Path(path))]
+        """The finished parts of all inversion sets under a folder or in a repo, by name."""
+        return [cls.read(folder) for folder in located(path)]
 
     @classmethod
     def read(
@@ -96,7 +98,7 @@ class Inversions:
         done = manifest.complete or {}
         count, k = num_samples or done["num_samples"], draws or done["draws"]
         rows = Rows(files_of(folder))
-        return cls(folder, manifest, count, k, **_selected(rows, folder, manifest, count, k))
+        return cls(folder, manifest, count, k, **selected(rows, folder, manifest, count, k))
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
         """The same set with fewer images or draws, as if no more had been asked for.
@@ -216,9 +218,21 @@ class Inversions:
 
     def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, *shape) in the kind's bounds: `image`, `inverted` or `start` of some rows, or all."""
-        found = self._take(column, range(len(self)) if rows is None else list(rows))
+        some = list(range(len(self)) if rows is None else rows)
+        if column == "image" and column not in self.features:
+            return self._from_source(some)
+        found = self._take(column, some)
         values = [self.kind.restore(value) for value in found[column]]
         return np.stack(values) if values else np.zeros((0, *self.kind.shape), np.float32)
+
+    def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        if self.originals is None:
+            raise RequestError(
+                f"the inversions of {self.manifest.names['reference']} were published without the"
+                " originals; stir_hf.score takes them from their dataset"
+            )
+        hashes = self._take("canvas_hash", rows)["canvas_hash"]
+        return self.originals([int(self.index[i]) for i in rows], list(hashes))
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, d): a column of representations, of some rows or all."""
@@ -237,68 +251,3 @@ class Inversions:
         """All rows as a `datasets.Dataset` in memory, sorted by (index, draw)."""
         names = [str(name) for name in self.features]
         return self.rows.take([int(n) for n in self.numbers], names)
-
-
-def _selected(
-    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
-) -> dict[str, Any]:
-    """The rows of a prefix, each (index, draw) once, without the images that were left out."""
-    data = manifest.identity["data"]
-    wanted = data_order(data, num_samples)
-    if len(wanted) < num_samples:
-        raise RequestError(
-            f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
-        )
-    columns = (
-        {n: rows.column(n) for n in ("index", "draw", "status", "relative_error")}
-        if len(rows)
-        else {}
-    )
-    index = np.asarray(columns.get("index", ()), np.int64)
-    draw = np.asarray(columns.get("draw", ()), np.int32)
-    status = np.asarray(columns.get("status", ()), np.str_)
-    readable = np.argsort(status == UNREADABLE, kind="stable")  # those that were read at last first
-    _, first = np.unique(np.stack((index, draw))[:, readable], axis=1, return_index=True)
-    first = readable[first]
-    first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
-    if len(first) < num_samples * draws:
-        raise RequestError(
-            f"{folder} holds {len(first)} of {num_samples * draws} inversions (finished:"
-            f" {_finished(manifest)}); run the command that makes them again, and it continues"
-        )
-    bad = {int(index[i]): str(status[i]) for i in first if status[i] in STATUSES[2:]}
-    kept = first[~np.isin(index[first], sorted(bad))]
-    error = np.asarray(columns["relative_error"], np.float32)
-    return {
-        "numbers": kept,
-        "index": index[kept],
-        "draw": draw[kept],
-        "relative_error": error[kept],
-        "status": status[kept],
-        "left_out": bad,
-    }
-
-
-def _finished(manifest: Manifest) -> str:
-    done = manifest.complete
-    return "none" if done is None else f"{done['num_samples']} images, {done['draws']} draws"
-
-
-def find_sets(path: Path) -> list[Path]:
-    """The folders of the inversion sets at or under `path`.
-
-    Raises:
-        RequestError: there are none.
-    """
-    if not is_there(str(path)):
-        raise no_such_folder(str(path), "folder of inversions")
-    path = path.expanduser()
-    if (path / FILE_NAME).is_file():
-        return [path]
-    parent = path / folders.SETS if (path / folders.SETS).is_dir() else path
-    sets = sorted(p.parent for p in parent.glob(f"*/{FILE_NAME}"))
-    if not sets:
-        raise RequestError(
-            f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote"
-        )
-    return sets

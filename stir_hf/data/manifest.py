@@ -3,6 +3,7 @@
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,16 @@ class Manifest:
             found = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise RequestError(f"{path} cannot be read: {error}") from error
-        if not isinstance(found, dict) or "identity" not in found:
+        return cls.from_dict(found, str(path))
+
+    @classmethod
+    def from_dict(cls, found: Any, path: str) -> "Manifest":
+        """What such a file holds; `path` is what messages call it.
+
+        Raises:
+            RequestError: something else, or of a later format.
+        """
+        if not isinstance(found, Mapping) or "identity" not in found:
             raise RequestError(f"{path} is of an older stir-hf; make the inversions again")
         if (number := found.get("format")) != FORMAT:
             raise RequestError(
@@ -68,12 +78,15 @@ class Manifest:
         values = {name: value for name, value in found.items() if name in known}
         return cls(**{**values, "runs": tuple(values.get("runs", ()))})
 
+    def to_dict(self) -> dict[str, Any]:
+        """What its file holds."""
+        return {"format": FORMAT, **asdict(self)}
+
     def write(self, folder: Path) -> None:
         """Write the set's file, in one step."""
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
         partial = folder / f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial"
-        partial.write_text(text + "\n", "utf-8")
+        partial.write_text(json_text(self.to_dict()), "utf-8")
         os.replace(partial, folder / FILE_NAME)
 
     def check_continues(self, there: "Manifest", folder: Path) -> None:
@@ -99,3 +112,8 @@ class Manifest:
         if (num_samples, draws) <= (there["num_samples"], there["draws"]):
             return self
         return replace(self, complete={"num_samples": num_samples, "draws": draws})
+
+
+def json_text(value: Any) -> str:
+    """Plain data as it is written to files."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stir_hf.data.inversions import Inversions, find_sets
+from stir_hf.data.inversions import Inversions
+from stir_hf.data.located import find_sets, located
 from stir_hf.data.manifest import Manifest
-from stir_hf.errors import RequestError, as_count, closest
+from stir_hf.errors import RequestError, as_count
 from stir_hf.registry import option
 
 
@@ -34,7 +35,9 @@ class SetConfig:
                 object.__setattr__(self, name, as_count(name, value))
 
 
-_ASKED = "inversions are the folder of a run or of a set, an Inversions or a list of those"
+_ASKED = (
+    "inversions are the folder of a run or of a set, a Hub id, an Inversions or a list of those"
+)
 
 
 def choose(
@@ -83,13 +86,7 @@ def _found(
             if not isinstance(one, Inversions):
                 raise RequestError(f"{_ASKED}, not a list with {one!r}")
         return [one.prefix(which.num_samples, which.draws) for one in given]
-    sets = find_sets(Path(given))
-    if which.config_name is not None:
-        names = [path.name for path in sets]
-        if which.config_name not in names:
-            hint = closest(which.config_name, names)
-            raise RequestError(f"no inversion set {which.config_name!r} in {given}; {hint}")
-        sets = [path for path in sets if path.name == which.config_name]
+    sets = located(given, which.config_name)
     return [Inversions.read(path, which.num_samples, which.draws) for path in sets]
 
 

@@ -1,1 +1,17 @@
-"""What is sent to the Hub, and what is put where its clients look."""
+"""What goes to the Hub, and what is read from there."""
+
+from stir_hf.publish.config import PublishConfig, ShareConfig
+from stir_hf.publish.leaderboard import boards, boards_text
+from stir_hf.publish.push import check_destination, entries, publish, push, push_folder
+
+__all__ = [
+    "PublishConfig",
+    "ShareConfig",
+    "boards",
+    "boards_text",
+    "check_destination",
+    "entries",
+    "publish",
+    "push",
+    "push_folder",
+]

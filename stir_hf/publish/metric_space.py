@@ -1,9 +1,13 @@
-"""The evaluate module where `evaluate` looks for it: in its cache."""
+"""The evaluate module where `evaluate` looks for it: in its cache, and in a Space."""
 
+import re
 import shutil
 from pathlib import Path
 
 from stir_hf.errors import RequestError
+from stir_hf.publish.repo import Pushed, Repo
+from stir_hf.publish.requirement import checked, requirement
+from stir_hf.publish.state import Change, Content
 
 NAME = "stir"
 
@@ -55,6 +59,51 @@ def uninstall_metric() -> Path:
         raise RequestError(f"the metric is not installed: there is no {folder}")
     _remove(folder)
     return folder
+
+
+FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
+"""What the Space holds."""
+
+
+def publish_metric(repo_id: str, package: str | None = None, *, create_pr: bool = False) -> Pushed:
+    """Create or update the Space `NAMESPACE/stir`.
+
+    Args:
+        repo_id: the Space; its name must be `stir`, which is what `evaluate` loads.
+        package: what pip installs; None: the repository of this installation at its commit.
+        create_pr: propose it.
+
+    Raises:
+        RequestError: another name, a repo that this token may not write, or no known place of the
+            package.
+        RunError: the Hub refuses, or is away for longer than the patience lasts.
+    """
+    if repo_id.rpartition("/")[2] != NAME:
+        raise RequestError(
+            f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
+        )
+    place = checked(package) if package else requirement()
+    if place is None:
+        raise RequestError(
+            "it is not known where this installation of stir-hf came from, and a Space must name a"
+            " place to install it from: give --package 'stir-hf @ git+https://…@COMMIT'"
+        )
+    repo = Repo(repo_id, "space")
+    repo.check_writable("publish-metric", create_pr=create_pr)
+    files = space_files(place)
+    if not create_pr:
+        repo.create(private=None, space_sdk="gradio")
+    return repo.put(lambda _: Change(files), "The STIR metric", create_pr=create_pr)
+
+
+def space_files(place: str) -> dict[str, Content]:
+    """The files of the Space; `place` is what pip installs."""
+    folder = card_folder()
+    texts = {name: (folder / name).read_text("utf-8") for name in FILES}
+    url = place.partition("@")[2].strip()
+    texts["requirements.txt"] = f"{place}\n" + texts["requirements.txt"]
+    texts["stir.py"] = re.sub(r"# From: .*", f"# From: {url}", texts["stir.py"])
+    return {name: Content(text.encode()) for name, text in texts.items()}
 
 
 def _place() -> Path:

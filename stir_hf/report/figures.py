@@ -42,18 +42,18 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
     return axes
 
 
-def pairs(sets: "Sequence[Inversions]", count: int = 10) -> "Figure":
+def pairs(sets: "Sequence[Inversions]", count: int = 10, *, originals: bool = True) -> "Figure":
     """Originals above their inversions, the first `count` images by index; originals once where
-    the sets share them.
+    the sets share them. Without `originals`, the inversions alone.
     """
     columns = min(count, *(len(s) for s in sets))
     rows: list[tuple[str, np.ndarray]] = []
     shown: np.ndarray | None = None
     for inversions in sets:
-        originals = inversions.pixels("image", range(columns))
-        if shown is None or shown.shape != originals.shape or not np.array_equal(shown, originals):
-            rows.append(("image", originals))
-            shown = originals
+        images = inversions.pixels("image", range(columns)) if originals else None
+        if images is not None and (shown is None or not np.array_equal(shown, images)):
+            rows.append(("image", images))
+            shown = images
         name = last_part(inversions.manifest.names["reference"])
         rows.append((f"same to\n{name}", inversions.pixels("inverted", range(columns))))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))

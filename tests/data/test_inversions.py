@@ -16,7 +16,7 @@ from stir_hf import Inversions, RequestError
 from stir_hf.data import shards
 from stir_hf.data.columns import features
 from stir_hf.data.identity import order_of
-from stir_hf.data.inversions import find_sets
+from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.sets import SetConfig, choose, of_hashes, on_common_images
 from stir_hf.inputs.images import ImageKind, to_array, to_png

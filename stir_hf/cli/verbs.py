@@ -1,27 +1,16 @@
-"""Commands: arguments to the verbs. Results go to stdout, everything else to stderr."""
+"""The verbs, and what lists layers: arguments to functions of `stir_hf.api`."""
 
 import json
-import logging
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf._version import __version__
-from stir_hf.errors import RequestError, one_line
+from stir_hf.cli.app import app, debug_option, json_option
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
 
-_DEBUG = "--debug"
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
-)
-debug_option = click.option(
-    _DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
-)
 dataset_option = click.option(
     "--dataset",
     required=True,
@@ -51,30 +40,6 @@ class Verb(click.Command):
             self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
             self._whole = True
         return super().get_params(ctx)
-
-
-class Group(click.Group):
-    """Commands whose summaries are shown whole."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """One line or more for each command, in the order in which they are written."""
-        rows = [
-            (name, command.get_short_help_str(limit=1000))
-            for name, command in self.commands.items()
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-@click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@click.version_option(__version__, prog_name="stir-hf")
-def app() -> None:
-    """STIR: does this model ignore what that model ignores?
-
-    A MODEL is a Hub id, id@revision or a local folder.
-    """
 
 
 @app.command()
@@ -192,61 +157,6 @@ def layers(model: str, trust_remote_code: bool, as_json: bool) -> None:
     for layer in found:
         shape = "x".join(map(str, layer.shape))
         click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}")
-
-
-@app.command("install-metric")
-@click.option("--undo", is_flag=True, help="Take it out again.")
-@debug_option
-def install_metric(undo: bool) -> None:
-    """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
-    from stir_hf.publish.metric_space import install_metric, uninstall_metric
-
-    if undo:
-        click.echo(f"Removed {uninstall_metric()}")
-        return
-    click.echo(
-        f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of'
-        " that name.\nUndo it with: stir-hf install-metric --undo"
-    )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130
-    (interrupted).
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
-    # torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    debug = _DEBUG in arguments
-    try:
-        app.main(arguments or ["--help"], prog_name="stir-hf", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; the same command with --out continues", 130)
-    except (click.UsageError, RequestError) as error:
-        if debug:
-            raise
-        _fail(error.format_message() if isinstance(error, click.UsageError) else str(error), 2)
-    except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
-        if debug:
-            raise
-        _fail(_told(error), 1)
-
-
-def _told(error: Exception) -> str:
-    """One line; what is no failure of ours to foresee is told with its kind."""
-    from stir_hf.errors import RunError
-
-    line = one_line(error)
-    known = isinstance(error, RunError | OSError) or line == type(error).__name__
-    return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
-    sys.exit(code)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

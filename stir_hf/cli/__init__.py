@@ -1,0 +1,62 @@
+"""Commands: arguments to the verbs. Results go to stdout, everything else to stderr."""
+
+import logging
+import os
+import sys
+
+import click
+
+from stir_hf.cli import hub as hub
+from stir_hf.cli import verbs as verbs
+from stir_hf.cli.app import DEBUG
+from stir_hf.cli.app import app as app
+from stir_hf.errors import RequestError, one_line
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130
+    (interrupted).
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    _told_plainly()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
+    # torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    debug = DEBUG in arguments
+    try:
+        app.main(arguments or ["--help"], prog_name="stir-hf", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; the same command with --out continues", 130)
+    except (click.UsageError, RequestError) as error:
+        if debug:
+            raise
+        _fail(error.format_message() if isinstance(error, click.UsageError) else str(error), 2)
+    except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
+        if debug:
+            raise
+        _fail(_told(error), 1)
+
+
+def _told(error: Exception) -> str:
+    """One line; what is no failure of ours to foresee is told with its kind."""
+    from stir_hf.errors import RunError
+
+    line = one_line(error)
+    known = isinstance(error, RunError | OSError) or line == type(error).__name__
+    return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _told_plainly() -> None:
+    """What the package itself tells is a line of its own, like an error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("stir-hf: %(message)s"))
+    logger = logging.getLogger("stir_hf")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)

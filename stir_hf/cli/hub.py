@@ -1,0 +1,113 @@
+"""What goes to the Hub, and what is read from there; the evaluate module."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stir_hf.cli.app import app, debug_option, json_option
+
+
+@app.command()
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--to", required=True, metavar="NAMESPACE/NAME", help="Dataset repo; made if need be."
+)
+@click.option(
+    "--private/--public",
+    default=None,
+    help="Default: private where images or a model are not public.",
+)
+@click.option(
+    "--without-images",
+    is_flag=True,
+    help="Publish no originals: `score` takes them from the dataset by index and checks them.",
+)
+@click.option("--scores-only", is_flag=True, help="Send the scores alone.")
+@click.option(
+    "--eval-results",
+    is_flag=True,
+    help="Propose each score to the judged model's repo, too (.eval_results, a pull request).",
+)
+@click.option(
+    "--model-index",
+    is_flag=True,
+    help="Put each score into the judged model's card, too, in the older form.",
+)
+@click.option("--create-pr", is_flag=True, help="Propose it all as pull requests.")
+@json_option
+@debug_option
+def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
+    """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
+    from stir_hf.publish import ShareConfig, entries, push_folder
+
+    names = ("private", "without_images", "create_pr")
+    share = ShareConfig(**{name: how[name] for name in names})
+    path = Path(folder).expanduser()
+    wanted = entries(path, to) if how["eval_results"] or how["model_index"] else []
+    only = how["scores_only"]
+    say = [push_folder(path, to, share, scores_only=only, say=_told)]
+    say += [entry.propose() for entry in wanted if how["eval_results"]]
+    pulled = how["create_pr"]
+    say += [entry.index(create_pr=pulled) for entry in wanted if how["model_index"]]
+    if as_json:
+        click.echo(json.dumps({"pushed": [{"url": o.url, "changed": o.changed} for o in say]}))
+        return
+    for one in say:
+        click.echo(str(one)[:1].upper() + str(one)[1:])
+
+
+@app.command()
+@click.argument("repo", metavar="NAMESPACE/NAME")
+@json_option
+@debug_option
+def leaderboard(repo: str, as_json: bool) -> None:
+    """The models judged on a repo's inversions: a table for each set, layer, measure and number of
+    images.
+    """
+    from dataclasses import asdict
+
+    from stir_hf.publish import boards, boards_text
+
+    found = boards(repo)
+    plain = {"boards": [asdict(one) for one in found]}
+    click.echo(json.dumps(plain) if as_json else boards_text(found))
+
+
+@app.command("install-metric")
+@click.option("--undo", is_flag=True, help="Take it out again.")
+@debug_option
+def install_metric(undo: bool) -> None:
+    """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
+    from stir_hf.publish.metric_space import install_metric, uninstall_metric
+
+    if undo:
+        click.echo(f"Removed {uninstall_metric()}")
+        return
+    click.echo(
+        f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of'
+        " that name.\nUndo it with: stir-hf install-metric --undo"
+    )
+
+
+@app.command("publish-metric")
+@click.argument("repo", metavar="NAMESPACE/stir")
+@click.option(
+    "--package",
+    metavar="REQUIREMENT",
+    help="What pip installs; default: the repository of this installation at its commit.",
+)
+@click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+@debug_option
+def publish_metric(repo: str, package: str | None, create_pr: bool) -> None:
+    """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
+    from stir_hf.publish.metric_space import publish_metric
+
+    pushed = publish_metric(repo, package, create_pr=create_pr)
+    click.echo(f"{str(pushed)[:1].upper()}{str(pushed)[1:]}")
+    click.echo(f'evaluate.load("{repo}") loads it')
+
+
+def _told(line: str) -> None:
+    click.echo(f"stir-hf: {line}", err=True)

@@ -1,0 +1,94 @@
+"""The finished rows of a set as files that are named by their content, to be sent elsewhere."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stir_hf.data.manifest import Manifest
+from stir_hf.data.prefix import prefix_rows
+from stir_hf.data.shards import GROUP_ROWS, Rows, files_of
+
+ORIGINALS = "image"
+"""The column of others' images."""
+
+
+def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
+    """Write the rows of the finished prefix alone, each (index, draw) once, file by file.
+
+    Equal rows give equal files of equal names, so that a set that was extended keeps those of
+    before.
+
+    Args:
+        folder: of the set.
+        into: a folder for the files.
+        without_images: leave out the originals.
+
+    Raises:
+        RequestError: the set is not finished.
+    """
+    manifest, files = Manifest.read(folder), files_of(folder)
+    rows = Rows(files)
+    done = manifest.complete or {"num_samples": 0, "draws": 0}
+    numbers, _ = prefix_rows(rows, folder, manifest, done["num_samples"], done["draws"])
+    wanted = np.zeros(len(rows), bool)
+    wanted[numbers] = True
+    into.mkdir(parents=True, exist_ok=True)
+    written, offset = [], 0
+    for path in files:
+        count = pq.read_metadata(path).num_rows
+        mask = wanted[offset : offset + count]
+        offset += count
+        if mask.any():
+            written.append(_rewritten(path, mask, into, without_images=without_images))
+    return list(dict.fromkeys(written))
+
+
+def _rewritten(path: Path, mask: np.ndarray, into: Path, *, without_images: bool) -> Path:
+    schema = pq.read_schema(path)
+    columns = [name for name in schema.names if not (without_images and name == ORIGINALS)]
+    features = datasets.Features.from_arrow_schema(schema)
+    kept = datasets.Features(**{name: features[name] for name in columns}).arrow_schema
+    partial = into / f"{path.stem}.partial"
+    with pq.ParquetWriter(partial, kept) as writer:
+        for table in _groups(path, mask, columns):
+            writer.write_table(table.cast(kept))
+    with partial.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return partial.replace(into / f"data-{digest[:16]}.parquet")
+
+
+def _groups(path: Path, mask: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
+    """The rows that the mask holds, at least `GROUP_ROWS` at a time."""
+    waiting: list[pa.Table] = []
+    with pq.ParquetFile(path) as file:
+        offset = 0
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=columns)
+            waiting.append(table.filter(pa.array(mask[offset : offset + len(table)])))
+            offset += len(table)
+            if sum(map(len, waiting)) >= GROUP_ROWS:
+                yield pa.concat_tables(waiting)
+                waiting = []
+    if sum(map(len, waiting)):
+        yield pa.concat_tables(waiting)
+
+
+def row_digests(files: list[Path]) -> dict[tuple[int, int], str]:
+    """What each (index, draw) holds: status, canvas and the inverted image as it is stored."""
+    found: dict[tuple[int, int], str] = {}
+    names = ["index", "draw", "status", "canvas_hash", "inverted"]
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(GROUP_ROWS, columns=names):
+                for row in batch.to_pylist():
+                    inverted = row["inverted"]
+                    stored = inverted["bytes"] if isinstance(inverted, dict) else inverted
+                    text = repr((row["status"], row["canvas_hash"], stored))
+                    key = row["index"], row["draw"]
+                    found[key] = hashlib.sha256(text.encode()).hexdigest()
+    return found

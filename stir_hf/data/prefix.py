@@ -1,0 +1,74 @@
+"""The finished rows of an inversion set: those of its first images in the order of the data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stir_hf.data.identity import data_order
+from stir_hf.data.manifest import Manifest
+from stir_hf.data.shards import UNREADABLE, Rows
+from stir_hf.errors import RequestError
+
+STATUSES = ("converged", "budget", "not_finite", "unreadable")
+
+
+def selected(
+    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
+) -> dict[str, Any]:
+    """The rows of a prefix, each (index, draw) once, without the images that were left out."""
+    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws)
+    index, draw, status = columns["index"], columns["draw"], columns["status"]
+    bad = {int(index[i]): str(status[i]) for i in first if status[i] in STATUSES[2:]}
+    kept = first[~np.isin(index[first], sorted(bad))]
+    error = np.asarray(columns["relative_error"], np.float32)
+    return {
+        "numbers": kept,
+        "index": index[kept],
+        "draw": draw[kept],
+        "relative_error": error[kept],
+        "status": status[kept],
+        "left_out": bad,
+    }
+
+
+def prefix_rows(
+    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Where the rows of a prefix stand, (n,), each (index, draw) once, those of images that were
+    left out included; and the small columns of all rows.
+
+    Raises:
+        RequestError: not all of that prefix is there.
+    """
+    data = manifest.identity["data"]
+    wanted = data_order(data, num_samples)
+    if len(wanted) < num_samples:
+        raise RequestError(
+            f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
+        )
+    columns = (
+        {n: rows.column(n) for n in ("index", "draw", "status", "relative_error")}
+        if len(rows)
+        else {}
+    )
+    index = np.asarray(columns.get("index", ()), np.int64)
+    draw = np.asarray(columns.get("draw", ()), np.int32)
+    status = np.asarray(columns.get("status", ()), np.str_)
+    readable = np.argsort(status == UNREADABLE, kind="stable")  # those that were read at last first
+    _, first = np.unique(np.stack((index, draw))[:, readable], axis=1, return_index=True)
+    first = readable[first]
+    first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
+    if len(first) < num_samples * draws:
+        raise RequestError(
+            f"{folder} holds {len(first)} of {num_samples * draws} inversions (finished:"
+            f" {_finished(manifest)}); run the command that makes them again, and it continues"
+        )
+    columns |= {"index": index, "draw": draw, "status": status}
+    return first, columns
+
+
+def _finished(manifest: Manifest) -> str:
+    done = manifest.complete
+    return "none" if done is None else f"{done['num_samples']} images, {done['draws']} draws"

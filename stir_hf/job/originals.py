@@ -1,0 +1,79 @@
+"""The originals of inversions that were published without them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stir_hf.data.canvases import Canvases
+from stir_hf.data.export import ORIGINALS
+from stir_hf.data.inversions import Inversions
+from stir_hf.data.samples import UnreadableError, open_samples
+from stir_hf.data.spec import DataSpec
+from stir_hf.errors import RequestError
+from stir_hf.models.canvas import canvas_maker
+from stir_hf.models.spec import LoadConfig
+
+
+def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
+    """The same set; originals that it lacks are taken from their dataset by index, put on the
+    canvas by the reference's processor, and their hashes compared with those of the set.
+
+    Raises:
+        RequestError: a dataset or a reference that is not on the Hub, or not any more as it was.
+    """
+    if ORIGINALS in inversions.features:
+        return inversions
+    names = inversions.manifest.names
+    for what, revision in (("dataset", "data_revision"), ("reference", "revision")):
+        if names.get(revision) is None:
+            raise RequestError(
+                f"the inversions of {names['reference']} were published without the originals, and"
+                f" their {what} {names[what]} is not on the Hub"
+            )
+    return replace(inversions, originals=_Source(inversions, load).pixels)
+
+
+class _Source:
+    def __init__(self, inversions: Inversions, load: LoadConfig) -> None:
+        names, self.kind = inversions.manifest.names, inversions.kind
+        canvas = inversions.manifest.identity["canvas"]
+        reference, trust = names["reference"].partition("@")[0], load.trust_remote_code
+        make = canvas_maker(
+            f"{reference}@{names['revision']}",
+            canvas["mode"],
+            inversions.size,
+            trust_remote_code=trust,
+        )
+        spec = DataSpec(
+            names["dataset"],
+            config_name=names["config_name"],
+            split=names["split"],
+            revision=names["data_revision"],
+            image_column=names["image_column"],
+            num_samples=inversions.num_samples,
+        )
+        self.canvases = Canvases(open_samples(spec.dataset, spec), make, self.kind.shape)
+        order = self.canvases.samples.order.tolist()
+        self.places = {index: position for position, index in enumerate(order)}
+
+    def pixels(self, indices: Sequence[int], hashes: Sequence[str]) -> NDArray[np.float32]:
+        """(b, *shape): the originals of these indices.
+
+        Raises:
+            RequestError: one that is not what was inverted.
+        """
+        return np.stack([self._one(*pair) for pair in zip(indices, hashes, strict=True)])
+
+    def _one(self, index: int, digest: str) -> NDArray[np.float32]:
+        try:
+            canvas = self.canvases.read(self.places[index])
+        except (UnreadableError, KeyError):
+            canvas = None
+        if canvas is None or canvas.hash != digest:
+            raise RequestError(
+                f"image {index} of {self.canvases.samples.spec.dataset} is not what was inverted:"
+                " it, or what makes its canvas, has changed"
+            )
+        return self.kind.values(canvas.array)

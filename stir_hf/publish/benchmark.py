@@ -1,0 +1,148 @@
+"""Scores in the judged models' own repos, and a repo of inversions as a Benchmark.
+
+`.eval_results/*.yaml` and `eval.yaml` as the Hub documents them (hub-docs: eval-results.md,
+leaderboard-data-guide.md); `model-index` is the older form, in the model card.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stir_hf.errors import RequestError, one_line
+from stir_hf.hub import split_revision
+from stir_hf.publish.cards import Shown
+from stir_hf.publish.repo import Pushed, Repo
+from stir_hf.publish.scores import FOLDER, name_of
+from stir_hf.publish.state import Change, Content, State
+
+EVAL, RESULTS = "eval.yaml", ".eval_results"
+_TASK, _METRIC = "image-feature-extraction", "stir"
+
+
+def eval_yaml(repo_id: str, sets: Sequence[Shown]) -> str:
+    """`eval.yaml` of a repo: one task per inversion set."""
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # no __all__
+
+    tasks = [{"id": one.slug, "config": one.slug, "split": one.split} for one in sets]
+    about = {
+        "name": f"STIR: {repo_id.rpartition('/')[2]}",
+        "description": (
+            "Does a model ignore what the reference ignores? STIR (Nanda et al., ICML 2022) on"
+            " published inversions, by `stir-hf score MODEL --inversions " + repo_id + "`."
+        ),
+        "evaluation_framework": "stir-hf",
+        "tasks": tasks,
+    }
+    return str(yaml_dump(about, sort_keys=False))
+
+
+def notes_of(row: Mapping[str, Any]) -> str:
+    """What must stand beside the number, in one line that can be read back."""
+    shown = {
+        "set": row["inversions"],
+        "layer": row["layer"],
+        "measure": row["measure"],
+        "n": row["num_samples"],
+        "draws": row["draws"],
+        "method": row["method"],
+        "error": _short(row["relative_error_median"]),
+        "floor": _short(row["floor"]),
+        "stir_debiased": _short(row["stir_debiased"]),
+    }
+    return "; ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def read_notes(text: str | None) -> dict[str, str]:
+    """The inverse of `notes_of`; of others' notes, nothing."""
+    parts = [part.strip().partition("=") for part in (text or "").split(";")]
+    return {name: value for name, equals, value in parts if equals}
+
+
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One score for the repo of the model that it is of."""
+
+    row: Mapping[str, Any]
+    repo_id: str
+    """Of the inversions."""
+    slug: str
+    """The config of the set."""
+
+    def check(self) -> None:
+        """Raise RequestError where the model is not on the Hub."""
+        if self.row["model_revision"] is None:
+            name = self.row["model"]
+            raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
+
+    @property
+    def model(self) -> Repo:
+        """The judged model's repo."""
+        return Repo(split_revision(str(self.row["model"]))[0], "model")
+
+    @property
+    def source(self) -> str:
+        """Where the score stands with all its numbers."""
+        return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
+
+    def propose(self) -> Pushed:
+        """Open a pull request in the model's repo with `.eval_results/stir-….yaml`.
+
+        Raises:
+            RunError: the Hub refuses.
+        """
+        from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+        from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # no __all__
+
+        entry = EvalResultEntry(
+            dataset_id=self.repo_id,
+            task_id=self.slug,
+            value=self.row["stir"],
+            source_url=self.source,
+            source_name="stir-hf",
+            notes=notes_of(self.row),
+        )
+        text = yaml_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+        path = f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
+        change = Change({path: Content(str(text).encode())})
+        return self.model.put(lambda _: change, f"STIR on {self.repo_id}", create_pr=True)
+
+    def index(self, *, create_pr: bool) -> Pushed:
+        """Put the score into the `model-index` of the model's card, beside what is there.
+
+        Raises:
+            RequestError: a card that cannot be read.
+            RunError: the Hub refuses.
+        """
+        return self.model.put(self._indexed, f"STIR on {self.repo_id}", create_pr=create_pr)
+
+    def _indexed(self, state: State) -> Change:
+        import huggingface_hub as hub
+
+        text = (state.read("README.md") or b"").decode()
+        try:
+            there: Any = hub.ModelCard(text)
+        except ValueError as error:
+            raise RequestError(
+                f"the card of {state.repo_id} cannot be read: {one_line(error)}"
+            ) from error
+        mine = hub.EvalResult(
+            task_type=_TASK,
+            dataset_type=self.repo_id,
+            dataset_name=f"STIR inversions: {self.repo_id.rpartition('/')[2]}",
+            dataset_config=self.slug,
+            metric_type=_METRIC,
+            metric_value=self.row["stir"],
+            metric_name=f"STIR ({notes_of(self.row)})",
+            source_url=self.source,
+            source_name="stir-hf",
+        )
+        results = list(there.data.eval_results or [])
+        if any(one.is_equal_except_value(mine) for one in results):
+            return Change({})
+        there.data.model_name = there.data.model_name or state.repo_id.rpartition("/")[2]
+        there.data.eval_results = [*results, mine]
+        return Change({"README.md": Content(str(there).encode())})

@@ -1,0 +1,45 @@
+"""What is sent to the Hub, and to whom it shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from stir_hf.errors import RequestError, as_flag
+from stir_hf.registry import option
+
+
+@dataclass(frozen=True)
+class ShareConfig:
+    """How a repo on the Hub is written."""
+
+    private: bool | None = option(
+        None,
+        "Make the repo private, or public; default: private where images or a model are not"
+        " public.",
+        off="public",
+    )
+    without_images: bool = option(
+        False,
+        "Publish no originals: `score` takes them from the dataset by index and checks them.",
+    )
+    create_pr: bool = option(False, "Propose it as a pull request.")
+
+    def __post_init__(self) -> None:
+        for name in ("without_images", "create_pr"):
+            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+        if self.private is not None:
+            object.__setattr__(self, "private", as_flag("private", self.private))
+
+
+@dataclass(frozen=True)
+class PublishConfig(ShareConfig):
+    """Where a run is published when it is done."""
+
+    push_to: str | None = option(
+        None, "Dataset repo on the Hub that takes it when it is done.", metavar="NAMESPACE/NAME"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: Any = self.push_to
+        if given is not None and not isinstance(given, str):
+            raise RequestError(f"push_to must be NAMESPACE/NAME, not {given!r}")

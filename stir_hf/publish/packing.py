@@ -1,0 +1,131 @@
+"""One inversion set, staged to be sent."""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stir_hf.data.export import export, row_digests
+from stir_hf.data.inversions import Inversions
+from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
+from stir_hf.errors import RequestError
+from stir_hf.publish.sources import sources_of
+from stir_hf.publish.state import Change, Content, State
+from stir_hf.report import pairs
+from stir_hf.results import RelativeError
+
+_PATH = re.compile(r"(?<![\w./:-])(?:~|/[\w.@+-]+)(?:/[\w.@+ -]*[\w.@+-])+")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One inversion set, staged."""
+
+    manifest: Manifest
+    record: dict[str, Any]
+    """What `inversions.json` holds on the Hub."""
+    files: tuple[Path, ...]
+    picture: Path
+    closed: tuple[str, ...]
+
+    @classmethod
+    def pack(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
+        """Write what is sent of a set under a folder."""
+        inversions = Inversions.read(folder)
+        manifest = _without_paths(inversions.manifest)
+        about = sources_of(manifest)
+        if without_images and manifest.names.get("data_revision") is None:
+            raise RequestError(
+                f"--without-images: nobody could fetch the images of {manifest.names['dataset']},"
+                " which is not on the Hub"
+            )
+        files = export(folder, into / manifest.slug, without_images=without_images)
+        picture = into / f"{manifest.slug}.png"
+        figure = pairs([inversions], originals=not without_images)
+        figure.savefig(picture, dpi=100, bbox_inches="tight", metadata={"Software": None})
+        above = inversions.status != "converged"
+        figures = {
+            "rows": len(inversions),
+            "relative_error": asdict(RelativeError.of(inversions.relative_error)),
+            "converged": float((~above).mean()),
+        }
+        record = {
+            **manifest.to_dict(),
+            "figures": figures,
+            "licence": about.licence,
+            "without_images": without_images,
+            "figure": f"figures/{manifest.slug}.png",
+        }
+        return cls(manifest, record, tuple(files), picture, about.closed)
+
+    def change(self, state: State, slug: str | None) -> Change:
+        """What the repo is to hold of this set; `slug` is its name there, if it is listed there.
+
+        Raises:
+            RequestError: other bytes for a row that is published.
+        """
+        name = slug or self.manifest.slug
+        ours = {f"{name}/{path.name}": Content(path) for path in self.files}
+        theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
+        record, gone = self.record, frozenset[str]()
+        if slug is not None:
+            there = Manifest.read(state.local(f"{name}/{FILE_NAME}").parent)
+            record = self._with(there)
+            ours, gone = self._joined(state, ours, theirs)
+            if not ours and not gone and there.complete == record["complete"]:
+                return Change({})
+        files = {
+            **ours,
+            f"{name}/{FILE_NAME}": Content(json_text(record).encode()),
+            record["figure"]: Content(self.picture),
+        }
+        return Change(files, gone)
+
+    def _with(self, there: Manifest) -> dict[str, Any]:
+        """The record, with what is published already."""
+        done = there.complete or {"num_samples": 0, "draws": 0}
+        both = self.manifest.finished(done["num_samples"], done["draws"])
+        runs = [*there.runs, *(run for run in self.manifest.runs if run not in there.runs)]
+        return {**self.record, "complete": both.complete, "runs": runs}
+
+    def _joined(
+        self, state: State, ours: dict[str, Content], theirs: set[str]
+    ) -> tuple[dict[str, Content], frozenset[str]]:
+        """What of ours is new beside what is there, and what of that it replaces."""
+        extra = theirs - set(ours)
+        if not extra:
+            return ours, frozenset()
+        mine = row_digests(list(self.files))
+        other = row_digests([state.local(path) for path in sorted(theirs)])
+        for key, digest in other.items():
+            if mine.get(key, digest) != digest:
+                raise RequestError(
+                    f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
+                    f" {self.manifest.slug}, made with the same settings on another machine; push"
+                    " to another repo, or score on what is published"
+                )
+        if set(mine) <= set(other):
+            return {}, frozenset()
+        return ours, frozenset(extra) if set(other) <= set(mine) else frozenset()
+
+
+def _without_paths(manifest: Manifest) -> Manifest:
+    plain = without_paths({"names": manifest.names, "runs": list(manifest.runs)})
+    return replace(manifest, names=plain["names"], runs=tuple(plain["runs"]))
+
+
+def without_paths(value: Any) -> Any:
+    """Plain data in which every path of this machine is its last name alone."""
+    if isinstance(value, str):
+        return _PATH.sub(_last_name, value)
+    if isinstance(value, dict):
+        return {name: without_paths(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(one) for one in value]
+    return value
+
+
+def _last_name(found: re.Match[str]) -> str:
+    path = Path(found[0]).expanduser()
+    local = path.is_relative_to(Path.home()) or path.exists()
+    return path.name if local else found[0]

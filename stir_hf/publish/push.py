@@ -1,0 +1,147 @@
+"""A run, or one inversion set, into a dataset repo on the Hub; scores into the models' repos."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stir_hf.data.identity import slug
+from stir_hf.data.located import find_sets
+from stir_hf.data.manifest import Manifest
+from stir_hf.errors import RequestError, RunError
+from stir_hf.publish.benchmark import Entry
+from stir_hf.publish.config import PublishConfig, ShareConfig
+from stir_hf.publish.parcel import Parcel
+from stir_hf.publish.repo import Limits, Pushed, Repo
+from stir_hf.publish.scores import rows_of
+from stir_hf.publish.sources import visibility
+from stir_hf.results import FILE_NAME as RESULT
+from stir_hf.results import StirResult
+
+_log = logging.getLogger("stir_hf")
+Say = Callable[[str], None]
+
+
+def push_folder(
+    folder: Path,
+    repo_id: str,
+    share: ShareConfig,
+    *,
+    scores_only: bool = False,
+    limits: Limits | None = None,
+    say: Say = _log.warning,
+) -> Pushed:
+    """Send a run's folder: its finished inversion sets, `result.json` and figures made from them;
+    nothing else that lies there.
+
+    Args:
+        folder: of a run, or of one set.
+        repo_id: a dataset repo, made where there is none.
+        share: who may see it, and how.
+        scores_only: send the scores alone.
+        limits: up to where it is one commit.
+        say: what the user must know goes there, a line at a time.
+
+    Raises:
+        RequestError: nothing finished in the folder; a repo that this token may not write; what is
+            not public into a public repo; other bytes for a row that is published.
+        RunError: the Hub refuses, or is away for longer than the patience lasts.
+    """
+    result = StirResult.load(folder) if (folder / RESULT).is_file() else None
+    if scores_only and result is None:
+        raise RequestError(f"{folder} holds no {RESULT}, so no scores")
+    sets = [] if scores_only else _finished(folder)
+    Repo(repo_id).check_writable("--to", create_pr=share.create_pr)
+    return push(repo_id, sets, result, share, limits=limits, say=say)
+
+
+def _finished(folder: Path) -> list[Path]:
+    sets = [path for path in find_sets(folder) if Manifest.read(path).complete is not None]
+    if not sets:
+        raise RequestError(
+            f"{folder} holds no finished inversions; run the command that makes them again"
+        )
+    return sets
+
+
+def push(
+    repo_id: str,
+    sets: Sequence[Path],
+    result: StirResult | None,
+    share: ShareConfig,
+    *,
+    limits: Limits | None = None,
+    say: Say = _log.warning,
+) -> Pushed:
+    """Send inversion sets and a result; args and errors as `push_folder`."""
+    repo = Repo(repo_id)
+    with TemporaryDirectory(prefix="stir-hf-") as staged:
+        parcel = Parcel.pack(sets, result, Path(staged), share)
+        private, told = visibility(repo, parcel.closed, share, parcel.words)
+        if told:
+            say(told)
+        if not share.create_pr:
+            repo.create(private=private)
+        return repo.put(
+            lambda state: parcel.change(state, repo_id),
+            parcel.title,
+            create_pr=share.create_pr,
+            limits=limits,
+        )
+
+
+def check_destination(share: PublishConfig) -> None:
+    """See, before any work, that a run may be pushed where it is to go.
+
+    Raises:
+        RequestError: see `Repo.check_writable`.
+    """
+    if share.push_to is not None:
+        Repo(share.push_to).check_writable("--push-to", create_pr=share.create_pr)
+
+
+def publish(
+    share: PublishConfig,
+    sets: Sequence[Path],
+    result: StirResult | None,
+    folder: Path,
+    *,
+    kept: bool,
+) -> None:
+    """Push a run that is on disk; where its folder is not kept and the push fails, it is.
+
+    Raises:
+        RequestError, RunError: as `push`.
+    """
+    if share.push_to is None:
+        return
+    try:
+        _log.info(push(share.push_to, sets, result, share))
+    except (RequestError, RunError) as error:
+        if kept:
+            raise
+        rescued = Path(tempfile.mkdtemp(prefix="stir-hf-kept-"))
+        shutil.copytree(folder, rescued, dirs_exist_ok=True)
+        if result is not None:
+            result.save(rescued)
+        again = f"stir-hf push {rescued} --to {share.push_to}"
+        raise type(error)(f"{error}; send it with `{again}`") from error
+
+
+def entries(folder: Path, repo_id: str) -> list[Entry]:
+    """The scores of a run's folder, for the repos of the models that they are of.
+
+    Raises:
+        RequestError: no scores there, or of a model that is not on the Hub.
+    """
+    if not (folder / RESULT).is_file():
+        raise RequestError(f"{folder} holds no {RESULT}, so no scores")
+    result = StirResult.load(folder)
+    found = [
+        Entry(row, repo_id, slug(row["reference"], row["inversions"])) for row in rows_of(result)
+    ]
+    for entry in found:
+        entry.check()
+    return found

@@ -1,0 +1,230 @@
+"""A repo of the Hub that is written to: who may, and commits that converge.
+
+A commit is built from what the repo holds at its parent, so that it can be tried again after
+anything that the Hub or the network does: what has landed is found, not repeated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.publish.patience import patiently, refusal
+from stir_hf.publish.state import Build, Content, Kind, State
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Up to where a push is one commit; above, data goes ahead in `upload_folder`'s batches."""
+
+    megabytes: float = 500
+    files: int = 100
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What came of it."""
+
+    url: str
+    changed: bool
+
+    def __str__(self) -> str:
+        return f"pushed to {self.url}" if self.changed else f"{self.url} holds it already"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repo that is written to."""
+
+    id: str
+    kind: Kind = "dataset"
+
+    @cached_property
+    def api(self) -> Any:
+        """The Hub's client."""
+        import huggingface_hub as hub
+
+        return hub.HfApi()
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return f"{self.kind} {self.id}"
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        folder = "" if self.kind == "model" else f"{self.kind}s/"
+        return f"{self.api.endpoint}/{folder}{self.id}"
+
+    def check_writable(self, option: str, *, create_pr: bool) -> None:
+        """See, before any work, that this token may write here.
+
+        Raises:
+            RequestError: no repo id, no token or one that the Hub does not accept, another's
+                namespace without `create_pr`, or no such repo with it; a Hub out of reach.
+        """
+        import huggingface_hub as hub
+        from huggingface_hub.utils._validators import validate_repo_id
+
+        try:
+            validate_repo_id(self.id)
+            if self.id.count("/") != 1:
+                raise hub.errors.HFValidationError("it needs a namespace")
+        except hub.errors.HFValidationError as error:
+            raise RequestError(
+                f"{option} {self.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
+            ) from error
+        if not hub.get_token():
+            raise RequestError(
+                f"{option} {self.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
+            )
+        try:
+            me = self.api.whoami()
+            names = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
+            if create_pr:
+                self.api.repo_info(self.id, repo_type=self.kind)
+        except Exception as error:
+            raise RequestError(refusal(error, self.called, f"{option} {self.id}")) from error
+        namespace = self.id.partition("/")[0]
+        if namespace not in names and not create_pr:
+            raise RequestError(
+                f"{option} {self.id}: the token is {names[0]}'s and may not write there; use"
+                f" {names[0]}/{self.id.partition('/')[2]}, or propose it with --create-pr"
+            )
+
+    def create(self, *, private: bool | None, **more: Any) -> None:
+        """Make it, unless it is there.
+
+        Raises:
+            RunError: the Hub refuses, or is away for longer than the patience lasts.
+        """
+        patiently(
+            lambda: self.api.create_repo(
+                self.id, repo_type=self.kind, private=private, exist_ok=True, **more
+            ),
+            self.called,
+        )
+
+    def is_private(self) -> bool | None:
+        """None where there is no such repo."""
+        import huggingface_hub as hub
+
+        try:
+            info = patiently(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
+        except RunError as error:
+            if isinstance(error.__cause__, hub.errors.RepositoryNotFoundError):
+                return None
+            raise
+        return bool(info.private)
+
+    def state_of_privacy(self) -> bool:
+        """Whether it is private; it must be there."""
+        return bool(self.api.repo_info(self.id, repo_type=self.kind).private)
+
+    def state(self, revision: str = "main") -> State:
+        """What it holds now."""
+        info = self.api.repo_info(self.id, repo_type=self.kind, revision=revision)
+        tree = self.api.list_repo_tree(
+            self.id, repo_type=self.kind, revision=info.sha, recursive=True
+        )
+        return State(
+            self.id, self.kind, info.sha, {f.path: f for f in tree if hasattr(f, "blob_id")}
+        )
+
+    def put(
+        self,
+        build: Build,
+        title: str,
+        *,
+        create_pr: bool = False,
+        limits: Limits | None = None,
+    ) -> Pushed:
+        """Bring the repo to what `build` asks for, in one commit that may be tried again.
+
+        Args:
+            build: what it is to hold, from what it holds; called anew for each try.
+            title: of the commit, and of the pull request by which a try finds an earlier one.
+            create_pr: propose it.
+            limits: up to where it is one commit.
+
+        Raises:
+            RunError: the Hub refuses, or is away for longer than the patience lasts.
+        """
+        return patiently(
+            lambda: self._put(build, title, create_pr, limits or Limits()), self.called
+        )
+
+    def _put(self, build: Build, title: str, create_pr: bool, limits: Limits) -> Pushed:
+        pull = self._own_pull(title) if create_pr else None
+        state = self.state(pull or "main")
+        change = build(state)
+        new = {p: c for p, c in change.files.items() if not state.holds(p, c)}
+        gone = sorted(change.removed & set(state.files))
+        if not new and not gone:
+            return Pushed(self._page(pull), False)
+        heavy = {p: c for p, c in new.items() if isinstance(c.source, Path)}
+        size = sum(c.size for c in new.values())
+        if heavy and (len(new) > limits.files or size > limits.megabytes * 1e6):
+            self._ahead(heavy, title, pull, create_pr=create_pr)
+            return replace(self._put(build, title, create_pr, limits), changed=True)
+        info = self._commit(new, gone, title, state, pull, create_pr)
+        return Pushed(getattr(info, "pr_url", None) or self._page(pull), True)
+
+    def _commit(
+        self,
+        new: Mapping[str, Content],
+        gone: Sequence[str],
+        title: str,
+        state: State,
+        pull: str | None,
+        create_pr: bool,
+    ) -> Any:
+        import huggingface_hub as hub
+
+        added = [
+            hub.CommitOperationAdd(p, c.source if isinstance(c.source, bytes) else str(c.source))
+            for p, c in sorted(new.items())
+        ]
+        return self.api.create_commit(
+            self.id,
+            [*added, *(hub.CommitOperationDelete(path) for path in gone)],
+            commit_message=title,
+            repo_type=self.kind,
+            revision=pull,
+            parent_commit=state.sha,
+            create_pr=create_pr and pull is None,
+        )
+
+    def _ahead(
+        self, heavy: Mapping[str, Content], title: str, pull: str | None, *, create_pr: bool
+    ) -> None:
+        """Send data before the commit that makes it count."""
+        with TemporaryDirectory(prefix="stir-hf-") as staged:
+            for path, content in heavy.items():
+                target = Path(staged) / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(Path(str(content.source)).resolve())
+            self.api.upload_folder(
+                repo_id=self.id,
+                folder_path=staged,
+                repo_type=self.kind,
+                revision=pull,
+                commit_message=title,
+                create_pr=create_pr and pull is None,
+            )
+
+    def _own_pull(self, title: str) -> str | None:
+        """The revision of an open pull request of this title that this token's owner made."""
+        me = self.api.whoami()["name"]
+        for one in self.api.get_repo_discussions(self.id, repo_type=self.kind):
+            mine = one.is_pull_request and one.author == me
+            if mine and one.status == "open" and one.title == title:
+                return f"refs/pr/{one.num}"
+        return None
+
+    def _page(self, pull: str | None) -> str:
+        return f"{self.url}/discussions/{pull.rpartition('/')[2]}" if pull else self.url

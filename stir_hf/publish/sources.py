@@ -1,0 +1,94 @@
+"""Whose images and networks are in a set, and who may see them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stir_hf.data.manifest import Manifest
+from stir_hf.errors import RequestError
+from stir_hf.hub import split_revision
+from stir_hf.publish.config import ShareConfig
+from stir_hf.publish.patience import patiently
+from stir_hf.publish.repo import Repo
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a set was made from."""
+
+    licence: str | None
+    """Of the images, as their dataset states it."""
+    closed: tuple[str, ...]
+    """Why it should not be public."""
+
+
+def sources_of(manifest: Manifest) -> Sources:
+    """Ask the Hub about the dataset and the reference of a set.
+
+    Raises:
+        RunError: the Hub is away for longer than the patience lasts.
+    """
+    names = manifest.names
+    images, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
+    network, _ = _asked("model", names["reference"], names.get("revision"))
+    told = [f"the dataset {names['dataset']} is {images}"] if images else []
+    told += [f"the reference {names['reference']} is {network}"] if network else []
+    return Sources(licence, tuple(told))
+
+
+def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, str | None]:
+    """Why it is not public, None where it is; and its licence."""
+    if commit is None:
+        return "local", None
+    repo = Repo(split_revision(name)[0], kind)
+
+    def ask() -> Any:
+        import huggingface_hub as hub
+
+        try:
+            return repo.api.repo_info(repo.id, repo_type=kind)
+        except hub.errors.RepositoryNotFoundError:
+            return None
+
+    info = patiently(ask, repo.called)
+    if info is None:
+        return "not on the Hub any more, or out of sight", None
+    found = (getattr(info, "card_data", None) or {}).get("license")
+    licence = ", ".join(found) if isinstance(found, list) else found
+    return "private" if info.private else "gated" if info.gated else None, licence
+
+
+def visibility(
+    repo: Repo, closed: Sequence[str], share: ShareConfig, contents: str
+) -> tuple[bool | None, str | None]:
+    """Whether the repo is made private (None: as the Hub would have it, and where it is there
+    already), and what has to be said of it.
+
+    Args:
+        repo: where it goes.
+        closed: why it should not be public.
+        share: what was asked for.
+        contents: what becomes public, in words.
+
+    Raises:
+        RequestError: it should not be public, the repo is, and nobody allowed it; `--private` for a
+            repo that is public.
+    """
+    there = None if share.create_pr else repo.is_private()
+    why = "; ".join(dict.fromkeys(closed))
+    if share.create_pr:
+        there = bool(patiently(repo.state_of_privacy, repo.called))
+    if there is False and share.private:
+        raise RequestError(f"{repo.id} is public already; make it private in its settings first")
+    if closed and share.private is False:
+        return (None if there is not None else False), f"this becomes public: {contents} ({why})"
+    if closed and there is False:
+        raise RequestError(
+            f"{repo.id} is public, and {why}; --public publishes it all the same, a private repo"
+            " keeps it"
+        )
+    if there is not None:
+        return None, None
+    if closed:
+        return True, f"{repo.id} is made private: {why}"
+    return share.private, None

@@ -1,0 +1,87 @@
+"""What a repo on the Hub holds, and what it is to hold."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["model", "dataset", "space"]
+
+
+class Content:
+    """A file to be: bytes, or a file on disk."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        self.source = source
+
+    def read(self) -> bytes:
+        """All of it."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    @cached_property
+    def size(self) -> int:
+        """In bytes."""
+        source = self.source
+        return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+    @cached_property
+    def digests(self) -> tuple[str, str]:
+        """SHA-256, by which the Hub knows large files, and git's hash, by which it knows others."""
+        sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % self.size)
+        if isinstance(self.source, bytes):
+            parts: Iterator[bytes] = iter([self.source])
+        else:
+            parts = _parts(self.source)
+        for part in parts:
+            sha256.update(part)
+            git.update(part)
+        return sha256.hexdigest(), git.hexdigest()
+
+
+def _parts(path: Path, size: int = 1 << 20) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while part := file.read(size):
+            yield part
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a repo is to hold afterwards."""
+
+    files: Mapping[str, Content]
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class State:
+    """What a repo holds at a commit."""
+
+    repo_id: str
+    kind: Kind
+    sha: str
+    files: Mapping[str, Any] = field(repr=False)
+    """`huggingface_hub.RepoFile` by path."""
+
+    def holds(self, path: str, content: Content) -> bool:
+        """Whether exactly this is there."""
+        there = self.files.get(path)
+        if there is None or there.size != content.size:
+            return False
+        sha256, git = content.digests
+        return bool(there.lfs.sha256 == sha256 if there.lfs else there.blob_id == git)
+
+    def local(self, path: str) -> Path:
+        """The file, in the Hub's cache."""
+        import huggingface_hub as hub
+
+        found = hub.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=self.sha)
+        return Path(found)
+
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes; None where there is none."""
+        return self.local(path).read_bytes() if path in self.files else None
+
+
+Build = Callable[[State], Change]

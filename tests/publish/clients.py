@@ -1,0 +1,77 @@
+"""Users of the stand-in Hub: each command is a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.stand_in_hub import StandInHub
+
+
+@dataclass(frozen=True)
+class Client:
+    """Somebody with a cache and, perhaps, a token."""
+
+    hub: StandInHub
+    home: Path
+    token: str | None = "hf_lab"
+    patience: float = 8
+
+    def env(self, **more: str) -> dict[str, str]:
+        env = {
+            **os.environ,
+            "HF_ENDPOINT": self.hub.url,
+            "HF_HOME": str(self.home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "STIR_HF_PATIENCE": str(self.patience),
+            "OMP_NUM_THREADS": "1",
+        }
+        env.pop("HF_TOKEN", None)
+        return env | ({"HF_TOKEN": self.token} if self.token else {}) | more
+
+    def python(self, code: str, *words: str, **more: str) -> str:
+        """What a script prints; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env=self.env(**more),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def run(self, *words: object, **more: str) -> "subprocess.CompletedProcess[str]":
+        """A command of stir-hf."""
+        command = [sys.executable, "-m", "stir_hf", *map(str, words)]
+        return subprocess.run(
+            command,
+            env=self.env(**more),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def done(self, *words: object, **more: str) -> str:
+        """What a command prints; it must succeed."""
+        found = self.run(*words, **more)
+        assert found.returncode == 0, found.stderr[-3000:]
+        return found.stdout
+
+    def json(self, *words: object, **more: str) -> Any:
+        """The object that a command prints."""
+        return json.loads(self.done(*words, "--json", **more))
+
+    def refused(self, code: int, *words: object, **more: str) -> str:
+        """The one line of a command that ends with an exit code."""
+        found = self.run(*words, **more)
+        lines = [line for line in found.stderr.splitlines() if line.startswith("stir-hf: ")]
+        assert found.returncode == code, (found.returncode, found.stderr[-3000:])
+        assert "Traceback" not in found.stderr, found.stderr[-3000:]
+        return lines[-1]
