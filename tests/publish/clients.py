@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT
 from tests.stand_in_hub import StandInHub
 
 
@@ -75,3 +77,46 @@ class Client:
         assert found.returncode == code, (found.returncode, found.stderr[-3000:])
         assert "Traceback" not in found.stderr, found.stderr[-3000:]
         return lines[-1]
+
+
+class Worker(Client):
+    """A client whose commands share a process, so that they need not load everything anew."""
+
+    def run(self, *words: object, **more: str) -> "subprocess.CompletedProcess[str]":
+        """A command of stir-hf."""
+        given = [str(word) for word in words]
+        asked = {"words": given, "env": self._said(more)}
+        process = self.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        return subprocess.CompletedProcess(given, **answer)
+
+    def _said(self, more: dict[str, str]) -> dict[str, str]:
+        token = {"HF_TOKEN": self.token} if self.token else {}
+        return token | {"STIR_HF_PATIENCE": str(self.patience)} | more
+
+    @cached_property
+    def process(self) -> "subprocess.Popen[str]":
+        """Runs until `end`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.publish.worker"],
+            env=self.env(),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def end(self) -> None:
+        """Of its process."""
+        self.process.communicate()
+
+    def by(self, token: str | None) -> "Worker":
+        """Another user at the same process."""
+        other = Worker(self.hub, self.home, token, self.patience)
+        other.__dict__["process"] = self.process
+        return other

@@ -105,7 +105,7 @@ class Call:
             "author": repo.namespace,
             "sha": at.sha,
             "private": repo.private,
-            "gated": False,
+            "gated": "auto" if repo.gated else False,
             "disabled": False,
             "downloads": 0,
             "likes": 0,
@@ -293,6 +293,28 @@ class Call:
         ]
         return {"count": len(found), "start": 0, "discussions": found}
 
+    def leaderboard(self) -> Json:
+        """Of a dataset with `eval.yaml`; models with a base model only where they are asked for."""
+        if "eval.yaml" not in self.repo.at("main").files:
+            raise RefusedError(404, "This dataset has no leaderboard")
+        derived = self.query.get("base_model", ["true"])[0].lower() == "false"
+        found = [
+            {
+                "modelId": repo.id,
+                "value": entry["value"],
+                "filename": path,
+                "verified": False,
+                "source": entry.get("source"),
+                "author": {"type": "user", "name": repo.namespace, "user": repo.namespace},
+                "pullRequest": pull,
+                "notes": entry.get("notes"),
+            }
+            for repo, path, pull, entry in self.hub.results(self.repo.id)
+            if derived or not base_model_of(repo)
+        ]
+        ranked = sorted(found, key=lambda one: -one["value"])
+        return [{"rank": i, **one} for i, one in enumerate(ranked, 1)]
+
     def storage(self) -> Response:
         """What the storage answers: objects by their SHA-256."""
         kept, oid = self.hub.storage, self.path.removeprefix("/")
@@ -315,6 +337,11 @@ class Call:
         raise RefusedError(501, f"The stand-in Hub has no answer to {self.method} {self.path}")
 
 
+def base_model_of(repo: Repo) -> Any:
+    readme = repo.at("main").files.get("README.md")
+    return card_data(readme.data.decode()).get("base_model") if readme else None
+
+
 API = r"/api/(?P<kind>model|dataset|space)s/(?P<id>[^/]+/[^/]+)"
 PAGES = r"/(?:(?P<kind>dataset|space)s/)?(?P<id>[^/]+/[^/]+)"
 AT = r"/(?P<revision>refs/pr/\d+|[^/]+)"
@@ -330,6 +357,7 @@ ROUTES = [
     ("POST", f"{API}/preupload{AT}", "preupload"),
     ("POST", f"{API}/commit{AT}", "commit"),
     ("GET", f"{API}/discussions", "discussions"),
+    ("GET", f"{API}/leaderboard", "leaderboard"),
     ("POST", rf"{PAGES}\.git/info/lfs/objects/batch", "lfs_batch"),
     ("GET HEAD", f"{PAGES}/resolve{AT}(?P<below>/.+)", "resolve"),
 ]

@@ -4,7 +4,7 @@ faults to come.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +111,7 @@ class Repo:
     kind: str
     id: str
     private: bool = False
+    gated: bool = False
     history: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     pulls: list[Commit] = field(default_factory=list)
@@ -195,6 +196,7 @@ class StandInHub:
         files: Mapping[str, bytes] | Path,
         branch: str = "main",
         private: bool = False,
+        gated: bool = False,
     ) -> str:
         """Commit files or a folder at once, without the API, to a repo made if need be; the
         commit's hash.
@@ -207,8 +209,21 @@ class StandInHub:
             }
         blobs = {path: Blob(data, goes_to_lfs(path, data[:512])) for path, data in files.items()}
         self.storage |= {blob.sha256: blob.data for blob in blobs.values() if blob.lfs}
-        repo = self.repos.setdefault((kind, repo_id), Repo(kind, repo_id, private))
+        repo = self.repos.setdefault((kind, repo_id), Repo(kind, repo_id, private, gated))
         return repo.commit(f"refs/heads/{branch}", "Another writer", blobs, repo.namespace).sha
+
+    def results(self, dataset_id: str) -> Iterator[tuple[Repo, str, int | None, dict[str, Any]]]:
+        """The entries of model repos for a dataset: repo, file, pull request, entry."""
+        for repo in [repo for repo in self.repos.values() if repo.kind == "model"]:
+            heads = {repo.ref("main"): None} | {
+                f"refs/pr/{n}": n for n in range(1, len(repo.pulls) + 1)
+            }
+            for ref, pull in heads.items():
+                for path, blob in repo.at(str(ref)).files.items():
+                    if path.startswith(".eval_results/"):
+                        for entry in yaml.safe_load(blob.data):
+                            if entry["dataset"]["id"] == dataset_id:
+                                yield repo, path, pull, entry
 
     def visible(self, kind: str, repo_id: str, user: str | None) -> Repo:
         """The repo, if this user may see it."""
