@@ -35,6 +35,8 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
         except (RequestError, RunError):
             raise
         except Exception as error:
+            if not is_of_the_hub(error):
+                raise
             pause = min(_asked_wait(error) or wait, _LONGEST_WAIT)
             if not _passes(error) or pause > left:
                 raise RunError(refusal(error, what, _KEPT)) from error
@@ -42,9 +44,18 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
             left, wait = left - pause, wait * 2
 
 
+def is_of_the_hub(error: BaseException) -> bool:
+    """Whether the Hub, or the way there, is at fault."""
+    return _status(error) is not None or is_unreachable(error)
+
+
 def _status(error: BaseException) -> int | None:
-    response = getattr(error, "response", None)
-    return getattr(response, "status_code", None)
+    """The HTTP status of a refusal; the client wraps those of its storage."""
+    found: BaseException | None = error
+    while found is not None and getattr(found, "response", None) is None:
+        found = found.__cause__
+    status = getattr(getattr(found, "response", None), "status_code", None)
+    return None if status is None else int(status)
 
 
 def _passes(error: BaseException) -> bool:
@@ -70,7 +81,7 @@ def refusal(error: BaseException, what: str, context: str) -> str:
     elif status == 403:
         told = f"the token may not write to {what}: use one that may, or --create-pr proposes it"
     elif status is None or is_unreachable(error):
-        cause = type(error.__cause__ or error).__name__ if status is None else f"status {status}"
+        cause = type(error).__name__ if status is None else f"status {status}"
         told = f"the Hub cannot be reached for {what} ({cause}); try again later"
     elif status == _BUSY:
         told = f"the Hub asks to wait before more is written to {what}; try again later"

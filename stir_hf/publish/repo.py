@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.publish.patience import patiently, refusal
+from stir_hf.publish.patience import is_of_the_hub, patiently, refusal
 from stir_hf.publish.state import Build, Content, Kind, State
 
 
@@ -88,6 +88,8 @@ class Repo:
             if create_pr:
                 self.api.repo_info(self.id, repo_type=self.kind)
         except Exception as error:
+            if not is_of_the_hub(error):
+                raise
             raise RequestError(refusal(error, self.called, f"{option} {self.id}")) from error
         namespace = self.id.partition("/")[0]
         if namespace not in names and not create_pr:
