@@ -1,0 +1,138 @@
+"""`evaluate.load("stir")` as users meet it: from Spaces and the cache, signed in or not."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stir_hf
+from stir_hf.demo import IMAGES, model_path
+from tests.conftest import ROOT
+from tests.publish.clients import Client, Worker
+from tests.stand_in_hub import StandInHub
+
+MODELS = [model_path("standard-0"), model_path("robust-0")]
+PLACE = "stir-hf @ git+https://example.org/lab/stir-hf@0123456789abcdef0123456789abcdef01234567"
+LOAD = """
+import json, sys
+import evaluate, torch
+torch.set_num_threads(1)
+stir = evaluate.load(sys.argv[1])
+how = {"num_samples": 5, "steps": 2, "progress": False}
+print(json.dumps(stir.compute(data=sys.argv[2], model=sys.argv[3], reference=sys.argv[4], **how)))
+"""
+
+
+@pytest.fixture(scope="module")
+def space(worker: Worker, hub: StandInHub) -> dict[str, str]:
+    worker.done("publish-metric", "lab/stir", "--package", PLACE)
+    files = hub.repo("space", "lab/stir").at("main").files
+    return {path: blob.data.decode() for path, blob in files.items()}
+
+
+@pytest.fixture(scope="module")
+def compared() -> stir_hf.Score:
+    how: Any = {"num_samples": 5, "steps": 2, "progress": False}
+    return stir_hf.compare(MODELS[0], MODELS[1], str(IMAGES), **how).scores[0]
+
+
+def stir(client: Client, name: str, **more: str) -> float:
+    found = client.python(LOAD, name, str(IMAGES), *MODELS, **more)
+    return float(json.loads(found.splitlines()[-1])["stir"])
+
+
+def test_the_space_is_whole_and_names_a_place_of_the_package(
+    space: dict[str, str], worker: Worker
+) -> None:
+    names = {"README.md", "app.py", "requirements.txt", "stir.py", "tests.py", ".gitattributes"}
+    assert set(space) == names
+    assert space["requirements.txt"].splitlines()[0] == PLACE
+    assert f"# From: {PLACE.partition('@ ')[2]}" in space["stir.py"]
+    again = worker.done("publish-metric", "lab/stir", "--package", PLACE)
+    assert "holds it already" in again
+
+
+@pytest.mark.parametrize("token", ["hf_lab", None], ids=["signed in", "anonymous"])
+def test_from_a_published_space(
+    space: dict[str, str],
+    hub: StandInHub,
+    compared: stir_hf.Score,
+    tmp_path: Path,
+    token: str | None,
+) -> None:
+    client = Client(hub, tmp_path, token)
+    assert stir(client, "lab/stir") == pytest.approx(compared.stir, abs=1e-6)
+    if token is None:  # and then from its cache
+        before = len(hub.seen)
+        found = stir(client, "lab/stir", HF_EVALUATE_OFFLINE="1", HF_HUB_OFFLINE="1")
+        assert found == pytest.approx(compared.stir, abs=1e-6)
+        assert len(hub.seen) == before
+
+
+@pytest.mark.parametrize("token", ["hf_lab", None], ids=["signed in", "anonymous"])
+def test_the_bare_name_without_a_canonical_space(
+    hub: StandInHub, compared: stir_hf.Score, tmp_path: Path, token: str | None
+) -> None:
+    client = Client(hub, tmp_path, token)
+    client.done("install-metric")
+    assert stir(client, "stir") == pytest.approx(compared.stir, abs=1e-6)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("token", ["hf_lab", None], ids=["signed in", "anonymous"])
+def test_the_bare_name_from_a_canonical_space(
+    space: dict[str, str],
+    hub: StandInHub,
+    compared: stir_hf.Score,
+    tmp_path: Path,
+    token: str | None,
+) -> None:
+    files = {path: text.encode() for path, text in space.items()}
+    hub.add("space", "evaluate-metric/stir", files)
+    try:
+        found = stir(Client(hub, tmp_path, token), "stir")
+        assert found == pytest.approx(compared.stir, abs=1e-6)
+        assert any("/spaces/evaluate-metric/stir/resolve/main/stir.py" in one for one in hub.seen)
+    finally:
+        del hub.repos["space", "evaluate-metric/stir"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("lab/other", "--package", PLACE), "is no name for it"),
+        (("other/stir", "--package", PLACE), "may not write there"),
+        (("lab/stir", "--package", "stir-hf"), "is not it; expected"),
+        (("lab/stir", "--package", "numpy @ https://example.org/n.whl"), "is not it; expected"),
+        (("lab/stir", "--package", "!"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_published_is_told(
+    worker: Worker, words: tuple[str, ...], told: str
+) -> None:
+    assert told in worker.refused(2, "publish-metric", *words)
+
+
+@pytest.mark.verify
+def test_the_requirements_of_the_space_install(
+    worker: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    """The wheel of this checkout in the place of the repository."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)]
+    subprocess.run(pip, check=True)
+    (wheel,) = tmp_path.glob("stir_hf-*.whl")
+    worker.done("publish-metric", "lab/stir", "--package", f"stir-hf @ {wheel.as_uri()}")
+    text = hub.repo("space", "lab/stir").at("main").files["requirements.txt"].data
+    (tmp_path / "requirements.txt").write_bytes(text)
+    home = tmp_path / "env"
+    venv.create(home, system_site_packages=True, with_pip=True)
+    python = str(home / "bin" / "python")
+    install = [python, "-m", "pip", "install", "-q", "--no-deps", "-r"]
+    subprocess.run([*install, str(tmp_path / "requirements.txt")], check=True)
+    code = "import stir_hf, importlib.metadata as m; print(stir_hf.__file__, m.version('gradio'))"
+    shown = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.startswith(str(home))
