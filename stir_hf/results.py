@@ -217,6 +217,21 @@ class StirResult:
 
         return heat_map(self, ax=ax)
 
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Send the scores to a dataset repo on the Hub, config `scores`; returns its URL.
+
+        Args:
+            repo_id: `NAMESPACE/NAME`, made where there is none.
+            how: `private`, `create_pr`, as those of `stir-hf push`.
+
+        Raises:
+            RequestError: a repo that this token may not write.
+            RunError: the Hub refuses, or is away for longer than the patience lasts.
+        """
+        from stir_hf.publish import send
+
+        return send(repo_id, (), self, **how)
+
     def __repr__(self) -> str:
         return "\n".join(map(str, self.scores)) or "StirResult without scores"
 

@@ -184,4 +184,4 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     click.echo(table(result))
     if out:
         names = ", ".join(str(figure.relative_to(out)) for figure in figures)
-        click.echo(f"\nSaved in {Path(out).resolve()}: result.json, {names}")
+        click.echo(f"\nSaved in {Path(out).resolve()}: result.json, per_image.parquet, {names}")

@@ -140,6 +140,22 @@ class Inversions:
         Manifest.read(self.path).write(target)
         return target
 
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Send the finished part of the set to a dataset repo on the Hub; returns its URL.
+
+        Args:
+            repo_id: `NAMESPACE/NAME`, made where there is none.
+            how: `private`, `without_images`, `create_pr`, as those of `stir-hf push`.
+
+        Raises:
+            RequestError: a repo that this token may not write; what is not public into a public
+                repo; other bytes for a row that is published.
+            RunError: the Hub refuses, or is away for longer than the patience lasts.
+        """
+        from stir_hf.publish import send
+
+        return send(repo_id, [self.path], None, **how)
+
     def removed_with(self, folder: Path) -> "Inversions":
         """This set, with a temporary folder that goes when it and all that was made of it do."""
         keeper = _Keeper()

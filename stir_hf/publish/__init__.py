@@ -2,7 +2,7 @@
 
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.leaderboard import boards, boards_text
-from stir_hf.publish.push import check_destination, entries, publish, push, push_folder
+from stir_hf.publish.push import check_destination, entries, publish, push, push_folder, send
 
 __all__ = [
     "PublishConfig",
@@ -14,4 +14,5 @@ __all__ = [
     "publish",
     "push",
     "push_folder",
+    "send",
 ]

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from stir_hf.data.identity import slug
 from stir_hf.data.located import find_sets
@@ -90,6 +91,17 @@ def push(
             create_pr=share.create_pr,
             limits=limits,
         )
+
+
+def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
+    """As `push`, after a look at the repo; `how` are the fields of `ShareConfig`; returns the URL.
+
+    Raises:
+        RequestError, RunError: see `push_folder`.
+    """
+    share = ShareConfig(**how)
+    Repo(repo_id).check_writable("push_to_hub", create_pr=share.create_pr)
+    return push(repo_id, sets, result, share).url
 
 
 def check_destination(share: PublishConfig) -> None:

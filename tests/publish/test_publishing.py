@@ -320,6 +320,22 @@ model-index:
     assert not any(one["changed"] for one in worker.json(*words)["pushed"])
 
 
+def test_push_to_hub_of_the_objects(worker: Worker, run: Path, hub: StandInHub) -> None:
+    code = (
+        "import sys; from pathlib import Path; import stir_hf\n"
+        "folder = Path(sys.argv[1])\n"
+        "sets = stir_hf.Inversions.load_all(folder)\n"
+        "print(*(one.push_to_hub('lab/objects', private=True) for one in sets))\n"
+        "print(stir_hf.StirResult.load(folder).push_to_hub('lab/objects'))\n"
+        "print(len(stir_hf.Inversions.load_all('lab/objects')))\n"
+    )
+    shown = worker.python(code, str(run)).splitlines()
+    url = f"{hub.url}/datasets/lab/objects"
+    assert shown == [f"{url} {url}", url, "2"]
+    assert hub.repo("dataset", "lab/objects").private
+    assert sum(p.startswith("scores/") for p in files_of(hub, "lab/objects")) == 2
+
+
 @pytest.mark.parametrize(
     ("token", "to", "told"),
     [

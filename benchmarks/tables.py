@@ -1,0 +1,180 @@
+"""The tables of docs/methods.md, from the figures in benchmarks/results.
+
+python benchmarks/tables.py
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+DEFAULT, BEFORE, SMOOTH = "adam-polyak", "adam-polyak:length=0.5,half=0,decay=0.9", "smooth"
+NAMES = {DEFAULT: "default", BEFORE: "default before", SMOOTH: "`smooth`"}
+
+
+def figures(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def passes() -> str:
+    head = (
+        "network",
+        "images",
+        "`paper`",
+        "default: passes",
+        "at 100",
+        "at 200",
+        "`smooth`: passes",
+        "at 100",
+        "at 200",
+    )
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, row in figures("passes")["networks"].items():
+            cells = [name, str(row["num_images"]), f"{row['paper_error']:.4f}"]
+            for method in (DEFAULT, SMOOTH):
+                found = row[method]
+                errors = (f"{found['errors'][k]:.4f}" for k in ("100", "200"))
+                cells += [str(found["passes"] or "more than 200"), *errors]
+            yield cells
+
+    return table(head, rows())
+
+
+def shifts() -> str:
+    head = (
+        "method",
+        "pairs",
+        "mean shift",
+        "mean absolute",
+        "largest",
+        "debiased: mean",
+        "deviation over seeds: `paper`",
+        "the method's",
+    )
+    methods = figures("shifts")["methods"]
+    return table(
+        head,
+        (
+            (
+                NAMES[method],
+                str(row["pairs"]),
+                f"{row['mean']:+.4f}",
+                f"{row['mean_absolute']:.4f}",
+                f"{row['largest']:.3f}",
+                f"{row['debiased']['mean']:+.4f}",
+                f"{row['deviation_over_seeds']['paper']:.4f}",
+                f"{row['deviation_over_seeds']['method']:.4f}",
+            )
+            for method, row in methods.items()
+        ),
+    )
+
+
+def by_reference() -> str:
+    """Mean shift over the judges of each reference."""
+    methods = figures("shifts")["methods"]
+    references = list(dict.fromkeys(p.partition(" | ")[2] for p in methods[DEFAULT]["shifts"]))
+
+    def mean(method: str, reference: str) -> str:
+        some = [v for p, v in methods[method]["shifts"].items() if p.endswith(f"| {reference}")]
+        return f"{sum(some) / len(some):+.3f} ({min(some):+.3f} to {max(some):+.3f})"
+
+    head = ("reference", *(NAMES[method] for method in methods))
+    return table(head, ([r, *(mean(m, r) for m in methods)] for r in references))
+
+
+def real() -> str:
+    head = ("network", "method", *(f"{k} passes" for k in (50, 100, 150, 200)), "median at 200")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, row in figures("real")["networks"].items():
+            for method, found in row.items():
+                errors = (f"{found['mean'][k]:.3f}" for k in ("50", "100", "150", "200"))
+                yield name, NAMES[method], *errors, f"{found['median']['200']:.3f}"
+
+    return table(head, rows())
+
+
+def costs() -> str:
+    networks = figures("cost")["networks"]
+    levers = list(next(iter(networks.values())))
+    head = ("network", *(f"`{lever}`" for lever in levers))
+    rows = (
+        (name, *(f"{row[lever]['median']:.2f}" for lever in levers))
+        for name, row in networks.items()
+    )
+    return table(head, rows)
+
+
+def whole() -> str:
+    head = (
+        "network",
+        "original: seconds",
+        "its mean error",
+        "`invert`: seconds",
+        "its mean error",
+        "steps",
+        "ratio",
+    )
+    return table(
+        head,
+        (
+            (
+                name,
+                f"{min(row['original']['seconds']):.0f}",
+                f"{row['original']['mean_error']:.4f}",
+                f"{min(row['invert']['seconds']):.1f}",
+                f"{row['invert']['mean_error']:.4f}",
+                str(row["invert"]["steps"]),
+                f"{row['ratio']:.1f}",
+            )
+            for name, row in figures("whole")["networks"].items()
+        ),
+    )
+
+
+def photographs() -> str:
+    head = (
+        "method",
+        "minutes",
+        "STIR",
+        "debiased",
+        "floor",
+        "ceiling",
+        "similarity",
+        "error: median",
+        "mean",
+    )
+
+    def rows() -> Iterator[Sequence[str]]:
+        for method, run in figures("photographs").items():
+            for i, score in enumerate(run["scores"]):
+                names = (score["model"].partition("#")[0], score["reference"].partition("#")[0])
+                values = (score["stir"], score["debiased"]["stir"])
+                more = (score["floor"], score["ceiling"], score["similarity"])
+                error = score["relative_error"]
+                yield (
+                    f"{NAMES[method]}: {names[0]} given {names[1]}",
+                    f"{run['minutes']:.1f}" if i == 0 else "",
+                    *(f"{value:.3f}" for value in values),
+                    f"{more[0]:.3f}",
+                    f"{more[1]:.4f}",
+                    f"{more[2]:.3f}",
+                    f"{error['median']:.3f}",
+                    f"{error['mean']:.3f}",
+                )
+
+    return table(head, rows())
+
+
+TABLES = (passes, shifts, by_reference, real, photographs, costs, whole)
+
+if __name__ == "__main__":
+    print("\n\n".join(made() for made in TABLES))
