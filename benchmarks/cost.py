@@ -41,7 +41,13 @@ def bare_network(case: Case, module: Any) -> Represent:
     scale = pixel_map.matrix.float().diagonal().view(1, -1, 1, 1)
     shift = pixel_map.bias.float().view(1, -1, 1, 1)
     base = module.base_model
-    return lambda x: base(pixel_values=x * scale + shift).pooler_output.flatten(1)
+
+    def network(x: Tensor) -> Tensor:
+        out = base(pixel_values=x * scale + shift)
+        pooled = out.pooler_output  # of a ViT with a classifier, none: there it is CLS
+        return (out.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
+
+    return network
 
 
 def input_gradient(network: Represent, x: Tensor, target: Tensor) -> None:
