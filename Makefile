@@ -5,7 +5,7 @@ QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip $(QUIET)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
 
-.PHONY: demo test test-lowest verify lint format dist version clean
+.PHONY: demo test test-lowest verify benchmarks lint format dist version clean
 
 demo: .venv/.core
 	$(BIN)/stir-hf demo
@@ -21,12 +21,27 @@ test-lowest: .venv-lowest/.tests
 # versions and the release.
 verify: .venv/.dev .venv/.release lint
 	$(BIN)/python -m pytest
-	$(BIN)/python benchmarks/passes.py
+	$(MAKE) benchmarks
+	$(MAKE) test-lowest
+	$(MAKE) dist
+
+# The figures in benchmarks/results and the tables of docs/methods.md, alone on the machine: an hour for the embedded
+# networks. NETWORKS are folders of further ones for the embedded images (examples/train_demo_models.py trains some),
+# LARGE of networks for the photographs in the folder PHOTOS; the kept figures have four of those and two of these.
+NETWORKS ?=
+LARGE ?=
+PHOTOS ?=
+benchmarks: .venv/.dev
+	$(BIN)/python benchmarks/passes.py --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python benchmarks/shifts.py --models $(NETWORKS)
+	$(BIN)/python benchmarks/cost.py --threads 1 --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python benchmarks/whole.py
+	$(if $(LARGE),$(BIN)/python benchmarks/real.py --photos $(PHOTOS) $(LARGE))
+	$(if $(LARGE),$(BIN)/python benchmarks/photographs.py --photos $(PHOTOS) --out $$(mktemp -d) $(wordlist 1,2,$(LARGE)))
 	$(BIN)/python benchmarks/original.py
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/threads.py
-	$(MAKE) test-lowest
-	$(MAKE) dist
+	$(BIN)/python benchmarks/tables.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

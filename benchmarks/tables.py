@@ -4,6 +4,7 @@ python benchmarks/tables.py
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,5 +177,18 @@ def photographs() -> str:
 
 TABLES = (passes, shifts, by_reference, real, photographs, costs, whole)
 
+PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
+
+
+def written(page: str) -> str:
+    """The page with every table as the figures have it."""
+    for made in TABLES:
+        mark = f"<!-- table: {made.__name__} -->"
+        shape = re.escape(mark) + r"\n.*?(?=\n\n|\Z)"
+        assert mark in page, mark
+        page = re.sub(shape, lambda _, made=made, mark=mark: f"{mark}\n{made()}", page, flags=re.S)
+    return page
+
+
 if __name__ == "__main__":
-    print("\n\n".join(made() for made in TABLES))
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 
 import pytest
 
@@ -19,3 +20,10 @@ def test_every_line_names_its_test(line: str) -> None:
     assert found is not None
     tree = ast.parse((ROOT / found[1]).read_text("utf-8"))
     assert found[2] in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_the_tables_of_the_methods_are_those_of_the_figures() -> None:
+    tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    assert tables["written"](page) == page
+    assert page.count("<!-- table: ") == len(tables["TABLES"])
