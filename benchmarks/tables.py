@@ -175,7 +175,7 @@ def photographs() -> str:
     return table(head, rows())
 
 
-TABLES = (passes, shifts, by_reference, real, photographs, costs, whole)
+TABLES = (passes, shifts, by_reference, real, whole)
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 

@@ -4,6 +4,7 @@ refusals as one line.
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,12 @@ def is_local(name: str) -> bool:
     return (
         is_there(name) or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` is the id of a repo, with a revision or without, and no path on disk."""
+    whole = re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", name)
+    return whole is not None and not is_local(name)
 
 
 def is_there(name: str) -> bool:

@@ -40,14 +40,17 @@ from stir_hf.cli.app import app, debug_option, json_option
 @debug_option
 def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
-    from stir_hf.publish import ShareConfig, entries, push_folder
+    from stir_hf.publish import ShareConfig, check_models, entries, push_folder
 
     names = ("private", "without_images", "create_pr")
     share = ShareConfig(**{name: how[name] for name in names})
     path = Path(folder).expanduser()
-    wanted = entries(path, to) if how["eval_results"] or how["model_index"] else []
+    in_models = how["eval_results"] or how["model_index"]
+    if in_models:
+        check_models(path)
     only = how["scores_only"]
     say = [push_folder(path, to, share, scores_only=only, say=_told)]
+    wanted = entries(path, to) if in_models else []
     say += [entry.propose() for entry in wanted if how["eval_results"]]
     pulled = how["create_pr"]
     say += [entry.index(create_pr=pulled) for entry in wanted if how["model_index"]]
@@ -106,7 +109,8 @@ def publish_metric(repo: str, package: str | None, create_pr: bool) -> None:
 
     pushed = publish_metric(repo, package, create_pr=create_pr)
     click.echo(f"{str(pushed)[:1].upper()}{str(pushed)[1:]}")
-    click.echo(f'evaluate.load("{repo}") loads it')
+    if not create_pr:
+        click.echo(f'evaluate.load("{repo}") loads it')
 
 
 def _told(line: str) -> None:

@@ -13,8 +13,10 @@ from stir_hf.data.manifest import Manifest
 from stir_hf.data.prefix import prefix_rows
 from stir_hf.data.shards import GROUP_ROWS, Rows, files_of
 
-ORIGINALS = "image"
-"""The column of others' images."""
+ORIGINALS, OTHERS = "image", ("image", "label")
+"""The column of others' images, and what is left out with it."""
+
+_COMPARED = ["status", "canvas_hash", "inverted"]
 
 
 def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
@@ -26,7 +28,7 @@ def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Pa
     Args:
         folder: of the set.
         into: a folder for the files.
-        without_images: leave out the originals.
+        without_images: leave out the originals and their labels.
 
     Raises:
         RequestError: the set is not finished.
@@ -50,12 +52,12 @@ def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Pa
 
 def _rewritten(path: Path, mask: np.ndarray, into: Path, *, without_images: bool) -> Path:
     schema = pq.read_schema(path)
-    columns = [name for name in schema.names if not (without_images and name == ORIGINALS)]
+    kept_names = [n for n in schema.names if not (without_images and n in OTHERS)]
     features = datasets.Features.from_arrow_schema(schema)
-    kept = datasets.Features(**{name: features[name] for name in columns}).arrow_schema
+    kept = datasets.Features(**{name: features[name] for name in kept_names}).arrow_schema
     partial = into / f"{path.stem}.partial"
     with pq.ParquetWriter(partial, kept) as writer:
-        for table in _groups(path, mask, columns):
+        for table in _groups(path, mask, kept_names):
             writer.write_table(table.cast(kept))
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -78,17 +80,20 @@ def _groups(path: Path, mask: np.ndarray, columns: list[str]) -> Iterator[pa.Tab
         yield pa.concat_tables(waiting)
 
 
+def columns(file: Path) -> list[str]:
+    """The names of a file's columns."""
+    return list(pq.read_schema(file).names)
+
+
 def row_digests(files: list[Path]) -> dict[tuple[int, int], str]:
     """What each (index, draw) holds: status, canvas and the inverted image as it is stored."""
     found: dict[tuple[int, int], str] = {}
-    names = ["index", "draw", "status", "canvas_hash", "inverted"]
     for path in files:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(GROUP_ROWS, columns=names):
-                for row in batch.to_pylist():
-                    inverted = row["inverted"]
-                    stored = inverted["bytes"] if isinstance(inverted, dict) else inverted
-                    text = repr((row["status"], row["canvas_hash"], stored))
-                    key = row["index"], row["draw"]
-                    found[key] = hashlib.sha256(text.encode()).hexdigest()
+            for batch in file.iter_batches(GROUP_ROWS, columns=["index", "draw", *_COMPARED]):
+                keys = zip(batch["index"].to_pylist(), batch["draw"].to_pylist(), strict=True)
+                compared = batch.select(_COMPARED)
+                for i, key in enumerate(keys):
+                    row = compared.slice(i, 1).serialize()
+                    found[key] = hashlib.sha256(row).hexdigest()
     return found

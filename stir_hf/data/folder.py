@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.hub import is_hub_id
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
@@ -65,6 +66,9 @@ class OutputConfig:
         found: dict[str, str] = {}
         for text in self.name:
             folder, _, name = text.rpartition("=")
+            named = folder or (given[0] if given else "")
+            if is_hub_id(named):
+                raise RequestError(f"--name {text}: {named} is on the Hub and keeps its name")
             same = [g for g in given if g == folder or _resolved(g) == _resolved(folder)]
             if folder and not same:
                 hint = closest(folder, given)

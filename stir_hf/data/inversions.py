@@ -154,6 +154,9 @@ class Inversions:
         """
         from stir_hf.publish import send
 
+        whole = {"num_samples": self.num_samples, "draws": self.draws}
+        if whole != Manifest.read(self.path).complete:
+            raise RequestError(f"this is a part of {self.path}; push the whole set")
         return send(repo_id, [self.path], None, **how)
 
     def removed_with(self, folder: Path) -> "Inversions":

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from yaml import YAMLError  # type: ignore[import-untyped]  # has none
+
 from stir_hf import hub
 from stir_hf.data import folder as folders
 from stir_hf.data.manifest import FILE_NAME
@@ -23,7 +25,7 @@ def located(name: str | os.PathLike[str], config_name: str | None = None) -> lis
         RequestError: there are none, or none of that name.
     """
     text = str(name)
-    if isinstance(name, str) and not hub.is_local(text) and text.count("/") == 1:
+    if isinstance(name, str) and not hub.is_local(text) and text.partition("@")[0].count("/") == 1:
         return fetched(text, config_name)
     sets = find_sets(Path(name))
     if config_name is None:
@@ -66,7 +68,7 @@ def listed(card: str) -> list[str]:
     try:
         configs = DatasetCard(card).data.get("configs") or []
         return [str(one["config_name"]) for one in configs]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, YAMLError) as error:
         raise RequestError(f"a dataset card cannot be read: {one_line(error)}") from error
 
 

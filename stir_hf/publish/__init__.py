@@ -2,7 +2,15 @@
 
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.leaderboard import boards, boards_text
-from stir_hf.publish.push import check_destination, entries, publish, push, push_folder, send
+from stir_hf.publish.push import (
+    check_destination,
+    check_models,
+    entries,
+    publish,
+    push,
+    push_folder,
+    send,
+)
 
 __all__ = [
     "PublishConfig",
@@ -10,6 +18,7 @@ __all__ = [
     "boards",
     "boards_text",
     "check_destination",
+    "check_models",
     "entries",
     "publish",
     "push",

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]  # has none
+
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import split_revision
 from stir_hf.publish.cards import Shown
@@ -16,24 +18,33 @@ from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.publish.state import Change, Content, State
 
 EVAL, RESULTS = "eval.yaml", ".eval_results"
-_TASK, _METRIC = "image-feature-extraction", "stir"
 
 
-def eval_yaml(repo_id: str, sets: Sequence[Shown]) -> str:
-    """`eval.yaml` of a repo: one task per inversion set."""
-    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # no __all__
+def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
+    """`eval.yaml` of a repo: one task per inversion set, beside what others put there.
 
-    tasks = [{"id": one.slug, "config": one.slug, "split": one.split} for one in sets]
+    Raises:
+        RequestError: one that cannot be read.
+    """
+    try:
+        there = yaml.safe_load(before or b"{}") or {}
+        tasks = [*there.get("tasks", ())]
+        known = {one["id"] for one in tasks}
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
+        raise RequestError(f"{EVAL} of {repo_id} cannot be read: {one_line(error)}") from error
+    new = [one for one in sets if one.slug not in known]
+    tasks += [{"id": one.slug, "config": one.slug, "split": one.split} for one in new]
     about = {
         "name": f"STIR: {repo_id.rpartition('/')[2]}",
         "description": (
             "Does a model ignore what the reference ignores? STIR (Nanda et al., ICML 2022) on"
-            " published inversions, by `stir-hf score MODEL --inversions " + repo_id + "`."
+            f" published inversions, by `stir-hf score MODEL --inversions {repo_id}`."
         ),
         "evaluation_framework": "stir-hf",
+        **there,
         "tasks": tasks,
     }
-    return str(yaml_dump(about, sort_keys=False))
+    return str(yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
 
 
 def notes_of(row: Mapping[str, Any]) -> str:
@@ -73,10 +84,12 @@ class Entry:
     """The config of the set."""
 
     def check(self) -> None:
-        """Raise RequestError where the model is not on the Hub."""
+        """Raise RequestError where there is no number, or the model is not on the Hub."""
+        name = self.row["model"]
         if self.row["model_revision"] is None:
-            name = self.row["model"]
             raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
+        if self.row["stir"] is None:
+            raise RequestError(f"the score of {name} is undefined; there is no number to report")
 
     @property
     def model(self) -> Repo:
@@ -95,7 +108,6 @@ class Entry:
             RunError: the Hub refuses.
         """
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-        from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # no __all__
 
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
@@ -105,7 +117,7 @@ class Entry:
             source_name="stir-hf",
             notes=notes_of(self.row),
         )
-        text = yaml_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+        text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
         path = f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
         change = Change({path: Content(str(text).encode())})
         return self.model.put(lambda _: change, f"STIR on {self.repo_id}", create_pr=True)
@@ -120,29 +132,43 @@ class Entry:
         return self.model.put(self._indexed, f"STIR on {self.repo_id}", create_pr=create_pr)
 
     def _indexed(self, state: State) -> Change:
+        """The card with one more result; all else in it as it is."""
         import huggingface_hub as hub
 
         text = (state.read("README.md") or b"").decode()
         try:
-            there: Any = hub.ModelCard(text)
-        except ValueError as error:
+            card = hub.RepoCard(text)
+            data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
+            index = list(data.get("model-index") or [])
+            there = [result for model in index for result in model.get("results") or []]
+            sources = [(one.get("source") or {}).get("url") for one in there]
+        except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
             raise RequestError(
                 f"the card of {state.repo_id} cannot be read: {one_line(error)}"
             ) from error
-        mine = hub.EvalResult(
-            task_type=_TASK,
-            dataset_type=self.repo_id,
-            dataset_name=f"STIR inversions: {self.repo_id.rpartition('/')[2]}",
-            dataset_config=self.slug,
-            metric_type=_METRIC,
-            metric_value=self.row["stir"],
-            metric_name=f"STIR ({notes_of(self.row)})",
-            source_url=self.source,
-            source_name="stir-hf",
-        )
-        results = list(there.data.eval_results or [])
-        if any(one.is_equal_except_value(mine) for one in results):
+        if self.source in sources:
             return Change({})
-        there.data.model_name = there.data.model_name or state.repo_id.rpartition("/")[2]
-        there.data.eval_results = [*results, mine]
-        return Change({"README.md": Content(str(there).encode())})
+        if not index:
+            index = [{"name": state.repo_id.rpartition("/")[2], "results": []}]
+        index[0] = {**index[0], "results": [*(index[0].get("results") or []), self._result()]}
+        data["model-index"] = index
+        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return Change({"README.md": Content(f"---\n{head}---\n{card.text}".encode())})
+
+    def _result(self) -> dict[str, Any]:
+        metric = {
+            "type": "stir",
+            "value": self.row["stir"],
+            "name": f"STIR ({notes_of(self.row)})",
+        }
+        dataset = {
+            "name": f"STIR inversions: {self.repo_id.rpartition('/')[2]}",
+            "type": self.repo_id,
+            "config": self.slug,
+        }
+        return {
+            "task": {"type": "image-feature-extraction"},
+            "dataset": dataset,
+            "metrics": [metric],
+            "source": {"name": "stir-hf", "url": self.source},
+        }

@@ -1,14 +1,18 @@
 """The models judged on a repo's inversions, from its scores and from the models' own repos."""
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stir_hf import hub
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
 from stir_hf.publish.benchmark import read_notes
+from stir_hf.publish.patience import is_of_the_hub, status_of
 from stir_hf.publish.scores import FOLDER, read
 
+_log = logging.getLogger("stir_hf")
 COLUMNS = ("model", "STIR", "debiased", "floor", "error", "converged", "method", "from")
 
 
@@ -98,21 +102,29 @@ def _line(row: dict[str, Any]) -> Line:
 
 
 def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
-    """What the Hub's own leaderboard of the repo shows, derived models included."""
+    """What the Hub's own leaderboard of the repo shows, derived models included; what is no number
+    there is passed over.
+    """
     import huggingface_hub
 
     api = huggingface_hub.HfApi()
     try:
         found = api.get_dataset_leaderboard(repo_id, base_model_only=False)
-    except huggingface_hub.errors.HfHubHTTPError:  # it is no Benchmark of the Hub
+    except Exception as error:
+        if not is_of_the_hub(error):
+            raise
+        if status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
+            _log.warning(f"without what models' own repos report: {one_line(error)}")
         return
     for entry in found:
-        notes = read_notes(entry.notes)
-        count, draws = (int(notes.get(name, 0) or 0) for name in ("n", "draws"))
+        notes, value = read_notes(entry.notes), _number(entry.value)
+        if value is None:
+            continue
         key = notes.get("set", "not told"), notes.get("layer", "?"), notes.get("measure", "?")
+        counts = (int(_number(notes.get(name)) or 0) for name in ("n", "draws"))
         line = Line(
             entry.model_id,
-            float(entry.value),
+            value,
             _number(notes.get("stir_debiased")),
             _number(notes.get("floor")),
             _number(notes.get("error")),
@@ -120,6 +132,7 @@ def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
             notes.get("method"),
             ".eval_results" + (f" (PR {entry.pull_request})" if entry.pull_request else ""),
         )
+        count, draws = counts
         yield (*key, count, draws), line
 
 
@@ -128,11 +141,12 @@ def _same(line: Line, other: Line) -> bool:
     return line.model == other.model.partition("@")[0] and line.stir == other.stir
 
 
-def _number(text: str | None) -> float | None:
+def _number(given: Any) -> float | None:
     try:
-        return None if text is None else float(text)
-    except ValueError:
+        found = float(given)
+    except (TypeError, ValueError):
         return None
+    return found if math.isfinite(found) else None
 
 
 def _rank(line: Line) -> tuple[float, str]:

@@ -1,11 +1,14 @@
 """One inversion set, staged to be sent."""
 
+import os
 import re
+import tempfile
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.export import export, row_digests
+from stir_hf.data.export import ORIGINALS, columns, export, row_digests
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
@@ -14,7 +17,12 @@ from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import pairs
 from stir_hf.results import RelativeError
 
-_PATH = re.compile(r"(?<![\w./:-])(?:~|/[\w.@+-]+)(?:/[\w.@+ -]*[\w.@+-])+")
+_PART = r"[^\s/'\":;,()<>|]+"
+_PATH = re.compile(
+    r"(?P<address>https?://\S+)"
+    rf"|(?:file://|(?<![\w./]))(?:~[\w.-]*|/{_PART})(?:/+{_PART})+"
+    r"|[A-Za-z]:\\[^\s'\":;,()<>|]+"
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,8 @@ class Packed:
         """Write what is sent of a set under a folder."""
         inversions = Inversions.read(folder)
         manifest = _without_paths(inversions.manifest)
-        about = sources_of(manifest)
+        without_images = without_images or ORIGINALS not in inversions.features
+        about = sources_of(manifest.names)
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(
                 f"--without-images: nobody could fetch the images of {manifest.names['dataset']},"
@@ -67,7 +76,7 @@ class Packed:
         name = slug or self.manifest.slug
         ours = {f"{name}/{path.name}": Content(path) for path in self.files}
         theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
-        record, gone = self.record, frozenset[str]()
+        record, gone = self.record, frozenset(theirs - set(ours))
         if slug is not None:
             there = Manifest.read(state.local(f"{name}/{FILE_NAME}").parent)
             record = self._with(there)
@@ -92,21 +101,30 @@ class Packed:
         self, state: State, ours: dict[str, Content], theirs: set[str]
     ) -> tuple[dict[str, Content], frozenset[str]]:
         """What of ours is new beside what is there, and what of that it replaces."""
-        extra = theirs - set(ours)
+        extra = sorted(theirs - set(ours))
         if not extra:
             return ours, frozenset()
-        mine = row_digests(list(self.files))
-        other = row_digests([state.local(path) for path in sorted(theirs)])
+        there = [state.local(path) for path in extra]
+        other = row_digests(there)
         for key, digest in other.items():
-            if mine.get(key, digest) != digest:
+            if self._rows.get(key, digest) != digest:
                 raise RequestError(
                     f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
                     f" {self.manifest.slug}, made with the same settings on another machine; push"
                     " to another repo, or score on what is published"
                 )
-        if set(mine) <= set(other):
-            return {}, frozenset()
-        return ours, frozenset(extra) if set(other) <= set(mine) else frozenset()
+        if any(columns(path) != columns(self.files[0]) for path in there):
+            raise RequestError(
+                f"{state.repo_id} holds {self.manifest.slug} with other columns (with or without"
+                " the originals); push it as it is there, or to another repo"
+            )
+        if set(other) <= set(self._rows):
+            return ours, frozenset(extra)
+        return ({}, frozenset()) if set(self._rows) <= set(other) else (ours, frozenset())
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], str]:
+        return row_digests(list(self.files))
 
 
 def _without_paths(manifest: Manifest) -> Manifest:
@@ -115,17 +133,17 @@ def _without_paths(manifest: Manifest) -> Manifest:
 
 
 def without_paths(value: Any) -> Any:
-    """Plain data in which every path of this machine is its last name alone."""
+    """Plain data in which every path is its last name alone, whatever machine it is of."""
     if isinstance(value, str):
+        for place in (str(Path.home()), tempfile.gettempdir(), os.getcwd()):
+            value = value.replace(f"{place}/", "/./")
         return _PATH.sub(_last_name, value)
     if isinstance(value, dict):
-        return {name: without_paths(one) for name, one in value.items()}
+        return {without_paths(name): without_paths(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [without_paths(one) for one in value]
     return value
 
 
 def _last_name(found: re.Match[str]) -> str:
-    path = Path(found[0]).expanduser()
-    local = path.is_relative_to(Path.home()) or path.exists()
-    return path.name if local else found[0]
+    return found["address"] or re.split(r"[/\\]", found[0])[-1]

@@ -12,7 +12,7 @@ from stir_hf.publish.benchmark import EVAL, eval_yaml
 from stir_hf.publish.cards import Shown, card
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.packing import Packed, without_paths
-from stir_hf.publish.requirement import requirement
+from stir_hf.publish.sources import sources_of_score
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import heat_map, labels
 from stir_hf.results import StirResult
@@ -42,7 +42,8 @@ class Parcel:
             for row in rows:
                 path = scores.write(row, into / scores.FOLDER)
                 files[f"{scores.FOLDER}/{path.name}"] = Content(path)
-            name = clean.config["hash"]
+            size = max((score.num_samples for score in clean.scores), default=0)
+            name = f"{clean.config['hash']}-{size}"
             files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
             files |= {p: Content(f) for p, f in _drawn(clean, name, into).items()}
         return cls(tuple(packed), tuple(rows), files)
@@ -50,7 +51,15 @@ class Parcel:
     @property
     def closed(self) -> tuple[str, ...]:
         """Why it should not be public."""
-        return tuple(why for one in self.sets for why in one.closed)
+        of_sets = [why for one in self.sets for why in one.closed]
+        hashes = {one.manifest.hash[:16] for one in self.sets}
+        of_scores = [
+            why
+            for row in self.rows
+            if row["inversions"] not in hashes or row["model_revision"] is not None
+            for why in sources_of_score(row)
+        ]
+        return tuple(dict.fromkeys([*of_sets, *of_scores]))
 
     @property
     def words(self) -> str:
@@ -70,8 +79,8 @@ class Parcel:
             return f"STIR inversions of {', '.join(names)}"
         return f"STIR of {', '.join(dict.fromkeys(row['model'] for row in self.rows))}"
 
-    def change(self, state: State, repo_id: str) -> Change:
-        """What the repo is to hold, given what it holds."""
+    def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
+        """What the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
         before = (state.read(CARD) or b"").decode()
         there = {
             config: state.local(f"{config}/{FILE_NAME}")
@@ -96,10 +105,10 @@ class Parcel:
                 shown[slug] = Shown.read(slug, content.read())
         sets = [shown[slug] for slug in sorted(shown)]
         scored = any(p.startswith(f"{scores.FOLDER}/") for p in (*state.files, *files))
-        text = card(repo_id, sets, before, requirement(), scored=scored)
+        text = card(repo_id, sets, before, scored=scored)
         files[CARD] = Content(text.encode())
-        if sets:
-            files[EVAL] = Content(eval_yaml(repo_id, sets).encode())
+        if self.sets and benchmark:
+            files[EVAL] = Content(eval_yaml(repo_id, sets, state.read(EVAL)).encode())
         return Change(files, frozenset(gone))
 
 

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from stir_hf.errors import RequestError, RunError, one_line
@@ -17,13 +18,14 @@ _KEPT = "pushing failed, and what was made is kept"
 _STALE, _BUSY = (409, 412), 429
 
 
-def patiently(call: Callable[[], _T], what: str) -> _T:
+def patiently(call: Callable[[], _T], what: str, context: str = _KEPT) -> _T:
     """Call again while the Hub is busy, away, or another writer was faster; with longer and longer
     waits, or those that the Hub asks for.
 
     Args:
         call: what is asked.
         what: the repo in words, `dataset lab/images`.
+        context: what a refusal begins with.
 
     Raises:
         RunError: another refusal, or the patience is over.
@@ -39,17 +41,33 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
                 raise
             pause = min(_asked_wait(error) or wait, _LONGEST_WAIT)
             if not _passes(error) or pause > left:
-                raise RunError(refusal(error, what, _KEPT)) from error
+                raise RunError(refusal(error, what, context)) from error
             time.sleep(pause)
             left, wait = left - pause, wait * 2
 
 
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """The client of the Hub's storage raises a bare RuntimeError, whatever kept it from storing."""
+    try:
+        yield
+    except RuntimeError as error:
+        if status_of(error) is not None:
+            raise
+        raise ConnectionError(one_line(error)) from error
+
+
 def is_of_the_hub(error: BaseException) -> bool:
     """Whether the Hub, or the way there, is at fault."""
-    return _status(error) is not None or is_unreachable(error)
+    return status_of(error) is not None or is_unreachable(error)
 
 
-def _status(error: BaseException) -> int | None:
+def is_invalid(error: RunError) -> bool:
+    """Whether the Hub refused what a commit holds."""
+    return error.__cause__ is not None and status_of(error.__cause__) in (400, 422)
+
+
+def status_of(error: BaseException) -> int | None:
     """The HTTP status of a refusal; the client wraps those of its storage."""
     found: BaseException | None = error
     while found is not None and getattr(found, "response", None) is None:
@@ -60,7 +78,7 @@ def _status(error: BaseException) -> int | None:
 
 def _passes(error: BaseException) -> bool:
     """Whether it may be otherwise in a while."""
-    return is_unreachable(error) or _status(error) in (*_STALE, _BUSY)
+    return is_unreachable(error) or status_of(error) in (*_STALE, _BUSY)
 
 
 def _asked_wait(error: BaseException) -> float | None:
@@ -73,7 +91,7 @@ def refusal(error: BaseException, what: str, context: str) -> str:
     """One line that says what to do."""
     import huggingface_hub as hub
 
-    status = _status(error)
+    status = status_of(error)
     if status == 404 or isinstance(error, hub.errors.RepositoryNotFoundError):
         told = f"there is no {what}, or the token may not see it"
     elif status == 401:

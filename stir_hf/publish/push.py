@@ -1,6 +1,7 @@
 """A run, or one inversion set, into a dataset repo on the Hub; scores into the models' repos."""
 
 import logging
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -8,16 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.data.identity import slug
-from stir_hf.data.located import find_sets
+from stir_hf.data.located import fetched, find_sets
 from stir_hf.data.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel
+from stir_hf.publish.patience import is_invalid
 from stir_hf.publish.repo import Limits, Pushed, Repo
 from stir_hf.publish.scores import rows_of
 from stir_hf.publish.sources import visibility
+from stir_hf.publish.state import Change, State
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
 
@@ -85,12 +87,19 @@ def push(
             say(told)
         if not share.create_pr:
             repo.create(private=private)
-        return repo.put(
-            lambda state: parcel.change(state, repo_id),
-            parcel.title,
-            create_pr=share.create_pr,
-            limits=limits,
-        )
+        how: Any = {"create_pr": share.create_pr, "limits": limits}
+        try:
+            return repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
+        except RunError as error:
+            if not (is_invalid(error) and parcel.sets):
+                raise
+
+        def bare(state: State) -> Change:
+            return parcel.change(state, repo_id, benchmark=False)
+
+        pushed = repo.put(bare, parcel.title, **how)
+        say("the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub")
+        return pushed
 
 
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
@@ -131,29 +140,67 @@ def publish(
         return
     try:
         _log.info(push(share.push_to, sets, result, share))
-    except (RequestError, RunError) as error:
-        if kept:
+    except BaseException as error:
+        if not kept:
+            folder = Path(shutil.move(folder, tempfile.mkdtemp(prefix="stir-hf-kept-")))
+            if result is not None:
+                result.save(folder)
+        line = f"send it with `{_again(share, folder, scores_only=not sets)}`"
+        if not isinstance(error, RequestError | RunError):
+            _log.warning(line)
             raise
-        rescued = Path(tempfile.mkdtemp(prefix="stir-hf-kept-"))
-        shutil.copytree(folder, rescued, dirs_exist_ok=True)
-        if result is not None:
-            result.save(rescued)
-        again = f"stir-hf push {rescued} --to {share.push_to}"
-        raise type(error)(f"{error}; send it with `{again}`") from error
+        raise type(error)(f"{error}; {line}") from error
+
+
+def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
+    """The command that sends the same later."""
+    words = ["stir-hf", "push", str(folder), "--to", str(share.push_to)]
+    words += [] if share.private is None else ["--private" if share.private else "--public"]
+    words += ["--without-images"] if share.without_images else []
+    words += ["--create-pr"] if share.create_pr else []
+    return shlex.join([*words, *(["--scores-only"] if scores_only else [])])
 
 
 def entries(folder: Path, repo_id: str) -> list[Entry]:
     """The scores of a run's folder, for the repos of the models that they are of.
 
+    Args:
+        folder: of the run.
+        repo_id: the repo of the inversions, which lists them already.
+
     Raises:
-        RequestError: no scores there, or of a model that is not on the Hub.
+        RequestError: no scores there, or of a model that is not on the Hub; a repo that does not
+            list the inversions.
+    """
+    there = {path.name: Manifest.read(path).hash[:16] for path in fetched(repo_id)}
+    names = {digest: name for name, digest in there.items()}
+    found = []
+    for row in scores_in(folder):
+        if row["inversions"] not in names:
+            raise RequestError(
+                f"{repo_id} does not list the inversions of {row['reference']}, on which"
+                f" {row['model']} was judged; give the repo that does"
+            )
+        found.append(Entry(row, repo_id, names[row["inversions"]]))
+    return found
+
+
+def scores_in(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the scores of a run's folder.
+
+    Raises:
+        RequestError: none there.
     """
     if not (folder / RESULT).is_file():
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
-    result = StirResult.load(folder)
-    found = [
-        Entry(row, repo_id, slug(row["reference"], row["inversions"])) for row in rows_of(result)
-    ]
-    for entry in found:
-        entry.check()
-    return found
+    return list(rows_of(StirResult.load(folder)))
+
+
+def check_models(folder: Path) -> None:
+    """See, before anything is sent, that every score has a number and a model on the Hub.
+
+    Raises:
+        RequestError: one has not.
+    """
+    for row in scores_in(folder):
+        Entry(row, "", "").check()

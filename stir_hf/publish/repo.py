@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.publish.patience import is_of_the_hub, patiently, refusal
+from stir_hf.publish.patience import patiently, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
 
@@ -83,20 +83,24 @@ class Repo:
                 f"{option} {self.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
             )
         try:
-            me = self.api.whoami()
-            names = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
-            if create_pr:
-                self.api.repo_info(self.id, repo_type=self.kind)
-        except Exception as error:
-            if not is_of_the_hub(error):
-                raise
-            raise RequestError(refusal(error, self.called, f"{option} {self.id}")) from error
+            me = patiently(self._me, self.called, f"{option} {self.id}")
+            if create_pr and self.is_private() is None:
+                raise RequestError(
+                    f"{option} {self.id}: there is no {self.called} to propose it to"
+                )
+        except RunError as error:
+            raise RequestError(str(error)) from error
+        names = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
         namespace = self.id.partition("/")[0]
         if namespace not in names and not create_pr:
             raise RequestError(
                 f"{option} {self.id}: the token is {names[0]}'s and may not write there; use"
                 f" {names[0]}/{self.id.partition('/')[2]}, or propose it with --create-pr"
             )
+
+    def _me(self) -> Any:
+        """Who holds the token; the Hub wants that to be asked rarely."""
+        return self.api.whoami(cache=True)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
         """Make it, unless it is there.
@@ -122,10 +126,6 @@ class Repo:
                 return None
             raise
         return bool(info.private)
-
-    def state_of_privacy(self) -> bool:
-        """Whether it is private; it must be there."""
-        return bool(self.api.repo_info(self.id, repo_type=self.kind).private)
 
     def state(self, revision: str = "main") -> State:
         """What it holds now."""
@@ -160,8 +160,10 @@ class Repo:
             lambda: self._put(build, title, create_pr, limits or Limits()), self.called
         )
 
-    def _put(self, build: Build, title: str, create_pr: bool, limits: Limits) -> Pushed:
-        pull = self._own_pull(title) if create_pr else None
+    def _put(
+        self, build: Build, title: str, create_pr: bool, limits: Limits, pull: str | None = None
+    ) -> Pushed:
+        pull = pull or (self._own_pull(title) if create_pr else None)
         state = self.state(pull or "main")
         change = build(state)
         new = {p: c for p, c in change.files.items() if not state.holds(p, c)}
@@ -171,9 +173,11 @@ class Repo:
         heavy = {p: c for p, c in new.items() if isinstance(c.source, Path)}
         size = sum(c.size for c in new.values())
         if heavy and (len(new) > limits.files or size > limits.megabytes * 1e6):
-            self._ahead(heavy, title, pull, create_pr=create_pr)
-            return replace(self._put(build, title, create_pr, limits), changed=True)
-        info = self._commit(new, gone, title, state, pull, create_pr)
+            ahead = self._ahead(heavy, title, pull, create_pr=create_pr)
+            pull = pull or getattr(ahead, "pr_revision", None)
+            return replace(self._put(build, title, create_pr, limits, pull), changed=True)
+        with storage_errors():
+            info = self._commit(new, gone, title, state, pull, create_pr)
         return Pushed(getattr(info, "pr_url", None) or self._page(pull), True)
 
     def _commit(
@@ -203,14 +207,14 @@ class Repo:
 
     def _ahead(
         self, heavy: Mapping[str, Content], title: str, pull: str | None, *, create_pr: bool
-    ) -> None:
-        """Send data before the commit that makes it count."""
-        with TemporaryDirectory(prefix="stir-hf-") as staged:
+    ) -> Any:
+        """Send data before the commit that makes it count; the last of the commits."""
+        with TemporaryDirectory(prefix="stir-hf-") as staged, storage_errors():
             for path, content in heavy.items():
                 target = Path(staged) / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(Path(str(content.source)).resolve())
-            self.api.upload_folder(
+            return self.api.upload_folder(
                 repo_id=self.id,
                 folder_path=staged,
                 repo_type=self.kind,
@@ -221,10 +225,13 @@ class Repo:
 
     def _own_pull(self, title: str) -> str | None:
         """The revision of an open pull request of this title that this token's owner made."""
-        me = self.api.whoami()["name"]
-        for one in self.api.get_repo_discussions(self.id, repo_type=self.kind):
-            mine = one.is_pull_request and one.author == me
-            if mine and one.status == "open" and one.title == title:
+        me = self._me()["name"]
+        found = self.api.get_repo_discussions(
+            self.id, repo_type=self.kind, author=me, discussion_type="pull_request"
+        )
+        for one in found:
+            mine = one.is_pull_request and one.author == me and one.title == title
+            if mine and one.status in ("open", "draft"):
                 return f"refs/pr/{one.num}"
         return None
 

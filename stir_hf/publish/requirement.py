@@ -32,6 +32,9 @@ def checked(given: str) -> str:
         raise RequestError(
             f"--package {given!r} cannot be read ({one_line(error)}); {_EXPECTED}"
         ) from error
+    address = urlparse((asked.url or "").removeprefix("git+"))
+    if address.username or address.password:
+        raise RequestError("--package holds a name or a token, which everybody would see")
     if canonicalize_name(asked.name) != NAME or asked.url is None:
         raise RequestError(f"--package {given!r} is not it; {_EXPECTED}")
     return given
@@ -47,7 +50,7 @@ def requirement() -> str | None:
         text = None
     about = json.loads(text) if text else {}
     url, vcs = str(about.get("url", "")), about.get("vcs_info", {})
-    if vcs.get("vcs") == "git" and url.startswith("https://"):
+    if vcs.get("vcs") == "git" and url.startswith("https://") and "@" not in url:
         return f"{NAME} @ git+{url}@{vcs['commit_id']}"
     if "dir_info" in about and about["dir_info"].get("editable"):
         return _of_checkout(Path(unquote(urlparse(url).path)))

@@ -1,34 +1,34 @@
-"""Whose images and networks are in a set, and who may see them."""
+"""Whose images and networks are in what is sent, and who may see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stir_hf.data.manifest import Manifest
 from stir_hf.errors import RequestError
 from stir_hf.hub import split_revision
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Repo
 
+Licence = str | list[str] | None
+
 
 @dataclass(frozen=True)
 class Sources:
     """What a set was made from."""
 
-    licence: str | None
+    licence: Licence
     """Of the images, as their dataset states it."""
     closed: tuple[str, ...]
     """Why it should not be public."""
 
 
-def sources_of(manifest: Manifest) -> Sources:
+def sources_of(names: Mapping[str, Any]) -> Sources:
     """Ask the Hub about the dataset and the reference of a set.
 
     Raises:
         RunError: the Hub is away for longer than the patience lasts.
     """
-    names = manifest.names
     images, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
     network, _ = _asked("model", names["reference"], names.get("revision"))
     told = [f"the dataset {names['dataset']} is {images}"] if images else []
@@ -36,7 +36,24 @@ def sources_of(manifest: Manifest) -> Sources:
     return Sources(licence, tuple(told))
 
 
-def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, str | None]:
+def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why a score should not be public: as that of its set, or a judged model that is private on
+    the Hub. (Of a local model a score tells no more than its folder's name.)
+    """
+    names = {
+        "dataset": row["dataset"],
+        "data_revision": row["dataset_revision"],
+        "reference": row["reference"],
+        "revision": row["reference_revision"],
+    }
+    told = sources_of(names).closed
+    if row["model_revision"] is not None:
+        why, _ = _asked("model", row["model"], row["model_revision"])
+        told += (f"the model {row['model']} is {why}",) if why else ()
+    return told
+
+
+def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licence]:
     """Why it is not public, None where it is; and its licence."""
     if commit is None:
         return "local", None
@@ -53,8 +70,7 @@ def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, str | 
     info = patiently(ask, repo.called)
     if info is None:
         return "not on the Hub any more, or out of sight", None
-    found = (getattr(info, "card_data", None) or {}).get("license")
-    licence = ", ".join(found) if isinstance(found, list) else found
+    licence: Licence = (getattr(info, "card_data", None) or {}).get("license")
     return "private" if info.private else "gated" if info.gated else None, licence
 
 
@@ -74,21 +90,19 @@ def visibility(
         RequestError: it should not be public, the repo is, and nobody allowed it; `--private` for a
             repo that is public.
     """
-    there = None if share.create_pr else repo.is_private()
-    why = "; ".join(dict.fromkeys(closed))
-    if share.create_pr:
-        there = bool(patiently(repo.state_of_privacy, repo.called))
+    there, why = repo.is_private(), "; ".join(dict.fromkeys(closed))
+    if there:
+        stays = f"{repo.id} is private and stays so; its settings on the Hub change that"
+        return None, stays if share.private is False else None
     if there is False and share.private:
         raise RequestError(f"{repo.id} is public already; make it private in its settings first")
     if closed and share.private is False:
-        return (None if there is not None else False), f"this becomes public: {contents} ({why})"
+        return (None if there is False else False), f"this becomes public: {contents} ({why})"
     if closed and there is False:
         raise RequestError(
             f"{repo.id} is public, and {why}; --public publishes it all the same, a private repo"
             " keeps it"
         )
-    if there is not None:
-        return None, None
-    if closed:
+    if closed and share.private is None:
         return True, f"{repo.id} is made private: {why}"
-    return share.private, None
+    return (None if there is False else share.private), None

@@ -16,9 +16,19 @@ from PIL import Image
 
 from stir_hf.data.manifest import Manifest
 from stir_hf.demo import IMAGES, model_path
+from stir_hf.publish.packing import without_paths
 from tests.publish.clients import Worker
 from tests.publish.conftest import QUICK
 from tests.stand_in_hub import Fault, StandInHub
+
+PUSH_LARGE = """
+import sys
+from pathlib import Path
+from stir_hf.publish import ShareConfig, push_folder
+from stir_hf.publish.repo import Limits
+limits = Limits(megabytes=0.001, files=20)
+print(push_folder(Path(sys.argv[1]), sys.argv[2], ShareConfig(), limits=limits))
+"""
 
 
 def files_of(hub: StandInHub, repo: str, kind: str = "dataset") -> dict[str, bytes]:
@@ -199,19 +209,158 @@ def local_run(worker: Worker, tmp_path: Path) -> Path:
 def test_a_large_push_goes_ahead_in_batches_and_counts_at_the_end(
     worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
 ) -> None:
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from stir_hf.publish import ShareConfig, push_folder\n"
-        "from stir_hf.publish.repo import Limits\n"
-        "print(push_folder(Path(sys.argv[1]), 'lab/large', ShareConfig(),"
-        " limits=Limits(megabytes=0.001, files=20)))\n"
-    )
-    worker.python(code, str(run))
+    worker.python(PUSH_LARGE, str(run), "lab/large")
     commits = hub.repo("dataset", "lab/large").commits()
     assert len(commits) == 3  # initial, data, card
     assert "README.md" not in commits[1].files
     assert any("data-" in path for path in commits[1].files)
     assert worker.json("score", "lab/robust-1", "--inversions", "lab/large")["scores"]
+
+
+def test_a_large_extension_replaces_what_it_holds(
+    worker: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    words = ("invert", "lab/robust-1", "--dataset", "lab/images", "--steps", 3, "--out", tmp_path)
+    for count in (5, 9):
+        worker.done(*words, "--num-samples", count)
+        worker.python(PUSH_LARGE, str(tmp_path), "lab/large-extension")
+    files = files_of(hub, "lab/large-extension")
+    rows = [
+        key
+        for path, data in files.items()
+        if "/data-" in path
+        for key in pq.read_table(io.BytesIO(data), columns=["index"])["index"].to_pylist()
+    ]
+    assert len(rows) == len(set(rows)) == 9
+
+
+def test_what_an_interrupted_large_push_left_is_no_part_of_the_set(
+    worker: Worker, run: Path, hub: StandInHub
+) -> None:
+    worker.done("push", run, "--to", "lab/before")
+    part = {p: d for p, d in files_of(hub, "lab/before").items() if "/data-" in p}
+    stray = {f"{p.partition('/')[0]}/data-0123456789abcdef.parquet": d for p, d in part.items()}
+    hub.add("dataset", "lab/strays", {"README.md": b"", **stray})
+    worker.done("push", run, "--to", "lab/strays")
+    assert not [p for p in files_of(hub, "lab/strays") if p in stray]
+
+
+def test_a_large_proposal_is_one_pull_request(worker: Worker, run: Path, hub: StandInHub) -> None:
+    hub.add("dataset", "other/large", {"README.md": b""})
+    code = PUSH_LARGE.replace("ShareConfig()", "ShareConfig(create_pr=True)")
+    worker.python(code, str(run), "other/large")
+    worker.python(code, str(run), "other/large")
+    repo = hub.repo("dataset", "other/large")
+    assert len(repo.pulls) == 1
+    assert "eval.yaml" in repo.at("refs/pr/1").files
+
+
+def test_a_hub_that_takes_no_eval_yaml_takes_the_rest(
+    worker: Worker, run: Path, hub: StandInHub
+) -> None:
+    hub.faults.append(Fault("POST", "/commit/", status=400))
+    found = worker.run("push", run, "--to", "lab/no-benchmark")
+    assert found.returncode == 0, found.stderr
+    assert "does not take its eval.yaml" in found.stderr
+    assert "eval.yaml" not in files_of(hub, "lab/no-benchmark")
+    assert worker.json("leaderboard", "lab/no-benchmark")["boards"]
+
+
+def test_tasks_of_others_stay_in_eval_yaml(worker: Worker, run: Path, hub: StandInHub) -> None:
+    theirs = b"name: Mine\ntasks:\n- id: other\n"
+    hub.add("dataset", "lab/tasks", {"README.md": b"", "eval.yaml": theirs})
+    worker.done("push", run, "--to", "lab/tasks")
+    found = yaml.safe_load(files_of(hub, "lab/tasks")["eval.yaml"])
+    assert found["name"] == "Mine"
+    assert len(found["tasks"]) == 3
+    assert found["tasks"][0] == {"id": "other"}
+
+
+def test_scores_on_what_is_not_public_are_private(
+    worker: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    worker.done("invert", "lab/robust-0", "--dataset", IMAGES, *QUICK, "--out", tmp_path)
+    words = ("score", "lab/standard-0", "--inversions", tmp_path, "--push-to", "lab/hidden")
+    found = worker.run(*words)
+    assert found.returncode == 0, found.stderr
+    assert "lab/hidden is made private: the dataset" in found.stderr
+    assert hub.repo("dataset", "lab/hidden").private
+    told = worker.run(*words, "--public").stderr
+    assert "lab/hidden is private and stays so" in told
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        (b"---\nconfigs: [a\n---\n", "cannot be read"),
+        (b"---\nconfigs: 3\n---\n", "cannot be read"),
+        (b"# Mine\n<!-- stir-hf: begin -->\nx\n", "has lost its mark"),
+    ],
+)
+def test_a_card_that_cannot_be_kept_is_left_alone(
+    worker: Worker, run: Path, hub: StandInHub, card: bytes, told: str
+) -> None:
+    hub.add("dataset", "lab/odd-card", {"README.md": card})
+    assert told in worker.refused(2, "push", run, "--to", "lab/odd-card")
+    assert files_of(hub, "lab/odd-card")["README.md"] == card
+
+
+def test_a_card_follows_the_licences_of_its_images(
+    worker: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    for name, licence in (("a", "mit"), ("b", "cc-by-4.0")):
+        hub.add("dataset", f"lab/images-{name}", IMAGES)
+        text = f"---\nlicense: {licence}\n---\n".encode()
+        hub.add("dataset", f"lab/images-{name}", {"README.md": text})
+        out = tmp_path / name
+        words = ("--dataset", f"lab/images-{name}", *QUICK, "--seed", 1, "--out", out)
+        worker.done("invert", f"lab/robust-{'01'[name == 'b']}", *words)
+        worker.done("push", out, "--to", "lab/licences")
+        card = DatasetCard(files_of(hub, "lab/licences")["README.md"].decode())
+        if name == "a":
+            assert card.data.get("license") == "mit"
+    assert card.data.get("license") is None
+    assert card.data.get("source_datasets") == ["lab/images-a", "lab/images-b"]
+    assert card.text.count("| licence of the images | cc-by-4.0 |") == 1
+
+
+def test_a_set_is_published_with_its_images_or_without(
+    worker: Worker, run: Path, hub: StandInHub
+) -> None:
+    worker.done("push", run, "--to", "lab/pictures")
+    line = worker.refused(2, "push", run, "--to", "lab/pictures", "--without-images")
+    assert "with other columns (with or without the originals)" in line
+
+
+def test_a_name_on_the_hub_is_kept(worker: Worker, tmp_path: Path) -> None:
+    words = ("invert", "lab/robust-0", "--dataset", "lab/images", *QUICK, "--out", tmp_path / "o")
+    for name in ("lab/robust-0=mine", "mine"):
+        assert "is on the Hub and keeps its name" in worker.refused(2, *words, "--name", name)
+
+
+def test_others_results_that_are_no_numbers_are_passed_over(
+    worker: Worker, run: Path, hub: StandInHub
+) -> None:
+    worker.done("push", run, "--to", "lab/odd-results")
+    entry = {"dataset": {"id": "lab/odd-results", "task_id": "x"}, "value": "71%", "notes": "n=1,0"}
+    hub.add("model", "other/odd", {".eval_results/a.yaml": yaml.safe_dump([entry]).encode()})
+    boards = worker.json("leaderboard", "lab/odd-results")["boards"]
+    assert sum(len(one["lines"]) for one in boards) == 2
+    del hub.repos["model", "other/odd"]
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("/mnt/jane/imgs holds files", "imgs holds files"),
+        ("file:///home/jane/x and path:/root/a/b", "x and path:b"),
+        (r"from C:\Users\jane\x", "from x"),
+        ("~/data/x, org/model and https://hf.co/a/b", "x, org/model and https://hf.co/a/b"),
+        ("a/b/c, 3/4 and /single", "a/b/c, 3/4 and /single"),
+    ],
+)
+def test_paths_become_their_last_name(text: str, public: str) -> None:
+    assert without_paths({text: [text]}) == {public: [public]}
 
 
 def test_the_card_keeps_what_others_wrote(worker: Worker, run: Path, hub: StandInHub) -> None:
@@ -310,6 +459,7 @@ model-index:
     hub.add("model", "lab/standard-0", {"README.md": card.encode()})
     words = ("push", run, "--to", "lab/indexed", "--model-index")
     worker.done(*words)
+    worker.done(*words)
     made: Any = ModelCard(files_of(hub, "lab/standard-0", "model")["README.md"].decode())
     results: Any = made.data.eval_results
     assert [(r.metric_type, r.dataset_type) for r in results] == [
@@ -397,9 +547,10 @@ def test_the_token_is_nowhere(worker: Worker, run: Path, hub: StandInHub) -> Non
 def test_a_push_that_fails_keeps_a_run_without_out(worker: Worker, hub: StandInHub) -> None:
     hub.faults.append(Fault("POST", "/commit/", status=403))
     words = ("compare", "lab/standard-0", "lab/robust-0", "--dataset", "lab/images", *QUICK)
-    line = worker.refused(1, *words, "--push-to", "lab/kept")
+    line = worker.refused(1, *words, "--push-to", "lab/kept", "--private")
     assert "may not write to dataset lab/kept" in line
     command = line.partition("send it with `stir-hf ")[2].rstrip("`").split()
+    assert command[-1] == "--private"
     worker.done(*command)
     assert worker.json("leaderboard", "lab/kept")["boards"]
     shutil.rmtree(command[1])
