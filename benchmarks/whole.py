@@ -51,7 +51,6 @@ def ours(name: str, count: int, steps: int) -> tuple[float, float]:
         str(IMAGES),
         num_samples=count,
         steps=steps,
-        batch_size=count,
         progress=False,
     )
     return time.process_time() - started, float(made.relative_error.mean())

@@ -132,7 +132,7 @@ def score(
         )
         pairs = [(n, s) for s in sets for n in networks]
         shown = progress and processes.main
-        judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
+        judged = scoring.judge(pairs, judge.measure, run, progress=shown)
         scores, moves = zip(*judged, strict=True)
         result = StirResult(scores, asked, environment(encoders[0].device), moves)
         kept = output.out is not None
@@ -201,7 +201,7 @@ def _every_pair(
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
         shown = progress and processes.main
-        judged = scoring.judge(pairs, judge.measure, run.batch_size, progress=shown)
+        judged = scoring.judge(pairs, judge.measure, run, progress=shown)
         scores, moves = zip(*judged, strict=True)
         result = StirResult(scores, asked, environment(encoders[0].device), moves)
         kept = output.out is not None

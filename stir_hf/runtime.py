@@ -14,6 +14,9 @@ from stir_hf._version import __version__
 from stir_hf.errors import RequestError, as_count, as_flag, check_choice
 from stir_hf.registry import option
 
+CACHED_VALUES = 8 * 3 * 224 * 224
+"""Input values of a batch whose activations a CPU's caches hold well."""
+
 DType = Literal["float32", "float64", "bfloat16", "float16"]
 _LIBRARIES = (
     "torch",
@@ -46,7 +49,12 @@ def precision(given: Any) -> DType | None:
 class RunConfig:
     """Where and in what portions the work is done. Only the precision may change a score."""
 
-    batch_size: int = option(32, "Images per batch. Does not change a score.", metavar="N")
+    batch_size: int | None = option(
+        None,
+        "Images per batch; default: 32, on a CPU 64 or as many as its caches take. Does not change"
+        " a score.",
+        metavar="N",
+    )
     device: str | None = option(
         None, "cpu, cuda, cuda:1, mps, …; default: the best there is.", metavar="NAME"
     )
@@ -63,12 +71,25 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
+        if self.batch_size is not None:
+            object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
         object.__setattr__(self, "dtype", precision(self.dtype))
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))
         for name in ("tf32", "autocast"):
             object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+
+    def batch(self, values: int, device: torch.device) -> int:
+        """Images per batch, of so many values each.
+
+        Unless it was given: on a CPU the fastest of those that were tried at 28 and 224 pixels (64
+        and 8; 32 took 1.2 and 1.7 times as long per image), 32 elsewhere.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        if device.type != "cpu":
+            return 32
+        return max(4, min(64, CACHED_VALUES // values))
 
 
 class Processes:

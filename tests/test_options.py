@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 import pytest
+import torch
 
 import stir_hf
 from stir_hf.cli import app
 from stir_hf.options import SPECS, command, options_of, sorted_into, table
+from stir_hf.runtime import RunConfig
 from tests.conftest import ROOT
 
 FLAGS = {
@@ -201,3 +203,15 @@ def test_help_is_shown_without_loading_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "install-metric" in done.stdout
+
+
+def test_a_batch_is_as_large_as_caches_take() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("meta")
+    assert [RunConfig().batch(n, cpu) for n in (784, 3 * 96**2, 3 * 224**2, 3 * 512**2)] == [
+        64,
+        43,
+        8,
+        4,
+    ]
+    assert RunConfig().batch(3 * 224**2, gpu) == 32
+    assert RunConfig(batch_size=7).batch(784, cpu) == 7

@@ -17,6 +17,7 @@ ORIGINALS, OTHERS = "image", ("image", "label")
 """The column of others' images, and what is left out with it."""
 
 _COMPARED = ["status", "canvas_hash", "inverted"]
+_SMALL = ("index", "draw", "status", "canvas_hash")
 
 
 def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
@@ -91,9 +92,20 @@ def row_digests(files: list[Path]) -> dict[tuple[int, int], str]:
     for path in files:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(GROUP_ROWS, columns=["index", "draw", *_COMPARED]):
-                keys = zip(batch["index"].to_pylist(), batch["draw"].to_pylist(), strict=True)
-                compared = batch.select(_COMPARED)
-                for i, key in enumerate(keys):
-                    row = compared.slice(i, 1).serialize()
-                    found[key] = hashlib.sha256(row).hexdigest()
+                index, draw, status, canvas = (batch[n].to_pylist() for n in _SMALL)
+                for i, key in enumerate(zip(index, draw, strict=True)):
+                    row = hashlib.sha256(f"{status[i]} {canvas[i]}".encode())
+                    row.update(_stored(batch["inverted"], i))
+                    found[key] = row.hexdigest()
     return found
+
+
+def _stored(column: pa.Array, row: int) -> bytes:
+    """The bytes of one image: those of its file, or its floats."""
+    if pa.types.is_struct(column.type):
+        return column.field("bytes")[row].as_py() or b""
+    values = getattr(column, "storage", column).slice(row, 1)
+    while pa.types.is_list(values.type):
+        values = values.flatten()
+    floats: bytes = values.to_numpy(zero_copy_only=False).tobytes()
+    return floats

@@ -1,5 +1,6 @@
 """One inversion set in the making: a reference, samples and a configuration become rows on disk."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,7 @@ class InversionJob:
     ) -> None:
         self.network, self.samples, self.config, self.run_config = network, samples, config, run
         self.size, self.kind = size, network.encoder.kind(size)
+        self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
         self.starts = None if starts is None else starts.detach().cpu().float()
         self._places = {index: i for i, index in enumerate(sorted(samples.order.tolist()))}
@@ -129,7 +131,7 @@ class InversionJob:
         Raises:
             RunError: out of memory.
         """
-        work, batch = Work(), self.run_config.batch_size
+        work, batch = Work(), self.batch_size
         columns = columns_of(folder) or features(
             self.kind, self.config.exact, self.starts is not None, self.samples.label_feature
         )
@@ -234,7 +236,7 @@ class InversionJob:
             constraint=self.config.constraint,
             passes=self.config.steps,
             tolerance=self.config.tolerance,
-            batch_size=self.run_config.batch_size,
+            batch_size=self.batch_size,
             watch=watch,
         )
 
@@ -242,7 +244,7 @@ class InversionJob:
         """What the engine is to invert, a batch of samples at a time; what cannot be becomes a row
         at once.
         """
-        batch = self.run_config.batch_size
+        batch = self.batch_size
         draws: dict[int, list[int]] = {}
         for position, draw in keys:
             draws.setdefault(position, []).append(draw)

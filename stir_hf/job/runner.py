@@ -64,7 +64,7 @@ def _record(job: InversionJob, folder: Path, keys: Sequence[Key]) -> None:
             replace(there, names=job.manifest.names).write(folder)
         return
     device = job.network.encoder.device
-    about: dict[str, Any] = {**environment(device), "batch_size": job.run_config.batch_size}
+    about: dict[str, Any] = {**environment(device), "batch_size": job.batch_size}
     about |= job.network.encoder.recorded()
     about |= {"data_revision": job.samples.commit}
     replace(there, names=job.manifest.names, runs=(*there.runs, about)).write(folder)

@@ -1,5 +1,6 @@
 """The score of a model on an inversion set."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from stir_hf.data.inversions import Inversions
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
+from stir_hf.runtime import RunConfig
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
@@ -22,7 +24,7 @@ Judged = tuple[Score, Moves]
 def judge(
     pairs: Sequence[tuple[Opened, Inversions]],
     measure: Measure,
-    batch_size: int,
+    run: RunConfig,
     *,
     progress: bool,
 ) -> list[Judged]:
@@ -37,12 +39,12 @@ def judge(
         judged = []
         for network, inversions in pairs:
             bar.set_description(f"judging {network.encoder.name}")
-            judged.append(score(network, inversions, measure, batch_size, bar))
+            judged.append(score(network, inversions, measure, run, bar))
     return judged
 
 
 def score(
-    network: Opened, inversions: Inversions, measure: Measure, batch_size: int, bar: "tqdm[Any]"
+    network: Opened, inversions: Inversions, measure: Measure, run: RunConfig, bar: "tqdm[Any]"
 ) -> Judged:
     """STIR(network | what made the inversions), with its anchors. With several draws, the mean of
     their scores.
@@ -60,6 +62,7 @@ def score(
     anchors = [name for name in ANCHORS if name != "floor" or without is None]
     if without is not None:
         notes.append(f"floor undefined: {without}")
+    batch_size = run.batch(math.prod(inversions.kind.shape), network.encoder.device)
     parts, moves = accumulate(network, inversions, measure, anchors, batch_size, bar)
     given = f"{network.where}, given {names['reference']}"
     values = {n: _mean([part[n] for part in parts], n, given, measure, notes) for n in anchors}

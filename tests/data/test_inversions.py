@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stir_hf import Inversions, RequestError
 from stir_hf.data import shards
 from stir_hf.data.columns import features
+from stir_hf.data.export import columns, export, row_digests
 from stir_hf.data.identity import order_of
 from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import Manifest
@@ -309,3 +310,23 @@ def test_memory_does_not_hold_the_pixels(tmp_path: Path) -> None:
     held = [v for v in vars(found).values() if isinstance(v, np.ndarray)]
     assert sum(v.nbytes for v in held) < 9 * 200
     assert os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["png", "exact"])
+def test_what_a_row_holds_does_not_depend_on_its_place(tmp_path: Path, exact: bool) -> None:
+    for name, portions in (("a", ORDER[:6]), ("b", ORDER[:6][::-1])):
+        write(tmp_path / name, [row(i, exact=exact) for i in portions], exact=exact)
+        manifest(complete=(6, 1)).write(tmp_path / name)
+    made = [export(tmp_path / name, tmp_path / f"{name}-out") for name in "ab"]
+    digests = [row_digests(files) for files in made]
+    assert digests[0] == digests[1]
+    assert len(set(digests[0].values())) == 6
+    assert made[0][0].name != made[1][0].name
+    again = export(tmp_path / "a", tmp_path / "again")
+    assert [path.name for path in again] == [path.name for path in made[0]]
+    (tmp_path / "c").mkdir()
+    write(tmp_path / "c", [row(i, exact=exact) for i in ORDER[:8]], exact=exact)
+    manifest(complete=(6, 1)).write(tmp_path / "c")
+    bare = export(tmp_path / "c", tmp_path / "c-out", without_images=True)
+    assert row_digests(bare) == digests[0]
+    assert "image" not in columns(bare[0])

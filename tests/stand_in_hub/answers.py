@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -56,7 +57,8 @@ class Call:
 
     def writable_repo(self) -> Repo:
         """The repo, to write into; by pull request all users may."""
-        if self.signed_in() != self.repo.namespace and "create_pr" not in self.query:
+        proposed = "create_pr" in self.query or self.revision.startswith("refs/pr/")
+        if self.signed_in() != self.repo.namespace and not proposed:
             raise RefusedError(
                 403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request"
             )
@@ -99,7 +101,10 @@ class Call:
     def info(self) -> Json:
         """What model_info, dataset_info and space_info read."""
         repo, at = self.repo, self.repo.at(self.revision)
-        card = card_data(at.files["README.md"].data.decode()) if "README.md" in at.files else {}
+        card = {}
+        if "README.md" in at.files:
+            with suppress(yaml.YAMLError):
+                card = card_data(at.files["README.md"].data.decode())
         siblings = [{"rfilename": path} for path in at.files]
         found = {
             "author": repo.namespace,
