@@ -33,7 +33,9 @@ LARGE ?=
 PHOTOS ?=
 benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/passes.py --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python benchmarks/settings.py --models $(NETWORKS)
 	$(BIN)/python benchmarks/shifts.py --models $(NETWORKS)
+	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/cost.py --threads 1 --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python benchmarks/whole.py
 	$(if $(LARGE),$(BIN)/python benchmarks/real.py --photos $(PHOTOS) $(LARGE))

@@ -127,13 +127,16 @@ def costs(case: Case, model: str, rounds: int) -> dict[str, Any]:
     def weights() -> None:
         weight_gradients(module, network, pixels.detach(), target)
 
+    folded: dict[str, tuple[Represent, Rule]] = {}
+    if case.represent is not session:  # where there is something to fold
+        folded["folded"] = case.represent, AdamPolyak()
+        folded["folded_smooth"] = case.represent, Smooth()
     with cast:
-        looped = {
+        looped: dict[str, tuple[Represent, Rule]] = {
             "loop": (network, AdamPolyak()),
             "pass": (session, AdamPolyak()),
             "smooth": (session, Smooth()),
-            "folded": (case.represent, AdamPolyak()),
-            "folded_smooth": (case.represent, Smooth()),
+            **folded,
             "autocast": (cast, AdamPolyak()),
         }
         found = {

@@ -24,6 +24,9 @@ RESULTS = Path(__file__).parent / "results" / "photographs.json"
 
 def measured(model: str, reference: str, photos: str, method: str, out: Path) -> dict[str, Any]:
     """What one run takes and gives."""
+    folder = out / method.replace(":", "-")
+    if folder.exists():
+        raise SystemExit(f"{folder} is there already; a run that goes on cannot be timed")
     started, used = time.perf_counter(), time.process_time()
     result = stir_hf.compare(
         model,
@@ -31,7 +34,7 @@ def measured(model: str, reference: str, photos: str, method: str, out: Path) ->
         photos,
         num_samples=64,
         method=method,
-        out=out / method.partition(":")[0],
+        out=folder,
         progress=False,
     )
     return {

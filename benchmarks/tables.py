@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,6 +47,17 @@ def passes() -> str:
             yield cells
 
     return table(head, rows())
+
+
+def settings() -> str:
+    found = figures("settings")
+    networks = list(next(iter(found["settings"].values())))
+    head = ("setting", *(f"{network}: passes" for network in networks))
+    rows = (
+        (f"`{setting}`", *(str(row[n]["passes"] or "more than 200") for n in networks))
+        for setting, row in found["settings"].items()
+    )
+    return table(head, rows)
 
 
 def shifts() -> str:
@@ -108,7 +120,7 @@ def costs() -> str:
     levers = list(next(iter(networks.values())))
     head = ("network", *(f"`{lever}`" for lever in levers))
     rows = (
-        (name, *(f"{row[lever]['median']:.2f}" for lever in levers))
+        (name, *(f"{row[lever]['median']:.2f}" if lever in row else "–" for lever in levers))
         for name, row in networks.items()
     )
     return table(head, rows)
@@ -129,9 +141,9 @@ def whole() -> str:
         (
             (
                 name,
-                f"{min(row['original']['seconds']):.0f}",
+                f"{median(row['original']['seconds']):.0f}",
                 f"{row['original']['mean_error']:.4f}",
-                f"{min(row['invert']['seconds']):.1f}",
+                f"{median(row['invert']['seconds']):.1f}",
                 f"{row['invert']['mean_error']:.4f}",
                 str(row["invert"]["steps"]),
                 f"{row['ratio']:.1f}",
@@ -175,7 +187,7 @@ def photographs() -> str:
     return table(head, rows())
 
 
-TABLES = (passes, shifts, by_reference, real, whole)
+TABLES = (passes, real, shifts, by_reference, whole)
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 

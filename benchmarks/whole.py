@@ -79,13 +79,12 @@ def main() -> None:
     rows: dict[str, Any] = {}
     with original() as stir:
         for name in NETWORKS:
-            first = theirs(stir, name, images, starts, args.passes)
-            steps, times = enough(name, args.num_images, first[1]), [first[0]]
-            mine = []
-            for i in range(args.rounds):
+            first = theirs(stir, name, images, starts, args.passes)  # cold: not counted
+            steps = enough(name, args.num_images, first[1])
+            times, mine = [], []
+            for _ in range(args.rounds):
+                times.append(theirs(stir, name, images, starts, args.passes)[0])
                 mine.append(ours(name, args.num_images, steps))
-                if i + 1 < args.rounds:
-                    times.append(theirs(stir, name, images, starts, args.passes)[0])
             ratios = [a / b for a, (b, _) in zip(times, mine, strict=True)]
             rows[name] = {
                 "original": {"seconds": times, "mean_error": first[1], "passes": args.passes},

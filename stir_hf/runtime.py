@@ -66,7 +66,7 @@ class RunConfig:
     tf32: bool = option(False, "Allow TensorFloat-32 in float32 networks on CUDA.", off="no-tf32")
     autocast: bool = option(
         False,
-        "Invert float32 networks in bfloat16 autocast; errors are measured in float32.",
+        "Descend in float32 networks in bfloat16 autocast; what is stored is measured in float32.",
         off="no-autocast",
     )
 

@@ -95,6 +95,8 @@ class Session:
                 tensor = self._read(inputs)
         else:
             tensor = self._read(inputs)
+        if self.autocast:
+            tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
         return pool(tensor, self.tap.pooling).to(self.image_dtype)[: images.shape[0]]
 
     def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:

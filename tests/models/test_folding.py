@@ -197,3 +197,19 @@ def test_embedded_networks_are_folded_whole(name: str) -> None:
         assert copy is not None
     assert not any(isinstance(m, nn.BatchNorm2d) for m in copy.module.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in encoder.module.modules())
+
+
+def test_a_forward_that_asks_the_normalisation_for_what_it_was_is_left_alone() -> None:
+    def asks(block: Block, y: Tensor) -> Tensor:
+        out: Tensor = block.norm(block.conv(y)).to(block.norm.weight.dtype)
+        return out
+
+    assert names(Block(asks)) == []
+
+
+def test_a_layer_that_a_copy_does_not_reach_leaves_the_network_alone() -> None:
+    block: Any = Block()
+    original = block.forward  # bound to the original, whatever is copied
+    block.forward = lambda x: original(x)
+    assert names(Block(), "first") == ["first.1", "norm"]
+    assert names(block, "first") == []

@@ -180,6 +180,7 @@ def test_without_images_the_originals_come_from_their_dataset(
     assert "nobody could fetch the images" in line
 
 
+@pytest.mark.verify
 def test_an_image_that_changed_at_its_source_is_named(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_large_push_goes_ahead_in_batches_and_counts_at_the_end(
     assert worker.json("score", "lab/robust-1", "--inversions", "lab/large")["scores"]
 
 
+@pytest.mark.verify
 def test_a_large_extension_replaces_what_it_holds(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -234,6 +236,7 @@ def test_a_large_extension_replaces_what_it_holds(
     assert len(rows) == len(set(rows)) == 9
 
 
+@pytest.mark.verify
 def test_what_an_interrupted_large_push_left_is_no_part_of_the_set(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
@@ -245,6 +248,7 @@ def test_what_an_interrupted_large_push_left_is_no_part_of_the_set(
     assert not [p for p in files_of(hub, "lab/strays") if p in stray]
 
 
+@pytest.mark.verify
 def test_a_large_proposal_is_one_pull_request(worker: Worker, run: Path, hub: StandInHub) -> None:
     hub.add("dataset", "other/large", {"README.md": b""})
     code = PUSH_LARGE.replace("ShareConfig()", "ShareConfig(create_pr=True)")
@@ -305,6 +309,7 @@ def test_a_card_that_cannot_be_kept_is_left_alone(
     assert files_of(hub, "lab/odd-card")["README.md"] == card
 
 
+@pytest.mark.verify
 def test_a_card_follows_the_licences_of_its_images(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
