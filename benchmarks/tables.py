@@ -187,7 +187,7 @@ def photographs() -> str:
     return table(head, rows())
 
 
-TABLES = (passes, real, shifts, by_reference, whole)
+TABLES = (passes, settings, real, shifts, by_reference, photographs, whole)
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 
