@@ -62,9 +62,7 @@ CASES = {
     "stale parent, again and again": Case(
         away("POST", COMMIT, status=412), 1, "others keep writing"
     ),
-    "Hub away at the commit": Case(
-        away("POST", COMMIT, status=503), 1, "cannot be reached", quick=True
-    ),
+    "Hub away at the commit": Case(away("POST", COMMIT, status=503), 1, "cannot be reached"),
     "Hub asks to wait for ever": Case(
         away("POST", COMMIT, status=429), 1, "asks to wait", quick=True
     ),
@@ -126,7 +124,7 @@ def test_a_fault_is_survived_or_told(name: str, worker: Worker, run: Path, hub: 
     case, to = CASES[name], f"lab/fault-{list(CASES).index(name)}"
     forget(hub)
     hub.faults.extend(Fault(**one) for one in case.faults)
-    found = worker.run("push", run, "--to", to, patience="8")
+    found = worker.run("push", run, "--to", to)
     outcomes[name] = {"exit": found.returncode, "line": found.stderr.strip().splitlines()[-1:]}
     assert found.returncode == case.code, found.stderr
     assert "Traceback" not in found.stderr

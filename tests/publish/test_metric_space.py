@@ -16,10 +16,7 @@ from tests.publish.clients import Client, Worker
 from tests.stand_in_hub import StandInHub
 
 MODELS = [model_path("standard-0"), model_path("robust-0")]
-TOKENS = [
-    pytest.param(None, id="anonymous"),
-    pytest.param("hf_lab", id="signed in", marks=pytest.mark.verify),
-]
+TOKENS = [pytest.param(None, id="anonymous"), pytest.param("hf_lab", id="signed in")]
 PLACE = "stir-hf @ git+https://example.org/lab/stir-hf@0123456789abcdef0123456789abcdef01234567"
 LOAD = """
 import json, sys
@@ -60,6 +57,7 @@ def test_the_space_is_whole_and_names_a_place_of_the_package(
     assert "holds it already" in again
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("token", TOKENS)
 def test_from_a_published_space(
     space: dict[str, str],
@@ -77,6 +75,7 @@ def test_from_a_published_space(
         assert len(hub.seen) == before
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("token", TOKENS)
 def test_the_bare_name_without_a_canonical_space(
     hub: StandInHub, compared: stir_hf.Score, tmp_path: Path, token: str | None

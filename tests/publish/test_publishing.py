@@ -121,6 +121,7 @@ def spoil(folder: Path) -> None:
     pq.write_table(table, path)
 
 
+@pytest.mark.verify
 def test_what_is_not_public_makes_the_repo_private(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ def local_run(worker: Worker, tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.verify
 def test_a_large_push_goes_ahead_in_batches_and_counts_at_the_end(
     worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -280,6 +282,7 @@ def test_tasks_of_others_stay_in_eval_yaml(worker: Worker, run: Path, hub: Stand
     assert found["tasks"][0] == {"id": "other"}
 
 
+@pytest.mark.verify
 def test_scores_on_what_is_not_public_are_private(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -475,6 +478,7 @@ model-index:
     assert not any(one["changed"] for one in worker.json(*words)["pushed"])
 
 
+@pytest.mark.verify
 def test_push_to_hub_of_the_objects(worker: Worker, run: Path, hub: StandInHub) -> None:
     code = (
         "import sys; from pathlib import Path; import stir_hf\n"

@@ -1,5 +1,5 @@
 """From two checkpoints to a leaderboard through the stand-in Hub; every step has a process and an
-empty cache of its own.
+empty cache of its own. (tests/publish/test_publishing.py has a cross-section for `make test`.)
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from stir_hf.demo import IMAGES, model_path
 from tests.publish.clients import Client
 from tests.stand_in_hub import StandInHub, serve
 
+pytestmark = pytest.mark.verify
 UPLOAD = """
 import sys
 from huggingface_hub import HfApi
