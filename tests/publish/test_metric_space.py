@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 from typing import Any
@@ -132,10 +133,13 @@ def test_the_requirements_of_the_space_install(
     text = hub.repo("space", "lab/stir").at("main").files["requirements.txt"].data
     (tmp_path / "requirements.txt").write_bytes(text)
     home = tmp_path / "env"
-    venv.create(home, system_site_packages=True, with_pip=True)
+    venv.create(home, with_pip=True)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # what it depends on
     python = str(home / "bin" / "python")
     install = [python, "-m", "pip", "install", "-q", "--no-deps", "-r"]
     subprocess.run([*install, str(tmp_path / "requirements.txt")], check=True)
     code = "import stir_hf, importlib.metadata as m; print(stir_hf.__file__, m.version('gradio'))"
-    shown = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    how: Any = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
+    shown = subprocess.run([python, "-c", code], **how).stdout
     assert shown.startswith(str(home))
