@@ -140,6 +140,6 @@ def test_the_requirements_of_the_space_install(
     install = [python, "-m", "pip", "install", "-q", "--no-deps", "-r"]
     subprocess.run([*install, str(tmp_path / "requirements.txt")], check=True)
     code = "import stir_hf, importlib.metadata as m; print(stir_hf.__file__, m.version('gradio'))"
-    how: Any = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
-    shown = subprocess.run([python, "-c", code], **how).stdout
+    how: Any = {"capture_output": True, "text": True, "cwd": tmp_path}
+    shown = subprocess.run([python, "-c", code], check=True, **how).stdout
     assert shown.startswith(str(home))
