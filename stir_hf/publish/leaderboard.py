@@ -110,7 +110,7 @@ def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
     api = huggingface_hub.HfApi()
     try:
         found = api.get_dataset_leaderboard(repo_id, base_model_only=False)
-    except Exception as error:
+    except Exception as error:  # of several libraries; what is not of the Hub goes on
         if not is_of_the_hub(error):
             raise
         if status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub

@@ -82,11 +82,7 @@ class Parcel:
     def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
         """What the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
         before = (state.read(CARD) or b"").decode()
-        there = {
-            config: state.local(f"{config}/{FILE_NAME}")
-            for config in listed(before)
-            if f"{config}/{FILE_NAME}" in state.files
-        }
+        there = records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
         files = {
             path: content
@@ -110,6 +106,13 @@ class Parcel:
         if self.sets and benchmark:
             files[EVAL] = Content(eval_yaml(repo_id, sets, state.read(EVAL)).encode())
         return Change(files, frozenset(gone))
+
+
+def records_in(state: State) -> dict[str, Path]:
+    """`inversions.json` of each set that the card of a repo lists, fetched; no rows are."""
+    card_there = (state.read(CARD) or b"").decode()
+    paths = {config: f"{config}/{FILE_NAME}" for config in listed(card_there)}
+    return {config: state.local(p) for config, p in paths.items() if p in state.files}
 
 
 def _drawn(result: StirResult, name: str, into: Path) -> dict[str, Path]:

@@ -36,7 +36,7 @@ def patiently(call: Callable[[], _T], what: str, context: str = _KEPT) -> _T:
             return call()
         except (RequestError, RunError):
             raise
-        except Exception as error:
+        except Exception as error:  # of several libraries; what is not of the Hub goes on
             if not is_of_the_hub(error):
                 raise
             pause = min(_asked_wait(error) or wait, _LONGEST_WAIT)

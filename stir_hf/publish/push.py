@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.data.located import fetched, find_sets
+from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
-from stir_hf.publish.parcel import Parcel
-from stir_hf.publish.patience import is_invalid
+from stir_hf.publish.parcel import Parcel, records_in
+from stir_hf.publish.patience import is_invalid, patiently
 from stir_hf.publish.repo import Limits, Pushed, Repo
 from stir_hf.publish.scores import rows_of
 from stir_hf.publish.sources import visibility
@@ -172,8 +172,9 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
         RequestError: no scores there, or of a model that is not on the Hub; a repo that does not
             list the inversions.
     """
-    there = {path.name: Manifest.read(path).hash[:16] for path in fetched(repo_id)}
-    names = {digest: name for name, digest in there.items()}
+    repo = Repo(repo_id)
+    there = patiently(lambda: records_in(repo.state()), repo.called)
+    names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):
         if row["inversions"] not in names:
