@@ -22,7 +22,7 @@ from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_size
 from stir_hf.options import asked_for, sorted_into
 from stir_hf.publish import check_destination, publish
 from stir_hf.results import StirResult
-from stir_hf.runtime import Processes, environment
+from stir_hf.runtime import Processes, RunConfig, environment
 
 
 def invert(
@@ -131,10 +131,7 @@ def score(
             run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
         )
         pairs = [(n, s) for s in sets for n in networks]
-        shown = progress and processes.main
-        judged = scoring.judge(pairs, judge.measure, run, progress=shown)
-        scores, moves = zip(*judged, strict=True)
-        result = StirResult(scores, asked, environment(encoders[0].device), moves)
+        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
         kept = output.out is not None
         if processes.main:
             _save(result, folder, kept=kept)
@@ -200,16 +197,26 @@ def _every_pair(
         sets = [made[distinct.index(job)] for job in jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
-        shown = progress and processes.main
-        judged = scoring.judge(pairs, judge.measure, run, progress=shown)
-        scores, moves = zip(*judged, strict=True)
-        result = StirResult(scores, asked, environment(encoders[0].device), moves)
+        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
         kept = output.out is not None
         if processes.main:
             _save(result, folder, kept=kept)
             paths = list(dict.fromkeys(one.path for one in sets))
             publish(share, paths, result, folder, kept=kept)
         return result
+
+
+def _judged(
+    pairs: Sequence[tuple[Opened, Inversions]],
+    judge: scoring.JudgeConfig,
+    run: RunConfig,
+    asked: dict[str, Any],
+    *,
+    progress: bool,
+) -> StirResult:
+    judged = scoring.judge(pairs, judge.measure, run, progress=progress)
+    scores, moves = zip(*judged, strict=True)
+    return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 
 
 def _save(result: StirResult, folder: Path, *, kept: bool) -> None:
