@@ -120,3 +120,8 @@ class Worker(Client):
         other = Worker(self.hub, self.home, token, self.patience)
         other.__dict__["process"] = self.process
         return other
+
+
+def files_of(hub: StandInHub, repo: str, kind: str = "dataset") -> dict[str, bytes]:
+    """What a repo holds on its main branch, by path."""
+    return {path: blob.data for path, blob in hub.repo(kind, repo).at("main").files.items()}
