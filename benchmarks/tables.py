@@ -187,7 +187,7 @@ def photographs() -> str:
     return table(head, rows())
 
 
-TABLES = (passes, settings, real, shifts, by_reference, photographs, whole)
+TABLES = (passes, settings, real, shifts, by_reference, photographs, costs, whole)
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 
