@@ -83,6 +83,14 @@ def as_flag(name: str, value: Any) -> bool:
 _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error tells of too little memory, whatever library raised it."""
+    if isinstance(error, RunError):
+        return False
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or _MEMORY.search(str(error)) is not None
+
+
 @contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
     """Tell what a full memory means to the user: `doing` says what was under way.
@@ -93,7 +101,6 @@ def memory_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        told = isinstance(error, MemoryError) or _MEMORY.search(str(error))
-        if isinstance(error, RunError) or not (told or type(error).__name__ == "OutOfMemoryError"):
+        if not is_out_of_memory(error):
             raise
         raise RunError(f"out of memory {doing}; use a smaller --batch-size") from error
