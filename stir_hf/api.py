@@ -54,32 +54,30 @@ def invert(
             memory.
     """
     named = {"DataSpec": described(data)}
-    model, spec, config, load, run, output, share = sorted_into(options, "invert", named)
-    check_destination(share)
-    labels, processes = output.labels(str(reference), spec.dataset), Processes()
+    configured = sorted_into(options, "invert", named)
+    model, spec, config, load, run, several, output, share = configured
+    labels, processes = output.labels(str(reference), spec.dataset), several.processes(run.device)
     scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
     with ExitStack() as stack:
-        (encoder,) = as_encoders(
-            [reference], [model.layer], load, run, spec.image_mode, labels, revision
+        stack.enter_context(processes.together())
+        processes.on_main(lambda: check_destination(share))
+        (encoder,) = processes.first_on_each_machine(
+            lambda: as_encoders(
+                [reference], [model.layer], load, run, spec.image_mode, labels, revision
+            )
         )
-        samples = open_samples(data, spec)
+        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
         scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
         size = encoder.size or common_size(samples, encoder.name)
         network = stack.enter_context(opened(encoder, size, run, inverted=True))
         job = InversionJob(network, samples, size, config, run, labels, starts)
         folder = stack.enter_context(
-            run_folder(
-                output.out,
-                job.manifest.hash,
-                ranks=processes.count,
-                main=processes.main,
-                keep=output.out is None,
-            )
+            run_folder(output.out, job.manifest.hash, processes, keep=output.out is None)
         )
         (made,) = run_jobs([job], folder, processes, progress=progress)
         if processes.main:
             publish(share, [made.path], None, folder, kept=output.out is not None)
-    return made if output.out is not None else made.removed_with(folder)
+    return made.removed_with(folder) if output.out is None and processes.main else made
 
 
 def score(
@@ -106,17 +104,21 @@ def score(
         RunError: values that are not finite, or a constant representation.
     """
     configured = sorted_into(options, "score")
-    model, which, load, run, judge, output, share = configured
-    check_destination(share)
+    model, which, load, run, shared, judge, output, share = configured
     several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
     if not several:
         raise RequestError("no model to judge; give at least one")
-    sets = [with_originals(one, load) for one in choose(inversions, which)]
-    mode = common_mode(sets)
-    labels, processes = output.labels(*map(str, several)), Processes()
+    labels, processes = output.labels(*map(str, several)), shared.processes(run.device)
     with ExitStack() as stack:
-        layers = [model.layer] * len(several)
-        encoders = as_encoders(several, layers, load, run, mode, labels)
+        stack.enter_context(processes.together())
+        processes.on_main(lambda: check_destination(share))
+        sets = processes.first_on_each_machine(
+            lambda: [with_originals(one, load) for one in choose(inversions, which)]
+        )
+        mode, layers = common_mode(sets), [model.layer] * len(several)
+        encoders = processes.first_on_each_machine(
+            lambda: as_encoders(several, layers, load, run, mode, labels)
+        )
         for encoder in encoders:
             scoring.check(encoder, sets, judge.measure)
         sizes = list(dict.fromkeys(one.size for one in sets))
@@ -127,11 +129,9 @@ def score(
         try_sizes(networks, sizes)
         scoring.check_first(networks, sets)
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
-        folder = stack.enter_context(
-            run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
-        )
+        folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         pairs = [(n, s) for s in sets for n in networks]
-        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
+        result = _judged(pairs, judge, run, asked, processes, progress=progress)
         kept = output.out is not None
         if processes.main:
             _save(result, folder, kept=kept)
@@ -179,25 +179,26 @@ def _every_pair(
         layers[1] = by_type["PairConfig"].reference_layer
     run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
     spec, load, share = by_type["DataSpec"], by_type["LoadConfig"], by_type["PublishConfig"]
-    processes = Processes()
-    check_destination(share)
+    processes = by_type["ProcessConfig"].processes(run.device)
     labels = output.labels(*map(str, models), spec.dataset)
     scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
     with ExitStack() as stack:
-        encoders = as_encoders(models, layers, load, run, spec.image_mode, labels)
-        samples = open_samples(data, spec)
+        stack.enter_context(processes.together())
+        processes.on_main(lambda: check_destination(share))
+        encoders = processes.first_on_each_machine(
+            lambda: as_encoders(models, layers, load, run, spec.image_mode, labels)
+        )
+        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
         scoring.check_count(len(samples), judge.measure, spec.dataset)
         networks, jobs = _opened(stack, encoders, samples, by_type, labels)
         asked = asked_for(verb, networks, [job.manifest for job in jobs], configured)
-        folder = stack.enter_context(
-            run_folder(output.out, asked["hash"], ranks=processes.count, main=processes.main)
-        )
+        folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         distinct = list(dict.fromkeys(jobs))
         made = on_common_images(run_jobs(distinct, folder, processes, progress=progress))
         sets = [made[distinct.index(job)] for job in jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
-        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
+        result = _judged(pairs, judge, run, asked, processes, progress=progress)
         kept = output.out is not None
         if processes.main:
             _save(result, folder, kept=kept)
@@ -211,10 +212,11 @@ def _judged(
     judge: scoring.JudgeConfig,
     run: RunConfig,
     asked: dict[str, Any],
+    processes: Processes,
     *,
     progress: bool,
 ) -> StirResult:
-    judged = scoring.judge(pairs, judge.measure, run, progress=progress)
+    judged = scoring.judge(pairs, judge.measure, run, processes, progress=progress)
     scores, moves = zip(*judged, strict=True)
     return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 

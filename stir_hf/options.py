@@ -23,7 +23,7 @@ from stir_hf.models import Opened
 from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
 from stir_hf.publish.config import PublishConfig
 from stir_hf.registry import Registry, option
-from stir_hf.runtime import RunConfig
+from stir_hf.runtime import ProcessConfig, RunConfig
 from stir_hf.scoring import JudgeConfig
 from stir_hf.similarity import MEASURES
 
@@ -48,6 +48,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
@@ -58,6 +59,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         OutputConfig,
         PublishConfig,
     ),
@@ -66,6 +68,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         SetConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
@@ -76,12 +79,16 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
     ),
 }
 """What each verb is configured by."""
+
+_UNRECORDED = (LayerConfig, PairConfig, ProcessConfig, OutputConfig, PublishConfig)
+"""What a result records elsewhere, or not."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +220,7 @@ def asked_for(
         for s in {s.hash: s for s in sets}.values()
     ]
     for config in configured:
-        if not isinstance(config, LayerConfig | PairConfig | OutputConfig | PublishConfig):
+        if not isinstance(config, _UNRECORDED):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
     found["inversions"] = [s.hash[:16] for s in sets]
     same = [

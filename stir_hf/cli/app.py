@@ -1,5 +1,7 @@
 """The command group, and options that several commands have."""
 
+import os
+
 import click
 
 from stir_hf._version import __version__
@@ -11,6 +13,11 @@ json_option = click.option(
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
+
+
+def main_process() -> bool:
+    """Whether this is the process that talks, of those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Group(click.Group):

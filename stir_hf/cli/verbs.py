@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import app, debug_option, json_option
+from stir_hf.cli.app import app, debug_option, json_option, main_process
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
@@ -40,6 +40,16 @@ class Verb(click.Command):
             self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
             self._whole = True
         return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it here, or in several processes where that was asked for and not done yet."""
+        count = ctx.params.get("num_processes")
+        if count is not None and count > 1:
+            from stir_hf.runtime import is_launched, launch
+
+            if not is_launched():
+                ctx.exit(launch(ctx.find_root().obj, count))
+        return super().invoke(ctx)
 
 
 @app.command()
@@ -91,6 +101,8 @@ def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     from stir_hf.report import pairs, summary
 
     made = invert(reference, dataset, **_given(options))
+    if not main_process():
+        return
     figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
@@ -164,7 +176,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warn_unkept(out: str | None) -> None:
-    if out is None:
+    if out is None and main_process():
         click.echo(
             "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was"
             " interrupted",
@@ -176,6 +188,8 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     from stir_hf.data.sets import of_hashes
     from stir_hf.report import save_figures, table
 
+    if not main_process():
+        return
     judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
     figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:

@@ -21,6 +21,7 @@ from stir_hf.hub import is_hub_id
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
+from stir_hf.runtime import Processes
 
 SETS = "inversions"
 """The folder of the inversion sets in a run's folder."""
@@ -184,37 +185,48 @@ def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
 
 @contextmanager
 def run_folder(
-    out: str | os.PathLike[str] | None, digest: str, *, ranks: int, main: bool, keep: bool = False
+    out: str | os.PathLike[str] | None, digest: str, processes: Processes, *, keep: bool = False
 ) -> Iterator[Path]:
     """The folder of a run, claimed; without `out` a temporary one.
 
     Args:
         out: where results are kept.
         digest: identifies the run; a result of another one is left alone.
-        ranks: processes of the run.
-        main: whether this is the one that claims.
+        processes: of the run; the main one claims.
         keep: whether a temporary folder outlives this, unless there is an error; the caller
             removes it.
 
     Raises:
-        RequestError: nothing can be written there, or it is another run's.
+        RequestError: nothing can be written there, it is another run's, or the processes see other
+            models or data, or no common temporary folder.
     """
+    if len(set(processes.exchange(digest))) > 1:
+        raise RequestError("the processes of this run see other models or data than each other")
     if out is None:
-        if ranks > 1:
-            raise RequestError("several processes need a folder to share: give --out DIR")
-        folder = temporary()
-        try:
+        with _temporary(processes, keep=keep) as folder:
             yield folder
-        except BaseException:
-            remove(folder)
-            raise
-        if not keep:
-            remove(folder)
         return
     folder = writable(Path(out))
-    check_result(folder, digest)
-    with claimed(folder) if main else nullcontext():
+    if processes.main:
+        check_result(folder, digest)
+    with claimed(folder) if processes.main else nullcontext():
+        processes.wait()
         yield folder
+
+
+@contextmanager
+def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
+    if len(set(processes.exchange(socket.gethostname()))) > 1:
+        raise RequestError("processes on several machines need a folder to share: give --out DIR")
+    folder = processes.on_main(temporary)
+    try:
+        yield folder
+    except BaseException:
+        remove(folder)
+        raise
+    if not keep:
+        processes.wait()  # until nobody reads there
+        remove(folder)
 
 
 def check_result(folder: Path, digest: str) -> None:

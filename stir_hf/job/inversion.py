@@ -1,7 +1,6 @@
 """One inversion set in the making: a reference, samples and a configuration become rows on disk."""
 
 import math
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ PROBES, MOST_LOOKED_AT = 4, 64
 """How many samples that differ tell whether a representation is constant, and how many are looked
 through for them.
 """
+
 
 class InversionJob:
     """One inversion set in the making: everything is checked when it is made, nothing is written

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from stir_hf.data import shards
@@ -97,7 +95,7 @@ class Making:
 
     def _put(self) -> None:
         rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
-        self.work.rows.clear()  # before they are written: what failed is not repeated on the way out
+        self.work.rows.clear()  # before they are written: what failed is not repeated at the end
         shards.append(self.folder, rows, self.columns)
         errors = [row["relative_error"] for row in rows if "relative_error" in row]
         converged = sum(row["status"] == "converged" for row in rows)
@@ -145,9 +143,7 @@ class Making:
         if canvases := [canvas for canvas in taken.values() if canvas is not None]:
             yield from self._started(canvases, draws)
 
-    def _started(
-        self, canvases: Sequence[Canvas], draws: dict[int, list[int]]
-    ) -> Iterator[Item]:
+    def _started(self, canvases: Sequence[Canvas], draws: dict[int, list[int]]) -> Iterator[Item]:
         job, values = self.job, self.job.values(canvases)
         targets: Tensor = job.network.represent(values)
         good = (targets.isfinite().all(1) & targets.any(1)).tolist()

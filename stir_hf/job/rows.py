@@ -13,7 +13,6 @@ from stir_hf.engine import Inverted, relative_error
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
-
 Key = tuple[int, int]
 """(position, draw)."""
 

@@ -5,18 +5,20 @@ it.
 from stir_hf.runtime.config import DType, RunConfig, precision
 from stir_hf.runtime.device import pick_device
 from stir_hf.runtime.environment import environment
-from stir_hf.runtime.processes import TOLD, Counters, Processes, is_main, release_memory
+from stir_hf.runtime.launching import ProcessConfig, is_launched, launch
+from stir_hf.runtime.processes import Counters, Processes, release_memory
 from stir_hf.runtime.progress import Progress, progress_bar
 
 __all__ = [
-    "TOLD",
     "Counters",
     "DType",
+    "ProcessConfig",
     "Processes",
     "Progress",
     "RunConfig",
     "environment",
-    "is_main",
+    "is_launched",
+    "launch",
     "pick_device",
     "precision",
     "progress_bar",

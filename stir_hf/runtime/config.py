@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from stir_hf.errors import RequestError, as_count, as_flag, check_choice
+from stir_hf.errors import as_count, as_flag, check_choice
 from stir_hf.registry import option
 
 CACHED_VALUES = 8 * 3 * 224 * 224

@@ -4,6 +4,7 @@ They meet in one operation only, `exchange`, which also carries what one of them
 that an error of one ends them all with the same words.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,22 +18,16 @@ import torch.distributed as dist
 from accelerate import PartialState
 from accelerate.utils import clear_device_cache
 
-from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.errors import TOLD, RequestError, RunError, one_line
 
 TIME_LIMIT = timedelta(hours=2)
 """The longest wait for processes that live; one that has ended is noticed at once."""
 
-TOLD = "told by the main process"
-"""The note on an error that all processes know of."""
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _Told = tuple[str, str] | None
 """The kind and the text of an error, None where there is none."""
-
-
-def is_main() -> bool:
-    """Whether a launcher has made this the process that talks; true without a launcher."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def release_memory() -> None:
@@ -91,6 +86,10 @@ class Processes:
                 f"device {device!r} is one card, and there are {self.count} processes, each with"
                 f" its own; give {kind!r} or none"
             )
+        if self.count > 1 and self.main:
+            threads = torch.get_num_threads()
+            where = self._state.device.type
+            logger.info("%d processes, each on %s, %d threads", self.count, where, threads)
 
     @property
     def rank(self) -> int:
@@ -132,8 +131,9 @@ class Processes:
 
     def on_main(self, make: Callable[[], T]) -> T:
         """What the main process makes, for all of them."""
-        found = self.exchange(make() if self.main else None)[0]
-        return found  # type: ignore[return-value]  # the main process gave it
+        given: Any = make() if self.main else None
+        made: T = self.exchange(given)[0]
+        return made
 
     def first_on_each_machine(self, make: Callable[[], T]) -> T:
         """What each process makes, the others of a machine after its first: what that fetches,
