@@ -55,7 +55,7 @@ def invert(
     """
     named = {"DataSpec": described(data)}
     configured = sorted_into(options, "invert", named)
-    model, spec, config, load, run, several, output, share = configured
+    model, spec, part, config, load, run, several, output, share = configured
     labels, processes = output.labels(str(reference), spec.dataset), several.processes(run.device)
     scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def invert(
         scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
         size = encoder.size or common_size(samples, encoder.name)
         network = stack.enter_context(opened(encoder, size, run, inverted=True))
-        job = InversionJob(network, samples, size, config, run, labels, starts)
+        job = InversionJob(network, samples, size, config, run, labels, starts, part)
         folder = stack.enter_context(
             run_folder(output.out, job.manifest.hash, processes, keep=output.out is None)
         )

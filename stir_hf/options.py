@@ -15,6 +15,7 @@ import click
 from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import hash_of
 from stir_hf.data.manifest import Manifest
+from stir_hf.data.parts import PartConfig
 from stir_hf.data.sets import SetConfig
 from stir_hf.data.spec import DataSpec
 from stir_hf.engine import InversionConfig
@@ -56,6 +57,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
     "invert": (
         LayerConfig,
         DataSpec,
+        PartConfig,
         InversionConfig,
         LoadConfig,
         RunConfig,

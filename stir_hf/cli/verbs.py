@@ -119,6 +119,27 @@ def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     )
 
 
+@app.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@click.option("--out", required=True, metavar="DIR", help="Where they are joined.")
+@json_option
+@debug_option
+def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
+    """Join the parts of inversion sets that `invert --part` made in folders of their own."""
+    from stir_hf.data.parts import merge
+    from stir_hf.report import summary
+
+    made = merge(folders, out)
+    if as_json:
+        click.echo(json.dumps({"merged": [summary(one) for one in made]}))
+        return
+    for one in made:
+        click.echo(
+            f"{len(one)} inversions in {one.path}: {one.num_samples} images, finished from the"
+            " first on"
+        )
+
+
 @app.command(cls=Verb, verb="score")
 @click.argument("models", nargs=-1, required=True)
 @click.option(

@@ -15,6 +15,7 @@ from stir_hf.data.canvases import Canvas, Canvases
 from stir_hf.data.identity import array_hash, local_label, probe_record, same_probe
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.parts import PartConfig
 from stir_hf.data.samples import Samples
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
@@ -42,6 +43,7 @@ class InversionJob:
         labels: what local folders are called in results, by their names.
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
+        part: which of the samples are made here.
 
     Raises:
         RequestError: starts that do not fit.
@@ -57,8 +59,10 @@ class InversionJob:
         run: RunConfig,
         labels: Mapping[str, str],
         starts: Tensor | None = None,
+        part: PartConfig | None = None,
     ) -> None:
         self.network, self.samples, self.config, self.run_config = network, samples, config, run
+        self.part = part or PartConfig()
         self.size, self.kind = size, network.encoder.kind(size)
         self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
@@ -91,7 +95,7 @@ class InversionJob:
     @property
     def count(self) -> int:
         """How many rows were asked for."""
-        return len(self.samples) * self.config.draws
+        return len(range(len(self.samples))[self.part.positions]) * self.config.draws
 
     def todo(self, folder: Path) -> tuple[NDArray[np.int64], dict[int, str | None]]:
         """What was asked for and is not in `folder` yet, (n, 2): position and draw, sorted; and the
@@ -100,7 +104,8 @@ class InversionJob:
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        missing = np.ones((len(self.samples), self.config.draws), bool)
+        missing = np.zeros((len(self.samples), self.config.draws), bool)
+        missing[self.part.positions] = True
         files = shards.files_of(folder) if (folder / FILE_NAME).exists() else []
         if not files:
             return np.argwhere(missing), {}
@@ -116,7 +121,7 @@ class InversionJob:
         return np.argwhere(missing), dict(zip(index[again].tolist(), hashes[again], strict=True))
 
     def finish(self, folder: Path) -> None:
-        """Compact the rows and record what is finished; one process does.
+        """Compact the rows and record what is finished, unless this is a part; one process does.
 
         Raises:
             RunError: no sample could be inverted.
@@ -128,11 +133,14 @@ class InversionJob:
             raise RunError(
                 f"{self.network.where}: no image could be inverted: every one is {kinds}"
             )
-        Manifest.read(folder).finished(found.num_samples, found.draws).write(folder)
+        if self.part.part is None:
+            Manifest.read(folder).finished(found.num_samples, found.draws).write(folder)
 
     def read(self, folder: Path) -> Inversions:
         """What was asked for."""
-        return Inversions.read(folder, len(self.samples), self.config.draws)
+        return Inversions.read(
+            folder, len(self.samples), self.config.draws, self.part.positions
+        )
 
     def _identity(self) -> dict[str, Any]:
         network = dict(self.network.identity)

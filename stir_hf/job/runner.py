@@ -66,4 +66,6 @@ def _record(job: InversionJob, folder: Path, *, anything_to_do: bool) -> None:
     about: dict[str, Any] = {**environment(device), "batch_size": job.batch_size}
     about |= job.network.encoder.recorded()
     about |= {"data_revision": job.samples.commit}
+    if job.part.part is not None:
+        about |= {"part": job.part.part, "num_samples": len(job.samples)}
     replace(there, names=job.manifest.names, runs=(*there.runs, about)).write(folder)

@@ -63,7 +63,8 @@ def test_each_image_is_made_once(two: Ranks, tmp_path: Path) -> None:
         "found = rows\n"
     )
     mine, others = two.run(code, **NAMES, out=str(tmp_path))
-    assert mine and others
+    assert mine
+    assert others
     assert len(mine + others) == len({*mine, *others}) == 23
 
 
