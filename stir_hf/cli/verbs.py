@@ -126,10 +126,11 @@ def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
 @debug_option
 def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
     """Join the parts of inversion sets that `invert --part` made in folders of their own."""
+    from stir_hf.data.inversions import Inversions
     from stir_hf.data.parts import merge
     from stir_hf.report import summary
 
-    made = merge(folders, out)
+    made = [Inversions.read(path) for path in merge(folders, out)]
     if as_json:
         click.echo(json.dumps({"merged": [summary(one) for one in made]}))
         return

@@ -19,6 +19,7 @@ from stir_hf.data import folder as folders
 from stir_hf.data.columns import Pixels
 from stir_hf.data.located import located
 from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.parts import merge
 from stir_hf.data.prefix import WHOLE, selected
 from stir_hf.data.shards import NewFile, Rows, files_of
 from stir_hf.errors import RequestError
@@ -71,7 +72,15 @@ class Inversions:
             RequestError: no inversion set there, several, or one that is not finished.
         """
         if not isinstance(path, str | os.PathLike):
-            return _merged(path)
+            folder = folders.temporary()
+            try:
+                (made, *others) = merge(path, folder)
+                if others:
+                    raise RequestError(f"{path[0]} holds {1 + len(others)} inversion sets")
+                return cls.read(made).removed_with(folder)
+            except BaseException:
+                folders.remove(folder)
+                raise
         sets = located(path)
         if len(sets) > 1:
             shown = ", ".join(str(s) for s in sets)

@@ -1,5 +1,6 @@
 """Parts of an inversion set that were made in folders of their own, and how they are joined."""
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,9 +11,8 @@ import numpy as np
 
 from stir_hf.data.folder import SETS, claimed, sets_in, writable
 from stir_hf.data.identity import data_order
-from stir_hf.data.inversions import Inversions
 from stir_hf.data.located import located
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.shards import NewFile, Rows, compact, files_of
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
@@ -46,8 +46,11 @@ class PartConfig:
         return slice(number - 1, None, parts)
 
 
-def merge(folders: Sequence[str | Path], out: str | Path) -> list[Inversions]:
-    """Join the sets of several folders in another one; the folders stay as they are.
+def merge(
+    folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
+) -> list[Path]:
+    """Join the sets of several folders in another one, and return where; the folders stay as they
+    are.
 
     What is there twice counts once. What is finished is the largest prefix of the data's order of
     which all rows are there.
@@ -78,14 +81,14 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> list[Inversions]:
         return [_joined([one[digest] for one in there], target) for digest in there[0]]
 
 
-def _joined(parts: Sequence[Path], target: Path) -> Inversions:
+def _joined(parts: Sequence[Path], target: Path) -> Path:
     manifests = [Manifest.read(path) for path in parts]
     first = manifests[0]
     folder = sets_in(target).get(first.hash, target / SETS / first.slug)
-    if folder.exists():
+    if (folder / FILE_NAME).exists():
         manifests.insert(0, Manifest.read(folder))
-    for manifest, path in zip(manifests[::-1], [*parts][::-1], strict=False):
-        first.check_continues(manifest, path)
+    for manifest in manifests:
+        first.check_continues(manifest, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path in (path for part in parts for path in files_of(part)):
         with NewFile(folder, path.stem) as partial:
@@ -99,7 +102,7 @@ def _joined(parts: Sequence[Path], target: Path) -> Inversions:
             f"{first.slug}: its first image is in none of the folders; give the part that has it"
         )
     whole.finished(count, draws).write(folder)
-    return Inversions.read(folder)
+    return folder
 
 
 def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
