@@ -17,7 +17,8 @@ from stir_hf.data.sets import choose, common_mode, on_common_images
 from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
-from stir_hf.job import InversionJob, run_jobs, with_originals
+from stir_hf.job import Estimate, InversionJob, run_jobs, with_originals
+from stir_hf.job import estimate as estimated
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import asked_for, sorted_into
 from stir_hf.publish import check_destination, publish
@@ -207,6 +208,39 @@ def _every_pair(
         return result
 
 
+def estimate(
+    models: Sequence[Model], data: Data, *, verb: str = "matrix", **options: Any
+) -> list[Estimate]:
+    """What a run would take, from a few real passes of each network: time, memory and disk. Nothing
+    is kept.
+
+    Args:
+        models: those of `compare` or `matrix`, or the one of `invert`.
+        data: as that verb's.
+        verb: which verb's options these are.
+        options: those of the verb, in docs/options.md.
+
+    Raises:
+        RequestError: whatever the verb refuses.
+    """
+    configured = sorted_into(options, verb, {"DataSpec": described(data)})
+    by_type = {type(each).__name__: each for each in configured}
+    run, output, spec = by_type["RunConfig"], by_type["OutputConfig"], by_type["DataSpec"]
+    processes = by_type["ProcessConfig"].processes(run.device)
+    labels = output.labels(*map(str, models), spec.dataset)
+    layers = [by_type["LayerConfig"].layer] * len(models)
+    if verb == "compare":
+        layers[1] = by_type["PairConfig"].reference_layer
+    with ExitStack() as stack:
+        stack.enter_context(processes.together())
+        encoders = processes.first_on_each_machine(
+            lambda: as_encoders(models, layers, by_type["LoadConfig"], run, spec.image_mode, labels)
+        )
+        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
+        _, jobs = _opened(stack, encoders, samples, by_type, labels)
+        return estimated(list(dict.fromkeys(jobs)), output.out, processes)
+
+
 def _judged(
     pairs: Sequence[tuple[Opened, Inversions]],
     judge: scoring.JudgeConfig,
@@ -247,5 +281,6 @@ def _opened(
         if digest in jobs:
             jobs[digest].check_same(network)
         else:
-            jobs[digest] = InversionJob(network, samples, size, config, run, labels)
+            part = by_type.get("PartConfig")
+            jobs[digest] = InversionJob(network, samples, size, config, run, labels, part=part)
     return networks, [jobs[hash_of(network.identity)] for network in networks]

@@ -10,6 +10,11 @@ DEBUG = "--debug"
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Time a few passes, say what the whole would take, and do no more.",
+)
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import app, debug_option, json_option, main_process
+from stir_hf.cli.app import app, debug_option, dry_run_option, json_option, main_process
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
@@ -80,12 +80,17 @@ def demo(out: str, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("reference")
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def compare(model: str, reference: str, dataset: str, as_json: bool, **options: Any) -> None:
+def compare(
+    model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
+) -> None:
     """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
+    if dry_run:
+        return _show_estimates("compare", [model, reference], dataset, options, as_json)
     _warn_unkept(options["out"])
     _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
@@ -93,23 +98,26 @@ def compare(model: str, reference: str, dataset: str, as_json: bool, **options: 
 @app.command(cls=Verb, verb="invert", changed={"out": {"required": True}})
 @click.argument("reference")
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
+def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.report import pairs, summary
 
+    if dry_run:
+        return _show_estimates("invert", [reference], dataset, options, as_json)
     made = invert(reference, dataset, **_given(options))
     if not main_process():
-        return
+        return None
     figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
     about = summary(made)
     if as_json:
         click.echo(json.dumps(about))
-        return
+        return None
     rest = about["unconverged"]
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     click.echo(
@@ -161,12 +169,17 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 @app.command(cls=Verb, verb="matrix")
 @click.argument("models", nargs=-1, required=True)
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def matrix(models: tuple[str, ...], dataset: str, as_json: bool, **options: Any) -> None:
+def matrix(
+    models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
+) -> None:
     """Every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
+    if dry_run:
+        return _show_estimates("matrix", list(models), dataset, options, as_json)
     _warn_unkept(options["out"])
     _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 
@@ -191,6 +204,20 @@ def layers(model: str, trust_remote_code: bool, as_json: bool) -> None:
     for layer in found:
         shape = "x".join(map(str, layer.shape))
         click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}")
+
+
+def _show_estimates(
+    verb: str, models: list[str], dataset: str, options: dict[str, Any], as_json: bool
+) -> None:
+    from dataclasses import asdict
+
+    from stir_hf.api import estimate
+    from stir_hf.report import estimates
+
+    found = estimate(models, dataset, verb=verb, **_given(options))
+    if main_process():
+        plain = json.dumps({"estimates": [asdict(one) for one in found]})
+        click.echo(plain if as_json else estimates(found))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

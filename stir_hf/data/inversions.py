@@ -63,7 +63,9 @@ class Inversions:
     """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
-    def load(cls, path: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> "Inversions":
+    def load(
+        cls, path: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+    ) -> "Inversions":
         """Load the finished part of one inversion set, from its folder, a folder DIR or a dataset
         repo on the Hub (`id`, `id@revision`) that holds exactly one; or, from a list of folders,
         the set whose parts they hold (`stir-hf merge`), joined in a temporary one.

@@ -46,9 +46,7 @@ class PartConfig:
         return slice(number - 1, None, parts)
 
 
-def merge(
-    folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
-) -> list[Path]:
+def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> list[Path]:
     """Join the sets of several folders in another one, and return where; the folders stay as they
     are.
 

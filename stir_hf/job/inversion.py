@@ -97,6 +97,15 @@ class InversionJob:
         """How many rows were asked for."""
         return len(range(len(self.samples))[self.part.positions]) * self.config.draws
 
+    def keys(self) -> NDArray[np.int64]:
+        """All that was asked for, (n, 2): position and draw, sorted."""
+        return np.argwhere(self._asked())
+
+    def _asked(self) -> NDArray[np.bool_]:
+        asked = np.zeros((len(self.samples), self.config.draws), bool)
+        asked[self.part.positions] = True
+        return asked
+
     def todo(self, folder: Path) -> tuple[NDArray[np.int64], dict[int, str | None]]:
         """What was asked for and is not in `folder` yet, (n, 2): position and draw, sorted; and the
         canvas hashes of those of its samples of which some rows are there, by index.
@@ -104,8 +113,7 @@ class InversionJob:
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        missing = np.zeros((len(self.samples), self.config.draws), bool)
-        missing[self.part.positions] = True
+        missing = self._asked()
         files = shards.files_of(folder) if (folder / FILE_NAME).exists() else []
         if not files:
             return np.argwhere(missing), {}
@@ -138,9 +146,7 @@ class InversionJob:
 
     def read(self, folder: Path) -> Inversions:
         """What was asked for."""
-        return Inversions.read(
-            folder, len(self.samples), self.config.draws, self.part.positions
-        )
+        return Inversions.read(folder, len(self.samples), self.config.draws, self.part.positions)
 
     def _identity(self) -> dict[str, Any]:
         network = dict(self.network.identity)

@@ -60,7 +60,7 @@ class Making:
         try:
             with memory_errors(doing), self._prepared() as represent:
                 while not self._made_all(represent):
-                    self._put()
+                    self.put()
                     self.work.pending.clear()
                     self.batch_size //= 2
                     release_memory()
@@ -68,7 +68,7 @@ class Making:
                         "out of memory %s: batches of %d from here", doing, self.batch_size
                     )
         finally:
-            self._put()
+            self.put()
 
     @contextmanager
     def _prepared(self) -> Iterator[Represent]:
@@ -86,14 +86,14 @@ class Making:
             for result in self._descend(represent):
                 work.finished.append(result)
                 if len(work.finished) + len(work.rows) >= self.batch_size:
-                    self._put()
+                    self.put()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or self.batch_size == 1:
                 raise
             return False
         return True
 
-    def _put(self) -> None:
+    def put(self) -> None:
         rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
         self.work.rows.clear()  # before they are written: what failed is not repeated at the end
         shards.append(self.folder, rows, self.columns)
@@ -112,7 +112,7 @@ class Making:
 
         return descend(
             represent,
-            self._items(),
+            self.items(),
             config.method,
             constraint=config.constraint,
             passes=config.steps,
@@ -121,7 +121,7 @@ class Making:
             watch=watch,
         )
 
-    def _items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Item]:
         """What the engine is to invert, first what a smaller batch has to repeat; what cannot be
         inverted becomes a row at once.
         """

@@ -92,9 +92,12 @@ def test_what_is_no_part_is_refused(part: str) -> None:
         PartConfig(part)
 
 
-def test_merge_on_the_command_line(folders: list[Path], tmp_path: Path) -> None:
-    done = run("merge", *folders, "--out", tmp_path / "out", "--json")
-    (found,) = json.loads(done.stdout)["merged"]
-    assert found["num_samples"] == 11
-    done = run("score", REFERENCE, "--inversions", tmp_path / "out", "--json")
-    assert json.loads(done.stdout)["scores"][0]["num_samples"] == 11
+def test_merge_on_the_command_line(
+    folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    code, said, _ = run(["merge", *map(str, folders), "--out", out, "--json"], capsys)
+    (found,) = json.loads(said)["merged"]
+    assert (code, found["num_samples"]) == (0, 11)
+    code, said, _ = run(["score", REFERENCE, "--inversions", out, "--json"], capsys)
+    assert (code, json.loads(said)["scores"][0]["num_samples"]) == (0, 11)
