@@ -90,7 +90,8 @@ def compare(
     from stir_hf.api import compare
 
     if dry_run:
-        return _show_estimates("compare", [model, reference], dataset, options, as_json)
+        _show_estimates("compare", [model, reference], dataset, options, as_json)
+        return
     _warn_unkept(options["out"])
     _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
@@ -107,17 +108,18 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     from stir_hf.report import pairs, summary
 
     if dry_run:
-        return _show_estimates("invert", [reference], dataset, options, as_json)
+        _show_estimates("invert", [reference], dataset, options, as_json)
+        return
     made = invert(reference, dataset, **_given(options))
     if not main_process():
-        return None
+        return
     figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
     about = summary(made)
     if as_json:
         click.echo(json.dumps(about))
-        return None
+        return
     rest = about["unconverged"]
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     click.echo(
@@ -179,7 +181,8 @@ def matrix(
     from stir_hf.api import matrix
 
     if dry_run:
-        return _show_estimates("matrix", list(models), dataset, options, as_json)
+        _show_estimates("matrix", list(models), dataset, options, as_json)
+        return
     _warn_unkept(options["out"])
     _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 

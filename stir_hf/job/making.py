@@ -94,6 +94,7 @@ class Making:
         return True
 
     def put(self) -> None:
+        """Measure what is finished, and put all rows on disk."""
         rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
         self.work.rows.clear()  # before they are written: what failed is not repeated at the end
         shards.append(self.folder, rows, self.columns)
