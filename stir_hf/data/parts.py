@@ -105,7 +105,7 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
 
 def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
     """The images and draws of the largest prefix of which all rows are there."""
-    index, draw = rows.column("index"), rows.column("draw")
+    index, draw = rows.columns("index", "draw")
     data = manifest.identity["data"]
     most = len(index) if data["rows"] is None else int(data["rows"])
     order = data_order(data, most)

@@ -64,11 +64,8 @@ def prefix_rows(
             f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
         )
     wanted = wanted[part]
-    columns = (
-        {n: rows.column(n) for n in ("index", "draw", "status", "relative_error")}
-        if len(rows)
-        else {}
-    )
+    names = ("index", "draw", "status", "relative_error")
+    columns = dict(zip(names, rows.columns(*names), strict=True)) if len(rows) else {}
     index = np.asarray(columns.get("index", ()), np.int64)
     draw = np.asarray(columns.get("draw", ()), np.int32)
     status = np.asarray(columns.get("status", ()), np.str_)

@@ -155,11 +155,12 @@ class Rows:
         """The columns, with what `datasets` recorded of their types."""
         return pq.read_schema(self.files[0])
 
-    def column(self, name: str) -> Any:
-        """One small column of all rows, as NumPy."""
-        return pa.concat_tables(pq.read_table(p, columns=[name]) for p in self.files)[
-            name
-        ].to_numpy()
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Small columns of all rows, (n,) each; every file is opened once."""
+        if not self.files:
+            return [np.zeros(0) for _ in names]
+        whole = pa.concat_tables(pq.read_table(p, columns=list(names)) for p in self.files)
+        return [whole[name].to_numpy() for name in names]
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
         """Some rows, in the order given."""

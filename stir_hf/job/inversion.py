@@ -67,7 +67,8 @@ class InversionJob:
         self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
         self.starts = None if starts is None else starts.detach().cpu().float()
-        self._places = {index: i for i, index in enumerate(sorted(samples.order.tolist()))}
+        rank = np.argsort(samples.order) if starts is not None else ()
+        self._places = {int(samples.order[p]): i for i, p in enumerate(rank)}
         self._check_starts()
         labelled = samples.label_column is not None
         self.make = RowMaker(network, self.kind, config.exact, config.tolerance, labelled)
@@ -118,7 +119,7 @@ class InversionJob:
         if not files:
             return np.argwhere(missing), {}
         rows, order = shards.Rows(files), self.samples.order
-        index, draw, status, hashes = map(rows.column, ("index", "draw", "status", "canvas_hash"))
+        index, draw, status, hashes = rows.columns("index", "draw", "status", "canvas_hash")
         sorter = np.argsort(order)
         place = sorter[np.searchsorted(order, index, sorter=sorter).clip(max=len(order) - 1)]
         asked = (order[place] == index) & (draw < self.config.draws)
