@@ -20,7 +20,7 @@ import torch
 
 from stir_hf.data import shards
 from stir_hf.data.columns import features
-from stir_hf.inputs.images import Images
+from stir_hf.inputs.images import ImageKind
 from stir_hf.runtime import environment
 
 RESULTS = Path(__file__).parent / "results" / "shards.json"
@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", type=int, default=20_000)
     args = parser.parse_args()
-    kind = Images("RGB", (8, 8))
+    kind = ImageKind("RGB", (8, 8))
     columns = features(kind, exact=False, starts=False)
     stored = kind.store(np.zeros(kind.shape, np.float32), exact=False)
     vector = np.zeros(16, np.float32)
