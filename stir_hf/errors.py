@@ -95,9 +95,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return named or _MEMORY.search(str(error)) is not None
 
 
+ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"
+"""What can be done where batches were halved down to a single input."""
+
+
 @contextmanager
-def memory_errors(doing: str) -> Iterator[None]:
-    """Tell what a full memory means to the user: `doing` says what was under way.
+def memory_errors(doing: str, advice: str = "use a smaller --batch-size") -> Iterator[None]:
+    """Tell what a full memory means to the user: `doing` says what was under way, `advice` what can
+    be done.
 
     Raises:
         RunError: in place of any error that tells of too little memory, whatever library raised it.
@@ -107,4 +112,4 @@ def memory_errors(doing: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise RunError(f"out of memory {doing}; use a smaller --batch-size") from error
+        raise RunError(f"out of memory {doing}; {advice}") from error

@@ -32,11 +32,14 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; the same command with --out continues", 130, known=True)
-    except (click.UsageError, RequestError) as error:
+    except click.UsageError as error:
         if debug:
             raise
-        usage = isinstance(error, click.UsageError)
-        _fail(error.format_message() if usage else str(error), 2, known=usage or _known(error))
+        _fail(error.format_message(), 2, known=True)
+    except RequestError as error:
+        if debug:
+            raise
+        _fail(str(error), 2, known=_known(error))
     except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
         if debug:
             raise

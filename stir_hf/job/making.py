@@ -12,7 +12,7 @@ from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas
 from stir_hf.data.columns import columns_of, features
 from stir_hf.engine import Inverted, Item, Represent, Watch, descend
-from stir_hf.errors import is_out_of_memory, memory_errors
+from stir_hf.errors import ONE_AT_A_TIME, is_out_of_memory, memory_errors
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.rows import Key, Pending, Work
@@ -58,7 +58,7 @@ class Making:
         """
         doing = f"in {self.job.network.where}"
         try:
-            with memory_errors(doing), self._prepared() as represent:
+            with memory_errors(doing, ONE_AT_A_TIME), self._prepared() as represent:
                 while not self._made_all(represent):
                     self.put()
                     self.work.pending.clear()

@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stir_hf.errors import RequestError, RunError, is_out_of_memory, memory_errors
+from stir_hf.errors import (
+    ONE_AT_A_TIME,
+    RequestError,
+    RunError,
+    is_out_of_memory,
+    memory_errors,
+)
 from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.folding import folded
@@ -51,7 +57,7 @@ class Opened:
         Raises:
             RunError: out of memory with a single input.
         """
-        with torch.no_grad(), memory_errors(f"in {self.where}"):
+        with torch.no_grad(), memory_errors(f"in {self.where}", ONE_AT_A_TIME):
             return _in_halves(self.session, values)
 
     @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import clear_device_cache
+from accelerate.utils.memory import clear_device_cache
 
 from stir_hf.errors import TOLD, RequestError, RunError, one_line
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ REFERENCE = model_path("robust-0")
 
 
 def invert(out: Path, part: str | None, count: int = 11, **more: object) -> Inversions:
-    options = {"num_samples": count, "steps": 3, "progress": False, "batch_size": 4, **more}
-    return stir_hf.invert(REFERENCE, str(IMAGES), out=out, part=part, **options)
+    options: dict[str, Any] = {"num_samples": count, "steps": 3, "batch_size": 4, **more}
+    return stir_hf.invert(REFERENCE, str(IMAGES), out=out, part=part, progress=False, **options)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from stir_hf import Inversions
 from stir_hf.demo import IMAGES, model_path
 from tests.processes.ranks import Ranks
 
-NAMES = {
+NAMES: dict[str, Any] = {
     "a": model_path("standard-0"),
     "b": model_path("robust-0"),
     "c": model_path("robust-1"),
