@@ -22,7 +22,7 @@ from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
 from stir_hf.models import Opened
 from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
-from stir_hf.publish.config import PublishConfig
+from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import ProcessConfig, RunConfig
 from stir_hf.scoring import JudgeConfig
@@ -86,6 +86,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         OutputConfig,
         PublishConfig,
     ),
+    "push": (ShareConfig,),
 }
 """What each verb is configured by."""
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import app, debug_option, dry_run_option, json_option, main_process
+from stir_hf.cli.app import (
+    Verb,
+    app,
+    debug_option,
+    dry_run_option,
+    json_option,
+    main_process,
+)
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
@@ -17,39 +24,6 @@ dataset_option = click.option(
     metavar="DATA",
     help="Hub id, id@revision or local folder of images.",
 )
-
-
-class Verb(click.Command):
-    """A command whose options are generated when it is first used, so that `--help` of the others
-    loads nothing.
-    """
-
-    def __init__(
-        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._verb, self._changed, self._whole = verb, changed or {}, False
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The arguments and options, the generated ones included."""
-        if not self._whole:
-            from stir_hf.options import click_parameters
-
-            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
-            rest = [p for p in self.params if p not in fixed]
-            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
-            self._whole = True
-        return super().get_params(ctx)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run it here, or in several processes where that was asked for and not done yet."""
-        count = ctx.params.get("num_processes")
-        if count is not None and count > 1:
-            from stir_hf.runtime import is_launched, launch
-
-            if not is_launched():
-                ctx.exit(launch(ctx.find_root().obj, count))
-        return super().invoke(ctx)
 
 
 @app.command()
