@@ -43,6 +43,9 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/original.py
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/shards.py
 	$(BIN)/python benchmarks/tables.py
 
 lint: .venv/.dev
