@@ -5,9 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from stir_hf._version import __version__
-from stir_hf.runtime.processes import Processes
 
 _LIBRARIES = (
     "torch",
@@ -43,6 +43,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         **{library: _version(library) for library in _OPTIONAL},
         "device": str(device),
         "device_name": name,
-        "num_processes": Processes().count,
+        "num_processes": dist.get_world_size() if dist.is_initialized() else 1,
         "num_threads": torch.get_num_threads(),
     }

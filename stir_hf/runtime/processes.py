@@ -122,6 +122,7 @@ class Processes:
         found: list[tuple[_Told, T]] = self._gathered((None, value))
         for rank, (told, _) in enumerate(found):
             if told is not None:
+                self._forget()
                 raise _error(rank, *told)
         return [given for _, given in found]
 
@@ -193,9 +194,16 @@ class Processes:
             if _STORES:
                 Counters(_STORES[0]).add("failed", 1)
             self._gathered(((kind.__name__, text), None))
+            self._forget()
         except RunError:  # the others have ended; each tells by itself
             return
         error.add_note(TOLD)
+
+    def _forget(self) -> None:
+        """Of a failure that all know of: the next run begins without."""
+        if self.main and _STORES:
+            failed = Counters(_STORES[0])
+            failed.add("failed", -failed.get("failed"))
 
     def _gathered(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.count
