@@ -9,19 +9,17 @@ from typing import Any
 from torch import Tensor
 
 from stir_hf import scoring
-from stir_hf.data.folder import run_folder
-from stir_hf.data.identity import hash_of
+from stir_hf.data.folder import OutputConfig, run_folder
 from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Samples, common_size, open_samples
 from stir_hf.data.sets import choose, common_mode, on_common_images
-from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
-from stir_hf.job import Estimate, InversionJob, run_jobs, with_originals
+from stir_hf.job import Estimate, run_jobs, with_originals
 from stir_hf.job import estimate as estimated
-from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models import Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import asked_for, sorted_into
-from stir_hf.publish import check_destination, publish
+from stir_hf.preparation import prepare
+from stir_hf.publish import PublishConfig, check_destination, publish
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes, RunConfig, environment
 
@@ -54,31 +52,22 @@ def invert(
         RunError: values that are not finite in every image, a constant representation, or out of
             memory.
     """
-    named = {"DataSpec": described(data)}
-    configured = sorted_into(options, "invert", named)
-    model, spec, part, config, load, run, several, output, share = configured
-    labels, processes = output.labels(str(reference), spec.dataset), several.processes(run.device)
-    scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        processes.on_main(lambda: check_destination(share))
-        (encoder,) = processes.first_on_each_machine(
-            lambda: as_encoders(
-                [reference], [model.layer], load, run, spec.image_mode, labels, revision
-            )
-        )
-        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
-        scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
-        size = encoder.size or common_size(samples, encoder.name)
-        network = stack.enter_context(opened(encoder, size, run, inverted=True))
-        job = InversionJob(network, samples, size, config, run, labels, starts, part)
+        how: Any = {"revision": revision, "starts": starts}
+        ready = prepare(stack, processes, "invert", [reference], data, options, **how)
+        (job,), out, share = ready.jobs, ready["OutputConfig"].out, ready["PublishConfig"]
+        if job.part.part is not None and share.push_to is not None:
+            raise RequestError("a part is not published: merge the parts, then push the whole")
         folder = stack.enter_context(
-            run_folder(output.out, job.manifest.hash, processes, keep=output.out is None)
+            run_folder(out, job.manifest.hash, processes, keep=out is None)
         )
         (made,) = run_jobs([job], folder, processes, progress=progress)
         if processes.main:
-            publish(share, [made.path], None, folder, kept=output.out is not None)
-    return made.removed_with(folder) if output.out is None and processes.main else made
+            publish(share, [made.path], None, folder, kept=out is not None)
+        processes.wait()
+    return made.removed_with(folder) if out is None and processes.main else made
 
 
 def score(
@@ -104,15 +93,17 @@ def score(
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    configured = sorted_into(options, "score")
-    model, which, load, run, shared, judge, output, share = configured
     several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
-    if not several:
-        raise RequestError("no model to judge; give at least one")
-    labels, processes = output.labels(*map(str, several)), shared.processes(run.device)
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
+        configured = sorted_into(options, "score")
+        model, which, load, run, shared, judge, output, share = configured
+        shared.check(processes)
+        if not several:
+            raise RequestError("no model to judge; give at least one")
         processes.on_main(lambda: check_destination(share))
+        labels = output.labels(*map(str, several))
         sets = processes.first_on_each_machine(
             lambda: [with_originals(one, load) for one in choose(inversions, which)]
         )
@@ -133,10 +124,7 @@ def score(
         folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         pairs = [(n, s) for s in sets for n in networks]
         result = _judged(pairs, judge, run, asked, processes, progress=progress)
-        kept = output.out is not None
-        if processes.main:
-            _save(result, folder, kept=kept)
-            publish(share, (), result, folder, kept=kept)
+        _kept(result, (), folder, processes, output, share)
         return result
 
 
@@ -173,38 +161,22 @@ def matrix(
 def _every_pair(
     verb: str, models: Sequence[Model], data: Data, options: dict[str, Any], *, progress: bool
 ) -> StirResult:
-    configured = sorted_into(options, verb, {"DataSpec": described(data)})
-    by_type = {type(each).__name__: each for each in configured}
-    layers = [by_type["LayerConfig"].layer] * len(models)
-    if verb == "compare":
-        layers[1] = by_type["PairConfig"].reference_layer
-    run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
-    spec, load, share = by_type["DataSpec"], by_type["LoadConfig"], by_type["PublishConfig"]
-    processes = by_type["ProcessConfig"].processes(run.device)
-    labels = output.labels(*map(str, models), spec.dataset)
-    scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        processes.on_main(lambda: check_destination(share))
-        encoders = processes.first_on_each_machine(
-            lambda: as_encoders(models, layers, load, run, spec.image_mode, labels)
-        )
-        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
-        scoring.check_count(len(samples), judge.measure, spec.dataset)
-        networks, jobs = _opened(stack, encoders, samples, by_type, labels)
-        asked = asked_for(verb, networks, [job.manifest for job in jobs], configured)
+        ready = prepare(stack, processes, verb, models, data, options)
+        manifests = [job.manifest for job in ready.jobs]
+        asked = asked_for(verb, ready.networks, manifests, ready.configured)
+        output, share = ready["OutputConfig"], ready["PublishConfig"]
         folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
-        distinct = list(dict.fromkeys(jobs))
-        made = on_common_images(run_jobs(distinct, folder, processes, progress=progress))
-        sets = [made[distinct.index(job)] for job in jobs]
+        made = on_common_images(run_jobs(ready.distinct, folder, processes, progress=progress))
+        sets = [made[ready.distinct.index(job)] for job in ready.jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
-        pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
+        pairs = [(m, sets[i]) for i in order for j, m in enumerate(ready.networks) if j != i]
+        judge, run = ready["JudgeConfig"], ready["RunConfig"]
         result = _judged(pairs, judge, run, asked, processes, progress=progress)
-        kept = output.out is not None
-        if processes.main:
-            _save(result, folder, kept=kept)
-            paths = list(dict.fromkeys(one.path for one in sets))
-            publish(share, paths, result, folder, kept=kept)
+        paths = list(dict.fromkeys(one.path for one in sets))
+        _kept(result, paths, folder, processes, output, share)
         return result
 
 
@@ -223,22 +195,11 @@ def estimate(
     Raises:
         RequestError: whatever the verb refuses.
     """
-    configured = sorted_into(options, verb, {"DataSpec": described(data)})
-    by_type = {type(each).__name__: each for each in configured}
-    run, output, spec = by_type["RunConfig"], by_type["OutputConfig"], by_type["DataSpec"]
-    processes = by_type["ProcessConfig"].processes(run.device)
-    labels = output.labels(*map(str, models), spec.dataset)
-    layers = [by_type["LayerConfig"].layer] * len(models)
-    if verb == "compare":
-        layers[1] = by_type["PairConfig"].reference_layer
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        encoders = processes.first_on_each_machine(
-            lambda: as_encoders(models, layers, by_type["LoadConfig"], run, spec.image_mode, labels)
-        )
-        samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
-        _, jobs = _opened(stack, encoders, samples, by_type, labels)
-        return estimated(list(dict.fromkeys(jobs)), output.out, processes)
+        ready = prepare(stack, processes, verb, models, data, options)
+        return estimated(ready.distinct, ready["OutputConfig"].out, processes)
 
 
 def _judged(
@@ -255,32 +216,18 @@ def _judged(
     return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 
 
-def _save(result: StirResult, folder: Path, *, kept: bool) -> None:
-    if kept:
-        result.save(folder)
-
-
-def _opened(
-    stack: ExitStack,
-    encoders: Sequence[Encoder],
-    samples: Samples,
-    by_type: dict[str, Any],
-    labels: dict[str, str],
-) -> tuple[list[Opened], list[InversionJob]]:
-    """The networks at work, and the inversion set of each; equal networks share one."""
-    run, config = by_type["RunConfig"], by_type["InversionConfig"]
-    sizes = [e.size or common_size(samples, e.name) for e in encoders]
-    networks = [
-        stack.enter_context(opened(e, size, run, inverted=True))
-        for e, size in zip(encoders, sizes, strict=True)
-    ]
-    try_sizes(networks, sizes)
-    jobs: dict[str, InversionJob] = {}
-    for network, size in zip(networks, sizes, strict=True):
-        digest = hash_of(network.identity)
-        if digest in jobs:
-            jobs[digest].check_same(network)
-        else:
-            part = by_type.get("PartConfig")
-            jobs[digest] = InversionJob(network, samples, size, config, run, labels, part=part)
-    return networks, [jobs[hash_of(network.identity)] for network in networks]
+def _kept(
+    result: StirResult,
+    sets: Sequence[Path],
+    folder: Path,
+    processes: Processes,
+    output: OutputConfig,
+    share: PublishConfig,
+) -> None:
+    """Save and publish a result, as far as that was asked for; the main process does."""
+    kept = output.out is not None
+    if processes.main:
+        if kept:
+            result.save(folder)
+        publish(share, sets, result, folder, kept=kept)
+    processes.wait()

@@ -15,13 +15,12 @@ class RequestError(ValueError):
         super().__init__(" ".join(message.splitlines()))  # names may hold line breaks
 
 
-TOLD = "told by the main process"
-"""The note on an error that all processes of a run know of; one of them tells it."""
-
-
 class RunError(RuntimeError):
     """The run failed while it was under way (exit code 1). What was computed before is on disk."""
 
+
+TOLD = "told by another process"
+"""The note on an error that another process of the run tells."""
 
 _LONGEST = 400
 

@@ -1,5 +1,6 @@
 """Faults around a network: its classifier, its memory, its precision, its passes, its images."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,12 @@ def test_out_of_memory_is_a_run_that_failed(error: Exception) -> None:
 @pytest.mark.parametrize("least", [3, 5, 8])
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "mps"])
 def test_half_a_batch_is_taken_where_memory_is_too_small(
-    error: Exception, least: int, caplog: pytest.LogCaptureFixture
+    error: Exception,
+    least: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("stir_hf"), "propagate", True)  # the command line's
     torch.manual_seed(0)
     whole = inverted(Net(), pictures(20), batch_size=8, draws=2)
     torch.manual_seed(0)

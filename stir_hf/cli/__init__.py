@@ -10,7 +10,7 @@ from stir_hf.cli import hub as hub
 from stir_hf.cli import verbs as verbs
 from stir_hf.cli.app import DEBUG, main_process
 from stir_hf.cli.app import app as app
-from stir_hf.errors import TOLD, RequestError, one_line
+from stir_hf.errors import TOLD, RequestError, RunError, one_line
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,11 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
         if code:
             sys.exit(code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; the same command with --out continues", 130, known=True)
+        _fail("interrupted; the same command with --out continues", 130, known=not main_process())
     except click.UsageError as error:
         if debug:
             raise
-        _fail(error.format_message(), 2, known=True)
+        _fail(error.format_message(), 2, known=not main_process())
     except RequestError as error:
         if debug:
             raise
@@ -48,20 +48,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _told(error: Exception) -> str:
     """One line; what is no failure of ours to foresee is told with its kind."""
-    from stir_hf.errors import RunError
-
     line = one_line(error)
     known = isinstance(error, RunError | OSError) or line == type(error).__name__
     return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
 
 
 def _known(error: Exception) -> bool:
-    """Whether the main process knows of an error, too."""
+    """Whether another process of the run tells an error."""
     return TOLD in getattr(error, "__notes__", ())
 
 
 def _fail(message: str, code: int, *, known: bool) -> None:
-    if main_process() or not known:
+    if not known:
         click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
     sys.exit(code)
 

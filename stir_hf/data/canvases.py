@@ -115,9 +115,9 @@ class Canvases:
         Raises:
             RequestError: a sample that has changed; it is named.
         """
-        there = [position for position, digest in hashes.items() if digest is not None]
+        there = sorted(position for position, digest in hashes.items() if digest is not None)
         some = np.linspace(0, len(there) - 1, min(CHECKED_AGAIN, len(there))).astype(int)
-        for position in dict.fromkeys(sorted(there)[i] for i in some):
+        for position in dict.fromkeys(there[i] for i in some):
             kept = position in self._kept
             canvas = self.peek(position)
             if canvas is None or canvas.hash != hashes[position]:

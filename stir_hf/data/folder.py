@@ -2,7 +2,9 @@
 not kept.
 """
 
+import errno
 import json
+import logging
 import os
 import shutil
 import socket
@@ -25,6 +27,11 @@ from stir_hf.runtime import Processes
 
 SETS = "inversions"
 """The folder of the inversion sets in a run's folder."""
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What a file system answers that knows no locks, such as a bucket that is mounted."""
+
+logger = logging.getLogger(__name__)
 
 _LOCK, _HOLDER = ".stir-hf.lock", ".stir-hf.holder.json"
 
@@ -127,7 +134,13 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise RequestError(f"another run is writing in {folder}{_holder(folder)}") from None
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", errno.ENOSYS) in _NO_LOCKS:
+            logger.warning(
+                "%s is on a file system without locks: see that no other run writes there", folder
+            )
+            yield
+            return
         if made:
             folder.rmdir()
         raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
@@ -222,10 +235,10 @@ def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        remove(folder)
+        if processes.main:
+            remove(folder)
         raise
-    if not keep:
-        processes.wait()  # until nobody reads there
+    if not keep and processes.main:
         remove(folder)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from stir_hf.data.folder import SETS, claimed, sets_in, writable
 from stir_hf.data.identity import data_order
-from stir_hf.data.located import located
+from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.shards import NewFile, Rows, compact, files_of
+from stir_hf.data.shards import NewFile, Rows, as_part, compact, files_of
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
 
@@ -62,7 +62,9 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
             whose first image is nowhere.
     """
     target = writable(Path(out))
-    there = [{Manifest.read(path).hash: path for path in located(folder)} for folder in folders]
+    there = [
+        {Manifest.read(path).hash: path for path in find_sets(Path(folder))} for folder in folders
+    ]
     for folder, sets in zip(folders, there, strict=True):
         if set(sets) != set(there[0]):
             names = [", ".join(path.name for path in one.values()) for one in (there[0], sets)]
@@ -89,7 +91,7 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
         first.check_continues(manifest, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path in (path for part in parts for path in files_of(part)):
-        with NewFile(folder, path.stem) as partial:
+        with NewFile(folder, as_part(path.stem)) as partial:
             shutil.copyfile(path, partial)
     compact(folder)
     runs = {str(run): run for manifest in manifests for run in manifest.runs}
@@ -115,5 +117,5 @@ def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
         prefix = len(order) if there.all() else int(there.argmin())
         if k and prefix < count:
             break
-        count, draws = prefix, k + 1
+        count, draws = count or prefix, k + 1
     return count, draws

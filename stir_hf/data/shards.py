@@ -41,6 +41,11 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
             pq.write_table(table, path)
 
 
+def as_part(name: str) -> str:
+    """The name of a part with the rows of a file of another folder."""
+    return f"{_PART}-{name.partition('-')[2]}"
+
+
 class NewFile:
     """A file that takes its name when it is complete."""
 

@@ -230,18 +230,22 @@ def _on_disk(
     """Rows as a dataset that is mapped from a file, which goes when nobody reads it any more: only
     some at a time are in memory.
     """
-    count = 0
+    first = list(islice(rows, ROWS_AT_ONCE))
+    check_enough(min(1, len(first)), replace(spec, num_samples=None))
+    part = datasets.Dataset.from_list(first, features=columns)
+    empty = [name for name, f in part.features.items() if f == datasets.Value("null")]
+    part, count = part.remove_columns(empty), len(first)
+    columns = part.features
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
-        path, writer = Path(folder) / "stream.arrow", None
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            part = datasets.Dataset.from_list(some, features=columns)
-            columns, count = part.features, count + len(some)
-            writer = writer or pa.ipc.new_stream(path, part.data.schema)
+        path = Path(folder) / "stream.arrow"
+        with pa.ipc.new_stream(path, part.data.schema) as writer:
             writer.write_table(part.data.table)
+            while some := list(islice(rows, ROWS_AT_ONCE)):
+                named = [{name: row.get(name) for name in columns} for row in some]
+                part = datasets.Dataset.from_list(named, features=columns)
+                writer.write_table(part.data.table)
+                count += len(some)
         check_enough(count, spec)
-        if writer is None:
-            return datasets.Dataset.from_list([], features=columns, split=split)
-        writer.close()
         return datasets.Dataset.from_file(str(path), split=split)
 
 

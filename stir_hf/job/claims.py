@@ -11,8 +11,8 @@ class Claims:
     """What is left of a set, handed out in order. The draws of an image stay together, since it is
     decoded once.
 
-    One process takes full batches. Several take a share of what is left that becomes smaller
-    towards the end, so that they finish together although images take different numbers of passes.
+    One process takes full batches. Several take smaller ones, and one image at a time towards the
+    end, so that they finish together although images take different numbers of passes.
 
     Args:
         keys: (n, 2): position and draw, sorted.
@@ -39,7 +39,8 @@ class Claims:
         share = most
         if self._processes > 1:
             left = there - self._counters.get(self._name)
-            share = max(1, min(most, left // (2 * self._processes)))
+            ends = left <= self._processes * most
+            share = 1 if ends else min(most, left // (2 * self._processes))
         end = self._counters.add(self._name, share)
         first, last = (self._ends[min(i, there)] for i in (end - share, end))
         return [(int(position), int(draw)) for position, draw in self._keys[first:last]]

@@ -63,6 +63,11 @@ class InversionJob:
     ) -> None:
         self.network, self.samples, self.config, self.run_config = network, samples, config, run
         self.part = part or PartConfig()
+        if not self.count:
+            raise RequestError(
+                f"part {self.part.part} of {len(samples)} images is empty; take at most"
+                f" {len(samples)} parts"
+            )
         self.size, self.kind = size, network.encoder.kind(size)
         self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
@@ -126,7 +131,8 @@ class InversionJob:
         done = asked & (status != shards.UNREADABLE)
         missing[place[done], draw[done]] = False
         self.canvases.check_again({int(place[i]): hashes[i] for i in np.flatnonzero(asked)})
-        again = asked & missing.any(1)[place]
+        unfinished: NDArray[np.bool_] = np.any(missing, axis=1)
+        again = asked & unfinished[place]
         return np.argwhere(missing), dict(zip(index[again].tolist(), hashes[again], strict=True))
 
     def finish(self, folder: Path) -> None:
@@ -137,7 +143,7 @@ class InversionJob:
         """
         shards.compact(folder)
         found = self.read(folder)
-        if not len(found):
+        if not len(found) and self.part.part is None:
             kinds = " or ".join(sorted(set(found.left_out.values())))
             raise RunError(
                 f"{self.network.where}: no image could be inverted: every one is {kinds}"

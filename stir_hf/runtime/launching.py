@@ -16,6 +16,13 @@ from stir_hf.errors import RequestError, as_count
 from stir_hf.registry import option
 from stir_hf.runtime.processes import Processes
 
+LOUD = (
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
+    "torch.distributed.launcher.api",
+)
+"""Loggers that tell in many lines what is told in one here."""
+
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether all processes live."""
 
@@ -35,19 +42,18 @@ class ProcessConfig:
         if self.num_processes is not None:
             object.__setattr__(self, "num_processes", as_count("num_processes", self.num_processes))
 
-    def processes(self, device: str | None) -> Processes:
-        """Those of this run.
+    def check(self, processes: Processes) -> None:
+        """See that there are as many as were asked for.
 
         Raises:
-            RequestError: there are not as many as were asked for.
+            RequestError: there are not.
         """
-        found = Processes(device)
-        if self.num_processes not in (None, found.count):
+        if self.num_processes not in (None, processes.count):
             raise RequestError(
-                f"num_processes={self.num_processes}, but this run has {found.count}; the command"
-                " line starts them, in Python torchrun or accelerate's notebook_launcher does"
+                f"num_processes={self.num_processes}, but this run has {processes.count}; the"
+                " command line starts them, in Python torchrun or accelerate's notebook_launcher"
+                " does"
             )
-        return found
 
 
 def is_launched() -> bool:
@@ -63,7 +69,8 @@ def launch(arguments: Sequence[str], count: int) -> int:
     """
     threads = max(1, _cores() // count)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -78,18 +85,25 @@ def launch(arguments: Sequence[str], count: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "stir_hf", *arguments)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode > 0:  # it has told why
-            return int(failure.exitcode)
-        name = signal.Signals(-failure.exitcode).name
-        sys.stderr.write(
-            f"stir-hf: process {rank} was ended by {name}, and the others with it; the same command"
-            " with --out continues\n"
-        )
-        return 1
+        return _told(error)
     except (SignalException, KeyboardInterrupt):
         return 130
     return 0
+
+
+def _told(error: ChildFailedError) -> int:
+    """The exit code of a run whose processes have failed; what killed one is told."""
+    codes = {rank: int(failure.exitcode) for rank, failure in error.failures.items()}
+    killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    if not killed and max(codes.values()) > 0:  # a process has told why
+        return max(codes.values())
+    rank = killed[0] if killed else next(iter(codes))
+    name = signal.Signals(-codes[rank]).name
+    sys.stderr.write(
+        f"stir-hf: process {rank} was ended by {name}, and the others with it; the same command"
+        " with --out continues\n"
+    )
+    return 1
 
 
 def _cores() -> int:

@@ -20,7 +20,7 @@ from accelerate.utils.memory import clear_device_cache
 
 from stir_hf.errors import TOLD, RequestError, RunError, one_line
 
-TIME_LIMIT = timedelta(hours=2)
+TIME_LIMIT = timedelta(hours=6)
 """The longest wait for processes that live; one that has ended is noticed at once."""
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Processes:
     Made before any network is loaded: where there are several, each takes its own device.
     """
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(self, device: object = None) -> None:
         """`device` is what was asked for; None takes the best there is.
 
         Raises:
@@ -80,16 +80,16 @@ class Processes:
                 f"the launcher started {started} processes, but accelerate's state was made as that"
                 " of one, before stir_hf; make it after the launcher has set its environment"
             )
-        if self.count > 1 and device is not None and ":" in device:
-            kind = device.partition(":")[0]
+        kind, colon, _ = str(device or "").partition(":")
+        if self.count > 1 and colon:
             raise RequestError(
                 f"device {device!r} is one card, and there are {self.count} processes, each with"
                 f" its own; give {kind!r} or none"
             )
-        if self.count > 1 and self.main:
+        if self.main and (self.count > 1 or "ACCELERATE_MIXED_PRECISION" in os.environ):
+            which = "1 process" if self.count == 1 else f"{self.count} processes, each"
             threads = torch.get_num_threads()
-            where = self._state.device.type
-            logger.info("%d processes, each on %s, %d threads", self.count, where, threads)
+            logger.info("%s on %s, %d threads", which, self._state.device.type, threads)
 
     @property
     def rank(self) -> int:
@@ -132,9 +132,15 @@ class Processes:
 
     def on_main(self, make: Callable[[], T]) -> T:
         """What the main process makes, for all of them."""
-        given: Any = make() if self.main else None
-        made: T = self.exchange(given)[0]
-        return made
+        made: list[Any] = [make() if self.main else None]
+        self.wait()
+        if self.count > 1:
+            with _ended():
+                dist.broadcast_object_list(
+                    made, src=0, group=self._group, device=torch.device("cpu")
+                )
+        found: T = made[0]
+        return found
 
     def first_on_each_machine(self, make: Callable[[], T]) -> T:
         """What each process makes, the others of a machine after its first: what that fetches,
@@ -168,7 +174,7 @@ class Processes:
         if self.count == 1:
             return Counters(None)
         store = _store(self)
-        number = store.add(f"counters-{self.rank}", 1)
+        number = self.on_main(lambda: store.add("counters", 1))
         return Counters(dist.PrefixStore(f"{number}", store))
 
     @contextmanager
@@ -193,11 +199,12 @@ class Processes:
         try:
             if _STORES:
                 Counters(_STORES[0]).add("failed", 1)
-            self._gathered(((kind.__name__, text), None))
+            found: list[tuple[_Told, Any]] = self._gathered(((kind.__name__, text), None))
             self._forget()
         except RunError:  # the others have ended; each tells by itself
             return
-        error.add_note(TOLD)
+        if any(told is not None for told, _ in found[: self.rank]):
+            error.add_note(TOLD)  # one tells: the first of those that failed by themselves
 
     def _forget(self) -> None:
         """Of a failure that all know of: the next run begins without."""
@@ -216,10 +223,13 @@ class Processes:
         return _host_group()
 
 
-def _on_cpu(device: str | None) -> bool:
+def _on_cpu(device: object) -> bool:
+    """Whether the processes meet on the CPU: with several of them, also where the accelerator has
+    no collectives of its own.
+    """
     if device is not None:
-        return device.partition(":")[0] == "cpu"
-    return not torch.accelerator.is_available()
+        return str(device).partition(":")[0] in ("cpu", "mps")
+    return not torch.accelerator.is_available() or torch.backends.mps.is_available()
 
 
 @cache

@@ -1,7 +1,6 @@
 """What the judged model and the reference represent, batch by batch, into accumulators."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 import torch
@@ -31,15 +30,17 @@ def accumulate(
 ) -> tuple[Parts, Moves]:
     """All batches of a set through the network: accumulators, and how far each pair moves.
 
-    Every process takes its share of the batches; all is whole in the main one.
+    Every process takes its share of the batches; all is whole in the main one. What goes there is
+    sums, or rows where there are fewer of them than columns.
 
     Raises:
         RunError: a representation that is not finite.
     """
     parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
     moves = np.zeros((2, len(inversions)), np.float32)
-    batches = inversions.batches(batch_size)
-    for rows in islice(batches, processes.rank, None, processes.count):
+    batches = list(inversions.batches(batch_size))
+    mine = (len(batches) * rank // processes.count for rank in (processes.rank, processes.rank + 1))
+    for rows in batches[slice(*mine)]:
         processes.check()
         pairs = dict(_pairs(network, inversions, rows, anchors))
         for draw, part in enumerate(parts):

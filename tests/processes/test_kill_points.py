@@ -48,9 +48,9 @@ main(sys.argv[1:])
 """
 POINTS: list[tuple[str, str, int, int]] = [
     # module, name, rank, which call
-    ("stir_hf.api", "as_encoders", 0, 1),
-    ("stir_hf.api", "as_encoders", 1, 1),
-    ("stir_hf.api", "open_samples", 1, 1),
+    ("stir_hf.preparation", "as_encoders", 0, 1),
+    ("stir_hf.preparation", "as_encoders", 1, 1),
+    ("stir_hf.preparation", "open_samples", 1, 1),
     ("stir_hf.job.inversion", "InversionJob.todo", 0, 1),
     ("stir_hf.job.inversion", "InversionJob.todo", 0, 2),
     ("stir_hf.data.manifest", "Manifest.write", 0, 1),
@@ -74,7 +74,7 @@ POINTS: list[tuple[str, str, int, int]] = [
     ("stir_hf.scoring.judging", "accumulate", 0, 1),
     ("stir_hf.scoring.judging", "accumulate", 1, 2),
     ("stir_hf.scoring.representations", "_pairs", 1, 1),
-    ("stir_hf.api", "_save", 0, 1),
+    ("stir_hf.api", "_kept", 0, 1),
     ("stir_hf.results", "StirResult.save", 0, 1),
 ]
 QUICK = [POINTS[11], POINTS[24]]
@@ -82,7 +82,7 @@ QUICK = [POINTS[11], POINTS[24]]
 
 def begun(out: Path, stop: str) -> "subprocess.Popen[str]":
     env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "RANK")}
-    env |= {"OMP_NUM_THREADS": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "stir_hf", *WORDS, str(out)]
     if stop:
         env["STOP_AT"] = stop
@@ -116,7 +116,6 @@ def killed(tmp_path: Path, point: tuple[str, str, int, int]) -> dict[str, Any]:
     (tmp_path / "stopped.py").write_text(STOPPED)
     (tmp_path / "launched.py").write_text(
         "import sys\n"
-        "from torch.distributed.launcher import api\n"
         "from stir_hf.runtime import launching\n"
         "whole = launching.elastic_launch\n"
         "def launch(config, entrypoint):\n"

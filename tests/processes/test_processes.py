@@ -46,7 +46,7 @@ def test_what_one_fails_with_ends_all(two: Ranks, kind: str, rank: int) -> None:
     answers = two.answers()
     assert [one["error"] for one in answers] == [kind, kind]
     assert all("no such thing" in one["text"] for one in answers)
-    assert all(one["notes"] == ["told by the main process"] for one in answers)
+    assert [one["notes"] == [] for one in answers] == [rank == 0, rank == 1]  # that one tells
     assert two.run(BEGIN + "found = p.exchange(p.rank)") == [[0, 1], [0, 1]]  # and they go on
 
 
@@ -54,7 +54,7 @@ def test_what_all_fail_with_all_keep(two: Ranks) -> None:
     two.tell(BEGIN + "with p.together():\n    raise ValueError(f'mine {p.rank}')")
     answers = two.answers()
     assert [one["text"] for one in answers] == ["mine 0", "mine 1"]
-    assert all(one["notes"] == ["told by the main process"] for one in answers)
+    assert [one["notes"] for one in answers] == [[], ["told by another process"]]
 
 
 def test_what_merging_fails_with_ends_all(three: Ranks) -> None:
@@ -87,9 +87,9 @@ def test_several_take_less_towards_the_end() -> None:
     keys = np.argwhere(np.ones((200, 1), bool))
     claims = Claims(keys, Counters(None), "set", 2)
     sizes = []
-    while found := claims.take(64):
+    while found := claims.take(40):
         sizes.append(len(found))
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] == 50
-    assert Counter(sizes)[1] >= 4
-    assert claims.take(64) == []
+    assert sizes[0] == 40
+    assert Counter(sizes)[1] >= 2 * 35
+    assert claims.take(40) == []
