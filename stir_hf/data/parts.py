@@ -115,7 +115,9 @@ def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
     for k in range(int(draw.max(initial=-1)) + 1):
         there = np.isin(order, index[draw == k])
         prefix = len(order) if there.all() else int(there.argmin())
-        if k and prefix < count:
+        if k == 0:
+            count = prefix
+        elif prefix < count:
             break
-        count, draws = count or prefix, k + 1
+        draws = k + 1
     return count, draws

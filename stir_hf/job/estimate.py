@@ -3,8 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +10,14 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
+from stir_hf.data import shards
 from stir_hf.data.folder import places, remove, temporary
-from stir_hf.data.shards import files_of
-from stir_hf.engine import descend
+from stir_hf.engine import Item, Represent, descend
+from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.making import Making
-from stir_hf.runtime import Counters, Processes, progress_bar
+from stir_hf.runtime import Counters, Processes, progress_bar, release_memory
 
 PASSES, WARM_UP = 6, 2
 """So many passes of one batch are timed, after some that are not."""
@@ -38,11 +37,11 @@ class Estimate:
     seconds: float
     """In all, at most, with all processes."""
     judging: float
-    """Seconds of one model's judging of what the set will hold, were it the reference, with all
+    """Seconds of one model's judging on the whole set, if it is as fast as this one, with all
     processes.
     """
-    memory: int
-    """Bytes, the most of any process: of the device where it has memory of its own."""
+    memory: tuple[int, ...]
+    """Bytes, by process: of the device where it has memory of its own."""
     disk: int
     """Bytes of the rows."""
 
@@ -56,35 +55,39 @@ def estimate(
         jobs: the sets.
         folder: of the run, whose rows need not be made again; None where there is none.
         processes: all of them measure, each on its device.
+
+    Raises:
+        RunError: none of the first images can be inverted; out of memory.
     """
     wanted = {job.manifest.hash: job.manifest for job in jobs}
-    where: dict[str, Path] = {}
-    if folder is not None and folder.is_dir():
-        where = processes.on_main(partial(places, folder, wanted))
+
+    def there() -> dict[str, Path]:
+        return places(folder, wanted) if folder is not None and folder.is_dir() else {}
+
+    where = processes.on_main(there)
     return [_estimated(job, where.get(job.manifest.hash), processes) for job in jobs]
 
 
 def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> Estimate:
-    keys = job.keys()
+    keys, made = job.keys(), temporary()
     left = keys if folder is None else processes.on_main(lambda: job.todo(folder))[0]
-    some, made = keys[: job.batch_size], temporary()
     try:
-        passes, forward = _timed(job, some, made, processes)
-        disk = sum(path.stat().st_size for path in files_of(made)) / max(1, len(some))
+        passes, forward = _timed(job, keys, made, processes)
+        rows = shards.Rows(shards.files_of(made))
+        disk = sum(path.stat().st_size for path in rows.files) / len(rows)
     finally:
         remove(made)
     found = processes.exchange((passes, forward, _memory(job)))
-    rows = len(left)
     speed, judging = (sum(1 / one[k] for one in found) for k in (0, 1))
     return Estimate(
         reference=job.network.label,
-        rows=rows,
+        rows=len(left),
         passes=job.config.steps,
         seconds_per_pass=tuple(one[0] for one in found),
-        seconds=rows * job.config.steps / speed,
+        seconds=len(left) * job.config.steps / speed,
         judging=3 * job.count / judging,
-        memory=max(one[2] for one in found),
-        disk=round(disk * rows),
+        memory=tuple(one[2] for one in found),
+        disk=round(disk * len(left)),
     )
 
 
@@ -94,32 +97,49 @@ def _timed(
     """Seconds per inversion of one pass and of one forward pass; the rows of one batch are put
     into the folder.
     """
-    with progress_bar(0, 0, Counters(None), shown=False) as bar:
-        making = Making(job, folder, Claims(keys, Counters(None), "", 1), bar, processes)
-        with job.network.descending() as represent:
+    counters, batch = Counters(None), job.batch_size
+    with progress_bar(0, 0, counters, shown=False) as bar, job.network.descending() as represent:
+        while True:
+            claims = Claims(keys[:batch], counters, f"of {batch}", 1)
+            making = Making(job, folder, claims, bar, processes)
             items = list(making.items())
-            ages: list[float] = []
-
-            def timed(x: torch.Tensor) -> torch.Tensor:
-                ages.append(_now(job))
-                return represent(x)
-
-            made = descend(
-                timed,
-                items,
-                job.config.method,
-                constraint=job.config.constraint,
-                passes=WARM_UP + PASSES,
-                tolerance=1e-9,
-                batch_size=len(items),
-            )
-            making.work.finished += list(islice(made, len(items)))
-            making.put()
+            if not items:
+                raise RunError(f"{job.network.where}: none of the first images can be inverted")
+            try:
+                passes = _passes(making, items, represent)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or batch == 1:
+                    raise
+            batch //= 2
+            release_memory()
         values = torch.stack([item.start for item in items])
         begun = _now(job)
         job.network.represent(values)
-        forward = (_now(job) - begun) / len(items)
-    return (ages[WARM_UP + PASSES - 1] - ages[WARM_UP]) / (PASSES - 1) / len(items), forward
+        return passes, (_now(job) - begun) / len(items)
+
+
+def _passes(making: Making, items: Sequence[Item], represent: Represent) -> float:
+    """Seconds per inversion of one pass."""
+    job, times = making.job, list[float]()
+
+    def timed(x: torch.Tensor) -> torch.Tensor:
+        times.append(_now(job))
+        return represent(x)
+
+    made = descend(
+        timed,
+        items,
+        job.config.method,
+        constraint=job.config.constraint,
+        passes=WARM_UP + PASSES,
+        tolerance=1e-9,
+        batch_size=len(items),
+    )
+    making.work.finished += list(made)
+    making.put()
+    timed_ones = times[WARM_UP if len(times) > WARM_UP + 1 else 0 :]
+    return (timed_ones[-1] - timed_ones[0]) / max(1, len(timed_ones) - 1) / len(items)
 
 
 def _now(job: InversionJob) -> float:

@@ -16,14 +16,18 @@ def estimates(found: "Sequence[Estimate]") -> str:
         lines.append(
             f"{one.reference}: {one.rows} inversions, at most {duration(one.seconds)}"
             f" ({one.passes} passes each; those at the tolerance stop earlier), judging"
-            f" {duration(one.judging)} per model; memory {size(one.memory)} per process, disk"
+            f" {duration(one.judging)} per model; memory {size(max(one.memory))} per process, disk"
             f" {size(one.disk)}"
         )
         if len(one.seconds_per_pass) > 1:
             shown = ", ".join(f"{1 / seconds:.3g}" for seconds in one.seconds_per_pass)
             lines.append(f"  passes of one image per second, by process: {shown}")
     whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
-    lines.append(f"In all at most {duration(whole)} of inverting, {size(disk)} on disk.")
+    memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
+    lines.append(
+        f"In all at most {duration(whole)} of inverting, {size(disk)} on disk"
+        + (f", {size(memory)} of memory in {several} processes." if several > 1 else ".")
+    )
     return "\n".join(lines)
 
 

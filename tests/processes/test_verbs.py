@@ -107,7 +107,7 @@ def test_moves_are_whole(one: Ranks, two: Ranks, tmp_path: Path) -> None:
         out = tmp_path / str(ranks.count)
         ranks.run(COMPARE, **NAMES, out=str(out))
         table = pq.read_table(out / "per_image.parquet")
-        found.append(table["distance"].to_numpy())
+        found.append(table["relative_distance"].to_numpy())
     assert (found[0] > 0).all()
     assert found[1] == pytest.approx(found[0], abs=1e-5)
 
