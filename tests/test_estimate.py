@@ -11,7 +11,8 @@ import stir_hf
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.report.estimates import duration, size
 from tests.test_cli import run
-from tests.test_faults_models import Failing, pictures
+from tests.test_faults_models import Failing
+from tests.tiny import pictures
 
 MODELS = [model_path("standard-0"), model_path("robust-0")]
 QUICK: dict[str, Any] = {"num_samples": 30, "device": "cpu"}
