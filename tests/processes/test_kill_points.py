@@ -19,6 +19,7 @@ import pytest
 
 from stir_hf.demo import IMAGES, model_path
 from tests.conftest import ROOT
+from tests.processes.ranks import Ranks
 from tests.processes.test_launching import ranks_of
 
 RESULTS = ROOT / "benchmarks" / "results" / "kills.json"
@@ -102,11 +103,16 @@ def rows_of(out: Path) -> set[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    process = begun(tmp_path_factory.mktemp("alone"), "")
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return [score["stir"] for score in json.loads(out)["scores"]]
+def alone(one: Ranks, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The scores of a run of one process that nobody kills."""
+    code = (
+        "import stir_hf\n"
+        "r = stir_hf.compare(*models, data, num_samples=24, steps=8, batch_size=4, out=out)\n"
+        "found = [s.stir for s in r.scores]\n"
+    )
+    out = str(tmp_path_factory.mktemp("alone"))
+    (found,) = one.run(code, models=[WORDS[1], WORDS[2]], data=str(IMAGES), out=out)
+    return list(found)
 
 
 def killed(tmp_path: Path, point: tuple[str, str, int, int]) -> dict[str, Any]:

