@@ -11,16 +11,16 @@ demo: .venv/.core
 	$(BIN)/stir-hf demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -m "not verify"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not verify"
 
 # The tests with the oldest libraries that pyproject.toml allows; torch stays the build that constraints.txt pins.
 test-lowest: .venv-lowest/.tests
-	.venv-lowest/bin/python -m pytest -m "not verify"
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not verify"
 
 # Everything: the long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest
 # versions and the release.
 verify: .venv/.dev .venv/.release lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 	$(MAKE) benchmarks
 	$(MAKE) test-lowest
 	$(MAKE) dist
@@ -43,6 +43,9 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/original.py
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/shards.py
 	$(BIN)/python benchmarks/tables.py
 
 lint: .venv/.dev

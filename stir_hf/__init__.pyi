@@ -1,6 +1,7 @@
 from . import similarity as similarity
 from ._version import __version__ as __version__
 from .api import compare as compare
+from .api import estimate as estimate
 from .api import invert as invert
 from .api import matrix as matrix
 from .api import score as score

@@ -9,18 +9,17 @@ from typing import Any
 from torch import Tensor
 
 from stir_hf import scoring
-from stir_hf.data.folder import run_folder
-from stir_hf.data.identity import hash_of
+from stir_hf.data.folder import OutputConfig, run_folder
 from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Samples, common_size, open_samples
 from stir_hf.data.sets import choose, common_mode, on_common_images
-from stir_hf.data.spec import described
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
-from stir_hf.job import InversionJob, run_jobs, with_originals
-from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.job import Estimate, run_jobs, with_originals
+from stir_hf.job import estimate as estimated
+from stir_hf.models import Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import asked_for, sorted_into
-from stir_hf.publish import check_destination, publish
+from stir_hf.preparation import prepare
+from stir_hf.publish import PublishConfig, check_destination, publish
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes, RunConfig, environment
 
@@ -53,33 +52,22 @@ def invert(
         RunError: values that are not finite in every image, a constant representation, or out of
             memory.
     """
-    named = {"DataSpec": described(data)}
-    model, spec, config, load, run, output, share = sorted_into(options, "invert", named)
-    check_destination(share)
-    labels, processes = output.labels(str(reference), spec.dataset), Processes()
-    scoring.check_count(spec.num_samples, scoring.JudgeConfig().measure, spec.dataset)
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
-        (encoder,) = as_encoders(
-            [reference], [model.layer], load, run, spec.image_mode, labels, revision
-        )
-        samples = open_samples(data, spec)
-        scoring.check_count(len(samples), scoring.JudgeConfig().measure, spec.dataset)
-        size = encoder.size or common_size(samples, encoder.name)
-        network = stack.enter_context(opened(encoder, size, run, inverted=True))
-        job = InversionJob(network, samples, size, config, run, labels, starts)
+        stack.enter_context(processes.together())
+        how: Any = {"revision": revision, "starts": starts}
+        ready = prepare(stack, processes, "invert", [reference], data, options, **how)
+        (job,), out, share = ready.jobs, ready["OutputConfig"].out, ready["PublishConfig"]
+        if job.part.part is not None and share.push_to is not None:
+            raise RequestError("a part is not published: merge the parts, then push the whole")
         folder = stack.enter_context(
-            run_folder(
-                output.out,
-                job.manifest.hash,
-                ranks=processes.count,
-                main=processes.main,
-                keep=output.out is None,
-            )
+            run_folder(out, job.manifest.hash, processes, keep=out is None)
         )
         (made,) = run_jobs([job], folder, processes, progress=progress)
         if processes.main:
-            publish(share, [made.path], None, folder, kept=output.out is not None)
-    return made if output.out is not None else made.removed_with(folder)
+            publish(share, [made.path], None, folder, kept=out is not None)
+        processes.wait()
+    return made.removed_with(folder) if out is None and processes.main else made
 
 
 def score(
@@ -105,18 +93,24 @@ def score(
         RequestError: the request is wrong, or there are fewer images than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
-    configured = sorted_into(options, "score")
-    model, which, load, run, judge, output, share = configured
-    check_destination(share)
     several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
-    if not several:
-        raise RequestError("no model to judge; give at least one")
-    sets = [with_originals(one, load) for one in choose(inversions, which)]
-    mode = common_mode(sets)
-    labels, processes = output.labels(*map(str, several)), Processes()
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
-        layers = [model.layer] * len(several)
-        encoders = as_encoders(several, layers, load, run, mode, labels)
+        stack.enter_context(processes.together())
+        configured = sorted_into(options, "score")
+        model, which, load, run, shared, judge, output, share = configured
+        shared.check(processes)
+        if not several:
+            raise RequestError("no model to judge; give at least one")
+        processes.on_main(lambda: check_destination(share))
+        labels = output.labels(*map(str, several))
+        sets = processes.first_on_each_machine(
+            lambda: [with_originals(one, load) for one in choose(inversions, which)]
+        )
+        mode, layers = common_mode(sets), [model.layer] * len(several)
+        encoders = processes.first_on_each_machine(
+            lambda: as_encoders(several, layers, load, run, mode, labels)
+        )
         for encoder in encoders:
             scoring.check(encoder, sets, judge.measure)
         sizes = list(dict.fromkeys(one.size for one in sets))
@@ -127,15 +121,10 @@ def score(
         try_sizes(networks, sizes)
         scoring.check_first(networks, sets)
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
-        folder = stack.enter_context(
-            run_folder(output.out, asked["hash"], ranks=1, main=processes.main)
-        )
+        folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         pairs = [(n, s) for s in sets for n in networks]
-        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
-        kept = output.out is not None
-        if processes.main:
-            _save(result, folder, kept=kept)
-            publish(share, (), result, folder, kept=kept)
+        result = _judged(pairs, judge, run, asked, processes, progress=progress)
+        _kept(result, (), folder, processes, output, share)
         return result
 
 
@@ -172,38 +161,45 @@ def matrix(
 def _every_pair(
     verb: str, models: Sequence[Model], data: Data, options: dict[str, Any], *, progress: bool
 ) -> StirResult:
-    configured = sorted_into(options, verb, {"DataSpec": described(data)})
-    by_type = {type(each).__name__: each for each in configured}
-    layers = [by_type["LayerConfig"].layer] * len(models)
-    if verb == "compare":
-        layers[1] = by_type["PairConfig"].reference_layer
-    run, output, judge = by_type["RunConfig"], by_type["OutputConfig"], by_type["JudgeConfig"]
-    spec, load, share = by_type["DataSpec"], by_type["LoadConfig"], by_type["PublishConfig"]
-    processes = Processes()
-    check_destination(share)
-    labels = output.labels(*map(str, models), spec.dataset)
-    scoring.check_count(spec.num_samples, judge.measure, spec.dataset)
+    processes = Processes(options.get("device"))
     with ExitStack() as stack:
-        encoders = as_encoders(models, layers, load, run, spec.image_mode, labels)
-        samples = open_samples(data, spec)
-        scoring.check_count(len(samples), judge.measure, spec.dataset)
-        networks, jobs = _opened(stack, encoders, samples, by_type, labels)
-        asked = asked_for(verb, networks, [job.manifest for job in jobs], configured)
-        folder = stack.enter_context(
-            run_folder(output.out, asked["hash"], ranks=processes.count, main=processes.main)
-        )
-        distinct = list(dict.fromkeys(jobs))
-        made = on_common_images(run_jobs(distinct, folder, processes, progress=progress))
-        sets = [made[distinct.index(job)] for job in jobs]
+        stack.enter_context(processes.together())
+        ready = prepare(stack, processes, verb, models, data, options)
+        manifests = [job.manifest for job in ready.jobs]
+        asked = asked_for(verb, ready.networks, manifests, ready.configured)
+        output, share = ready["OutputConfig"], ready["PublishConfig"]
+        folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
+        made = on_common_images(run_jobs(ready.distinct, folder, processes, progress=progress))
+        sets = [made[ready.distinct.index(job)] for job in ready.jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
-        pairs = [(m, sets[i]) for i in order for j, m in enumerate(networks) if j != i]
-        result = _judged(pairs, judge, run, asked, progress=progress and processes.main)
-        kept = output.out is not None
-        if processes.main:
-            _save(result, folder, kept=kept)
-            paths = list(dict.fromkeys(one.path for one in sets))
-            publish(share, paths, result, folder, kept=kept)
+        pairs = [(m, sets[i]) for i in order for j, m in enumerate(ready.networks) if j != i]
+        judge, run = ready["JudgeConfig"], ready["RunConfig"]
+        result = _judged(pairs, judge, run, asked, processes, progress=progress)
+        paths = list(dict.fromkeys(one.path for one in sets))
+        _kept(result, paths, folder, processes, output, share)
         return result
+
+
+def estimate(
+    models: Sequence[Model], data: Data, *, verb: str = "matrix", **options: Any
+) -> list[Estimate]:
+    """What a run would take, from a few real passes of each network: time, memory and disk. Nothing
+    is kept.
+
+    Args:
+        models: those of `compare` or `matrix`, or the one of `invert`.
+        data: as that verb's.
+        verb: which verb's options these are.
+        options: those of the verb, in docs/options.md.
+
+    Raises:
+        RequestError: whatever the verb refuses.
+    """
+    processes = Processes(options.get("device"))
+    with ExitStack() as stack:
+        stack.enter_context(processes.together())
+        ready = prepare(stack, processes, verb, models, data, options)
+        return estimated(ready.distinct, ready["OutputConfig"].out, processes)
 
 
 def _judged(
@@ -211,39 +207,27 @@ def _judged(
     judge: scoring.JudgeConfig,
     run: RunConfig,
     asked: dict[str, Any],
+    processes: Processes,
     *,
     progress: bool,
 ) -> StirResult:
-    judged = scoring.judge(pairs, judge.measure, run, progress=progress)
+    judged = scoring.judge(pairs, judge.measure, run, processes, progress=progress)
     scores, moves = zip(*judged, strict=True)
     return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 
 
-def _save(result: StirResult, folder: Path, *, kept: bool) -> None:
-    if kept:
-        result.save(folder)
-
-
-def _opened(
-    stack: ExitStack,
-    encoders: Sequence[Encoder],
-    samples: Samples,
-    by_type: dict[str, Any],
-    labels: dict[str, str],
-) -> tuple[list[Opened], list[InversionJob]]:
-    """The networks at work, and the inversion set of each; equal networks share one."""
-    run, config = by_type["RunConfig"], by_type["InversionConfig"]
-    sizes = [e.size or common_size(samples, e.name) for e in encoders]
-    networks = [
-        stack.enter_context(opened(e, size, run, inverted=True))
-        for e, size in zip(encoders, sizes, strict=True)
-    ]
-    try_sizes(networks, sizes)
-    jobs: dict[str, InversionJob] = {}
-    for network, size in zip(networks, sizes, strict=True):
-        digest = hash_of(network.identity)
-        if digest in jobs:
-            jobs[digest].check_same(network)
-        else:
-            jobs[digest] = InversionJob(network, samples, size, config, run, labels)
-    return networks, [jobs[hash_of(network.identity)] for network in networks]
+def _kept(
+    result: StirResult,
+    sets: Sequence[Path],
+    folder: Path,
+    processes: Processes,
+    output: OutputConfig,
+    share: PublishConfig,
+) -> None:
+    """Save and publish a result, as far as that was asked for; the main process does."""
+    kept = output.out is not None
+    if processes.main:
+        if kept:
+            result.save(folder)
+        publish(share, sets, result, folder, kept=kept)
+    processes.wait()

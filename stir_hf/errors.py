@@ -19,6 +19,9 @@ class RunError(RuntimeError):
     """The run failed while it was under way (exit code 1). What was computed before is on disk."""
 
 
+TOLD = "told by another process"
+"""The note on an error that another process of the run tells."""
+
 _LONGEST = 400
 
 
@@ -83,9 +86,22 @@ def as_flag(name: str, value: Any) -> bool:
 _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error tells of too little memory, whatever library raised it."""
+    if isinstance(error, RunError):
+        return False
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or _MEMORY.search(str(error)) is not None
+
+
+ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"
+"""What can be done where batches were halved down to a single input."""
+
+
 @contextmanager
-def memory_errors(doing: str) -> Iterator[None]:
-    """Tell what a full memory means to the user: `doing` says what was under way.
+def memory_errors(doing: str, advice: str = "use a smaller --batch-size") -> Iterator[None]:
+    """Tell what a full memory means to the user: `doing` says what was under way, `advice` what can
+    be done.
 
     Raises:
         RunError: in place of any error that tells of too little memory, whatever library raised it.
@@ -93,7 +109,6 @@ def memory_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        told = isinstance(error, MemoryError) or _MEMORY.search(str(error))
-        if isinstance(error, RunError) or not (told or type(error).__name__ == "OutOfMemoryError"):
+        if not is_out_of_memory(error):
             raise
-        raise RunError(f"out of memory {doing}; use a smaller --batch-size") from error
+        raise RunError(f"out of memory {doing}; {advice}") from error

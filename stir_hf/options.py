@@ -15,15 +15,16 @@ import click
 from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import hash_of
 from stir_hf.data.manifest import Manifest
+from stir_hf.data.parts import PartConfig
 from stir_hf.data.sets import SetConfig
 from stir_hf.data.spec import DataSpec
 from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
 from stir_hf.models import Opened
 from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
-from stir_hf.publish.config import PublishConfig
+from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.registry import Registry, option
-from stir_hf.runtime import RunConfig
+from stir_hf.runtime import ProcessConfig, RunConfig
 from stir_hf.scoring import JudgeConfig
 from stir_hf.similarity import MEASURES
 
@@ -48,6 +49,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
@@ -55,9 +57,11 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
     "invert": (
         LayerConfig,
         DataSpec,
+        PartConfig,
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         OutputConfig,
         PublishConfig,
     ),
@@ -66,6 +70,7 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         SetConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
@@ -76,12 +81,17 @@ SPECS: dict[str, tuple[type[Any], ...]] = {
         InversionConfig,
         LoadConfig,
         RunConfig,
+        ProcessConfig,
         JudgeConfig,
         OutputConfig,
         PublishConfig,
     ),
+    "push": (ShareConfig,),
 }
 """What each verb is configured by."""
+
+_UNRECORDED = (LayerConfig, PairConfig, ProcessConfig, OutputConfig, PublishConfig)
+"""What a result records elsewhere, or not."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,7 @@ def asked_for(
         for s in {s.hash: s for s in sets}.values()
     ]
     for config in configured:
-        if not isinstance(config, LayerConfig | PairConfig | OutputConfig | PublishConfig):
+        if not isinstance(config, _UNRECORDED):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
     found["inversions"] = [s.hash[:16] for s in sets]
     same = [

@@ -21,6 +21,7 @@ RANKS = (
     {"job", "scoring", "report"},
     {"publish"},
     {"options"},
+    {"preparation"},
     {"api"},
     {"cli", "metric"},
     {"__init__", "__main__"},

@@ -1,5 +1,6 @@
 """Faults around a network: its classifier, its memory, its precision, its passes, its images."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,39 @@ MEMORY = [
 """As CUDA, the CPU and MPS say it."""
 
 
-@pytest.mark.parametrize("least", [1, 8], ids=["at first", "at full batch"])
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "mps"])
-def test_out_of_memory_is_a_run_that_failed(error: Exception, least: int) -> None:
+def test_out_of_memory_is_a_run_that_failed(error: Exception) -> None:
     with pytest.raises(RunError, match=r"batch.size"):
-        inverted(Failing(error, least), pictures(8), batch_size=8)
+        inverted(Failing(error), pictures(8), batch_size=8)
 
 
-@pytest.mark.parametrize("least", [1, 8], ids=["at first", "at full batch"])
-def test_out_of_memory_while_judging(least: int) -> None:
-    inversions = inverted(Net(), pictures(8))
-    with pytest.raises(RunError, match=r"batch.size"):
-        judged(Failing(MEMORY[0], least), inversions, batch_size=8)
+@pytest.mark.parametrize("least", [5, 9])
+@pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "mps"])
+def test_half_a_batch_is_taken_where_memory_is_too_small(
+    error: Exception,
+    least: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stir_hf"), "propagate", True)  # the command line's
+    torch.manual_seed(0)
+    whole = inverted(Net(), pictures(20), batch_size=16, draws=2)
+    torch.manual_seed(0)
+    found = inverted(Failing(error, least), pictures(20), batch_size=16, draws=2)
+    assert f"batches of {least - 1} from here" in caplog.text
+    assert found.index.tolist() == whole.index.tolist()
+    assert found.relative_error == pytest.approx(whole.relative_error, abs=1e-5)
+
+
+@pytest.mark.parametrize("least", [5, 8])
+def test_out_of_memory_while_judging_halves_the_batch(least: int) -> None:
+    torch.manual_seed(0)
+    network = Net()
+    inversions = inverted(network, pictures(8))
+    failing = Failing(MEMORY[0], least)
+    failing.load_state_dict(network.state_dict())
+    whole, found = (judged(one, inversions, batch_size=8) for one in (network, failing))
+    assert found.stir == pytest.approx(whole.stir, abs=1e-9)
 
 
 @pytest.mark.parametrize(

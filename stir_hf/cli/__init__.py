@@ -8,9 +8,9 @@ import click
 
 from stir_hf.cli import hub as hub
 from stir_hf.cli import verbs as verbs
-from stir_hf.cli.app import DEBUG
+from stir_hf.cli.app import DEBUG, main_process
 from stir_hf.cli.app import app as app
-from stir_hf.errors import RequestError, one_line
+from stir_hf.errors import TOLD, RequestError, RunError, one_line
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,30 +26,41 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = DEBUG in arguments
     try:
-        app.main(arguments or ["--help"], prog_name="stir-hf", standalone_mode=False)
+        given = arguments or ["--help"]
+        code = app.main(given, prog_name="stir-hf", standalone_mode=False, obj=given)
+        if code:
+            sys.exit(code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; the same command with --out continues", 130)
-    except (click.UsageError, RequestError) as error:
+        _fail("interrupted; the same command with --out continues", 130, known=not main_process())
+    except click.UsageError as error:
         if debug:
             raise
-        _fail(error.format_message() if isinstance(error, click.UsageError) else str(error), 2)
+        _fail(error.format_message(), 2, known=not main_process())
+    except RequestError as error:
+        if debug:
+            raise
+        _fail(str(error), 2, known=_known(error))
     except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
         if debug:
             raise
-        _fail(_told(error), 1)
+        _fail(_told(error), 1, known=_known(error))
 
 
 def _told(error: Exception) -> str:
     """One line; what is no failure of ours to foresee is told with its kind."""
-    from stir_hf.errors import RunError
-
     line = one_line(error)
     known = isinstance(error, RunError | OSError) or line == type(error).__name__
     return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
+def _known(error: Exception) -> bool:
+    """Whether another process of the run tells an error."""
+    return TOLD in getattr(error, "__notes__", ())
+
+
+def _fail(message: str, code: int, *, known: bool) -> None:
+    if not known:
+        click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
@@ -59,4 +70,4 @@ def _told_plainly() -> None:
     handler.setFormatter(logging.Formatter("stir-hf: %(message)s"))
     logger = logging.getLogger("stir_hf")
     logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if main_process() else logging.WARNING)

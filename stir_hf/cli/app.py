@@ -1,5 +1,8 @@
 """The command group, and options that several commands have."""
 
+import os
+from typing import Any
+
 import click
 
 from stir_hf._version import __version__
@@ -8,9 +11,52 @@ DEBUG = "--debug"
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Time a few passes, say what the whole would take, and do no more.",
+)
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
+
+
+def main_process() -> bool:
+    """Whether this is the process that talks, of those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Verb(click.Command):
+    """A command whose options are generated when it is first used, so that `--help` of the others
+    loads nothing.
+    """
+
+    def __init__(
+        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._verb, self._changed, self._whole = verb, changed or {}, False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The arguments and options, the generated ones included."""
+        if not self._whole:
+            from stir_hf.options import click_parameters
+
+            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
+            rest = [p for p in self.params if p not in fixed]
+            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
+            self._whole = True
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it here, or in several processes where that was asked for and not done yet."""
+        count = ctx.params.get("num_processes")
+        if count is not None and count > 1:
+            from stir_hf.runtime import is_launched, launch
+
+            if not is_launched():
+                ctx.exit(launch(ctx.find_root().obj, count))
+        return super().invoke(ctx)
 
 
 class Group(click.Group):

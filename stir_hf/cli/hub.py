@@ -6,23 +6,13 @@ from typing import Any
 
 import click
 
-from stir_hf.cli.app import app, debug_option, json_option
+from stir_hf.cli.app import Verb, app, debug_option, json_option
 
 
-@app.command()
+@app.command(cls=Verb, verb="push")
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--to", required=True, metavar="NAMESPACE/NAME", help="Dataset repo; made if need be."
-)
-@click.option(
-    "--private/--public",
-    default=None,
-    help="Default: private where images or a model are not public.",
-)
-@click.option(
-    "--without-images",
-    is_flag=True,
-    help="Publish no originals: `score` takes them from the dataset by index and checks them.",
 )
 @click.option("--scores-only", is_flag=True, help="Send the scores alone.")
 @click.option(
@@ -35,7 +25,6 @@ from stir_hf.cli.app import app, debug_option, json_option
     is_flag=True,
     help="Put each score into the judged model's card, too, in the older form.",
 )
-@click.option("--create-pr", is_flag=True, help="Propose it all as pull requests.")
 @json_option
 @debug_option
 def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
@@ -43,7 +32,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     from stir_hf.publish import ShareConfig, check_models, entries, push_folder
 
     names = ("private", "without_images", "create_pr")
-    share = ShareConfig(**{name: how[name] for name in names})
+    share = ShareConfig(**{name: how[name] for name in names if how[name] is not None})
     path = Path(folder).expanduser()
     in_models = how["eval_results"] or how["model_index"]
     if in_models:
@@ -52,8 +41,8 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     say = [push_folder(path, to, share, scores_only=only, say=_told)]
     wanted = entries(path, to) if in_models else []
     say += [entry.propose() for entry in wanted if how["eval_results"]]
-    pulled = how["create_pr"]
-    say += [entry.index(create_pr=pulled) for entry in wanted if how["model_index"]]
+    by_pull = share.create_pr
+    say += [entry.index(create_pr=by_pull) for entry in wanted if how["model_index"]]
     if as_json:
         click.echo(json.dumps({"pushed": [{"url": o.url, "changed": o.changed} for o in say]}))
         return

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import app, debug_option, json_option
+from stir_hf.cli.app import (
+    Verb,
+    app,
+    debug_option,
+    dry_run_option,
+    json_option,
+    main_process,
+)
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
@@ -17,29 +24,6 @@ dataset_option = click.option(
     metavar="DATA",
     help="Hub id, id@revision or local folder of images.",
 )
-
-
-class Verb(click.Command):
-    """A command whose options are generated when it is first used, so that `--help` of the others
-    loads nothing.
-    """
-
-    def __init__(
-        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._verb, self._changed, self._whole = verb, changed or {}, False
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The arguments and options, the generated ones included."""
-        if not self._whole:
-            from stir_hf.options import click_parameters
-
-            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
-            rest = [p for p in self.params if p not in fixed]
-            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
-            self._whole = True
-        return super().get_params(ctx)
 
 
 @app.command()
@@ -70,12 +54,18 @@ def demo(out: str, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("reference")
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def compare(model: str, reference: str, dataset: str, as_json: bool, **options: Any) -> None:
+def compare(
+    model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
+) -> None:
     """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
+    if dry_run:
+        _show_estimates("compare", [model, reference], dataset, options, as_json)
+        return
     _warn_unkept(options["out"])
     _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
@@ -83,14 +73,20 @@ def compare(model: str, reference: str, dataset: str, as_json: bool, **options: 
 @app.command(cls=Verb, verb="invert", changed={"out": {"required": True}})
 @click.argument("reference")
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
+def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.report import pairs, summary
 
+    if dry_run:
+        _show_estimates("invert", [reference], dataset, options, as_json)
+        return
     made = invert(reference, dataset, **_given(options))
+    if not main_process():
+        return
     figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
@@ -105,6 +101,28 @@ def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
         f" {about['relative_error']['median']:.3f}, {about['converged']:.0%} at or below"
         f" {about['tolerance']:g}{others}; {figures / 'pairs.png'} shows some"
     )
+
+
+@app.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@click.option("--out", required=True, metavar="DIR", help="Where they are joined.")
+@json_option
+@debug_option
+def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
+    """Join the parts of inversion sets that `invert --part` made in folders of their own."""
+    from stir_hf.data.inversions import Inversions
+    from stir_hf.data.parts import merge
+    from stir_hf.report import summary
+
+    made = [Inversions.read(path) for path in merge(folders, out)]
+    if as_json:
+        click.echo(json.dumps({"merged": [summary(one) for one in made]}))
+        return
+    for one in made:
+        click.echo(
+            f"{len(one)} inversions in {one.path}: {one.num_samples} images, finished from the"
+            " first on"
+        )
 
 
 @app.command(cls=Verb, verb="score")
@@ -127,12 +145,18 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 @app.command(cls=Verb, verb="matrix")
 @click.argument("models", nargs=-1, required=True)
 @dataset_option
+@dry_run_option
 @json_option
 @debug_option
-def matrix(models: tuple[str, ...], dataset: str, as_json: bool, **options: Any) -> None:
+def matrix(
+    models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
+) -> None:
     """Every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
+    if dry_run:
+        _show_estimates("matrix", list(models), dataset, options, as_json)
+        return
     _warn_unkept(options["out"])
     _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 
@@ -159,12 +183,26 @@ def layers(model: str, trust_remote_code: bool, as_json: bool) -> None:
         click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}")
 
 
+def _show_estimates(
+    verb: str, models: list[str], dataset: str, options: dict[str, Any], as_json: bool
+) -> None:
+    from dataclasses import asdict
+
+    from stir_hf.api import estimate
+    from stir_hf.report import estimates
+
+    found = estimate(models, dataset, verb=verb, **_given(options))
+    if main_process():
+        plain = json.dumps({"estimates": [asdict(one) for one in found]})
+        click.echo(plain if as_json else estimates(found))
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _warn_unkept(out: str | None) -> None:
-    if out is None:
+    if out is None and main_process():
         click.echo(
             "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was"
             " interrupted",
@@ -176,6 +214,8 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     from stir_hf.data.sets import of_hashes
     from stir_hf.report import save_figures, table
 
+    if not main_process():
+        return
     judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
     figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:

@@ -1,6 +1,6 @@
 """Samples on a reference's canvas: each is decoded and processed once, and hashed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Canvases:
         shape: tuple[int, ...],
     ) -> None:
         self.samples, self._make, self._shape = samples, make, shape
-        self._expected: dict[int, str | None] = {}
+        self._expected: Mapping[int, str | None] = {}
         self._kept: dict[int, Canvas | UnreadableError] = {}
 
     def peek(self, position: int) -> Canvas | None:
@@ -102,24 +102,25 @@ class Canvases:
                 break
         return list(found.values())
 
-    def expect(self, hashes: dict[int, str | None]) -> None:
-        """Compare what is decoded from now on with the hashes of finished samples, and 64 of those
-        at once.
+    def expect(self, hashes: Mapping[int, str | None]) -> None:
+        """Compare what is decoded from now on with these hashes, by index; `read` raises."""
+        self._expected = hashes
+
+    def check_again(self, hashes: Mapping[int, str | None]) -> None:
+        """Decode up to 64 of these finished samples, and compare.
 
         Args:
-            hashes: of the finished samples, by index.
+            hashes: by position.
 
         Raises:
             RequestError: a sample that has changed; it is named.
         """
-        self._expected = hashes
-        order = self.samples.order.tolist()
-        there = [p for p, index in enumerate(order) if hashes.get(index) is not None]
+        there = sorted(position for position, digest in hashes.items() if digest is not None)
         some = np.linspace(0, len(there) - 1, min(CHECKED_AGAIN, len(there))).astype(int)
         for position in dict.fromkeys(there[i] for i in some):
             kept = position in self._kept
             canvas = self.peek(position)
-            if canvas is None or canvas.hash != hashes[order[position]]:
-                self._refuse(order[position])
+            if canvas is None or canvas.hash != hashes[position]:
+                self._refuse(int(self.samples.order[position]))
             if not kept:
                 del self._kept[position]

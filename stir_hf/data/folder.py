@@ -2,7 +2,9 @@
 not kept.
 """
 
+import errno
 import json
+import logging
 import os
 import shutil
 import socket
@@ -21,9 +23,15 @@ from stir_hf.hub import is_hub_id
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
+from stir_hf.runtime import Processes
 
 SETS = "inversions"
 """The folder of the inversion sets in a run's folder."""
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What a file system answers that knows no locks, such as a bucket that is mounted."""
+
+logger = logging.getLogger(__name__)
 
 _LOCK, _HOLDER = ".stir-hf.lock", ".stir-hf.holder.json"
 
@@ -126,7 +134,13 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise RequestError(f"another run is writing in {folder}{_holder(folder)}") from None
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", errno.ENOSYS) in _NO_LOCKS:
+            logger.warning(
+                "%s is on a file system without locks: see that no other run writes there", folder
+            )
+            yield
+            return
         if made:
             folder.rmdir()
         raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
@@ -184,37 +198,48 @@ def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
 
 @contextmanager
 def run_folder(
-    out: str | os.PathLike[str] | None, digest: str, *, ranks: int, main: bool, keep: bool = False
+    out: str | os.PathLike[str] | None, digest: str, processes: Processes, *, keep: bool = False
 ) -> Iterator[Path]:
     """The folder of a run, claimed; without `out` a temporary one.
 
     Args:
         out: where results are kept.
         digest: identifies the run; a result of another one is left alone.
-        ranks: processes of the run.
-        main: whether this is the one that claims.
+        processes: of the run; the main one claims.
         keep: whether a temporary folder outlives this, unless there is an error; the caller
             removes it.
 
     Raises:
-        RequestError: nothing can be written there, or it is another run's.
+        RequestError: nothing can be written there, it is another run's, or the processes see other
+            models or data, or no common temporary folder.
     """
+    if len(set(processes.exchange(digest))) > 1:
+        raise RequestError("the processes of this run see other models or data than each other")
     if out is None:
-        if ranks > 1:
-            raise RequestError("several processes need a folder to share: give --out DIR")
-        folder = temporary()
-        try:
+        with _temporary(processes, keep=keep) as folder:
             yield folder
-        except BaseException:
-            remove(folder)
-            raise
-        if not keep:
-            remove(folder)
         return
     folder = writable(Path(out))
-    check_result(folder, digest)
-    with claimed(folder) if main else nullcontext():
+    if processes.main:
+        check_result(folder, digest)
+    with claimed(folder) if processes.main else nullcontext():
+        processes.wait()
         yield folder
+
+
+@contextmanager
+def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
+    if len(set(processes.exchange(socket.gethostname()))) > 1:
+        raise RequestError("processes on several machines need a folder to share: give --out DIR")
+    folder = processes.on_main(temporary)
+    try:
+        yield folder
+    except BaseException:
+        if processes.main:
+            remove(folder)
+        raise
+    if not keep and processes.main:
+        remove(folder)
 
 
 def check_result(folder: Path, digest: str) -> None:

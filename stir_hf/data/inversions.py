@@ -19,7 +19,8 @@ from stir_hf.data import folder as folders
 from stir_hf.data.columns import Pixels
 from stir_hf.data.located import located
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.prefix import selected
+from stir_hf.data.parts import merge
+from stir_hf.data.prefix import WHOLE, selected
 from stir_hf.data.shards import NewFile, Rows, files_of
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind, kind_of
@@ -62,13 +63,26 @@ class Inversions:
     """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Inversions":
+    def load(
+        cls, path: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+    ) -> "Inversions":
         """Load the finished part of one inversion set, from its folder, a folder DIR or a dataset
-        repo on the Hub (`id`, `id@revision`) that holds exactly one.
+        repo on the Hub (`id`, `id@revision`) that holds exactly one; or, from a list of folders,
+        the set whose parts they hold (`stir-hf merge`), joined in a temporary one.
 
         Raises:
             RequestError: no inversion set there, several, or one that is not finished.
         """
+        if not isinstance(path, str | os.PathLike):
+            folder = folders.temporary()
+            try:
+                (made, *others) = merge(path, folder)
+                if others:
+                    raise RequestError(f"{path[0]} holds {1 + len(others)} inversion sets")
+                return cls.read(made).removed_with(folder)
+            except BaseException:
+                folders.remove(folder)
+                raise
         sets = located(path)
         if len(sets) > 1:
             shown = ", ".join(str(s) for s in sets)
@@ -82,9 +96,13 @@ class Inversions:
 
     @classmethod
     def read(
-        cls, folder: Path, num_samples: int | None = None, draws: int | None = None
+        cls,
+        folder: Path,
+        num_samples: int | None = None,
+        draws: int | None = None,
+        part: slice = WHOLE,
     ) -> "Inversions":
-        """A prefix of the set in `folder`; None: what is recorded as finished.
+        """A prefix of the set in `folder`, or a part of it; None: what is recorded as finished.
 
         Raises:
             RequestError: not all of that prefix is there.
@@ -98,7 +116,8 @@ class Inversions:
         done = manifest.complete or {}
         count, k = num_samples or done["num_samples"], draws or done["draws"]
         rows = Rows(files_of(folder))
-        return cls(folder, manifest, count, k, **selected(rows, folder, manifest, count, k))
+        found = selected(rows, folder, manifest, count, k, part)
+        return cls(folder, manifest, len(range(count)[part]), k, **found)
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
         """The same set with fewer images or draws, as if no more had been asked for.

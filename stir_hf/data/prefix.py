@@ -11,14 +11,24 @@ from stir_hf.data.manifest import Manifest
 from stir_hf.data.shards import UNREADABLE, Rows
 from stir_hf.errors import RequestError
 
+WHOLE = slice(None)
+"""All positions of a prefix, where not a part is meant."""
+
 STATUSES = ("converged", "budget", "not_finite", "unreadable")
 
 
 def selected(
-    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
+    rows: Rows,
+    folder: Path,
+    manifest: Manifest,
+    num_samples: int,
+    draws: int,
+    part: slice = WHOLE,
 ) -> dict[str, Any]:
-    """The rows of a prefix, each (index, draw) once, without the images that were left out."""
-    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws)
+    """The rows of a prefix, or of a part of it, each (index, draw) once, without the images that
+    were left out.
+    """
+    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part)
     index, draw, status = columns["index"], columns["draw"], columns["status"]
     bad = {int(index[i]): str(status[i]) for i in first if status[i] in STATUSES[2:]}
     kept = first[~np.isin(index[first], sorted(bad))]
@@ -34,7 +44,12 @@ def selected(
 
 
 def prefix_rows(
-    rows: Rows, folder: Path, manifest: Manifest, num_samples: int, draws: int
+    rows: Rows,
+    folder: Path,
+    manifest: Manifest,
+    num_samples: int,
+    draws: int,
+    part: slice = WHOLE,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Where the rows of a prefix stand, (n,), each (index, draw) once, those of images that were
     left out included; and the small columns of all rows.
@@ -48,11 +63,9 @@ def prefix_rows(
         raise RequestError(
             f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
         )
-    columns = (
-        {n: rows.column(n) for n in ("index", "draw", "status", "relative_error")}
-        if len(rows)
-        else {}
-    )
+    wanted = wanted[part]
+    names = ("index", "draw", "status", "relative_error")
+    columns = dict(zip(names, rows.columns(*names), strict=True)) if len(rows) else {}
     index = np.asarray(columns.get("index", ()), np.int64)
     draw = np.asarray(columns.get("draw", ()), np.int32)
     status = np.asarray(columns.get("status", ()), np.str_)
@@ -60,9 +73,9 @@ def prefix_rows(
     _, first = np.unique(np.stack((index, draw))[:, readable], axis=1, return_index=True)
     first = readable[first]
     first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
-    if len(first) < num_samples * draws:
+    if len(first) < len(wanted) * draws:
         raise RequestError(
-            f"{folder} holds {len(first)} of {num_samples * draws} inversions (finished:"
+            f"{folder} holds {len(first)} of {len(wanted) * draws} inversions (finished:"
             f" {_finished(manifest)}); run the command that makes them again, and it continues"
         )
     columns |= {"index": index, "draw": draw, "status": status}

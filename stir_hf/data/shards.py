@@ -15,7 +15,9 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -37,6 +39,11 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
         table = datasets.Dataset.from_list(whole, features=columns).data.table
         with NewFile(folder, f"{_PART}-{uuid.uuid4().hex}") as path:
             pq.write_table(table, path)
+
+
+def as_part(name: str) -> str:
+    """The name of a part with the rows of a file of another folder."""
+    return f"{_PART}-{name.partition('-')[2]}"
 
 
 class NewFile:
@@ -72,7 +79,7 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
     shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
     small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
     kept = [path for path in shards if path not in small]
-    groups = _row_groups([*small, *parts], seen=set(_statuses(kept)))
+    groups = _row_groups([*small, *parts], kept)
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
     for path in [*small, *parts]:
@@ -91,24 +98,20 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
             table = next(more, None) if file.tell() < limit else None
 
 
-def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[pa.Table]:
-    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once.
-
-    A sample that could be read at last has a row that says so, which is the one that counts.
+def _row_groups(files: Sequence[Path], kept: Sequence[Path]) -> Iterator[pa.Table]:
+    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once, without
+    those that the files to be kept have.
     """
-    found = _statuses(files)
-    readable = {key for key, statuses in found.items() if set(statuses) != {UNREADABLE}}
+    wanted = _counting(files, kept)
     waiting: list[pa.Table] = []
+    first = 0
     for path in files:
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
-                fresh = []
-                for i, (key, status) in enumerate(_keyed(table)):
-                    if key not in seen and (status != UNREADABLE or key not in readable):
-                        seen.add(key)
-                        fresh.append(i)
-                waiting.append(table.take(pa.array(fresh, pa.int64())))
+                here = np.flatnonzero(wanted[first : first + len(table)])
+                first += len(table)
+                waiting.append(table.take(pa.array(here, pa.int64())))
                 if sum(map(len, waiting)) >= GROUP_ROWS:
                     yield pa.concat_tables(waiting)
                     waiting = []
@@ -116,19 +119,21 @@ def _row_groups(files: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[p
         yield pa.concat_tables(waiting)
 
 
-def _keyed(table: pa.Table) -> Iterator[tuple[tuple[int, int], str]]:
-    """((index, draw), status) of each row."""
-    index, draw, status = (table[name].to_pylist() for name in ("index", "draw", "status"))
-    return zip(zip(index, draw, strict=True), status, strict=True)
-
-
-def _statuses(files: Sequence[Path]) -> dict[tuple[int, int], list[str]]:
-    """What the rows of some files say of each (index, draw)."""
-    found: dict[tuple[int, int], list[str]] = {}
-    for path in files:
-        for key, status in _keyed(pq.read_table(path, columns=["index", "draw", "status"])):
-            found.setdefault(key, []).append(status)
-    return found
+def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:
+    """Which rows of some files count: of each (index, draw) the first, one that is kept before one
+    that is not. A sample that could be read at last has a row that says so, which counts before one
+    that says it could not.
+    """
+    several = [pq.read_table(p, columns=["index", "draw", "status"]) for p in [*kept, *files]]
+    there = pa.concat_tables(several)
+    index, draw = there["index"].to_numpy(), there["draw"].to_numpy()
+    unreadable = pc.equal(there["status"], UNREADABLE).to_numpy()
+    order = np.lexsort((np.arange(len(index)), unreadable, draw, index))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
+    counts = np.zeros(len(order), bool)
+    counts[order[new]] = True
+    return counts[sum(map(len, several[: len(kept)])) :]
 
 
 class Rows:
@@ -155,11 +160,12 @@ class Rows:
         """The columns, with what `datasets` recorded of their types."""
         return pq.read_schema(self.files[0])
 
-    def column(self, name: str) -> Any:
-        """One small column of all rows, as NumPy."""
-        return pa.concat_tables(pq.read_table(p, columns=[name]) for p in self.files)[
-            name
-        ].to_numpy()
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Small columns of all rows, (n,) each; every file is opened once."""
+        if not self.files:
+            return [np.zeros(0) for _ in names]
+        whole = pa.concat_tables(pq.read_table(p, columns=list(names)) for p in self.files)
+        return [whole[name].to_numpy() for name in names]
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
         """Some rows, in the order given."""

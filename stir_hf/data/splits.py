@@ -1,6 +1,7 @@
 """One split of a dataset: from the Hub, a folder, or memory."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from glob import escape
 from itertools import islice
@@ -21,6 +22,9 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
 from stir_hf.inputs.images import as_seen
+
+ROWS_AT_ONCE = 256
+"""So many rows of a stream are in memory until they are written."""
 
 PREFERRED_SPLITS = ("test", "validation")
 
@@ -213,12 +217,36 @@ def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset
             undecoded = datasets.Image(mode=columns[name].mode, decode=False)
             stream = stream.cast_column(name, undecoded)
         columns = stream.features
-    taken = [
+    rows = (
         {name: _bare(value) for name, value in row.items()}
         for row in islice(stream, spec.num_samples)
-    ]
-    check_enough(len(taken), spec)
-    return datasets.Dataset.from_list(taken, features=columns, split=stream.split)
+    )
+    return _on_disk(rows, columns, stream.split, spec)
+
+
+def _on_disk(
+    rows: Iterator[dict[str, Any]], columns: Any, split: Any, spec: DataSpec
+) -> datasets.Dataset:
+    """Rows as a dataset that is mapped from a file, which goes when nobody reads it any more: only
+    some at a time are in memory.
+    """
+    first = list(islice(rows, ROWS_AT_ONCE))
+    check_enough(min(1, len(first)), replace(spec, num_samples=None))
+    part = datasets.Dataset.from_list(first, features=columns)
+    empty = [name for name, f in part.features.items() if f == datasets.Value("null")]
+    part, count = part.remove_columns(empty), len(first)
+    columns = part.features
+    with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "stream.arrow"
+        with pa.ipc.new_stream(path, part.data.schema) as writer:
+            writer.write_table(part.data.table)
+            while some := list(islice(rows, ROWS_AT_ONCE)):
+                named = [{name: row.get(name) for name in columns} for row in some]
+                part = datasets.Dataset.from_list(named, features=columns)
+                writer.write_table(part.data.table)
+                count += len(some)
+        check_enough(count, spec)
+        return datasets.Dataset.from_file(str(path), split=split)
 
 
 def _bare(value: Any) -> Any:

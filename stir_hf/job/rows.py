@@ -13,6 +13,9 @@ from stir_hf.engine import Inverted, relative_error
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
+Key = tuple[int, int]
+"""(position, draw)."""
+
 
 @dataclass
 class Pending:
@@ -27,8 +30,10 @@ class Pending:
 
 @dataclass
 class Work:
-    """What is between the engine and the disk."""
+    """What is between the claims and the disk."""
 
+    claimed: set[Key] = field(default_factory=set)
+    """Of which there is no row yet."""
     pending: dict[int, Pending] = field(default_factory=dict)
     """By position."""
     finished: list[Inverted] = field(default_factory=list)
@@ -70,7 +75,8 @@ class RowMaker:
             if not result.finite
         ]
         rows += self._inverted(good) if good else []
-        for _, one in done:
+        for result, one in done:
+            work.claimed.discard(result.key)
             one.draws -= 1
             if not one.draws:
                 del work.pending[one.canvas.position]

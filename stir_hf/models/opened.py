@@ -9,14 +9,20 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stir_hf.errors import RequestError, RunError, memory_errors
+from stir_hf.errors import (
+    ONE_AT_A_TIME,
+    RequestError,
+    RunError,
+    is_out_of_memory,
+    memory_errors,
+)
 from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.folding import folded
 from stir_hf.models.loading import load_encoder
 from stir_hf.models.session import Session
 from stir_hf.models.spec import LoadConfig
-from stir_hf.runtime import RunConfig
+from stir_hf.runtime import RunConfig, release_memory
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""
@@ -45,13 +51,14 @@ class Opened:
         return f"{self.encoder.name}, layer {self.encoder.layer}"
 
     def represent(self, values: Tensor) -> Tensor:
-        """Representations (b, d) of values (b, *shape), without gradients.
+        """Representations (b, d) of values (b, *shape), without gradients; in halves where the
+        device's memory is too small for all at once.
 
         Raises:
-            RunError: out of memory.
+            RunError: out of memory with a single input.
         """
-        with torch.no_grad(), memory_errors(f"in {self.where}"):
-            return self.session(values)
+        with torch.no_grad(), memory_errors(f"in {self.where}", ONE_AT_A_TIME):
+            return _in_halves(self.session, values)
 
     @contextmanager
     def descending(self) -> Iterator[Session]:
@@ -81,6 +88,17 @@ class Opened:
             raise RunError(f"{self.where}: the representations of the first images are all zeros")
         if len(good) > 1 and bool((good == good[0]).all()):
             raise RunError(f"{self.where}: a constant representation, the same for every image")
+
+
+def _in_halves(session: Session, values: Tensor) -> Tensor:
+    try:
+        return session(values)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(values) == 1:
+            raise
+    release_memory()
+    middle = len(values) // 2
+    return torch.cat([_in_halves(session, part) for part in (values[:middle], values[middle:])])
 
 
 @contextmanager

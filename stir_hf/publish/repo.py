@@ -68,7 +68,7 @@ class Repo:
                 namespace without `create_pr`, or no such repo with it; a Hub out of reach.
         """
         import huggingface_hub as hub
-        from huggingface_hub.utils._validators import validate_repo_id
+        from huggingface_hub.utils import validate_repo_id
 
         try:
             validate_repo_id(self.id)

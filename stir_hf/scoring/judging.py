@@ -1,18 +1,16 @@
 """The score of a model on an inversion set."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import Inversions
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
-from stir_hf.runtime import RunConfig
+from stir_hf.runtime import Processes, Progress, RunConfig, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
@@ -25,26 +23,35 @@ def judge(
     pairs: Sequence[tuple[Opened, Inversions]],
     measure: Measure,
     run: RunConfig,
+    processes: Processes,
     *,
     progress: bool,
 ) -> list[Judged]:
-    """The score of each network on each inversion set; one bar over all of them.
+    """The score of each network on each inversion set; one bar over all of them. The processes
+    share the images, and all get the scores.
 
     Raises:
         RunError: a representation that is not finite, or constant; fewer images left than the
             measure needs.
     """
     total = sum(len(inversions) for _, inversions in pairs)
-    with tqdm(total=total, unit="image", disable=not progress, dynamic_ncols=True) as bar:
+    shown = progress and processes.main
+    with progress_bar(total, 0, processes.counters(), shown=shown) as bar:
         judged = []
         for network, inversions in pairs:
-            bar.set_description(f"judging {network.encoder.name}")
-            judged.append(score(network, inversions, measure, run, bar))
+            bar.describe(f"judging {network.encoder.name}")
+            judged.append(score(network, inversions, measure, run, processes, bar))
+        bar.show()
     return judged
 
 
 def score(
-    network: Opened, inversions: Inversions, measure: Measure, run: RunConfig, bar: "tqdm[Any]"
+    network: Opened,
+    inversions: Inversions,
+    measure: Measure,
+    run: RunConfig,
+    processes: Processes,
+    progress: Progress,
 ) -> Judged:
     """STIR(network | what made the inversions), with its anchors. With several draws, the mean of
     their scores.
@@ -54,24 +61,39 @@ def score(
     Raises:
         RunError: a representation that is not finite, or constant over the images.
     """
+    without = no_floor(inversions)
+    anchors = [name for name in ANCHORS if name != "floor" or without is None]
+    batch_size = run.batch(math.prod(inversions.kind.shape), network.encoder.device)
+    parts, moves = accumulate(
+        network, inversions, measure, anchors, batch_size, processes, progress
+    )
+    return processes.on_main(lambda: (_score(network, inversions, measure, parts, without), moves))
+
+
+def _score(
+    network: Opened,
+    inversions: Inversions,
+    measure: Measure,
+    parts: Sequence[Mapping[str, Accumulator]],
+    without: str | None,
+) -> Score:
+    """The score; `without` says why there is no floor."""
     names, notes = inversions.manifest.names, list(notes_on(inversions))
     notes += [f"{network.label}: {note}" for note in network.encoder.notes]
     if same_network(network, inversions):
         notes.append("the model and the reference are the same network")
-    without = no_floor(inversions)
-    anchors = [name for name in ANCHORS if name != "floor" or without is None]
     if without is not None:
         notes.append(f"floor undefined: {without}")
-    batch_size = run.batch(math.prod(inversions.kind.shape), network.encoder.device)
-    parts, moves = accumulate(network, inversions, measure, anchors, batch_size, bar)
     given = f"{network.where}, given {names['reference']}"
-    values = {n: _mean([part[n] for part in parts], n, given, measure, notes) for n in anchors}
+    values: dict[str, tuple[float | None, float | None]] = {
+        n: _mean([part[n] for part in parts], n, given, measure, notes) for n in parts[0]
+    }
     values.setdefault("floor", (None, None))
     biased, debiased = (Values(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, inversions.status != "converged"
-    found = Score(
+    return Score(
         model=network.label,
         reference=names["reference"],
         layer=network.encoder.layer,
@@ -92,7 +114,6 @@ def score(
         inversions=inversions.manifest.hash[:16],
         network=hash_of(network.identity)[:16],
     )
-    return found, moves
 
 
 def _mean(

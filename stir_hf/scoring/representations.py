@@ -1,19 +1,18 @@
 """What the judged model and the reference represent, batch by batch, into accumulators."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from stir_hf.data.inversions import Inversions
 from stir_hf.engine import STARTS, start_value
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Moves
+from stir_hf.runtime import Processes, Progress
 from stir_hf.similarity import Accumulator, Measure
 
 Parts = list[dict[str, Accumulator]]
@@ -26,26 +25,45 @@ def accumulate(
     measure: Measure,
     anchors: Sequence[str],
     batch_size: int,
-    bar: "tqdm[Any]",
+    processes: Processes,
+    progress: Progress,
 ) -> tuple[Parts, Moves]:
     """All batches of a set through the network: accumulators, and how far each pair moves.
+
+    Every process takes its share of the batches; all is whole in the main one. What goes there is
+    sums, or rows where there are fewer of them than columns.
 
     Raises:
         RunError: a representation that is not finite.
     """
     parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
     moves = np.zeros((2, len(inversions)), np.float32)
-    for rows in inversions.batches(batch_size):
+    batches = list(inversions.batches(batch_size))
+    mine = (len(batches) * rank // processes.count for rank in (processes.rank, processes.rank + 1))
+    for rows in batches[slice(*mine)]:
+        processes.check()
         pairs = dict(_pairs(network, inversions, rows, anchors))
         for draw, part in enumerate(parts):
             here = torch.from_numpy(inversions.draw[rows] == draw)
             for name, (x, y) in pairs.items():
                 part[name].update(x[here], y[here])
         moves[:, rows] = _moves(*pairs["stir"])
-        bar.update(len(rows))
+        progress.add(len(rows))
+    parts, moves = processes.merged((parts, moves), _merged)
     distance, cosine = moves
     errors = inversions.relative_error
     return parts, Moves(inversions.index, inversions.draw, distance, cosine, errors)
+
+
+_Seen = tuple[Parts, NDArray[np.float32]]
+
+
+def _merged(mine: _Seen, other: _Seen) -> _Seen:
+    """What two processes have seen; the moves of each are 0 where the other's stand."""
+    for part, of_other in zip(mine[0], other[0], strict=True):
+        for name, accumulator in part.items():
+            accumulator.merge(of_other[name])
+    return mine[0], mine[1] + other[1]
 
 
 def _moves(original: Tensor, inverted: Tensor) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from stir_hf import RequestError
 from stir_hf.data.folder import OutputConfig, claimed, places, run_folder, sets_in
 from stir_hf.data.manifest import Manifest
 from stir_hf.results import StirResult
+from stir_hf.runtime import Processes
 
 NETWORK = {"weights": "w", "precision": {"dtype": "float32"}}
 ONE = Manifest(
@@ -64,34 +65,29 @@ def test_a_set_of_another_forward_pass_is_refused(tmp_path: Path) -> None:
 
 def test_a_result_of_another_run_is_left_alone(tmp_path: Path) -> None:
     StirResult((), {"hash": "one"}).save(tmp_path)
-    with run_folder(tmp_path, "one", ranks=1, main=True) as folder:
+    with run_folder(tmp_path, "one", Processes("cpu")) as folder:
         assert folder == tmp_path
     with (
         pytest.raises(RequestError, match="is the result of another run"),
-        run_folder(tmp_path, "other", ranks=1, main=True),
+        run_folder(tmp_path, "other", Processes("cpu")),
     ):
         pass
 
 
 def test_a_temporary_folder_goes_when_the_run_does(tmp_path: Path) -> None:
-    with run_folder(None, "", ranks=1, main=True) as folder:
+    with run_folder(None, "", Processes("cpu")) as folder:
         assert folder.is_dir()
     assert not folder.exists()
-    with run_folder(None, "", ranks=1, main=True, keep=True) as folder:
+    with run_folder(None, "", Processes("cpu"), keep=True) as folder:
         pass
     assert folder.is_dir()
     folder.rmdir()
     with (
         pytest.raises(ZeroDivisionError),
-        run_folder(None, "", ranks=1, main=True, keep=True) as folder,
+        run_folder(None, "", Processes("cpu"), keep=True) as folder,
     ):
         raise ZeroDivisionError
     assert not folder.exists()
-    with (
-        pytest.raises(RequestError, match="several processes need a folder to share"),
-        run_folder(None, "", ranks=2, main=True),
-    ):
-        pass
 
 
 def test_names_of_local_folders() -> None:

@@ -124,7 +124,7 @@ def test_a_write_that_fails_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.M
 
 def keys(folder: Path) -> list[tuple[int, int]]:
     rows = shards.Rows(shards.files_of(folder))
-    return sorted(zip(rows.column("index").tolist(), rows.column("draw").tolist(), strict=True))
+    return sorted(zip(*(column.tolist() for column in rows.columns("index", "draw")), strict=True))
 
 
 def test_compaction_joins_the_parts_and_can_be_repeated(tmp_path: Path) -> None:

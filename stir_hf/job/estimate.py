@@ -1,0 +1,155 @@
+"""What a run will take, from a few real passes, before any of it is spent."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from stir_hf.data import shards
+from stir_hf.data.folder import places, remove, temporary
+from stir_hf.engine import Item, Represent, descend
+from stir_hf.errors import RunError, is_out_of_memory
+from stir_hf.job.claims import Claims
+from stir_hf.job.inversion import InversionJob
+from stir_hf.job.making import Making
+from stir_hf.runtime import Counters, Processes, progress_bar, release_memory
+
+PASSES, WARM_UP = 6, 2
+"""So many passes of one batch are timed, after some that are not."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one inversion set."""
+
+    reference: str
+    rows: int
+    """Inversions that are not there yet: images times draws."""
+    passes: int
+    """The most per inversion; those that are good enough earlier take fewer."""
+    seconds_per_pass: tuple[float, ...]
+    """Of one inversion, by process."""
+    seconds: float
+    """In all, at most, with all processes."""
+    judging: float
+    """Seconds of one model's judging on the whole set, if it is as fast as this one, with all
+    processes.
+    """
+    memory: tuple[int, ...]
+    """Bytes, by process: of the device where it has memory of its own."""
+    disk: int
+    """Bytes of the rows."""
+
+
+def estimate(
+    jobs: Sequence[InversionJob], folder: Path | None, processes: Processes
+) -> list[Estimate]:
+    """Time a few passes of each set; nothing is kept.
+
+    Args:
+        jobs: the sets.
+        folder: of the run, whose rows need not be made again; None where there is none.
+        processes: all of them measure, each on its device.
+
+    Raises:
+        RunError: none of the first images can be inverted; out of memory.
+    """
+    wanted = {job.manifest.hash: job.manifest for job in jobs}
+
+    def there() -> dict[str, Path]:
+        return places(folder, wanted) if folder is not None and folder.is_dir() else {}
+
+    where = processes.on_main(there)
+    return [_estimated(job, where.get(job.manifest.hash), processes) for job in jobs]
+
+
+def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> Estimate:
+    keys, made = job.keys(), temporary()
+    left = keys if folder is None else processes.on_main(lambda: job.todo(folder))[0]
+    try:
+        passes, forward = _timed(job, keys, made, processes)
+        rows = shards.Rows(shards.files_of(made))
+        disk = sum(path.stat().st_size for path in rows.files) / len(rows)
+    finally:
+        remove(made)
+    found = processes.exchange((passes, forward, _memory(job)))
+    speed, judging = (sum(1 / one[k] for one in found) for k in (0, 1))
+    return Estimate(
+        reference=job.network.label,
+        rows=len(left),
+        passes=job.config.steps,
+        seconds_per_pass=tuple(one[0] for one in found),
+        seconds=len(left) * job.config.steps / speed,
+        judging=3 * job.count / judging,
+        memory=tuple(one[2] for one in found),
+        disk=round(disk * len(left)),
+    )
+
+
+def _timed(
+    job: InversionJob, keys: NDArray[np.int64], folder: Path, processes: Processes
+) -> tuple[float, float]:
+    """Seconds per inversion of one pass and of one forward pass; the rows of one batch are put
+    into the folder.
+    """
+    counters, batch = Counters(None), job.batch_size
+    with progress_bar(0, 0, counters, shown=False) as bar, job.network.descending() as represent:
+        while True:
+            claims = Claims(keys[:batch], counters, f"of {batch}", 1)
+            making = Making(job, folder, claims, bar, processes)
+            items = list(making.items())
+            if not items:
+                raise RunError(f"{job.network.where}: none of the first images can be inverted")
+            try:
+                passes = _passes(making, items, represent)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or batch == 1:
+                    raise
+            batch //= 2
+            release_memory()
+        values = torch.stack([item.start for item in items])
+        job.network.represent(values)  # the first is slower
+        begun = _now(job)
+        job.network.represent(values)
+        return passes, (_now(job) - begun) / len(items)
+
+
+def _passes(making: Making, items: Sequence[Item], represent: Represent) -> float:
+    """Seconds per inversion of one pass."""
+    job, times = making.job, list[float]()
+
+    def timed(x: torch.Tensor) -> torch.Tensor:
+        times.append(_now(job))
+        return represent(x)
+
+    made = descend(
+        timed,
+        items,
+        job.config.method,
+        constraint=job.config.constraint,
+        passes=WARM_UP + PASSES,
+        tolerance=1e-9,
+        batch_size=len(items),
+    )
+    making.work.finished += list(made)
+    making.put()
+    timed_ones = times[WARM_UP if len(times) > WARM_UP + 1 else 0 :]
+    return (timed_ones[-1] - timed_ones[0]) / max(1, len(timed_ones) - 1) / len(items)
+
+
+def _now(job: InversionJob) -> float:
+    if job.network.encoder.device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def _memory(job: InversionJob) -> int:
+    if job.network.encoder.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,165 @@
+"""One process's share of an inversion set: what it claims becomes rows on disk."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stir_hf.data import shards
+from stir_hf.data.canvases import Canvas
+from stir_hf.data.columns import columns_of, features
+from stir_hf.engine import Inverted, Item, Represent, Watch, descend
+from stir_hf.errors import ONE_AT_A_TIME, is_out_of_memory, memory_errors
+from stir_hf.job.claims import Claims
+from stir_hf.job.inversion import InversionJob
+from stir_hf.job.rows import Key, Pending, Work
+from stir_hf.runtime import Processes, Progress, release_memory
+
+logger = logging.getLogger(__name__)
+
+
+class Making:
+    """What one process makes of a set.
+
+    Args:
+        job: the set.
+        folder: where its rows go.
+        claims: what is left, for whoever has room.
+        progress: of all processes.
+        processes: the others are looked after: what one fails with ends all.
+    """
+
+    def __init__(
+        self,
+        job: InversionJob,
+        folder: Path,
+        claims: Claims,
+        progress: Progress,
+        processes: Processes,
+    ) -> None:
+        self.job, self.folder, self.claims = job, folder, claims
+        self.progress, self.processes = progress, processes
+        self.batch_size, self.work = job.batch_size, Work()
+        self.columns = columns_of(folder) or features(
+            job.kind, job.config.exact, job.starts is not None, job.samples.label_feature
+        )
+
+    def run(self) -> None:
+        """Make rows as long as there is something to claim, and put them on disk a batch at a time.
+        What is there survives a kill.
+
+        Where the memory of the device is too small for a batch, half of it is tried.
+
+        Raises:
+            RunError: out of memory with a single image; what another process failed with.
+        """
+        doing = f"in {self.job.network.where}"
+        try:
+            with memory_errors(doing, ONE_AT_A_TIME), self._prepared() as represent:
+                while not self._made_all(represent):
+                    self.put()
+                    self.work.pending.clear()
+                    self.batch_size //= 2
+                    release_memory()
+                    logger.warning(
+                        "out of memory %s: batches of %d from here", doing, self.batch_size
+                    )
+        finally:
+            self.put()
+
+    @contextmanager
+    def _prepared(self) -> Iterator[Represent]:
+        """What is inverted, prepared where there is something to do."""
+        if not len(self.claims):
+            yield self.job.network.session
+            return
+        with self.job.network.descending() as represent:
+            yield represent
+
+    def _made_all(self, represent: Represent) -> bool:
+        """Whether memory lasted to the end."""
+        work = self.work
+        try:
+            for result in self._descend(represent):
+                work.finished.append(result)
+                if len(work.finished) + len(work.rows) >= self.batch_size:
+                    self.put()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self.batch_size == 1:
+                raise
+            return False
+        return True
+
+    def put(self) -> None:
+        """Measure what is finished, and put all rows on disk."""
+        rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
+        self.work.rows.clear()  # before they are written: what failed is not repeated at the end
+        shards.append(self.folder, rows, self.columns)
+        errors = [row["relative_error"] for row in rows if "relative_error" in row]
+        converged = sum(row["status"] == "converged" for row in rows)
+        self.progress.add(
+            len(rows), inverted=len(errors), converged=converged, error=float(sum(errors))
+        )
+
+    def _descend(self, represent: Represent) -> Iterator[Inverted]:
+        config = self.job.config
+
+        def watch(seen: Watch) -> None:
+            self.progress.show(active=seen.active)
+            self.processes.check()
+
+        return descend(
+            represent,
+            self.items(),
+            config.method,
+            constraint=config.constraint,
+            passes=config.steps,
+            tolerance=config.tolerance,
+            batch_size=self.batch_size,
+            watch=watch,
+        )
+
+    def items(self) -> Iterator[Item]:
+        """What the engine is to invert, first what a smaller batch has to repeat; what cannot be
+        inverted becomes a row at once.
+        """
+        repeated = sorted(self.work.claimed)
+        for first in range(0, len(repeated), self.batch_size):
+            yield from self._begun(repeated[first : first + self.batch_size])
+        while keys := self.claims.take(self.batch_size):
+            self.work.claimed.update(keys)
+            yield from self._begun(keys)
+
+    def _begun(self, keys: Sequence[Key]) -> Iterator[Item]:
+        job, draws = self.job, dict[int, list[int]]()
+        for position, draw in keys:
+            draws.setdefault(position, []).append(draw)
+        taken = {position: job.canvases.take(position) for position in draws}
+        for position in (p for p, canvas in taken.items() if canvas is None):
+            index = int(job.samples.order[position])
+            self._bare(position, [job.make.bare(index, d, "unreadable") for d in draws[position]])
+        if canvases := [canvas for canvas in taken.values() if canvas is not None]:
+            yield from self._started(canvases, draws)
+
+    def _started(self, canvases: Sequence[Canvas], draws: dict[int, list[int]]) -> Iterator[Item]:
+        job, values = self.job, self.job.values(canvases)
+        targets: Tensor = job.network.represent(values)
+        good = (targets.isfinite().all(1) & targets.any(1)).tolist()
+        for i, canvas in enumerate(canvases):
+            mine = draws[canvas.position]
+            if not good[i]:
+                rows = [job.make.bare(canvas.index, d, "not_finite", canvas) for d in mine]
+                self._bare(canvas.position, rows)
+                continue
+            self.work.pending[canvas.position] = Pending(canvas, targets[i], len(mine))
+            origin = values[i].to(targets) if job.config.constraint.uses_origin else None
+            for draw in mine:
+                start = job.start(canvas.position, draw).to(targets)
+                yield Item((canvas.position, draw), start, targets[i], origin)
+
+    def _bare(self, position: int, rows: Sequence[dict[str, Any]]) -> None:
+        self.work.rows += rows
+        self.work.claimed -= {(position, row["draw"]) for row in rows}

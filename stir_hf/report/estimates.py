@@ -1,0 +1,48 @@
+"""What a run will take, as text."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stir_hf.job import Estimate
+
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+
+
+def estimates(found: "Sequence[Estimate]") -> str:
+    """A line for each inversion set, one for each process where there are several, and the sum."""
+    lines = []
+    for one in found:
+        lines.append(
+            f"{one.reference}: {one.rows} inversions, at most {duration(one.seconds)}"
+            f" ({one.passes} passes each; those at the tolerance stop earlier), judging"
+            f" {duration(one.judging)} per model; memory {size(max(one.memory))} per process, disk"
+            f" {size(one.disk)}"
+        )
+        if len(one.seconds_per_pass) > 1:
+            shown = ", ".join(f"{1 / seconds:.3g}" for seconds in one.seconds_per_pass)
+            lines.append(f"  passes of one image per second, by process: {shown}")
+    whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
+    memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
+    lines.append(
+        f"In all at most {duration(whole)} of inverting, {size(disk)} on disk"
+        + (f", {size(memory)} of memory in {several} processes." if several > 1 else ".")
+    )
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which there is more than one."""
+    for length, name in _UNITS:
+        if seconds >= 1.5 * length or length == 1:
+            return f"{seconds / length:.2g} {name}"
+    return ""
+
+
+def size(count: float) -> str:
+    """Bytes, in units of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,75 @@
+"""In what portions and how precisely the work is done."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from stir_hf.errors import as_count, as_flag, check_choice
+from stir_hf.registry import option
+
+CACHED_VALUES = 8 * 3 * 224 * 224
+"""Input values of a batch whose activations a CPU's caches hold well."""
+
+DType = Literal["float32", "float64", "bfloat16", "float16"]
+
+
+def precision(given: Any) -> DType | None:
+    """The name of a precision that is given by its name or as a `torch.dtype`.
+
+    Raises:
+        RequestError: none of those that networks run in.
+    """
+    if given is None:
+        return None
+    name: Any = str(given).removeprefix("torch.") if isinstance(given, torch.dtype) else given
+    check_choice("dtype", name, get_args(DType))
+    chosen: DType = name
+    return chosen
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and in what portions the work is done. Only the precision may change a score."""
+
+    batch_size: int | None = option(
+        None,
+        "Images per batch; default: 32, on a CPU 64 or as many as its caches take. Does not change"
+        " a score.",
+        metavar="N",
+    )
+    device: str | None = option(
+        None, "cpu, cuda, cuda:1, mps, …; default: the best there is.", metavar="NAME"
+    )
+    dtype: DType | None = option(
+        None,
+        "Precision of the networks: float32 (default), float64, bfloat16, or float16 for judging.",
+        metavar="NAME",
+    )
+    tf32: bool = option(False, "Allow TensorFloat-32 in float32 networks on CUDA.", off="no-tf32")
+    autocast: bool = option(
+        False,
+        "Descend in float32 networks in bfloat16 autocast; what is stored is measured in float32.",
+        off="no-autocast",
+    )
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None:
+            object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
+        object.__setattr__(self, "dtype", precision(self.dtype))
+        if self.device is not None:
+            object.__setattr__(self, "device", str(self.device))
+        for name in ("tf32", "autocast"):
+            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+
+    def batch(self, values: int, device: torch.device) -> int:
+        """Images per batch, of so many values each.
+
+        Unless it was given: on a CPU the fastest of those that were tried at 28 and 224 pixels (64
+        and 8; 32 took 1.2 and 1.7 times as long per image), 32 elsewhere.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        if device.type != "cpu":
+            return 32
+        return max(4, min(64, CACHED_VALUES // values))

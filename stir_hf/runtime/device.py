@@ -1,0 +1,37 @@
+"""The device on which a network runs."""
+
+import torch
+
+from stir_hf.errors import RequestError
+
+
+def pick_device(device: str | None) -> torch.device:
+    """The named device, or the best there is: CUDA, then MPS, then the CPU.
+
+    Raises:
+        RequestError: a device that is not there.
+    """
+    if device is None:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return (
+            found
+            if found is not None and found.type in ("cuda", "mps", "xpu")
+            else torch.device("cpu")
+        )
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place) + 1
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        raise RequestError(
+            f"device {device!r} is not there; this machine has {', '.join(_devices())}"
+        ) from error
+    if place.type == "meta":
+        raise RequestError(
+            f"device {device!r} holds no values; this machine has {', '.join(_devices())}"
+        )
+    return place
+
+
+def _devices() -> list[str]:
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]

@@ -1,0 +1,48 @@
+"""The record of what a run ran on."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from stir_hf._version import __version__
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "huggingface_hub",
+    "numpy",
+    "pillow",
+)
+_OPTIONAL = ("torchvision", "timm", "peft")
+"""Libraries that change numbers where they are installed: another class processes the images."""
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device, number of processes and threads, as plain data."""
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
+    return {
+        "stir_hf": __version__,
+        "python": platform.python_version(),
+        **{library: version(library) for library in _LIBRARIES},
+        **{library: _version(library) for library in _OPTIONAL},
+        "device": str(device),
+        "device_name": name,
+        "num_processes": dist.get_world_size() if dist.is_initialized() else 1,
+        "num_threads": torch.get_num_threads(),
+    }

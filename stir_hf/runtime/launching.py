@@ -1,0 +1,112 @@
+"""Several processes on this machine, started for the user: torch's own launcher."""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher import LaunchConfig, elastic_launch
+
+from stir_hf.errors import RequestError, as_count
+from stir_hf.registry import option
+from stir_hf.runtime.processes import Processes
+
+LOUD = (
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
+    "torch.distributed.launcher.api",
+)
+"""Loggers that tell in many lines what is told in one here."""
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether all processes live."""
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """How many processes share the work."""
+
+    num_processes: int | None = option(
+        None,
+        "Processes on this machine that share the work: one for each GPU, or several on a CPU."
+        " torchrun, accelerate launch and notebook_launcher do the same.",
+        metavar="N",
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_processes is not None:
+            object.__setattr__(self, "num_processes", as_count("num_processes", self.num_processes))
+
+    def check(self, processes: Processes) -> None:
+        """See that there are as many as were asked for.
+
+        Raises:
+            RequestError: there are not.
+        """
+        if self.num_processes not in (None, processes.count):
+            raise RequestError(
+                f"num_processes={self.num_processes}, but this run has {processes.count}; the"
+                " command line starts them, in Python torchrun or accelerate's notebook_launcher"
+                " does"
+            )
+
+
+def is_launched() -> bool:
+    """Whether a launcher has started this process as one of several."""
+    return "WORLD_SIZE" in os.environ
+
+
+def launch(arguments: Sequence[str], count: int) -> int:
+    """Run a command line of stir-hf in `count` processes; returns its exit code.
+
+    The threads are shared out, unless OMP_NUM_THREADS is set. When one process dies, the others
+    are ended.
+    """
+    threads = max(1, _cores() // count)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        monitor_interval=LOOK_EVERY,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "stir_hf", *arguments)
+    except ChildFailedError as error:
+        return _told(error)
+    except (SignalException, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+def _told(error: ChildFailedError) -> int:
+    """The exit code of a run whose processes have failed; what killed one is told."""
+    codes = {rank: int(failure.exitcode) for rank, failure in error.failures.items()}
+    killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    if not killed and max(codes.values()) > 0:  # a process has told why
+        return max(codes.values())
+    rank = killed[0] if killed else next(iter(codes))
+    name = signal.Signals(-codes[rank]).name
+    sys.stderr.write(
+        f"stir-hf: process {rank} was ended by {name}, and the others with it; the same command"
+        " with --out continues\n"
+    )
+    return 1
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
