@@ -89,7 +89,8 @@ class Processes:
         if self.main and (self.count > 1 or "ACCELERATE_MIXED_PRECISION" in os.environ):
             which = "1 process" if self.count == 1 else f"{self.count} processes, each"
             threads = torch.get_num_threads()
-            logger.info("%s on %s, %d threads", which, self._state.device.type, threads)
+            shared = f"{threads} thread{'s' * (threads != 1)}"
+            logger.info("%s on %s, %s", which, self._state.device.type, shared)
 
     @property
     def rank(self) -> int:
