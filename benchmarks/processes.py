@@ -51,7 +51,7 @@ def work(case: str) -> None:
     options: dict[str, Any] = {"progress": False, "device": "cpu", **CASES[case]}
     reference = model_path("robust-0")
     stir_hf.invert(reference, str(IMAGES), **{**options, "num_samples": 16, "steps": 5})
-    Making.run = timed  # type: ignore[method-assign]
+    Making.run = timed  # type: ignore[method-assign]  # the same, timed
     stir_hf.invert(reference, str(IMAGES), **options)
     processes = Processes("cpu")
     spans = processes.exchange(tuple(span))

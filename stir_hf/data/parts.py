@@ -13,6 +13,7 @@ from stir_hf.data.folder import SETS, claimed, sets_in, writable
 from stir_hf.data.identity import data_order
 from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.prefix import WHOLE
 from stir_hf.data.shards import NewFile, Rows, as_part, compact, files_of
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
@@ -41,7 +42,7 @@ class PartConfig:
     def positions(self) -> slice:
         """Those of its images, among all that were asked for: every N-th."""
         if self.part is None:
-            return slice(None)
+            return WHOLE
         number, parts = map(int, self.part.split("/"))
         return slice(number - 1, None, parts)
 

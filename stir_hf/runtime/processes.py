@@ -1,7 +1,7 @@
 """The processes of a run: who they are, what they tell each other and what they count together.
 
-They meet in one operation only, `exchange`, which also carries what one of them failed with, so
-that an error of one ends them all with the same words.
+They meet in `exchange`, which also carries what one of them failed with, so that an error of one
+ends them all with the same words; what is broadcast or merged is so after they have met there.
 """
 
 import logging
@@ -183,7 +183,7 @@ class Processes:
         """What one process raises within, the others raise where they next meet."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # whatever it is, the others must not wait for this process
             if self.count > 1 and TOLD not in getattr(error, "__notes__", ()):
                 self._tell(error)
             raise

@@ -13,7 +13,7 @@ for line in sys.stdin:
     try:
         exec(asked["code"], names)
         answer = {"found": names.get("found")}
-    except Exception as error:
+    except Exception as error:  # the answer says what it was
         notes = getattr(error, "__notes__", [])
         answer = {"error": type(error).__name__, "text": str(error), "notes": notes}
     answers.write(json.dumps(answer) + "\n")
