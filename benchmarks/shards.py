@@ -61,7 +61,7 @@ def main() -> None:
             shards.append(folder, rows(part), columns)
             taken.append((time.perf_counter() - begun) * 1000)
         begun = time.perf_counter()
-        shards.Rows(shards.files_of(folder)).columns("index", "draw", "status", "canvas_hash")
+        shards.Rows(shards.files_of(folder)).columns("index", "draw", "status")
         finding = time.perf_counter() - begun
         begun = time.perf_counter()
         shards.compact(folder)
@@ -69,7 +69,7 @@ def main() -> None:
         whole = shards.Rows(shards.files_of(folder))
         assert len(whole) == args.parts * ROWS
         begun = time.perf_counter()
-        whole.columns("index", "draw", "status", "canvas_hash")
+        whole.columns("index", "draw", "status")
         after = time.perf_counter() - begun
     some = max(1, args.parts // 20)
     found = {

@@ -69,6 +69,11 @@ class Found:
     files: tuple[str, ...] = ()
     """The names of all its files; of those in the cache, where that is all that is known."""
 
+    @property
+    def url(self) -> str:
+        """Where `huggingface_hub.HfFileSystem` finds the files of a dataset."""
+        return f"hf://datasets/{self.repo_id}@{self.commit}"
+
 
 SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
     "model": ("config.json", "preprocessor_config.json"),

@@ -97,6 +97,24 @@ class Failing(Net):
         return super().forward(images)
 
 
+class FailingDescent(Net):
+    """Raises where a gradient is asked for, but for the first passes, which try it."""
+
+    tried = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.tried += images.requires_grad
+        if images.requires_grad and self.tried > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(images)
+
+
+def test_out_of_memory_with_a_single_image_is_told_in_a_line() -> None:
+    with pytest.raises(RunError, match="--batch-size 1 is too much, too") as told:
+        inverted(FailingDescent(), pictures(8), batch_size=8)
+    assert "\n" not in str(told.value)
+
+
 MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to ..."),

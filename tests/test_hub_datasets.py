@@ -27,6 +27,7 @@ from tests.stand_in_hub import Fault, StandInHub, serve
 
 CLIENT = """
 import hashlib, json, sys
+import datasets
 from stir_hf.data.spec import DataSpec
 from stir_hf.data.splits import open_split
 from stir_hf.errors import RequestError
@@ -37,6 +38,7 @@ def answer(dataset, **options):
     except RequestError as error:
         return {"error": str(error)}
     split, spec, commit = opened.rows, opened.spec, opened.commit
+    split = split.cast_column("image", datasets.Image())
     image = hashlib.sha256()
     for row in split:
         image.update(row["image"].tobytes())
@@ -244,6 +246,30 @@ def test_without_the_hub_the_cache_gives_the_same(
     shutil.rmtree(home / "datasets")
     assert ask(THERE, hub.url, home, HF_HUB_OFFLINE="1") == {name: online[name] for name in THERE}
     assert len(hub.seen) == before
+
+
+def test_a_stream_gives_the_same_and_fetches_less(
+    online: Answers, hub: StandInHub, tmp_path: Path
+) -> None:
+    streams = {name: {**question, "streaming": True} for name, question in THERE.items()}
+    before = len(hub.seen)
+    found = ask(streams, hub.url, tmp_path)
+    for name, answer in found.items():
+        for key in ("split", "commit", "images"):
+            assert answer.get(key) == online[name][key], (name, key, answer)
+        assert [row.get("label") for row in answer["rows"]] == [
+            row.get("label") for row in online[name]["rows"]
+        ]
+    fetched = [line for line in hub.seen[before:] if "/resolve/" in line]
+    assert not [line for line in fetched for shape in NEVER_FETCHED if re.search(shape, line)]
+    one = {"one": {**streams["parquet"], "num_samples": 1}}
+    before = len(hub.seen)
+    assert len(ask(one, hub.url, tmp_path)["one"]["rows"]) == 1
+    assert not [line for line in hub.seen[before:] if "00001-of-00002" in line]
+    again = {name: streams[name] for name in ("parquet", "parquet large")}
+    for env in ({"HF_HUB_OFFLINE": "1"}, {}):
+        endpoint = hub.url if env else "http://127.0.0.1:9"
+        assert ask(again, endpoint, tmp_path, **env) == {name: found[name] for name in again}
 
 
 def test_a_split_that_was_never_fetched_is_told_at_once(online: Answers, home: Path) -> None:

@@ -50,12 +50,13 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it here, or in several processes where that was asked for and not done yet."""
-        count = ctx.params.get("num_processes")
-        if count is not None and count > 1:
-            from stir_hf.runtime import is_launched, launch
+        count = ctx.params.get("num_processes") or 1
+        if count > 1 or "WORLD_SIZE" in os.environ:
+            from stir_hf.runtime import end_with_launcher, is_launched, launch
 
             if not is_launched():
                 ctx.exit(launch(ctx.find_root().obj, count))
+            end_with_launcher()
         return super().invoke(ctx)
 
 

@@ -51,8 +51,8 @@ class Inversions:
     """(n,): which inversion of that image."""
     relative_error: NDArray[np.float32] = field(repr=False)
     """(n,): of the stored image."""
-    status: NDArray[np.str_] = field(repr=False)
-    """(n,): `converged` or `budget`."""
+    converged: NDArray[np.bool_] = field(repr=False)
+    """(n,): whether the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
     originals: "Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]] | None" = field(
@@ -135,7 +135,7 @@ class Inversions:
         keep = np.isin(self.index, sorted(indices))
         if bool(keep.all()):
             return self
-        names = ("numbers", "index", "draw", "relative_error", "status")
+        names = ("numbers", "index", "draw", "relative_error", "converged")
         parts = {name: getattr(self, name)[keep] for name in names}
         return replace(self, left_out={**self.left_out, **(left_out or {})}, **parts)
 

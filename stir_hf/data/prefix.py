@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from stir_hf.data.identity import data_order
 from stir_hf.data.manifest import Manifest
-from stir_hf.data.shards import UNREADABLE, Rows
+from stir_hf.data.shards import STATUSES, UNREADABLE, Rows, first_of_each
 from stir_hf.errors import RequestError
 
 WHOLE = slice(None)
 """All positions of a prefix, where not a part is meant."""
-
-STATUSES = ("converged", "budget", "not_finite", "unreadable")
 
 
 def selected(
@@ -30,7 +28,8 @@ def selected(
     """
     first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part)
     index, draw, status = columns["index"], columns["draw"], columns["status"]
-    bad = {int(index[i]): str(status[i]) for i in first if status[i] in STATUSES[2:]}
+    left_out = first[status[first] >= STATUSES.index("not_finite")]
+    bad = {int(index[i]): STATUSES[status[i]] for i in left_out}
     kept = first[~np.isin(index[first], sorted(bad))]
     error = np.asarray(columns["relative_error"], np.float32)
     return {
@@ -38,7 +37,7 @@ def selected(
         "index": index[kept],
         "draw": draw[kept],
         "relative_error": error[kept],
-        "status": status[kept],
+        "converged": status[kept] == STATUSES.index("converged"),
         "left_out": bad,
     }
 
@@ -52,7 +51,7 @@ def prefix_rows(
     part: slice = WHOLE,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Where the rows of a prefix stand, (n,), each (index, draw) once, those of images that were
-    left out included; and the small columns of all rows.
+    left out included; and the small columns of all rows, `status` as a number among `STATUSES`.
 
     Raises:
         RequestError: not all of that prefix is there.
@@ -65,20 +64,15 @@ def prefix_rows(
         )
     wanted = wanted[part]
     names = ("index", "draw", "status", "relative_error")
-    columns = dict(zip(names, rows.columns(*names), strict=True)) if len(rows) else {}
-    index = np.asarray(columns.get("index", ()), np.int64)
-    draw = np.asarray(columns.get("draw", ()), np.int32)
-    status = np.asarray(columns.get("status", ()), np.str_)
-    readable = np.argsort(status == UNREADABLE, kind="stable")  # those that were read at last first
-    _, first = np.unique(np.stack((index, draw))[:, readable], axis=1, return_index=True)
-    first = readable[first]
+    columns = dict(zip(names, rows.columns(*names), strict=True))
+    index, draw, status = (columns[name] for name in names[:3])
+    first = first_of_each(index, draw, status == STATUSES.index(UNREADABLE))
     first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
     if len(first) < len(wanted) * draws:
         raise RequestError(
             f"{folder} holds {len(first)} of {len(wanted) * draws} inversions (finished:"
             f" {_finished(manifest)}); run the command that makes them again, and it continues"
         )
-    columns |= {"index": index, "draw": draw, "status": status}
     return first, columns
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf.data.identity import array_hash, hash_of, order_of
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.splits import Data, check_enough, open_split
+from stir_hf.data.spec import DataSpec, check_enough
+from stir_hf.data.splits import STREAMS, Data, open_split
 from stir_hf.errors import RequestError, RunError, closest, one_line
 from stir_hf.hub import split_revision
 from stir_hf.inputs.images import as_images, eight_bit, in_mode
@@ -197,7 +197,7 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     opened = open_split(given, whole)
     split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
-    total = None if isinstance(data, _STREAMS) else len(split)
+    total = None if opened.stream else len(split)
     column = _image_column(split.features, spec)
     candidates = _rows_of(part, total, spec) if part else None
     candidates = None if candidates == (0, total) else candidates
@@ -225,12 +225,11 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
 
 
 _DATASETS = (datasets.Dataset, datasets.DatasetDict)
-_STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
 
 
 def _as_dataset(data: Any) -> Any:
     """A dataset as it is; a list of PIL images or uint8 arrays as one."""
-    if isinstance(data, (*_DATASETS, *_STREAMS)):
+    if isinstance(data, (*_DATASETS, *STREAMS)):
         return data
     columns = datasets.Features(image=datasets.Image())
     return datasets.Dataset.from_dict({"image": as_images(data)}, features=columns)

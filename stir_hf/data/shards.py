@@ -24,6 +24,8 @@ GROUP_ROWS = 64
 UNREADABLE = "unreadable"
 """The status of a sample that could not be decoded; it is tried again."""
 
+STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
+
 _PART, _SHARD = "part", "data"
 
 
@@ -124,16 +126,31 @@ def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:
     that is not. A sample that could be read at last has a row that says so, which counts before one
     that says it could not.
     """
-    several = [pq.read_table(p, columns=["index", "draw", "status"]) for p in [*kept, *files]]
-    there = pa.concat_tables(several)
-    index, draw = there["index"].to_numpy(), there["draw"].to_numpy()
-    unreadable = pc.equal(there["status"], UNREADABLE).to_numpy()
-    order = np.lexsort((np.arange(len(index)), unreadable, draw, index))
+    rows, before = Rows([*kept, *files]), len(Rows(kept))
+    index, draw, status = rows.columns("index", "draw", "status")
+    counts = np.zeros(len(index), bool)
+    counts[first_of_each(index, draw, status == STATUSES.index(UNREADABLE))] = True
+    return counts[before:]
+
+
+def first_of_each(
+    index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The number of the first row of each (index, draw), sorted by it; rows that are `last` come
+    after all others.
+    """
+    order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
-    counts = np.zeros(len(order), bool)
-    counts[order[new]] = True
-    return counts[sum(map(len, several[: len(kept)])) :]
+    return order[new]
+
+
+def _numbers(path: Path, names: Sequence[str]) -> pa.Table:
+    table = pq.read_table(path, columns=list(names))
+    if "status" not in names:
+        return table
+    codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
+    return table.set_column(table.schema.get_field_index("status"), "status", codes)
 
 
 class Rows:
@@ -161,11 +178,21 @@ class Rows:
         return pq.read_schema(self.files[0])
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
-        """Small columns of all rows, (n,) each; every file is opened once."""
+        """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
+        Every file is opened once.
+        """
         if not self.files:
-            return [np.zeros(0) for _ in names]
-        whole = pa.concat_tables(pq.read_table(p, columns=list(names)) for p in self.files)
+            types = {"status": np.int8, "draw": np.int32, "relative_error": np.float32}
+            return [np.zeros(0, types.get(name, np.int64)) for name in names]
+        whole = pa.concat_tables(_numbers(path, names) for path in self.files)
         return [whole[name].to_numpy() for name in names]
+
+    def hashes(self, numbers: NDArray[np.int64]) -> list[str | None]:
+        """The canvas hashes of some rows."""
+        found = [pq.read_table(path, columns=["canvas_hash"])["canvas_hash"] for path in self.files]
+        chunks = pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.string())
+        some: list[str | None] = chunks.take(pa.array(numbers, pa.int64())).to_pylist()
+        return some
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
         """Some rows, in the order given."""

@@ -38,7 +38,22 @@ class DataSpec:
         metavar="N",
     )
 
+    streaming: bool = option(
+        False,
+        "Read the split row by row, without fetching or keeping all of it, and take its first"
+        " images.",
+    )
+    shuffle_buffer: int | None = option(
+        None,
+        "Draw the images of a stream from a buffer of so many, by a fixed seed; default: the first"
+        " ones.",
+        metavar="N",
+    )
+
     def __post_init__(self) -> None:
+        if self.shuffle_buffer is not None:
+            buffer = as_count("shuffle_buffer", self.shuffle_buffer)
+            object.__setattr__(self, "shuffle_buffer", buffer)
         if self.num_samples is not None:
             object.__setattr__(self, "num_samples", as_count("num_samples", self.num_samples))
         if self.image_mode is not None:
@@ -52,6 +67,22 @@ class DataSpec:
                 raise RequestError(f"{name} must be a name, not {value!r}")
         if not self.dataset:
             raise RequestError("the dataset's name is empty; give a Hub id or a folder")
+
+
+def check_buffer(spec: DataSpec, *, stream: bool) -> None:
+    """Raise RequestError when a shuffle buffer is asked for where there is no stream."""
+    if spec.shuffle_buffer is not None and not stream:
+        raise RequestError(
+            "shuffle_buffer is for streams; all other images are drawn by a fixed permutation"
+        )
+
+
+def check_enough(there: int, spec: DataSpec) -> None:
+    """Raise RequestError when there are fewer images than are asked for."""
+    if there < (spec.num_samples or 1):
+        asked = f"{spec.num_samples} images" if spec.num_samples else "at least one image"
+        where = f" split {spec.split}" if spec.split else ""
+        raise RequestError(f"{asked} asked for, but {spec.dataset}{where} has {there}")
 
 
 def described(data: Any) -> dict[str, str | None]:

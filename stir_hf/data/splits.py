@@ -1,10 +1,8 @@
 """One split of a dataset: from the Hub, a folder, or memory."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from glob import escape
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -14,19 +12,17 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from stir_hf import hub
 from stir_hf.data.layout import Layout, files_note, layout_of
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.spec import DataSpec, check_buffer
+from stir_hf.data.streams import kept, taken
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
-from stir_hf.inputs.images import as_seen
-
-ROWS_AT_ONCE = 256
-"""So many rows of a stream are in memory until they are written."""
 
 PREFERRED_SPLITS = ("test", "validation")
+
+STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
 
 Data: TypeAlias = (
     "str | Path | datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict"
@@ -47,6 +43,8 @@ class Split:
     """Of a folder or repo of files."""
     root: Path = Path()
     """The folder, or where the files of the repo are in the Hub's cache."""
+    stream: bool = False
+    """Whether these are the first images of a stream."""
 
     def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
         """What a result says of the files that are not in the split.
@@ -68,6 +66,11 @@ def open_split(data: Data, spec: DataSpec) -> Split:
     """
     if isinstance(data, str | Path):
         return _load(data, spec)
+    if spec.streaming:
+        raise RequestError(
+            f"streaming: {spec.dataset} is loaded already; give its Hub id or folder, or a stream"
+        )
+    check_buffer(spec, stream=isinstance(data, STREAMS))
     return _chosen(_in_memory(data, spec), spec)
 
 
@@ -81,10 +84,13 @@ def _chosen(data: Any, spec: DataSpec) -> Split:
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split"
             f" ({data.split or 'unnamed'})"
         )
-    return Split(_taken(data, spec) if isinstance(data, datasets.IterableDataset) else data, spec)
+    if not isinstance(data, datasets.IterableDataset):
+        return Split(data, spec)
+    return Split(taken(data, spec), spec, stream=True)
 
 
 def _load(data: str | Path, spec: DataSpec) -> Split:
+    check_buffer(spec, stream=spec.streaming)
     name, there = str(data), is_there(str(data))
     path = Path(data).expanduser() if there else Path()
     if there and path.is_file():
@@ -117,7 +123,8 @@ def _folder(path: Path, spec: DataSpec) -> Split:
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return _chosen(_in_memory(datasets.load_from_disk(str(path)), spec), spec)
+        saved = _in_memory(datasets.load_from_disk(str(path)), spec)
+        return _chosen(_streamed(saved) if spec.streaming else saved, spec)
     if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
         raise RequestError(
             f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
@@ -128,6 +135,8 @@ def _folder(path: Path, spec: DataSpec) -> Split:
             " pattern; rename it"
         )
     layout = layout_of(path, spec.config_name, spec.dataset)
+    if spec.streaming:
+        return _chosen(layout.builder.as_streaming_dataset(), spec)
     layout.builder.download_and_prepare()
     found = _chosen(layout.builder.as_dataset(), spec)
     return replace(found, layout=layout, root=path)
@@ -140,16 +149,31 @@ def _from_hub(name: str, spec: DataSpec) -> Split:
     found = hub.resolve(name, spec.revision, "dataset")
     layout = _layout(found, spec.config_name)
     spec = _named(spec, layout.files)
+    if spec.streaming:
+        rows = kept(lambda: _read(layout, spec, found.url), spec, found.commit)
+        return Split(rows, spec, found.commit, stream=True)
+    folder = hub.fetch(found, layout.files[str(spec.split)])
+    return Split(_read(layout, spec, str(folder)), spec, found.commit, layout, folder)
+
+
+def _read(layout: Layout, spec: DataSpec, root: str) -> Any:
+    """One split of what is in a folder, or behind a URL."""
     names = layout.files[str(spec.split)]
-    folder = hub.fetch(found, names)
-    split = datasets.load_dataset(
+    return datasets.load_dataset(  # type: ignore[call-overload]  # a stream or not
         layout.reader,
-        data_files={str(spec.split): [escape(str(folder / name)) for name in names]},
+        data_files={str(spec.split): [escape(f"{root}/{name}") for name in names]},
         split=spec.split,
         features=layout.features,
+        streaming=spec.streaming,
         **layout.options,
     )
-    return Split(split, spec, found.commit, layout, folder)
+
+
+def _streamed(data: Any) -> Any:
+    if isinstance(data, datasets.DatasetDict):
+        streams = {name: split.to_iterable_dataset() for name, split in data.items()}
+        return datasets.IterableDatasetDict(streams)
+    return data.to_iterable_dataset()
 
 
 def _layout(found: hub.Found, config_name: str | None) -> Layout:
@@ -205,58 +229,3 @@ def _in_memory(data: Any, spec: DataSpec) -> Any:
                 " leave it out"
             )
     return data
-
-
-def _taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
-    """The first images of a stream, undecoded where they are files: nothing is compressed a second
-    time.
-    """
-    columns = stream.features
-    if columns is not None:
-        for name in [name for name, f in columns.items() if isinstance(f, datasets.Image)]:
-            undecoded = datasets.Image(mode=columns[name].mode, decode=False)
-            stream = stream.cast_column(name, undecoded)
-        columns = stream.features
-    rows = (
-        {name: _bare(value) for name, value in row.items()}
-        for row in islice(stream, spec.num_samples)
-    )
-    return _on_disk(rows, columns, stream.split, spec)
-
-
-def _on_disk(
-    rows: Iterator[dict[str, Any]], columns: Any, split: Any, spec: DataSpec
-) -> datasets.Dataset:
-    """Rows as a dataset that is mapped from a file, which goes when nobody reads it any more: only
-    some at a time are in memory.
-    """
-    first = list(islice(rows, ROWS_AT_ONCE))
-    check_enough(min(1, len(first)), replace(spec, num_samples=None))
-    part = datasets.Dataset.from_list(first, features=columns)
-    empty = [name for name, f in part.features.items() if f == datasets.Value("null")]
-    part, count = part.remove_columns(empty), len(first)
-    columns = part.features
-    with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "stream.arrow"
-        with pa.ipc.new_stream(path, part.data.schema) as writer:
-            writer.write_table(part.data.table)
-            while some := list(islice(rows, ROWS_AT_ONCE)):
-                named = [{name: row.get(name) for name in columns} for row in some]
-                part = datasets.Dataset.from_list(named, features=columns)
-                writer.write_table(part.data.table)
-                count += len(some)
-        check_enough(count, spec)
-        return datasets.Dataset.from_file(str(path), split=split)
-
-
-def _bare(value: Any) -> Any:
-    """An image as it is seen, so that it can be kept as a file without loss."""
-    return as_seen(value) if isinstance(value, Image.Image) else value
-
-
-def check_enough(there: int, spec: DataSpec) -> None:
-    """Raise RequestError when there are fewer images than are asked for."""
-    if there < (spec.num_samples or 1):
-        asked = f"{spec.num_samples} images" if spec.num_samples else "at least one image"
-        where = f" split {spec.split}" if spec.split else ""
-        raise RequestError(f"{asked} asked for, but {spec.dataset}{where} has {there}")

@@ -44,7 +44,7 @@ class Watch:
 
 def descend(
     represent: Represent,
-    items: Iterable[Item],
+    items: Iterable[Item | None],
     rule: Rule,
     *,
     constraint: Constraint,
@@ -69,7 +69,7 @@ def descend(
     Args:
         represent: the map to be inverted. Gradients are switched on here, whatever the caller has
             set.
-        items: taken as slots come free.
+        items: taken as slots come free; None leaves its slot empty, and the batch smaller.
         rule: how a step is taken.
         constraint: where iterates may lie.
         passes: the most per image, at least 1.
@@ -82,7 +82,7 @@ def descend(
         ValueError: an item without an origin, under a constraint that uses it.
     """
     source = iter(items)
-    if not (first := list(islice(source, batch_size))):
+    if not (first := _taken(source, batch_size)):
         return
     with torch.inference_mode(False), torch.no_grad():
         slots = Slots(first, rule, constraint, STOP_MARGIN * tolerance if rule.stops else -1.0)
@@ -126,14 +126,18 @@ def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
     slots.note_last(error, [age >= passes for age in slots.ages])
 
 
-def _ended(slots: Slots, ended: list[int], source: Iterator[Item]) -> Iterator[Inverted]:
+def _taken(source: Iterator[Item | None], most: int) -> list[Item]:
+    return [item for item in islice(source, most) if item is not None]
+
+
+def _ended(slots: Slots, ended: list[int], source: Iterator[Item | None]) -> Iterator[Inverted]:
     """What came of the slots that ended; then new items take their place, or the batch becomes
     smaller.
     """
     with torch.inference_mode(False), torch.no_grad():
         inverted = slots.take(ended)
     yield from inverted
-    new = list(islice(source, len(ended)))
+    new = _taken(source, len(ended))
     with torch.inference_mode(False), torch.no_grad():
         if new:
             slots.refill(ended[: len(new)], new)

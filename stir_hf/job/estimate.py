@@ -35,7 +35,7 @@ class Estimate:
     seconds_per_pass: tuple[float, ...]
     """Of one inversion, by process."""
     seconds: float
-    """In all, at most, with all processes."""
+    """In all, at most, with all processes; each is busy for as long."""
     judging: float
     """Seconds of one model's judging on the whole set, if it is as fast as this one, with all
     processes.
@@ -102,7 +102,7 @@ def _timed(
         while True:
             claims = Claims(keys[:batch], counters, f"of {batch}", 1)
             making = Making(job, folder, claims, bar, processes)
-            items = list(making.items())
+            items = [item for item in making.items() if item is not None]
             if not items:
                 raise RunError(f"{job.network.where}: none of the first images can be inverted")
             try:

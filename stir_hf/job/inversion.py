@@ -29,6 +29,9 @@ PROBES, MOST_LOOKED_AT = 4, 64
 through for them.
 """
 
+CHECKED_AGAIN = 64
+"""Of what is finished already, so many samples are decoded again and their hashes compared."""
+
 
 class InversionJob:
     """One inversion set in the making: everything is checked when it is made, nothing is written
@@ -124,16 +127,19 @@ class InversionJob:
         if not files:
             return np.argwhere(missing), {}
         rows, order = shards.Rows(files), self.samples.order
-        index, draw, status, hashes = rows.columns("index", "draw", "status", "canvas_hash")
+        index, draw, status = rows.columns("index", "draw", "status")
         sorter = np.argsort(order)
         place = sorter[np.searchsorted(order, index, sorter=sorter).clip(max=len(order) - 1)]
         asked = (order[place] == index) & (draw < self.config.draws)
-        done = asked & (status != shards.UNREADABLE)
+        done = asked & (status != shards.STATUSES.index(shards.UNREADABLE))
         missing[place[done], draw[done]] = False
-        self.canvases.check_again({int(place[i]): hashes[i] for i in np.flatnonzero(asked)})
+        some = np.flatnonzero(done)[np.argsort(place[done])]
+        some = some[np.linspace(0, len(some) - 1, min(CHECKED_AGAIN, len(some))).astype(int)]
+        self.canvases.check_again(dict(zip(place[some].tolist(), rows.hashes(some), strict=True)))
         unfinished: NDArray[np.bool_] = np.any(missing, axis=1)
-        again = asked & unfinished[place]
-        return np.argwhere(missing), dict(zip(index[again].tolist(), hashes[again], strict=True))
+        again = np.flatnonzero(asked & unfinished[place])
+        hashes = rows.hashes(again)
+        return np.argwhere(missing), dict(zip(index[again].tolist(), hashes, strict=True))
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record what is finished, unless this is a part; one process does.
@@ -170,6 +176,8 @@ class InversionJob:
         }
         if self.samples.candidates is not None:
             data["slice"] = list(self.samples.candidates)
+        if self.samples.spec.shuffle_buffer is not None:
+            data["shuffle_buffer"] = self.samples.spec.shuffle_buffer
         return {"network": network, "canvas": self.kind.spelling(), "data": data, "engine": engine}
 
     def _names(self, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Making:
     ) -> None:
         self.job, self.folder, self.claims = job, folder, claims
         self.progress, self.processes = progress, processes
-        self.batch_size, self.work = job.batch_size, Work()
+        self.batch_size, self.work, self.active = job.batch_size, Work(), 0
         self.columns = columns_of(folder) or features(
             job.kind, job.config.exact, job.starts is not None, job.samples.label_feature
         )
@@ -84,6 +84,7 @@ class Making:
         work = self.work
         try:
             for result in self._descend(represent):
+                self.active -= 1
                 work.finished.append(result)
                 if len(work.finished) + len(work.rows) >= self.batch_size:
                     self.put()
@@ -122,10 +123,21 @@ class Making:
             watch=watch,
         )
 
-    def items(self) -> Iterator[Item]:
-        """What the engine is to invert, first what a smaller batch has to repeat; what cannot be
-        inverted becomes a row at once.
+    def items(self) -> Iterator[Item | None]:
+        """What the engine is to invert, first what a smaller batch has to repeat; None for a slot
+        that stays empty, so that others take what is left. What cannot be inverted becomes a row at
+        once.
         """
+        self.active, rest = 0, self._items()
+        while True:
+            while self.claims.enough(self.active):
+                yield None
+            if (item := next(rest, None)) is None:
+                return
+            self.active += 1
+            yield item
+
+    def _items(self) -> Iterator[Item]:
         repeated = sorted(self.work.claimed)
         for first in range(0, len(repeated), self.batch_size):
             yield from self._begun(repeated[first : first + self.batch_size])

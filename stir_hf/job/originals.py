@@ -53,6 +53,8 @@ class _Source:
             revision=names["data_revision"],
             image_column=names["image_column"],
             num_samples=inversions.num_samples,
+            streaming=inversions.manifest.identity["data"]["order"] == "stream",
+            shuffle_buffer=inversions.manifest.identity["data"].get("shuffle_buffer"),
         )
         self.canvases = Canvases(open_samples(spec.dataset, spec), make, self.kind.shape)
         order = self.canvases.samples.order.tolist()

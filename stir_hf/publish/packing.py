@@ -52,7 +52,7 @@ class Packed:
         picture = into / f"{manifest.slug}.png"
         figure = pairs([inversions], originals=not without_images)
         figure.savefig(picture, dpi=100, bbox_inches="tight", metadata={"Software": None})
-        above = inversions.status != "converged"
+        above = ~inversions.converged
         figures = {
             "rows": len(inversions),
             "relative_error": asdict(RelativeError.of(inversions.relative_error)),

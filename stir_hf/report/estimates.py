@@ -20,15 +20,28 @@ def estimates(found: "Sequence[Estimate]") -> str:
             f" {size(one.disk)}"
         )
         if len(one.seconds_per_pass) > 1:
-            shown = ", ".join(f"{1 / seconds:.3g}" for seconds in one.seconds_per_pass)
-            lines.append(f"  passes of one image per second, by process: {shown}")
+            lines += _by_process(one)
     whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
     memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
     lines.append(
         f"In all at most {duration(whole)} of inverting, {size(disk)} on disk"
-        + (f", {size(memory)} of memory in {several} processes." if several > 1 else ".")
+        + (
+            f"; {duration(several * whole)} of device time and {size(memory)} of memory in"
+            f" {several} processes."
+            if several > 1
+            else "."
+        )
     )
     return "\n".join(lines)
+
+
+def _by_process(one: "Estimate") -> list[str]:
+    speeds = [1 / seconds for seconds in one.seconds_per_pass]
+    return [
+        f"  process {rank}: {one.rows * speed / sum(speeds):.0f} inversions in"
+        f" {duration(one.seconds)}, {speed:.3g} passes of one image per second, {size(memory)}"
+        for rank, (speed, memory) in enumerate(zip(speeds, one.memory, strict=True))
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -99,7 +99,7 @@ def last_part(name: str) -> str:
 
 def summary(inversions: "Inversions") -> dict[str, Any]:
     """An inversion set in numbers: what `stir-hf invert --json` prints."""
-    error, above = inversions.relative_error, inversions.status != "converged"
+    error, above = inversions.relative_error, ~inversions.converged
     return {
         "inversions": str(inversions.path),
         "num_samples": len(np.unique(inversions.index)),

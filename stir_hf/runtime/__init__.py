@@ -5,7 +5,7 @@ it.
 from stir_hf.runtime.config import DType, RunConfig, precision
 from stir_hf.runtime.device import pick_device
 from stir_hf.runtime.environment import environment
-from stir_hf.runtime.launching import ProcessConfig, is_launched, launch
+from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, is_launched, launch
 from stir_hf.runtime.processes import Counters, Processes, release_memory
 from stir_hf.runtime.progress import Progress, progress_bar
 
@@ -16,6 +16,7 @@ __all__ = [
     "Processes",
     "Progress",
     "RunConfig",
+    "end_with_launcher",
     "environment",
     "is_launched",
     "launch",

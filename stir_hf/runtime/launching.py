@@ -4,6 +4,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +61,27 @@ class ProcessConfig:
 def is_launched() -> bool:
     """Whether a launcher has started this process as one of several."""
     return "WORLD_SIZE" in os.environ
+
+
+def end_with_launcher() -> None:
+    """End this process when the launcher that started it has: killed, it cannot end those that it
+    started, and they would go on by themselves and keep the folder.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(5 * LOOK_EVERY)
+        if os.environ.get("RANK") == "0":
+            sys.stderr.write(
+                "stir-hf: what started this run has been killed; the same command with --out"
+                " continues\n"
+            )
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def launch(arguments: Sequence[str], count: int) -> int:

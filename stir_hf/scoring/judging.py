@@ -92,7 +92,7 @@ def _score(
     biased, debiased = (Values(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
-    errors, above = inversions.relative_error, inversions.status != "converged"
+    errors, above = inversions.relative_error, ~inversions.converged
     return Score(
         model=network.label,
         reference=names["reference"],

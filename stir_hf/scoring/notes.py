@@ -16,7 +16,7 @@ NAMED = 10
 
 def notes_on(inversions: Inversions) -> Iterator[str]:
     """What must be known about an inversion set to read its scores."""
-    engine, above = inversions.manifest.identity["engine"], inversions.status != "converged"
+    engine, above = inversions.manifest.identity["engine"], ~inversions.converged
     yield from inversions.manifest.names.get("notes", ())
     if above.any():
         rest = RelativeError.of(inversions.relative_error[above])
@@ -35,7 +35,11 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
             more = ", …" if len(indices) > NAMED else ""
             shown = ", ".join(map(str, indices[:NAMED])) + more
             yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
-    if inversions.manifest.identity["data"]["order"] == "stream":
+    data = inversions.manifest.identity["data"]
+    if "shuffle_buffer" in data:
+        buffer = data["shuffle_buffer"]
+        yield f"{inversions.num_samples} images of a stream, drawn from a buffer of {buffer}"
+    elif data["order"] == "stream":
         yield f"the first {inversions.num_samples} images of a stream"
 
 

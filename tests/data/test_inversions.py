@@ -281,7 +281,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         return original(self, number, columns=columns, **more)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    assert len(found.index) == len(found.relative_error) == len(found.status)
+    assert len(found.index) == len(found.relative_error) == len(found.converged)
     assert read == []
     found.pixels("inverted", [0, 1])
     assert set(read) == {"inverted"}

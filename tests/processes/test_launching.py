@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+import stir_hf
 from stir_hf.demo import IMAGES, model_path
 from tests.conftest import ROOT
 
@@ -99,3 +100,31 @@ def test_a_process_that_dies_ends_the_run_and_loses_little(tmp_path: Path, rank:
     code, out, err = done(*more, "--draws", "2")  # and with three
     assert code == 0, err
     assert [(s["num_samples"], s["draws"]) for s in json.loads(out)["scores"]] == [(70, 2)] * 2
+
+
+@pytest.mark.parametrize("whom", ["the launcher", pytest.param("all", marks=pytest.mark.verify)])
+def test_when_the_launcher_dies_so_do_its_processes(tmp_path: Path, whom: str) -> None:
+    words = [*WORDS, "--num-samples", "60", "--steps", "40", "--batch-size", "4", *TWO]
+    words += ["--out", str(tmp_path)]
+    process = begun(*words)
+    wait_for(tmp_path, "inversions/*/part-*.parquet", process)
+    ranks = ranks_of(process)
+    assert len(ranks) == 2
+    process.send_signal(signal.SIGKILL)
+    if whom == "all":
+        for rank in ranks:
+            rank.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(ranks, timeout=30)
+    assert alive == []
+    process.communicate()
+    kept = sum(1 for _ in tmp_path.glob("inversions/*/part-*.parquet"))
+    assert kept >= 1
+    how: dict[str, Any] = {
+        "num_samples": 60,
+        "steps": 40,
+        "batch_size": 4,
+        "device": "cpu",
+        "progress": False,
+    }
+    result = stir_hf.compare(*MODELS, str(IMAGES), out=tmp_path, **how)  # the folder is free
+    assert [score.num_samples for score in result.scores] == [60, 60]

@@ -91,3 +91,15 @@ def test_several_take_less_towards_the_end() -> None:
     assert sizes[0] == 40
     assert sizes[-60:] == [1] * 60
     assert claims.take(40) == []
+
+
+def test_the_last_images_are_left_to_the_others_where_that_is_quicker() -> None:
+    keys = np.stack((np.arange(40), np.zeros(40, np.int64)), axis=1)
+    counters = Counters(None)
+    paced = Claims(keys, counters, "set", 2, paced=True)
+    assert not paced.enough(16)
+    while counters.get("set") < 28:
+        assert len(paced.take(16)) == 1  # one at a time, so that nobody holds what another could do
+    assert [paced.enough(active) for active in (0, 5, 6, 16)] == [False, False, True, True]
+    assert not Claims(keys, counters, "set", 2).enough(16)
+    assert not Claims(keys, counters, "set", 1, paced=True).enough(16)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,6 +46,36 @@ def test_compare_is_that_of_one_process(
     for made in Inversions.load_all(tmp_path):
         assert len(set(made.index.tolist())) == len(made) == 23
     assert (tmp_path / "result.json").exists()
+
+
+@pytest.mark.verify
+def test_a_larger_network_is_within_a_fifth_of_the_seeds(
+    one: Ranks, two: Ranks, three: Ranks
+) -> None:
+    """Rule 3: there the order of additions is amplified by the steps."""
+    code = (
+        "import datasets, numpy as np, stir_hf, torch, transformers as t\n"
+        "images = np.random.default_rng(0).integers(0, 256, (23, 96, 96, 3), dtype=np.uint8)\n"
+        "def network(seed):\n"
+        "    torch.manual_seed(seed)\n"
+        "    config = t.ResNetConfig(num_labels=10, depths=[2, 2, 2, 2], layer_type='basic',\n"
+        "                            hidden_sizes=[64, 128, 256, 512])\n"
+        "    model = t.ResNetForImageClassification(config).eval()\n"
+        "    return stir_hf.load_encoder(Logits(model))\n"
+        "class Logits(torch.nn.Module):\n"
+        "    def __init__(self, model):\n"
+        "        super().__init__()\n"
+        "        self.model = model\n"
+        "    def forward(self, x):\n"
+        "        return self.model.resnet(x).pooler_output.flatten(1)\n"
+        "r = stir_hf.compare(network(0), network(1), list(images), seed=seed, steps=30,\n"
+        "                    batch_size=8, device='cpu', progress=False)\n"
+        "found = [s.stir for s in r.scores]\n"
+    )
+    seeds = np.array([scores(one, code, seed=seed) for seed in range(4)])
+    spread = seeds.std(axis=0, ddof=1)
+    for ranks in (two, three):
+        assert (np.abs(np.array(scores(ranks, code, seed=0)) - seeds[0]) < spread / 5).all()
 
 
 def test_each_image_is_made_once(two: Ranks, tmp_path: Path) -> None:
