@@ -4,7 +4,8 @@
 
 Every process has one thread and a core of its own. `throughput`: 128 embedded images, 60 passes
 each. `difficulty`: 200 images that stop at a relative error of .1, after very different numbers of
-passes. `slow`: the same, while another program computes on the second process's core. One process
+passes. `slow`: the same, while another program computes on the second process's core; and with four
+draws, a longer run. One process
 and two take turns; time runs from when the first begins to invert to when the last has ended, and
 `idle` is the share of that time, mean over the processes, after a process had nothing left to do.
 Writes benchmarks/results/processes.json. Alone on the machine.
@@ -26,6 +27,13 @@ CASES: dict[str, dict[str, Any]] = {
     "throughput": {"num_samples": 128, "steps": 60, "tolerance": 1e-6, "batch_size": 16},
     "difficulty": {"num_samples": 200, "steps": 200, "tolerance": 0.1, "batch_size": 16},
     "slow": {"num_samples": 200, "steps": 200, "tolerance": 0.1, "batch_size": 16},
+    "slow, four draws": {
+        "num_samples": 200,
+        "draws": 4,
+        "steps": 200,
+        "tolerance": 0.1,
+        "batch_size": 16,
+    },
 }
 SPIN = "import os; os.sched_setaffinity(0, {1})\nwhile True: pass"
 
@@ -66,7 +74,7 @@ def run(case: str, count: int) -> dict[str, float]:
     if count > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         command[1:1] = launcher
-    spinning = subprocess.Popen([sys.executable, "-c", SPIN]) if case == "slow" else None
+    spinning = subprocess.Popen([sys.executable, "-c", SPIN]) if case.startswith("slow") else None
     try:
         told = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
     finally:
@@ -76,7 +84,7 @@ def run(case: str, count: int) -> dict[str, float]:
     begun, ended = np.array(json.loads(told.splitlines()[-1])).T
     seconds = ended.max() - begun.min()
     return {
-        "images_per_second": CASES[case]["num_samples"] / seconds,
+        "images_per_second": CASES[case]["num_samples"] * CASES[case].get("draws", 1) / seconds,
         "idle": float(((ended.max() - ended) / seconds).mean()),
     }
 

@@ -104,14 +104,14 @@ class FailingDescent(Net):
 
     def forward(self, images: Tensor) -> Tensor:
         self.tried += images.requires_grad
-        if images.requires_grad and self.tried > 5:
+        if images.requires_grad and self.tried > 20:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super().forward(images)
 
 
 def test_out_of_memory_with_a_single_image_is_told_in_a_line() -> None:
     with pytest.raises(RunError, match="--batch-size 1 is too much, too") as told:
-        inverted(FailingDescent(), pictures(8), batch_size=8)
+        inverted(FailingDescent(), pictures(8), batch_size=8, steps=50)
     assert "\n" not in str(told.value)
 
 

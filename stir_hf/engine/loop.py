@@ -36,10 +36,13 @@ for.
 
 @dataclass(frozen=True)
 class Watch:
-    """What a progress bar can show: images in flight, their mean best error so far."""
+    """What a look finds: images in flight, their mean best error so far, and how many passes of
+    one image there were since the look before.
+    """
 
     active: int
     error: float
+    passes: int
 
 
 def descend(
@@ -97,7 +100,8 @@ def descend(
                 _last_look(represent, slots, passes)
         searching = slots.ledger.searching().tolist()
         if watch:
-            watch(Watch(len(slots.keys), slots.ledger.mean_best()))
+            count = len(slots.keys)
+            watch(Watch(count, slots.ledger.mean_best(), count * min(every, left)))
         ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
         if ended:
             yield from _ended(slots, ended, source)

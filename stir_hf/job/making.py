@@ -1,6 +1,7 @@
 """One process's share of an inversion set: what it claims becomes rows on disk."""
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,9 +107,11 @@ class Making:
         )
 
     def _descend(self, represent: Represent) -> Iterator[Inverted]:
-        config = self.job.config
+        config, looked = self.job.config, [time.perf_counter()]
 
         def watch(seen: Watch) -> None:
+            looked.append(time.perf_counter())
+            self.claims.note(seen.passes, looked[1] - looked.pop(0))
             self.progress.show(active=seen.active)
             self.processes.check()
 

@@ -43,8 +43,7 @@ def run_jobs(
     with progress_bar(total, done, counters, shown=shown) as bar:
         for i, (job, there) in enumerate(zip(jobs, folders, strict=True)):
             bar.describe(f"inverting {job.network.encoder.name}")
-            paced = job.network.encoder.device.type == "cpu"
-            claims = Claims(left[i], counters, f"set-{i}", processes.count, paced=paced)
+            claims = Claims(left[i], counters, f"set-{i}", processes.count)
             Making(job, there, claims, bar, processes).run()
         processes.wait()
         bar.show()

@@ -126,5 +126,5 @@ def test_when_the_launcher_dies_so_do_its_processes(tmp_path: Path, whom: str) -
         "device": "cpu",
         "progress": False,
     }
-    result = stir_hf.compare(*MODELS, str(IMAGES), out=tmp_path, **how)  # the folder is free
+    result = stir_hf.compare(*MODELS, str(IMAGES), out=tmp_path, progress=False, **how)
     assert [score.num_samples for score in result.scores] == [60, 60]

@@ -93,13 +93,18 @@ def test_several_take_less_towards_the_end() -> None:
     assert claims.take(40) == []
 
 
-def test_the_last_images_are_left_to_the_others_where_that_is_quicker() -> None:
+def test_a_slow_process_leaves_the_last_images_to_the_others() -> None:
     keys = np.stack((np.arange(40), np.zeros(40, np.int64)), axis=1)
     counters = Counters(None)
-    paced = Claims(keys, counters, "set", 2, paced=True)
-    assert not paced.enough(16)
+    slow, fast = (Claims(keys, counters, "set", 2) for _ in range(2))
+    assert not slow.enough(16)  # nobody knows yet
+    slow.note(100, 1.0)
+    fast.note(300, 1.0)
+    assert len(slow.take(16)) == 1  # so that it holds none that another could make
     while counters.get("set") < 28:
-        assert len(paced.take(16)) == 1  # one at a time, so that nobody holds what another could do
-    assert [paced.enough(active) for active in (0, 5, 6, 16)] == [False, False, True, True]
-    assert not Claims(keys, counters, "set", 2).enough(16)
-    assert not Claims(keys, counters, "set", 1, paced=True).enough(16)
+        fast.take(1)
+    assert [slow.enough(active) for active in (0, 3, 4, 16)] == [False, False, True, True]
+    assert not fast.enough(16)
+    alone = Claims(keys, Counters(None), "set", 1)
+    alone.note(1, 1.0)
+    assert not alone.enough(16)
