@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
+GROUP_BYTES = 1 << 20
+"""A group of a shard has at least so many rows and bytes: what is read of it is read whole, and
+what describes it is in memory all the time.
+"""
 UNREADABLE = "unreadable"
 """The status of a sample that could not be decoded; it is tried again."""
 
@@ -81,7 +85,7 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
     shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
     small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
     kept = [path for path in shards if path not in small]
-    groups = _row_groups([*small, *parts], kept)
+    groups = _row_groups([*small, *parts], kept, min(GROUP_BYTES, shard_bytes // 8))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
     for path in [*small, *parts]:
@@ -100,8 +104,8 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
             table = next(more, None) if file.tell() < limit else None
 
 
-def _row_groups(files: Sequence[Path], kept: Sequence[Path]) -> Iterator[pa.Table]:
-    """The rows of some files in groups of at least `GROUP_ROWS`, each (index, draw) once, without
+def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iterator[pa.Table]:
+    """The rows of some files in groups of at least so many bytes, each (index, draw) once, without
     those that the files to be kept have.
     """
     wanted = _counting(files, kept)
@@ -114,7 +118,8 @@ def _row_groups(files: Sequence[Path], kept: Sequence[Path]) -> Iterator[pa.Tabl
                 here = np.flatnonzero(wanted[first : first + len(table)])
                 first += len(table)
                 waiting.append(table.take(pa.array(here, pa.int64())))
-                if sum(map(len, waiting)) >= GROUP_ROWS:
+                enough = sum(table.nbytes for table in waiting) >= least
+                if enough and sum(map(len, waiting)) >= GROUP_ROWS:
                     yield pa.concat_tables(waiting)
                     waiting = []
     if sum(map(len, waiting)):

@@ -123,7 +123,7 @@ def _loaded(
     replaced = () if adapter is None else adapter.heads
     _check_shapes(model, info["mismatched_keys"], replaced)
     _check_layers(model, whole, info["unexpected_keys"])
-    tower, module = image_tower(whole, model)
+    tower, module = image_tower(whole, model, family.encoder)
     prefix = f"{tower}." if tower else ""
     missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
     notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
@@ -226,12 +226,17 @@ def _auto_class(config: Any, *, labelled: bool) -> Any:
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS,
     )
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
 
-    classifier = transformers.AutoModelForImageClassification
-    named = [name for name in config.architectures or [] if "ForImageClassification" in name]
+    classifier, architectures = transformers.AutoModelForImageClassification, config.architectures
+    named = [name for name in architectures or [] if "ForImageClassification" in name]
     of_timm = config.model_type == "timm_wrapper" and config.num_labels > 0
     known = type(config) in CLASSIFIERS or classifier.__name__ in getattr(config, "auto_map", {})
-    return classifier if known and (named or labelled or of_timm) else transformers.AutoModel
+    if known and (named or labelled or of_timm):
+        return classifier
+    if type(config) in MODELS or not architectures or getattr(config, "auto_map", None):
+        return transformers.AutoModel
+    return getattr(transformers, architectures[0], transformers.AutoModel)
 
 
 def _size(size: Any) -> tuple[int, int] | None:

@@ -1,5 +1,5 @@
 """What is odd about some networks of `transformers`: settings without which an image has no
-representation of its own.
+representation of its own, and where what sees the image is in a network that does more than that.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +24,12 @@ class Family:
     inputs: Inputs = lambda _module, _pixels: {}
     note: str | None = None
     """What a result says of it."""
+    encoder: str = ""
+    """The part that sees the image, in the network that `AutoModel` makes of a detector's or the
+    like's checkpoint.
+    """
+    logits: str = "logits"
+    """The field of a result that holds a classifier's logits."""
 
     def set(self, config: Any) -> None:
         """Give a configuration these values."""
@@ -50,6 +56,17 @@ def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
 ORDINARY = Family()
 FAMILIES = {
     "vit_mae": Family({"mask_ratio": 0.0}, _in_order, "masking is off: all patches are seen"),
+    "pp_lcnet": Family(logits="last_hidden_state"),
+    **dict.fromkeys(
+        ("depth_anything", "prompt_depth_anything", "upernet", "vitpose", "zoedepth"),
+        Family(encoder="backbone"),
+    ),
+    **dict.fromkeys(
+        ("conditional_detr", "detr", "rt_detr", "rt_detr_v2", "table-transformer"),
+        Family(encoder="backbone.model"),
+    ),
+    **dict.fromkeys(("mask2former", "maskformer"), Family(encoder="pixel_level_module.encoder")),
+    "sam": Family(encoder="vision_encoder"),
 }
 """By the configuration's `model_type`."""
 

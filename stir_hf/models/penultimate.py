@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from stir_hf.errors import RequestError
 from stir_hf.models.network import Network
-from stir_hf.models.taps import Tap, list_layers, tap_of
+from stir_hf.models.taps import Tap, list_layers, part_of, tap_of
 from stir_hf.models.trace import Call, Trace
 
 _SHOWN = 5
@@ -168,10 +168,10 @@ def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     if isinstance(pooled, Tensor) and not any("pooler" in key for key in network.missing):
         tap = tap_of(seen, pooled, "pooler_output")
         return Tap(tap.module, tap.at, tap.part, "flatten", tap.call)
-    last = getattr(seen.result, "last_hidden_state", None)
-    if not isinstance(last, Tensor):
+    part = "feature_maps" if getattr(seen.result, "feature_maps", None) else "last_hidden_state"
+    if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
         return None
-    tap = tap_of(seen, last, "last_hidden_state")
+    tap = tap_of(seen, last, part)
     names = [name for name, _ in network.module.named_parameters()]
     has_cls = any("cls_token" in name or "class_embedding" in name for name in names)
     pooling = "cls" if has_cls and last.ndim == 3 else tap.pooling

@@ -162,11 +162,13 @@ def tensor_at(seen: Trace, tap: Tap) -> Seen | None:
 
 
 def part_of(result: Any, part: str | int | None) -> Tensor | None:
-    """The tensor of a network's result at a field's name, at the number of a hidden state, or the
-    first one.
+    """The tensor of a network's result at a field's name (of several feature maps the last), at
+    the number of a hidden state, or the first one.
     """
     if isinstance(part, int):
         return first_tensor(result.hidden_states[part])
+    if part == "feature_maps":
+        return first_tensor(result.feature_maps[-1])
     return first_tensor(result if part is None else getattr(result, part))
 
 

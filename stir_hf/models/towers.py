@@ -10,13 +10,26 @@ from stir_hf.errors import RequestError
 PIXELS = "pixel_values"
 
 
-def image_tower(module: nn.Module, called: str) -> tuple[str, Any]:
+def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
     """The name of the outermost submodule that takes `pixel_values` alone, and itself; `""` and
     the module where that is the module.
+
+    Args:
+        module: the whole network.
+        called: what it is called in messages.
+        encoder: the name, where the family says it.
 
     Raises:
         RequestError: there is none, or several.
     """
+    if encoder:
+        try:
+            return encoder, module.get_submodule(encoder)
+        except AttributeError as error:
+            raise RequestError(
+                f"model {called} has no part {encoder!r}, which would see the image: a backbone of"
+                " timm's is built otherwise; load that one by itself"
+            ) from error
     if getattr(module, "main_input_name", PIXELS) == PIXELS:
         return "", module
     found: dict[str, nn.Module] = {}

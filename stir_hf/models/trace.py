@@ -77,11 +77,13 @@ class Trace:
     starts: list[str] = field(default_factory=list)
     """The names of the modules, in the order in which their calls started."""
     result: Any = None
+    logits_field: str = "logits"
+    """Of the result."""
 
     @property
     def logits(self) -> Tensor | None:
         """The result's logits, where it has any."""
-        logits = getattr(self.result, "logits", None)
+        logits = getattr(self.result, self.logits_field, None)
         return logits if isinstance(logits, Tensor) else None
 
     def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
@@ -152,7 +154,7 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
     exact = torch.autocast(network.device.type, enabled=False)
     with torch.inference_mode(False), torch.no_grad(), exact, frozen(network.module):
         probe = network.probe(size)
-        seen = Trace(len(probe))
+        seen = Trace(len(probe), logits_field=network.family.logits)
         watch = _Watch(seen, keep)
         handles = []
         try:

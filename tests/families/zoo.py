@@ -1,0 +1,554 @@
+"""A small network of every image family of `transformers` that runs here: its class, the values of
+its configuration, and the side of its images.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import transformers as tf
+
+LABELS = 7
+"""Classes of every classifier: a number that no other width has."""
+
+T: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "patch_size": 8,
+}
+"""A small transformer over patches."""
+TEXT: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 50,
+    "projection_dim": 8,
+}
+FOUR: dict[str, Any] = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]}
+SWIN: dict[str, Any] = {
+    "image_size": 64,
+    "patch_size": 4,
+    "embed_dim": 16,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 2, 2, 4],
+    "window_size": 2,
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One family, as it is tested."""
+
+    architecture: str
+    """The class that a checkpoint holds."""
+    values: dict[str, Any] = field(default_factory=dict)
+    side: int = 32
+    processor: str | None = None
+    """The family whose image processor it is, where that is another; a class of a processor."""
+    reads: str = "head"
+    """What the penultimate layer is: the input of the `head`, the `pooler`, `cls`, the `mean` over
+    tokens or space, or that of the last of its feature `maps`.
+    """
+    tower: str = ""
+    """The part that takes images, where it has several."""
+    config: Callable[[], Any] | None = None
+    """Makes the configuration, where keywords do not."""
+
+    def make(self) -> Any:
+        """The network, with random weights."""
+        cls = getattr(tf, self.architecture)
+        if self.config is not None:
+            return cls(self.config())
+        labels = {"num_labels": LABELS} if self.reads == "head" else {}
+        return cls(cls.config_class(**self.values, **labels))
+
+
+def _two(
+    config: str, vision: dict[str, Any], text: dict[str, Any] | None = None, **more: Any
+) -> Any:
+    def make() -> Any:
+        return getattr(tf, config)(
+            vision_config=vision, text_config=TEXT if text is None else text, **more
+        )
+
+    return make
+
+
+HGNET: dict[str, Any] = {
+    "stem_channels": [3, 8, 8],
+    "stage_in_channels": [8, 16, 16, 24],
+    "stage_mid_channels": [8, 8, 8, 8],
+    "stage_out_channels": [16, 16, 24, 32],
+    "stage_num_blocks": [1, 1, 1, 1],
+    "stage_numb_of_layers": [1, 1, 1, 1],
+    "embedding_size": 8,
+    "hidden_sizes": [16, 16, 24, 32],
+}
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def _config(name: str, **values: Any) -> Any:
+    return getattr(tf, name)(**values)
+
+
+def _resnet() -> Any:
+    return _config("ResNetConfig", **FOUR, embedding_size=8, out_features=STAGES)
+
+
+def _detector() -> dict[str, Any]:
+    """The configuration of a small DETR."""
+    names = ("encoder", "decoder")
+    return {
+        "backbone_config": _resnet(),
+        "use_timm_backbone": False,
+        "d_model": 16,
+        "num_queries": 5,
+        **{f"{name}_layers": 1 for name in names},
+        **{f"{name}_attention_heads": 2 for name in names},
+        **{f"{name}_ffn_dim": 16 for name in names},
+    }
+
+
+def _rt_detr() -> Any:
+    backbone = _config(
+        "RTDetrResNetConfig",
+        embedding_size=8,
+        hidden_sizes=[8, 16, 16, 24],
+        depths=[1] * 4,
+        out_features=STAGES[1:],
+    )
+    values = {name: value for name, value in _detector().items() if name != "use_timm_backbone"}
+    widths = {"d_model": 32, "encoder_hidden_dim": 32, "encoder_in_channels": [16, 16, 24]}
+    more = {"backbone_config": backbone, "decoder_in_channels": [32] * 3, "num_denoising": 0}
+    return _config("RTDetrConfig", **{**values, **widths, **more})
+
+
+def _depth_anything() -> Any:
+    values = {**T, "image_size": 56, "patch_size": 14, "num_hidden_layers": 4}
+    backbone = _config("Dinov2Config", **values, out_features=STAGES, reshape_hidden_states=False)
+    return _config(
+        "DepthAnythingConfig",
+        backbone_config=backbone,
+        reassemble_hidden_size=32,
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+        head_hidden_size=8,
+        patch_size=14,
+    )
+
+
+def _sam() -> Any:
+    vision = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 32}
+    both = {"image_size": 64, "patch_size": 8}
+    return _config(
+        "SamConfig",
+        vision_config={
+            **vision,
+            **both,
+            "output_channels": 16,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+        },
+        prompt_encoder_config={"hidden_size": 16, **both},
+        mask_decoder_config={
+            "hidden_size": 16,
+            "mlp_dim": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "iou_head_hidden_dim": 16,
+        },
+    )
+
+
+MEMBERS: dict[str, Member] = {
+    # transformers over patches, with CLS
+    "vit": Member("ViTForImageClassification", T),
+    "deit": Member("DeiTForImageClassification", T),
+    "deit (distilled)": Member("DeiTForImageClassificationWithTeacher", T, processor="deit"),
+    "vit_msn": Member("ViTMSNForImageClassification", T),
+    "beit": Member("BeitForImageClassification", T),
+    "data2vec-vision": Member("Data2VecVisionForImageClassification", T),
+    "dinov2": Member("Dinov2ForImageClassification", T),
+    "dinov2_with_registers": Member(
+        "Dinov2WithRegistersForImageClassification", T, processor="dinov2"
+    ),
+    "ijepa": Member("IJepaForImageClassification", T),
+    "dinov2 (backbone)": Member("Dinov2Model", T, processor="dinov2", reads="pooler"),
+    "dinov3_vit": Member("DINOv3ViTModel", T, processor="dinov2", reads="pooler"),
+    "pixio": Member("PixioModel", T, reads="pooler"),
+    "vit (backbone)": Member("ViTModel", T, processor="vit", reads="pooler"),
+    "vit_mae": Member(
+        "ViTMAEForPreTraining",
+        {
+            **T,
+            "decoder_hidden_size": 16,
+            "decoder_num_hidden_layers": 1,
+            "decoder_num_attention_heads": 2,
+            "decoder_intermediate_size": 16,
+        },
+        reads="cls",
+    ),
+    "yolos": Member("YolosForObjectDetection", {**T, "image_size": [32, 32]}, reads="cls"),
+    "dpt": Member(
+        "DPTForDepthEstimation",
+        {
+            **T,
+            "num_hidden_layers": 4,
+            "backbone_out_indices": [0, 1, 2, 3],
+            "neck_hidden_sizes": [8, 8, 8, 8],
+            "fusion_hidden_size": 8,
+        },
+        reads="cls",
+    ),
+    "beit (segmentation)": Member(
+        "BeitForSemanticSegmentation",
+        {**T, "num_hidden_layers": 4, "out_indices": [1, 2, 3, 4], "pool_scales": [1, 2]},
+        processor="beit",
+        reads="cls",
+    ),
+    "vitdet": Member("VitDetModel", {**T, "mlp_ratio": 2}, processor="vit", reads="mean"),
+    "mlcd": Member("MLCDVisionModel", T, processor="mlcd", reads="pooler"),
+    # hierarchies of windows and pyramids
+    "swin": Member("SwinForImageClassification", SWIN, 64),
+    "swinv2": Member("Swinv2ForImageClassification", SWIN, 64),
+    "donut-swin": Member("DonutSwinForImageClassification", SWIN, 64, processor="vit"),
+    "hiera": Member(
+        "HieraForImageClassification",
+        {
+            "image_size": [64, 64],
+            "embed_dim": 16,
+            "depths": [1, 1, 1, 1],
+            "num_heads": [1, 2, 2, 4],
+        },
+        64,
+    ),
+    "focalnet": Member(
+        "FocalNetForImageClassification",
+        {
+            "image_size": 64,
+            "embed_dim": 16,
+            "depths": [1, 1, 1, 1],
+            "focal_levels": [1, 1, 1, 1],
+            "focal_windows": [3, 3, 3, 3],
+        },
+        64,
+    ),
+    "pvt": Member(
+        "PvtForImageClassification",
+        {
+            "image_size": 64,
+            "hidden_sizes": [8, 16, 16, 32],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 2, 2, 4],
+        },
+        64,
+    ),
+    "pvt_v2": Member(
+        "PvtV2ForImageClassification",
+        {
+            "image_size": 64,
+            "hidden_sizes": [8, 16, 16, 32],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 2, 2, 4],
+        },
+        64,
+    ),
+    "segformer": Member(
+        "SegformerForImageClassification",
+        {
+            "hidden_sizes": [8, 16, 16, 32],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 2, 2, 4],
+        },
+        64,
+    ),
+    "segformer (segmentation)": Member(
+        "SegformerForSemanticSegmentation",
+        {
+            "hidden_sizes": [8, 16, 16, 32],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 2, 2, 4],
+            "decoder_hidden_size": 16,
+        },
+        64,
+        processor="segformer",
+        reads="mean",
+    ),
+    "glpn": Member(
+        "GLPNForDepthEstimation",
+        {
+            "hidden_sizes": [8, 16, 16, 32],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 2, 2, 4],
+            "decoder_hidden_size": 16,
+        },
+        64,
+        processor="vit",
+        reads="mean",
+    ),
+    "cvt": Member(
+        "CvtForImageClassification",
+        {"embed_dim": [8, 16, 32], "num_heads": [1, 2, 2], "depth": [1, 2, 3]},
+        64,
+    ),
+    "levit": Member(
+        "LevitForImageClassification",
+        {
+            "image_size": 64,
+            "hidden_sizes": [16, 24, 32],
+            "num_attention_heads": [1, 2, 2],
+            "depths": [1, 1, 1],
+            "key_dim": [8, 8, 8],
+        },
+        64,
+    ),
+    "swiftformer": Member(
+        "SwiftFormerForImageClassification",
+        {"depths": [1, 1, 1, 1], "embed_dims": [8, 12, 16, 24], "image_size": 64},
+        64,
+    ),
+    "poolformer": Member(
+        "PoolFormerForImageClassification",
+        {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]},
+        64,
+    ),
+    "swin2sr": Member(
+        "Swin2SRModel",
+        {
+            "image_size": 32,
+            "patch_size": 1,
+            "embed_dim": 16,
+            "depths": [1, 1],
+            "num_heads": [2, 2],
+            "window_size": 4,
+        },
+        processor="vit",
+        reads="mean",
+    ),
+    # convolutions
+    "resnet": Member("ResNetForImageClassification", {**FOUR, "embedding_size": 8}, 64),
+    "regnet": Member(
+        "RegNetForImageClassification", {**FOUR, "embedding_size": 8, "groups_width": 4}, 64
+    ),
+    "bit": Member(
+        "BitForImageClassification",
+        {
+            "hidden_sizes": [16, 16, 32, 32],
+            "depths": [1, 1, 1, 1],
+            "embedding_size": 16,
+            "num_groups": 4,
+        },
+        64,
+    ),
+    "convnext": Member("ConvNextForImageClassification", FOUR, 64),
+    "convnextv2": Member("ConvNextV2ForImageClassification", FOUR, 64),
+    "dinov3_convnext": Member(
+        "DINOv3ConvNextModel", FOUR, 64, processor="convnext", reads="pooler"
+    ),
+    "efficientnet": Member(
+        "EfficientNetForImageClassification",
+        {"image_size": 64, "width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320},
+        64,
+    ),
+    "mobilenet_v1": Member(
+        "MobileNetV1ForImageClassification",
+        {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8},
+        64,
+    ),
+    "mobilenet_v2": Member(
+        "MobileNetV2ForImageClassification",
+        {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
+        64,
+    ),
+    "mobilenet_v2 (segmentation)": Member(
+        "MobileNetV2ForSemanticSegmentation",
+        {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
+        64,
+        processor="mobilenet_v2",
+        reads="mean",
+    ),
+    "mobilevit": Member(
+        "MobileViTForImageClassification",
+        {
+            "image_size": 64,
+            "hidden_sizes": [16, 24, 32],
+            "num_attention_heads": 2,
+            "neck_hidden_sizes": [8, 8, 16, 16, 24, 24, 40],
+        },
+        64,
+    ),
+    "mobilevitv2": Member(
+        "MobileViTV2ForImageClassification", {"image_size": 64, "width_multiplier": 0.25}, 64
+    ),
+    "hgnet_v2": Member("HGNetV2ForImageClassification", HGNET, 64, processor="vit"),
+    "pp_lcnet": Member("PPLCNetForImageClassification", {"scale": 0.25}, 64, processor="vit"),
+    "textnet": Member(
+        "TextNetForImageClassification",
+        {
+            "image_size": [64, 64],
+            "stem_out_channels": 8,
+            "hidden_sizes": [8, 8, 16, 16, 24],
+            "conv_layer_kernel_sizes": [[[3, 3]], [[3, 3]], [[1, 3]], [[3, 1]]],
+            "conv_layer_strides": [[1], [2], [2], [2]],
+        },
+        64,
+    ),
+    # what sees the image in detectors and the like
+    "detr": Member(
+        "DetrForObjectDetection",
+        side=64,
+        reads="maps",
+        tower="model.backbone.model",
+        config=lambda: _config("DetrConfig", **_detector()),
+    ),
+    "conditional_detr": Member(
+        "ConditionalDetrForObjectDetection",
+        side=64,
+        reads="maps",
+        tower="model.backbone.model",
+        config=lambda: _config("ConditionalDetrConfig", **_detector()),
+    ),
+    "rt_detr": Member(
+        "RTDetrForObjectDetection",
+        side=64,
+        reads="maps",
+        tower="model.backbone.model",
+        config=_rt_detr,
+    ),
+    "maskformer": Member(
+        "MaskFormerForInstanceSegmentation",
+        side=64,
+        reads="maps",
+        tower="model.pixel_level_module.encoder",
+        config=lambda: _config(
+            "MaskFormerConfig", backbone_config=_config("SwinConfig", **SWIN, out_features=STAGES)
+        ),
+    ),
+    "upernet": Member(
+        "UperNetForSemanticSegmentation",
+        side=64,
+        reads="maps",
+        tower="backbone",
+        config=lambda: _config(
+            "UperNetConfig",
+            backbone_config=_resnet(),
+            hidden_size=16,
+            auxiliary_in_channels=16,
+            auxiliary_channels=8,
+        ),
+    ),
+    "depth_anything": Member(
+        "DepthAnythingForDepthEstimation",
+        side=56,
+        reads="maps",
+        tower="backbone",
+        processor="vit",
+        config=_depth_anything,
+    ),
+    "vitpose": Member(
+        "VitPoseForPoseEstimation",
+        side=32,
+        reads="maps",
+        tower="backbone",
+        processor="vit",
+        config=lambda: _config(
+            "VitPoseConfig",
+            backbone_config=_config(
+                "VitPoseBackboneConfig",
+                **{**T, "image_size": [32, 32], "patch_size": [8, 8]},
+                out_indices=[2],
+            ),
+            scale_factor=2,
+        ),
+    ),
+    "sam": Member("SamModel", side=64, reads="mean", tower="vision_encoder", config=_sam),
+    "hgnet_v2 (backbone)": Member("HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps"),
+    # towers
+    "clip": Member(
+        "CLIPModel",
+        side=32,
+        reads="pooler",
+        tower="vision_model",
+        config=_two("CLIPConfig", {**T, "projection_dim": 8}, projection_dim=8),
+    ),
+    "clip_vision_model": Member("CLIPVisionModel", T, processor="clip", reads="pooler"),
+    "clip (classifier)": Member(
+        "CLIPForImageClassification",
+        processor="clip",
+        config=_two("CLIPConfig", {**T}, projection_dim=8, num_labels=LABELS),
+    ),
+    "metaclip_2": Member(
+        "MetaClip2Model",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("MetaClip2Config", {**T}, projection_dim=8),
+    ),
+    "siglip": Member(
+        "SiglipModel", reads="pooler", tower="vision_model", config=_two("SiglipConfig", {**T})
+    ),
+    "siglip_vision_model": Member("SiglipVisionModel", T, processor="siglip", reads="pooler"),
+    "siglip (classifier)": Member(
+        "SiglipForImageClassification",
+        processor="siglip",
+        config=_two("SiglipConfig", {**T}, num_labels=LABELS),
+    ),
+    "aimv2_vision_model": Member("Aimv2VisionModel", T, reads="pooler"),
+    "aimv2": Member(
+        "Aimv2Model",
+        processor="clip",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("Aimv2Config", {**T}, projection_dim=8),
+    ),
+    "chinese_clip": Member(
+        "ChineseCLIPModel",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("ChineseCLIPConfig", {**T}, projection_dim=8),
+    ),
+    "altclip": Member(
+        "AltCLIPModel",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("AltCLIPConfig", {**T}, {**TEXT, "project_dim": 8}, projection_dim=8),
+    ),
+    "clipseg": Member(
+        "CLIPSegForImageSegmentation",
+        reads="pooler",
+        tower="clip.vision_model",
+        config=_two(
+            "CLIPSegConfig",
+            {**T, "num_hidden_layers": 10},
+            projection_dim=8,
+            reduce_dim=8,
+            decoder_intermediate_size=16,
+            decoder_num_attention_heads=2,
+        ),
+    ),
+    "blip": Member(
+        "BlipModel",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("BlipConfig", {**T}, {**TEXT, "encoder_hidden_size": 32}, projection_dim=8),
+    ),
+    "align": Member(
+        "AlignModel",
+        side=64,
+        reads="pooler",
+        tower="vision_model",
+        config=_two(
+            "AlignConfig",
+            {
+                "image_size": 64,
+                "width_coefficient": 0.25,
+                "depth_coefficient": 0.25,
+                "hidden_dim": 320,
+            },
+            projection_dim=8,
+        ),
+    ),
+}
