@@ -30,6 +30,8 @@ class Family:
     """
     logits: str = "logits"
     """The field of a result that holds a classifier's logits."""
+    refused: str | None = None
+    """Why none of them is taken."""
 
     def set(self, config: Any) -> None:
         """Give a configuration these values."""
@@ -67,6 +69,16 @@ FAMILIES = {
     ),
     **dict.fromkeys(("mask2former", "maskformer"), Family(encoder="pixel_level_module.encoder")),
     "sam": Family(encoder="vision_encoder"),
+    **dict.fromkeys(("owlvit", "owlv2"), Family(encoder="vision_model")),
+    **dict.fromkeys(
+        ("siglip2", "siglip2_vision_model"),
+        Family(refused="takes sequences of patches with a mask, not images"),
+    ),
+    "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
+    "perceiver": Family(refused="takes `inputs` of any kind, not images"),
+    **dict.fromkeys(
+        ("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")
+    ),
 }
 """By the configuration's `model_type`."""
 

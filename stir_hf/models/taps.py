@@ -77,7 +77,8 @@ def list_layers(seen: Trace) -> tuple[Layer, ...]:
             several = len(seen.of(call.name)) > 1
             found[f"{call.name}#{call.number + 1}" if several else call.name] = call.gave.tensor
     for i, tensor in enumerate(getattr(seen.result, "hidden_states", None) or ()):
-        found[f"hidden_states[{i}]"] = tensor
+        if isinstance(tensor, Tensor):
+            found[f"hidden_states[{i}]"] = tensor
     if seen.logits is not None:
         found["logits"] = seen.logits
     shapes = {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
@@ -119,7 +120,7 @@ def find(name: str, seen: Trace) -> Tap:
         return tap_of(seen, seen.logits, "logits")
     if match := re.fullmatch(r"hidden_states\[(-?\d+)\]", name):
         states = getattr(seen.result, "hidden_states", None) or ()
-        if -len(states) <= (i := int(match[1])) < len(states):
+        if -len(states) <= (i := int(match[1])) < len(states) and isinstance(states[i], Tensor):
             return tap_of(seen, states[i], i % len(states))
     module, number = split_call(name)
     calls = seen.of(module) if module else []

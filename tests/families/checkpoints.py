@@ -28,7 +28,7 @@ def processor_of(name: str, side: int) -> Any:
     if about.get("size"):
         square = Image.new("RGB", (97, 97))
         native = np.asarray(default(square, return_tensors="pt")["pixel_values"]).shape[-1]
-        for key in ("size", "crop_size"):
+        for key in ("size", "crop_size", "pad_size"):
             if about.get(key):
                 values[key] = {k: round(v * side / native) for k, v in about[key].items()}
     return type(default)(**values)
@@ -39,8 +39,10 @@ def build(name: str, folder: Path) -> Any:
     member = MEMBERS[name]
     torch.manual_seed(0)
     model = member.make()
-    _widen(model)
+    if member.widen:
+        _widen(model)
     _train(model, member)
+    _settle(model, member)
     model.eval().save_pretrained(folder)
     processor_of(member.processor or name, member.side).save_pretrained(folder)
     return model
@@ -62,7 +64,7 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     if member.reads == "pooler":
         return result.pooler_output.flatten(1)  # type: ignore[no-any-return]
     last = result.feature_maps[-1] if member.reads == "maps" else result.last_hidden_state
-    if member.reads == "cls":
+    if member.reads == "cls" or (member.reads == "maps" and last.ndim == 3):
         return last[:, 0]  # type: ignore[no-any-return]
     return last.mean(1) if last.ndim == 3 else last.mean((2, 3))  # type: ignore[no-any-return]
 
@@ -105,9 +107,6 @@ def _train(model: Any, member: Member) -> None:
     head, rate = nn.LazyLinear(LABELS), 3e-3
     head(read(model, member, _stripes(member.side)[0]).detach())
     optimiser = torch.optim.Adam([*model.parameters(), *head.parameters()], rate)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # the mean over all steps
     for step in range(STEPS):
         images, labels = _stripes(member.side, step)
         loss = F.cross_entropy(
@@ -116,6 +115,17 @@ def _train(model: Any, member: Member) -> None:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+
+
+def _settle(model: Any, member: Member) -> None:
+    """Give batch normalisation the statistics of what it sees."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all passes
+    with torch.no_grad():
+        for step in range(8):
+            read(model, member, _stripes(member.side, step)[0])
 
 
 def _stripes(side: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,8 @@ class Member:
     """
     tower: str = ""
     """The part that takes images, where it has several."""
+    widen: bool = True
+    """Whether its weights are given the scale of their width before it is trained."""
     config: Callable[[], Any] | None = None
     """Makes the configuration, where keywords do not."""
 
@@ -305,6 +307,7 @@ MEMBERS: dict[str, Member] = {
             "key_dim": [8, 8, 8],
         },
         64,
+        widen=False,
     ),
     "swiftformer": Member(
         "SwiftFormerForImageClassification",
@@ -358,16 +361,19 @@ MEMBERS: dict[str, Member] = {
         "MobileNetV1ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8},
         64,
+        widen=False,
     ),
     "mobilenet_v2": Member(
         "MobileNetV2ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
         64,
+        widen=False,
     ),
     "mobilenet_v2 (segmentation)": Member(
         "MobileNetV2ForSemanticSegmentation",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
         64,
+        widen=False,
         processor="mobilenet_v2",
         reads="mean",
     ),
@@ -466,6 +472,12 @@ MEMBERS: dict[str, Member] = {
         ),
     ),
     "sam": Member("SamModel", side=64, reads="mean", tower="vision_encoder", config=_sam),
+    "owlvit": Member(
+        "OwlViTForObjectDetection",
+        reads="pooler",
+        tower="owlvit.vision_model",
+        config=_two("OwlViTConfig", {**T}, projection_dim=8),
+    ),
     "hgnet_v2 (backbone)": Member("HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps"),
     # towers
     "clip": Member(
@@ -552,3 +564,55 @@ MEMBERS: dict[str, Member] = {
         ),
     ),
 }
+
+
+def _patches() -> Any:
+    return _config("Siglip2Config", vision_config={**T, "num_patches": 16}, text_config=TEXT)
+
+
+REFUSED: dict[str, tuple[Member, str]] = {
+    "imagegpt": (
+        Member(
+            "ImageGPTForImageClassification",
+            {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "vocab_size": 17},
+            side=8,
+        ),
+        "colour clusters",
+    ),
+    "siglip2": (Member("Siglip2Model", processor="siglip2", config=_patches), "sequences of patches"),
+    "perceiver": (
+        Member(
+            "PerceiverForImageClassificationLearned",
+            {
+                "image_size": 32,
+                "d_latents": 32,
+                "num_latents": 8,
+                "d_model": 32,
+                "num_blocks": 1,
+                "num_self_attends_per_block": 1,
+                "num_self_attention_heads": 2,
+            },
+        ),
+        "takes `inputs`",
+    ),
+    "eomt": (
+        Member(
+            "EomtForUniversalSegmentation",
+            {
+                "hidden_size": 32,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 2,
+                "image_size": 64,
+                "patch_size": 8,
+                "num_blocks": 1,
+                "num_queries": 5,
+                "num_upscale_blocks": 1,
+            },
+            64,
+            processor="vit",
+            reads="",
+        ),
+        "queries among its tokens",
+    ),
+}
+"""What is refused by default, and a part of the line that says so."""

@@ -124,7 +124,6 @@ def test_when_the_launcher_dies_so_do_its_processes(tmp_path: Path, whom: str) -
         "steps": 40,
         "batch_size": 4,
         "device": "cpu",
-        "progress": False,
     }
     result = stir_hf.compare(*MODELS, str(IMAGES), out=tmp_path, progress=False, **how)
     assert [score.num_samples for score in result.scores] == [60, 60]
