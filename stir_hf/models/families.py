@@ -76,9 +76,7 @@ FAMILIES = {
     ),
     "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
     "perceiver": Family(refused="takes `inputs` of any kind, not images"),
-    **dict.fromkeys(
-        ("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")
-    ),
+    **dict.fromkeys(("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")),
 }
 """By the configuration's `model_type`."""
 

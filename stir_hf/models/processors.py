@@ -31,15 +31,21 @@ class Pixels:
     """(h, w) that the processor gives; None when it keeps the size of the image."""
     processor: str | None = None
     """The class that was probed."""
+    squares: bool = False
+    """Whether images are cropped to their middle square first: the processor fills other shapes up
+    with a colour that 8 bits do not hold.
+    """
 
     def canvas(self, image: Image.Image) -> np.ndarray:
         """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
         (h, w, c).
 
-        An image whose shape would give another size than the native one is first cropped to a
-        centred square. What is transparent shows white behind it.
+        An image whose shape would give another size than the native one, or be filled up with a
+        colour that 8 bits do not hold, is first cropped to a centred square. What is transparent
+        shows white behind it.
         """
         image = as_mode(image, MODES[self.channels])
+        image = _square(image) if self.squares else image
         inputs = self.process(image)
         if self.size is not None and inputs.shape[1:] != self.size:
             inputs = self.process(_square(image))
@@ -104,7 +110,10 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     own = native is not None and small != large
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     resized = _resized(process, native) if own and native else process
-    return Pixels(resized, pixel_map, channels, native, _name(processor))
+    wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
+    filled = pixel_map.inverse(torch.from_numpy(resized(wide))[None]).double() * 255
+    squares = bool((filled - filled.round()).abs().max() > 0.05)
+    return Pixels(resized, pixel_map, channels, native, _name(processor), squares)
 
 
 def _resized(process: Process, size: Size) -> Process:

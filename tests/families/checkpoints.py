@@ -15,7 +15,7 @@ from transformers.models.auto import image_processing_auto
 
 from tests.families.zoo import LABELS, MEMBERS, Member
 
-STEPS, ROWS = 30, 28
+ROWS = 28
 
 
 def processor_of(name: str, side: int) -> Any:
@@ -96,6 +96,8 @@ def _widen(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.ones_(module.weight)
 
 
 def _train(model: Any, member: Member) -> None:
@@ -107,7 +109,7 @@ def _train(model: Any, member: Member) -> None:
     head, rate = nn.LazyLinear(LABELS), 3e-3
     head(read(model, member, _stripes(member.side)[0]).detach())
     optimiser = torch.optim.Adam([*model.parameters(), *head.parameters()], rate)
-    for step in range(STEPS):
+    for step in range(member.steps):
         images, labels = _stripes(member.side, step)
         loss = F.cross_entropy(
             head(F.layer_norm(x := read(model, member, images), x.shape[1:])), labels

@@ -57,6 +57,8 @@ class Member:
     """The part that takes images, where it has several."""
     widen: bool = True
     """Whether its weights are given the scale of their width before it is trained."""
+    steps: int = 30
+    """Of its training."""
     config: Callable[[], Any] | None = None
     """Makes the configuration, where keywords do not."""
 
@@ -356,12 +358,14 @@ MEMBERS: dict[str, Member] = {
         "EfficientNetForImageClassification",
         {"image_size": 64, "width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320},
         64,
+        steps=200,
     ),
     "mobilenet_v1": Member(
         "MobileNetV1ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8},
         64,
         widen=False,
+        steps=90,
     ),
     "mobilenet_v2": Member(
         "MobileNetV2ForImageClassification",
@@ -390,7 +394,7 @@ MEMBERS: dict[str, Member] = {
     "mobilevitv2": Member(
         "MobileViTV2ForImageClassification", {"image_size": 64, "width_multiplier": 0.25}, 64
     ),
-    "hgnet_v2": Member("HGNetV2ForImageClassification", HGNET, 64, processor="vit"),
+    "hgnet_v2": Member("HGNetV2ForImageClassification", HGNET, 64, processor="vit", steps=90),
     "pp_lcnet": Member("PPLCNetForImageClassification", {"scale": 0.25}, 64, processor="vit"),
     "textnet": Member(
         "TextNetForImageClassification",
@@ -441,7 +445,7 @@ MEMBERS: dict[str, Member] = {
         tower="backbone",
         config=lambda: _config(
             "UperNetConfig",
-            backbone_config=_resnet(),
+            backbone_config=_config("ConvNextConfig", **FOUR, out_features=STAGES),
             hidden_size=16,
             auxiliary_in_channels=16,
             auxiliary_channels=8,
@@ -478,7 +482,9 @@ MEMBERS: dict[str, Member] = {
         tower="owlvit.vision_model",
         config=_two("OwlViTConfig", {**T}, projection_dim=8),
     ),
-    "hgnet_v2 (backbone)": Member("HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps"),
+    "hgnet_v2 (backbone)": Member(
+        "HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps", steps=90
+    ),
     # towers
     "clip": Member(
         "CLIPModel",
@@ -550,6 +556,7 @@ MEMBERS: dict[str, Member] = {
     "align": Member(
         "AlignModel",
         side=64,
+        steps=90,
         reads="pooler",
         tower="vision_model",
         config=_two(
@@ -579,7 +586,10 @@ REFUSED: dict[str, tuple[Member, str]] = {
         ),
         "colour clusters",
     ),
-    "siglip2": (Member("Siglip2Model", processor="siglip2", config=_patches), "sequences of patches"),
+    "siglip2": (
+        Member("Siglip2Model", processor="siglip2", config=_patches),
+        "sequences of patches",
+    ),
     "perceiver": (
         Member(
             "PerceiverForImageClassificationLearned",
