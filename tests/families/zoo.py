@@ -356,9 +356,20 @@ MEMBERS: dict[str, Member] = {
     ),
     "efficientnet": Member(
         "EfficientNetForImageClassification",
-        {"image_size": 64, "width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320},
+        {
+            "image_size": 64,
+            "width_coefficient": 0.25,
+            "in_channels": [32, 32, 48, 64],
+            "out_channels": [32, 48, 64, 96],
+            "kernel_sizes": [3, 3, 5, 3],
+            "strides": [1, 2, 2, 1],
+            "num_block_repeats": [1] * 4,
+            "expand_ratios": [1, 4, 4, 4],
+            "depthwise_padding": [],
+            "hidden_dim": 320,
+        },
         64,
-        steps=200,
+        steps=150,
     ),
     "mobilenet_v1": Member(
         "MobileNetV1ForImageClassification",
