@@ -189,6 +189,7 @@ def test_a_failed_inversion_says_so_first() -> None:
     assert "did not reach" in result.scores[0].notes[0]
 
 
+@pytest.mark.verify
 def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -63,8 +63,8 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     result = body(pixel_values=inputs, return_dict=True, **_unmasked(body, inputs))
     if member.reads == "pooler":
         return result.pooler_output.flatten(1)  # type: ignore[no-any-return]
-    last = result.feature_maps[-1] if member.reads == "maps" else result.last_hidden_state
-    if member.reads == "cls" or (member.reads == "maps" and last.ndim == 3):
+    last = result.feature_maps[-1] if "maps" in member.reads else result.last_hidden_state
+    if member.reads in ("cls", "cls of maps"):
         return last[:, 0]  # type: ignore[no-any-return]
     return last.mean(1) if last.ndim == 3 else last.mean((2, 3))  # type: ignore[no-any-return]
 

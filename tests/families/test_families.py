@@ -34,7 +34,6 @@ CROSS_SECTION = (
     "swin",
     "segformer (segmentation)",
     "convnext",
-    "mobilevit",
     "pp_lcnet",
     "clip",
     "detr",

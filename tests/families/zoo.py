@@ -51,7 +51,7 @@ class Member:
     """The family whose image processor it is, where that is another; a class of a processor."""
     reads: str = "head"
     """What the penultimate layer is: the input of the `head`, the `pooler`, `cls`, the `mean` over
-    tokens or space, or that of the last of its feature `maps`.
+    tokens or space, or that of the last of its feature `maps`, or the `cls of maps`.
     """
     tower: str = ""
     """The part that takes images, where it has several."""
@@ -465,7 +465,7 @@ MEMBERS: dict[str, Member] = {
     "depth_anything": Member(
         "DepthAnythingForDepthEstimation",
         side=56,
-        reads="maps",
+        reads="cls of maps",
         tower="backbone",
         processor="vit",
         config=_depth_anything,

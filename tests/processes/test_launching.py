@@ -102,7 +102,8 @@ def test_a_process_that_dies_ends_the_run_and_loses_little(tmp_path: Path, rank:
     assert [(s["num_samples"], s["draws"]) for s in json.loads(out)["scores"]] == [(70, 2)] * 2
 
 
-@pytest.mark.parametrize("whom", ["the launcher", pytest.param("all", marks=pytest.mark.verify)])
+@pytest.mark.verify
+@pytest.mark.parametrize("whom", ["the launcher", "all"])
 def test_when_the_launcher_dies_so_do_its_processes(tmp_path: Path, whom: str) -> None:
     words = [*WORDS, "--num-samples", "60", "--steps", "40", "--batch-size", "4", *TWO]
     words += ["--out", str(tmp_path)]
