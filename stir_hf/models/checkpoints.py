@@ -16,7 +16,7 @@ from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_local, is_there, split_revision
 from stir_hf.models.adapters import Adapter, in_one_of, read_adapter
-from stir_hf.models.families import FAMILIES, ORDINARY, Family, family_of
+from stir_hf.models.families import ORDINARY, Family, family_named, family_of
 from stir_hf.models.files import CONFIG, Place, located, needs_timm, read_json
 from stir_hf.models.processors import Pixels, understand
 from stir_hf.models.spec import ModelSpec
@@ -55,7 +55,9 @@ def load_checkpoint(
             images, code of its own that is not allowed.
     """
     with located(spec) as place:
-        check_family(place, spec.model)
+        if not place.adapter:
+            model_type = read_json(place.folder / CONFIG).get("model_type")
+            family_named(model_type).check_taken(spec.model)
         if processor is None and not place.adapter:
             processor = load_processor(place, spec.model, trust_remote_code=trust_remote_code)
         elif processor is not None:
@@ -67,13 +69,6 @@ def load_checkpoint(
         if processor is None and any((place.folder / name).is_file() for name in its_own):
             processor = load_processor(place, spec.model, trust_remote_code=trust_remote_code)
         return _merged(adapter, place.commit, dtype, processor, trust_remote_code)
-
-
-def check_family(place: Place, model: str) -> None:
-    """Raise RequestError for a checkpoint of a family that is not taken."""
-    config = {} if place.adapter else read_json(place.folder / CONFIG)
-    if reason := FAMILIES.get(config.get("model_type", ""), ORDINARY).refused:
-        raise RequestError(f"model {model} is not taken: its family {reason}")
 
 
 def _merged(
@@ -244,7 +239,9 @@ def _auto_class(config: Any, *, labelled: bool) -> Any:
         return classifier
     if type(config) in MODELS or not architectures or getattr(config, "auto_map", None):
         return transformers.AutoModel
-    return getattr(transformers, architectures[0], transformers.AutoModel)
+    own = getattr(transformers, str(architectures[0]), None)
+    known = isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)
+    return own if known else transformers.AutoModel
 
 
 def _size(size: Any) -> tuple[int, int] | None:

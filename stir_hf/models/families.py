@@ -38,6 +38,11 @@ class Family:
         for name, value in self.settings.items():
             setattr(config, name, value)
 
+    def check_taken(self, called: str) -> None:
+        """Raise RequestError for a model of a family that is not taken."""
+        if self.refused is not None:
+            raise RequestError(f"model {called} is not taken: its family {self.refused}")
+
     def check(self, config: Any, called: str) -> None:
         """Raise RequestError where the configuration of a model in memory has other values."""
         for name, value in self.settings.items():
@@ -83,4 +88,9 @@ FAMILIES = {
 
 def family_of(config: Any) -> Family:
     """What is odd about the networks of a configuration."""
-    return FAMILIES.get(getattr(config, "model_type", ""), ORDINARY)
+    return family_named(getattr(config, "model_type", ""))
+
+
+def family_named(model_type: Any) -> Family:
+    """What is odd about the networks of a model type."""
+    return FAMILIES.get(str(model_type), ORDINARY)

@@ -61,7 +61,9 @@ def network_in_memory(
 
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
-    tower, module = image_tower(given, called)
+    whole = family_of(given.config)
+    whole.check_taken(called)
+    tower, module = image_tower(given, called, whole.encoder)
     family = family_of(module.config)
     family.check(module.config, called)
     found = _own_processor(given, called, trust) if processor is None else processor

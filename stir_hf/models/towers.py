@@ -23,13 +23,15 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         RequestError: there is none, or several.
     """
     if encoder:
-        try:
-            return encoder, module.get_submodule(encoder)
-        except AttributeError as error:
-            raise RequestError(
-                f"model {called} has no part {encoder!r}, which would see the image: a backbone of"
-                " timm's is built otherwise; load that one by itself"
-            ) from error
+        names = {name: part for name, part in module.named_modules() if name.endswith(encoder)}
+        prefix = getattr(module, "base_model_prefix", "")
+        for name in (encoder, f"{prefix}.{encoder}"):
+            if name in names:
+                return name, names[name]
+        raise RequestError(
+            f"model {called} has no part {encoder!r}, which would see the image: a backbone of"
+            " timm's is built otherwise; load that one by itself"
+        )
     if getattr(module, "main_input_name", PIXELS) == PIXELS:
         return "", module
     found: dict[str, nn.Module] = {}

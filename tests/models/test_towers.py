@@ -109,3 +109,25 @@ def test_an_object_of_two_towers(tmp_path: Path) -> None:
 def test_a_network_of_texts_has_no_tower(tiny_models: TinyModels, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="takes input_ids, not images, and has no vision tower"):
         load_encoder(tiny_models.text, processor=tiny_models.vit)
+
+
+def test_an_object_that_detects(tmp_path: Path) -> None:
+    from tests.families.checkpoints import build, read
+    from tests.families.zoo import MEMBERS
+
+    member, model = MEMBERS["detr"], build("detr", tmp_path)
+    encoder, folder = load_encoder(model, processor=str(tmp_path)), load_encoder(str(tmp_path))
+    images = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        expected = read(model, member, encoder.pixels.map(images))
+    torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoder(images), folder(images))
+    assert encoder.notes == (
+        "the vision tower (model.backbone.model) of DetrForObjectDetection is read",
+    )
+
+
+def test_an_object_of_a_family_that_is_not_taken() -> None:
+    config = tf.ImageGPTConfig(n_embd=16, n_layer=1, n_head=2, n_positions=64, vocab_size=17)
+    with pytest.raises(RequestError, match="colour clusters"):
+        load_encoder(tf.ImageGPTModel(config), processor=tf.ViTImageProcessor())
