@@ -266,7 +266,7 @@ def test_a_stream_gives_the_same_and_fetches_less(
     before = len(hub.seen)
     assert len(ask(one, hub.url, tmp_path)["one"]["rows"]) == 1
     assert not [line for line in hub.seen[before:] if "00001-of-00002" in line]
-    again = {name: streams[name] for name in ("parquet", "parquet large")}
+    again = {name: streams[name] for name in ("parquet", "parquet large", "directory")}
     for env in ({"HF_HUB_OFFLINE": "1"}, {}):
         endpoint = hub.url if env else "http://127.0.0.1:9"
         assert ask(again, endpoint, tmp_path, **env) == {name: found[name] for name in again}

@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+from huggingface_hub.errors import HfHubHTTPError
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,7 +19,7 @@ from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.data.splits import STREAMS, Data, open_split
 from stir_hf.errors import RequestError, RunError, closest, one_line
-from stir_hf.hub import split_revision
+from stir_hf.hub import is_unreachable, split_revision
 from stir_hf.inputs.images import as_images, eight_bit, in_mode
 
 HEADERS_LOOKED_AT = 10_000
@@ -92,7 +93,7 @@ class Samples:
                 raise ValueError("there is none")
             image = in_mode(datasets.Image().decode_example(cell), self.feature.mode)
         except _BROKEN as error:
-            if isinstance(error, OSError) and error.errno in _OURS:
+            if _is_ours(error):
                 where = f"image {index} of {self.spec.dataset}"
                 raise RunError(f"{where} cannot be read now: {one_line(error)}") from error
             raise UnreadableError(one_line(error)) from error
@@ -169,6 +170,12 @@ class Samples:
         return self.rows.features[self.label_column] if self.label_column else None
 
 
+def _is_ours(error: Exception) -> bool:
+    """Whether the machine, the network or the Hub failed, and not the image."""
+    number = getattr(error, "errno", None)
+    return number in _OURS or is_unreachable(error) or isinstance(error, HfHubHTTPError)
+
+
 def _is_turned(image: Image.Image) -> bool:
     """Whether an orientation in the header swaps height and width; a PNG without one would be
     decoded to look.
@@ -193,13 +200,15 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     given: Any = data
     if not isinstance(data, Path):
         given = split_revision(data)[0] if isinstance(data, str) else _as_dataset(data)
+    if part and (whole.streaming or isinstance(given, STREAMS)):
+        raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
     asked = whole.split is not None
     opened = open_split(given, whole)
     split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
     total = None if opened.stream else len(split)
     column = _image_column(split.features, spec)
-    candidates = _rows_of(part, total, spec) if part else None
+    candidates = _rows_of(part, len(split), spec) if part else None
     candidates = None if candidates == (0, total) else candidates
     there = len(split) if candidates is None else candidates[1] - candidates[0]
     check_enough(there, spec)
@@ -243,9 +252,7 @@ def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:
     return replace(spec, split=name), part.removesuffix("]")
 
 
-def _rows_of(part: str, total: int | None, spec: DataSpec) -> tuple[int, int]:
-    if total is None:
-        raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
+def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
     try:
         (found,) = datasets.ReadInstruction.from_spec(f"all[{part}]").to_absolute({"all": total})
     except (AssertionError, ValueError, KeyError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
@@ -28,15 +29,16 @@ def taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
     """
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "stream.arrow"
-        _write(stream, path, spec)
+        _write(stream, path, spec, lambda table: table)
         return _opened(path, spec)
 
 
 def kept(
     stream: Callable[[], datasets.IterableDataset], spec: DataSpec, commit: str
 ) -> datasets.Dataset:
-    """As `taken`, of a dataset on the Hub at a commit, and kept in the cache of `datasets`: the
-    other processes of a machine, and the command that continues, do not fetch it again.
+    """As `taken`, of a dataset on the Hub at a commit, files included, and kept in the cache of
+    `datasets`: the other processes of a machine, and the command that continues, do not fetch it
+    again.
     """
     names = ("dataset", "config_name", "split", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
@@ -46,7 +48,7 @@ def kept(
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
             partial = Path(folder) / path.name
-            _write(stream(), partial, spec)
+            _write(stream(), partial, spec, embed_table_storage)
             partial.replace(path)
     return _opened(path, spec)
 
@@ -75,8 +77,13 @@ def _rows(stream: datasets.IterableDataset, spec: DataSpec) -> tuple[Iterator[di
     return rows, columns
 
 
-def _write(stream: datasets.IterableDataset, path: Path, spec: DataSpec) -> None:
-    """Rows as one arrow file, some at a time."""
+def _write(
+    stream: datasets.IterableDataset,
+    path: Path,
+    spec: DataSpec,
+    whole: Callable[[pa.Table], pa.Table],
+) -> None:
+    """Rows as one arrow file, some at a time; `whole` fetches what they name."""
     rows, columns = _rows(stream, spec)
     first = list(islice(rows, ROWS_AT_ONCE))
     check_enough(min(1, len(first)), replace(spec, num_samples=None))
@@ -85,11 +92,11 @@ def _write(stream: datasets.IterableDataset, path: Path, spec: DataSpec) -> None
     part, count = part.remove_columns(empty), len(first)
     columns = part.features
     with pa.ipc.new_stream(path, part.data.schema) as writer:
-        writer.write_table(part.data.table)
+        writer.write_table(whole(part.data.table))
         while some := list(islice(rows, ROWS_AT_ONCE)):
             named = [{name: row.get(name) for name in columns} for row in some]
             part = datasets.Dataset.from_list(named, features=columns)
-            writer.write_table(part.data.table)
+            writer.write_table(whole(part.data.table))
             count += len(some)
     check_enough(count, spec)
 

@@ -75,8 +75,9 @@ class Claims:
         if self._processes > 1:
             left = there - self._counters.get(self._name)
             ends = left <= self._processes * most
-            alone = ends or self._speed() <= SLOW
-            share = 1 if alone else min(most, left // (2 * self._processes))
+            near = left <= 4 * self._processes * most
+            alone = ends or (near and self._speed() <= SLOW)
+            share = 1 if alone else max(1, min(most, left // (2 * self._processes)))
         end = self._counters.add(self._name, share)
         first, last = (self._ends[min(i, there)] for i in (end - share, end))
         return [(int(position), int(draw)) for position, draw in self._keys[first:last]]

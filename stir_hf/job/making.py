@@ -107,11 +107,12 @@ class Making:
         )
 
     def _descend(self, represent: Represent) -> Iterator[Inverted]:
-        config, looked = self.job.config, [time.perf_counter()]
+        config, looked = self.job.config, list[float]()
 
         def watch(seen: Watch) -> None:
             looked.append(time.perf_counter())
-            self.claims.note(seen.passes, looked[1] - looked.pop(0))
+            if len(looked) > 1:  # before the first look was the warm-up
+                self.claims.note(seen.passes, looked[1] - looked.pop(0))
             self.progress.show(active=seen.active)
             self.processes.check()
 
@@ -131,20 +132,20 @@ class Making:
         that stays empty, so that others take what is left. What cannot be inverted becomes a row at
         once.
         """
-        self.active, rest = 0, self._items()
-        while True:
-            while self.claims.enough(self.active):
-                yield None
-            if (item := next(rest, None)) is None:
-                return
-            self.active += 1
+        self.active = 0
+        for item in self._items():
+            self.active += item is not None
             yield item
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[Item | None]:
         repeated = sorted(self.work.claimed)
         for first in range(0, len(repeated), self.batch_size):
             yield from self._begun(repeated[first : first + self.batch_size])
-        while keys := self.claims.take(self.batch_size):
+        while True:
+            while self.claims.enough(self.active):
+                yield None
+            if not (keys := self.claims.take(self.batch_size)):
+                return
             self.work.claimed.update(keys)
             yield from self._begun(keys)
 

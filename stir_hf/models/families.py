@@ -74,6 +74,7 @@ FAMILIES = {
     ),
     **dict.fromkeys(("mask2former", "maskformer"), Family(encoder="pixel_level_module.encoder")),
     "sam": Family(encoder="vision_encoder"),
+    "vision-encoder-decoder": Family(encoder="encoder"),
     **dict.fromkeys(("owlvit", "owlv2"), Family(encoder="vision_model")),
     **dict.fromkeys(
         ("siglip2", "siglip2_vision_model"),

@@ -168,7 +168,8 @@ def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     if isinstance(pooled, Tensor) and not any("pooler" in key for key in network.missing):
         tap = tap_of(seen, pooled, "pooler_output")
         return Tap(tap.module, tap.at, tap.part, "flatten", tap.call)
-    part = "feature_maps" if getattr(seen.result, "feature_maps", None) else "last_hidden_state"
+    has_last = isinstance(getattr(seen.result, "last_hidden_state", None), Tensor)
+    part = "last_hidden_state" if has_last else "feature_maps"
     if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
         return None
     tap = tap_of(seen, last, part)

@@ -110,10 +110,18 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     own = native is not None and small != large
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     resized = _resized(process, native) if own and native else process
-    wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
-    filled = pixel_map.inverse(torch.from_numpy(resized(wide))[None]).double() * 255
-    squares = bool((filled - filled.round()).abs().max() > 0.05)
+    squares = _fills_up(resized, pixel_map, channels)
     return Pixels(resized, pixel_map, channels, native, _name(processor), squares)
+
+
+def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
+    """Whether a white image that is not square comes out with a colour that 8 bits do not hold."""
+    wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
+    try:
+        filled = pixel_map.inverse(torch.from_numpy(process(wide))[None]).double() * 255
+    except Exception:
+        return True
+    return bool((filled - filled.round()).abs().max() > 0.05)
 
 
 def _resized(process: Process, size: Size) -> Process:

@@ -26,7 +26,7 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         names = {name: part for name, part in module.named_modules() if name.endswith(encoder)}
         prefix = getattr(module, "base_model_prefix", "")
         for name in (encoder, f"{prefix}.{encoder}"):
-            if name in names:
+            if hasattr(names.get(name), "config"):
                 return name, names[name]
         raise RequestError(
             f"model {called} has no part {encoder!r}, which would see the image: a backbone of"

@@ -25,6 +25,9 @@ LOUD = (
 )
 """Loggers that tell in many lines what is told in one here."""
 
+LAUNCHER = "STIR_HF_LAUNCHER"
+"""The environment variable with the process that started the others."""
+
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether all processes live."""
 
@@ -69,7 +72,7 @@ def end_with_launcher() -> None:
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    launcher = os.getppid()
+    launcher = int(os.environ.get(LAUNCHER, os.getppid()))
 
     def watch() -> None:
         while os.getppid() == launcher:
@@ -94,6 +97,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    os.environ[LAUNCHER] = str(os.getpid())
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -66,16 +66,18 @@ def test_one_card_is_refused_for_several(two: Ranks) -> None:
     assert all("is one card, and there are 2 processes" in one["text"] for one in two.answers())
 
 
-@pytest.mark.parametrize("takers", [1, 2, 5])
-def test_every_row_is_claimed_once(takers: int) -> None:
-    keys = np.argwhere(np.random.default_rng(0).random((97, 2)) < 0.7)
+@pytest.mark.parametrize("most", [1, 2, 16])
+@pytest.mark.parametrize("takers", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [4, 20, 97])
+def test_every_row_is_claimed_once(count: int, takers: int, most: int) -> None:
+    keys = np.argwhere(np.random.default_rng(0).random((count, 2)) < 0.7)
     counters = Counters(None)
     claims = [Claims(keys, counters, "set", takers) for _ in range(takers)]
     taken: list[tuple[int, int]] = []
     waiting = list(range(takers))
     while waiting:
         who = waiting.pop(0)
-        if found := claims[who].take(16):
+        if found := claims[who].take(most):
             taken += found
             waiting.append(who)
     assert taken == [tuple(key) for key in keys.tolist()]
