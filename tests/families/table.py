@@ -26,6 +26,7 @@ def page(found: dict[str, Any]) -> str:
     return TEMPLATE.format(
         version=found["environment"]["transformers"],
         images=found["images"],
+        count=len({name.partition(" (")[0] for name in found["families"]}),
         families="\n".join(rows),
         refused="\n".join(refused),
     )
