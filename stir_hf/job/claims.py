@@ -9,7 +9,7 @@ from stir_hf.runtime import Counters
 FEW = 4
 """Rows in flight that a slow process keeps: a batch of fewer costs nearly as much."""
 
-SLOW = 0.8
+SLOW = 0.7
 """A process is slow at this share of the mean speed."""
 
 
