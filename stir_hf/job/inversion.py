@@ -135,11 +135,14 @@ class InversionJob:
         missing[place[done], draw[done]] = False
         some = np.flatnonzero(done)[np.argsort(place[done])]
         some = some[np.linspace(0, len(some) - 1, min(CHECKED_AGAIN, len(some))).astype(int)]
-        self.canvases.check_again(dict(zip(place[some].tolist(), rows.hashes(some), strict=True)))
         unfinished: NDArray[np.bool_] = np.any(missing, axis=1)
         again = np.flatnonzero(asked & unfinished[place])
-        hashes = rows.hashes(again)
-        return np.argwhere(missing), dict(zip(index[again].tolist(), hashes, strict=True))
+        hashes = rows.hashes(np.concatenate((some, again)))
+        checked = dict(zip(place[some].tolist(), hashes[: len(some)], strict=True))
+        self.canvases.check_again(checked)
+        return np.argwhere(missing), dict(
+            zip(index[again].tolist(), hashes[len(some) :], strict=True)
+        )
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record what is finished, unless this is a part; one process does.

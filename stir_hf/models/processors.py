@@ -119,7 +119,7 @@ def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
     wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
     try:
         filled = pixel_map.inverse(torch.from_numpy(process(wide))[None]).double() * 255
-    except Exception:
+    except Exception:  # processors fail in many ways, and all take squares
         return True
     return bool((filled - filled.round()).abs().max() > 0.05)
 

@@ -23,7 +23,7 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         RequestError: there is none, or several.
     """
     if encoder:
-        names = {name: part for name, part in module.named_modules() if name.endswith(encoder)}
+        names = dict(module.named_modules())
         prefix = getattr(module, "base_model_prefix", "")
         for name in (encoder, f"{prefix}.{encoder}"):
             if hasattr(names.get(name), "config"):

@@ -62,11 +62,12 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     body = getattr(tower, tower.base_model_prefix) if whole else tower
     result = body(pixel_values=inputs, return_dict=True, **_unmasked(body, inputs))
     if member.reads == "pooler":
-        return result.pooler_output.flatten(1)  # type: ignore[no-any-return]
-    last = result.feature_maps[-1] if "maps" in member.reads else result.last_hidden_state
+        pooled: Tensor = result.pooler_output
+        return pooled.flatten(1)
+    last: Tensor = result.feature_maps[-1] if "maps" in member.reads else result.last_hidden_state
     if member.reads in ("cls", "cls of maps"):
-        return last[:, 0]  # type: ignore[no-any-return]
-    return last.mean(1) if last.ndim == 3 else last.mean((2, 3))  # type: ignore[no-any-return]
+        return last[:, 0]
+    return last.mean(1) if last.ndim == 3 else last.mean((2, 3))
 
 
 def _unmasked(body: Any, inputs: Tensor) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _train(model: Any, member: Member) -> None:
             head(F.layer_norm(x := read(model, member, images), x.shape[1:])), labels
         )
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimiser.step()
 
 

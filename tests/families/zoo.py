@@ -29,6 +29,11 @@ TEXT: dict[str, Any] = {
     "projection_dim": 8,
 }
 FOUR: dict[str, Any] = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1]}
+PYRAMID: dict[str, Any] = {
+    "hidden_sizes": [8, 16, 16, 32],
+    "depths": [1, 1, 1, 1],
+    "num_attention_heads": [1, 2, 2, 4],
+}
 SWIN: dict[str, Any] = {
     "image_size": 64,
     "patch_size": 4,
@@ -245,9 +250,7 @@ MEMBERS: dict[str, Member] = {
         "PvtForImageClassification",
         {
             "image_size": 64,
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4],
+            **PYRAMID,
         },
         64,
     ),
@@ -255,27 +258,21 @@ MEMBERS: dict[str, Member] = {
         "PvtV2ForImageClassification",
         {
             "image_size": 64,
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4],
+            **PYRAMID,
         },
         64,
     ),
     "segformer": Member(
         "SegformerForImageClassification",
         {
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4],
+            **PYRAMID,
         },
         64,
     ),
     "segformer (segmentation)": Member(
         "SegformerForSemanticSegmentation",
         {
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4],
+            **PYRAMID,
             "decoder_hidden_size": 16,
         },
         64,
@@ -285,9 +282,7 @@ MEMBERS: dict[str, Member] = {
     "glpn": Member(
         "GLPNForDepthEstimation",
         {
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4],
+            **PYRAMID,
             "decoder_hidden_size": 16,
         },
         64,

@@ -54,7 +54,7 @@ def test_a_larger_network_is_within_a_fifth_of_the_seeds(
 ) -> None:
     """Rule 3: there the order of additions is amplified by the steps."""
     code = (
-        "import datasets, numpy as np, stir_hf, torch, transformers as t\n"
+        "import numpy as np, stir_hf, torch, transformers as t\n"
         "images = np.random.default_rng(0).integers(0, 256, (23, 96, 96, 3), dtype=np.uint8)\n"
         "def network(seed):\n"
         "    torch.manual_seed(seed)\n"
