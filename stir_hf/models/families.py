@@ -69,9 +69,10 @@ FAMILIES = {
         Family(encoder="backbone"),
     ),
     **dict.fromkeys(
-        ("conditional_detr", "detr", "rt_detr", "rt_detr_v2", "table-transformer"),
+        ("conditional_detr", "detr", "rt_detr", "rt_detr_v2"),
         Family(encoder="backbone.model"),
     ),
+    "table-transformer": Family(encoder="backbone.conv_encoder.model"),
     **dict.fromkeys(("mask2former", "maskformer"), Family(encoder="pixel_level_module.encoder")),
     "sam": Family(encoder="vision_encoder"),
     "vision-encoder-decoder": Family(encoder="encoder"),

@@ -131,3 +131,34 @@ def test_an_object_of_a_family_that_is_not_taken() -> None:
     config = tf.ImageGPTConfig(n_embd=16, n_layer=1, n_head=2, n_positions=64, vocab_size=17)
     with pytest.raises(RequestError, match="colour clusters"):
         load_encoder(tf.ImageGPTModel(config), processor=tf.ViTImageProcessor())
+
+
+def test_what_sees_the_image_is_where_the_family_says() -> None:
+    from stir_hf.models.families import family_named
+    from stir_hf.models.towers import image_tower
+    from tests.families import zoo
+
+    swin = zoo._config("SwinConfig", **zoo.SWIN, out_features=zoo.STAGES)
+    small = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32}
+    rt = zoo._rt_detr()
+    found: dict[str, Any] = {
+        "table-transformer": tf.TableTransformerModel(
+            zoo._config("TableTransformerConfig", **zoo._detector())
+        ),
+        "rt_detr_v2": tf.RTDetrV2Model(
+            zoo._config(
+                "RTDetrV2Config",
+                backbone_config=rt.backbone_config,
+                encoder_in_channels=rt.encoder_in_channels,
+                encoder_hidden_dim=32,
+                d_model=32,
+            )
+        ),
+        "mask2former": tf.Mask2FormerModel(
+            zoo._config("Mask2FormerConfig", backbone_config=swin, num_attention_heads=2, **small)
+        ),
+    }
+    for model_type, model in found.items():
+        name, part = image_tower(model, model_type, family_named(model_type).encoder)
+        assert name
+        assert part(torch.rand(2, 3, 64, 64)).feature_maps
