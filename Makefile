@@ -1,11 +1,13 @@
-# Every target makes and uses .venv, and can be repeated; `dist` makes .venv-dist too, `test-lowest` .venv-lowest.
+# Every target makes and uses .venv, and can be repeated; `dist` makes .venv-dist too, `test-lowest` .venv-lowest,
+# `verify-timm` .venv-timm.
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip $(QUIET)
+BESIDE_TIMM := torch==2.14.1 torchvision==0.29.1
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
 
-.PHONY: demo test test-lowest verify benchmarks lint format dist version clean
+.PHONY: demo test test-lowest verify verify-timm benchmarks lint format dist version clean
 
 demo: .venv/.core
 	$(BIN)/stir-hf demo
@@ -57,6 +59,10 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# timm's networks, quantised checkpoints and torchvision's image processors, which need other builds of torch: 5 GB.
+verify-timm: .venv-timm/.tests
+	.venv-timm/bin/python -m pytest -m "not verify" tests/optional tests/families tests/models
+
 # What is released, in dist/: built, checked, and the wheel's commands run from an environment that holds it alone.
 dist: .venv/.dev .venv/.release
 	rm -rf dist .venv-dist
@@ -92,5 +98,10 @@ version:
 	.venv-lowest/bin/python -m pip $(QUIET) install -c .venv-lowest/constraints.txt -e ".[test]"
 	touch $@
 
+.venv-timm/.tests: pyproject.toml Makefile
+	test -x .venv-timm/bin/python || $(PYTHON) -m venv .venv-timm
+	.venv-timm/bin/python -m pip $(QUIET) install $(BESIDE_TIMM) timm bitsandbytes torchao -e ".[test]"
+	touch $@
+
 clean:
-	rm -rf .venv .venv-dist .venv-lowest .mypy_cache .ruff_cache .pytest_cache build dist stir-hf-demo
+	rm -rf .venv .venv-dist .venv-lowest .venv-timm .mypy_cache .ruff_cache .pytest_cache build dist stir-hf-demo

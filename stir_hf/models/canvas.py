@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf.inputs.images import MODES
-from stir_hf.models.checkpoints import given_processor
+from stir_hf.models.image_processors import given_processor
 from stir_hf.models.processors import understand
 
 

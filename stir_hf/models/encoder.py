@@ -170,9 +170,16 @@ class Encoder:
             raise RequestError(f"{self.name} takes {mine} images; these inversions are {mode!r}")
 
     def check_invertible(self, *, autocast: bool = False) -> None:
-        """Raise RequestError for a float16 network, whose gradients are too small for that format,
-        and for autocast of another than a float32 network.
+        """Raise RequestError for a quantised network, through whose weights no gradient passes, a
+        float16 network, whose gradients are too small for that format, and for autocast of another
+        than a float32 network.
         """
+        if self.network.quantised is not None:
+            raise RequestError(
+                f"{self.name} is quantised ({self.network.quantised}), so no gradient reaches its"
+                " pixels and it cannot be inverted; it can be judged: `stir-hf score"
+                f" {self.name} --inversions DIR`, on inversions of a network that is not"
+            )
         if autocast and self.dtype != torch.float32:
             mine = str(self.dtype).removeprefix("torch.")
             raise RequestError(f"autocast is for float32 networks; {self.name} is in {mine}")

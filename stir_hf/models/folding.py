@@ -71,7 +71,7 @@ def folded(session: Session, size: tuple[int, int]) -> Network | None:
         size: (h, w) of the images of the pass that is watched.
     """
     network, module = session.network, session.network.module
-    if network.dtype not in (torch.float32, torch.float64):
+    if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
         return None
     if not any(_is(part, NORMS) for part in module.modules()) or any(_foreign_hooks(module)):
         return None

@@ -17,7 +17,12 @@ class _Frozen:
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
         self._modes = [(m, m.training) for m in module.modules()]
-        self._wanted = [(p, p.requires_grad) for p in module.parameters()]
+        self._wanted = [
+            (m, name, parameter.requires_grad)
+            for m in module.modules()
+            for name, parameter in m._parameters.items()
+            if parameter is not None
+        ]
         self._buffers = [
             (m, name, buffer, buffer.clone())
             for m in module.modules()
@@ -25,14 +30,16 @@ class _Frozen:
             if buffer is not None
         ]
         module.eval()
-        for parameter, _ in self._wanted:
+        for parameter in module.parameters():
             _require_grad(parameter, False)
 
     def restore(self) -> None:
         for module, mode in self._modes:
             module.training = mode
-        for parameter, want in self._wanted:
-            _require_grad(parameter, want)
+        for m, name, want in self._wanted:
+            parameter = m._parameters[name]  # of a network that is spread, another object
+            if parameter is not None and parameter.requires_grad != want:
+                _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:
             if not torch.equal(buffer, before):
                 with torch.inference_mode(buffer.is_inference()):

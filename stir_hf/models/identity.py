@@ -13,22 +13,37 @@ from torch import Tensor, nn
 
 from stir_hf.inputs.images import MODES, PixelMap
 from stir_hf.models.processors import Pixels
+from stir_hf.runtime import brought
 
 _PICTURES = ((500, 375), (301, 452))
 """(width, height) of the two pictures that show what a processor does: neither is square."""
 
 
 def hash_of_weights(module: nn.Module) -> str:
-    """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes."""
+    """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes; wherever the
+    weights are.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        if not isinstance(value, Tensor):
-            digest.update(f"{name} {value!r}\n".encode())
-            continue
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        away = isinstance(value, Tensor) and value.is_meta
+        _add(digest, name, brought(module, name) if away else value)
     return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, value: Any) -> None:
+    """One value; of a tensor that is made of others, such as a quantised one, those."""
+    if hasattr(value, "__tensor_flatten__"):
+        parts, about = value.__tensor_flatten__()
+        digest.update(f"{name} {type(value).__name__} {about!r}\n".encode())
+        for part in parts:
+            _add(digest, f"{name}.{part}", getattr(value, part))
+        return
+    if not isinstance(value, Tensor):
+        digest.update(f"{name} {value!r}\n".encode())
+        return
+    tensor = value.detach().cpu().contiguous()
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
 
 
 def picture(width: int, height: int) -> Image.Image:

@@ -9,12 +9,12 @@ from torch import nn
 
 from stir_hf.errors import RequestError, as_flag
 from stir_hf.hub import is_local, no_such_folder
-from stir_hf.models.checkpoints import load_checkpoint
+from stir_hf.models.checkpoints import Loading, load_checkpoint
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.memory import check_module_layer, network_in_memory
 from stir_hf.models.network import Network
 from stir_hf.models.spec import ModelSpec, check_layer
-from stir_hf.runtime import DType, pick_device, precision
+from stir_hf.runtime import SPREAD, DType, pick_device, precision
 
 
 def load_encoder(
@@ -43,11 +43,13 @@ def load_encoder(
             the mean over tokens or space), `output` (the default of another module), `logits`,
             `hidden_states[i]`, or a module's name, with `#2` for its second call where it has
             several; each with `:mean`, `:max`, `:cls` or `:flatten`.
-        processor: an image processor, or the Hub id or folder of one; None is the checkpoint's own,
+        processor: an image processor, the Hub id or folder of one, or a transform from a PIL image
+            to a tensor (c, h, w), as torchvision and timm make them; None is the checkpoint's own,
             which a model of `transformers` names by `name_or_path`. With a processor, an
-            `nn.Module` gets what that makes of an image.
+            `nn.Module` gets what that makes of an image: its size and its normalisation.
         revision: branch, tag or commit.
-        device: of a checkpoint; None takes the best there is.
+        device: of a checkpoint; None takes the best there is; `auto` spreads a network that is too
+            large for one over all devices, memory and disk, by accelerate's `device_map="auto"`.
         dtype: of a checkpoint: `float32` (the default), `float64`, `bfloat16` or `float16`.
         channels: of the images, 1 or 3; None is what a checkpoint takes, and 3 for a module.
         name: what results call it; None is the checkpoint's name or the module's class.
@@ -99,11 +101,13 @@ def _from_checkpoint(
 ) -> Encoder:
     place = pick_device(device)
     with torch.inference_mode(False):  # the weights must let a gradient pass
-        wanted = getattr(torch, dtype or "float32")
-        loaded = load_checkpoint(spec, wanted, processor, trust_remote_code=trust_remote_code)
-        module: Any = loaded.module.to(place)
-        with suppress(RuntimeError):  # weights of five axes, of a network of videos
-            module.to(memory_format=torch.channels_last)  # faster convolutions
+        how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
+        loaded = load_checkpoint(spec, how, processor)
+        module: Any = loaded.module
+        if device != SPREAD and loaded.quantised is None:
+            module = module.to(place)
+            with suppress(RuntimeError):  # weights of five axes, of a network of videos
+                module.to(memory_format=torch.channels_last)  # faster convolutions
     network = Network(
         module,
         loaded.pixels,
@@ -111,6 +115,7 @@ def _from_checkpoint(
         missing=loaded.missing,
         family=loaded.family,
         notes=loaded.notes,
+        quantised=loaded.quantised,
     )
     network.check_mode(channels)
     local = name is None and is_local(spec.model)

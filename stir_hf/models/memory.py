@@ -5,8 +5,9 @@ from typing import Any
 from torch import nn
 
 from stir_hf.errors import RequestError, closest, one_line
-from stir_hf.models.checkpoints import given_processor, pixels_of
+from stir_hf.models.checkpoints import quantisation
 from stir_hf.models.families import family_of
+from stir_hf.models.image_processors import given_processor, pixels_of
 from stir_hf.models.network import Network
 from stir_hf.models.processors import own_size, understand
 from stir_hf.models.taps import split_call, split_selector
@@ -70,7 +71,15 @@ def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Ne
     found = given_processor(found, trust_remote_code=trust)
     pixels = pixels_of(found, module, called)
     notes = (*tower_note(tower, given), *([family.note] if family.note else []))
-    return Network(module, pixels, called, in_memory=True, family=family, notes=notes)
+    return Network(
+        module,
+        pixels,
+        called,
+        in_memory=True,
+        family=family,
+        notes=notes,
+        quantised=quantisation(given.config),
+    )
 
 
 def _own_processor(given: Any, called: str, trust: bool) -> Any:

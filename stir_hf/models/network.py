@@ -15,7 +15,7 @@ from stir_hf.errors import RequestError, RunError, memory_errors, one_line
 from stir_hf.inputs.images import MODES, AppliedMap, resize
 from stir_hf.models.families import ORDINARY, Family
 from stir_hf.models.processors import Pixels
-from stir_hf.runtime import pick_device
+from stir_hf.runtime import SPREAD, execution_device, is_spread, pick_device
 
 LEAST_BATCH = 4
 """Smaller batches are filled up: convolution libraries treat them by other code, which rounds
@@ -41,10 +41,19 @@ class Network:
     family: Family = ORDINARY
     notes: tuple[str, ...] = ()
     """What a result says of how it was read."""
+    quantised: str | None = None
+    """The method by which its weights were quantised, if they were."""
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether its weights are on several devices, or brought from memory or disk."""
+        return is_spread(self.module)
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """Where the network's weights are; where the first of them compute, if they are spread."""
+        if (first := execution_device(self.module)) is not None:
+            return first
         tensors = (*self.module.parameters(), *self.module.buffers())
         return next((t.device for t in tensors), torch.device("cpu"))
 
@@ -92,7 +101,7 @@ class Network:
         Raises:
             RequestError: another device, precision or number of channels than it has.
         """
-        if device is not None:
+        if device not in (None, SPREAD):
             asked, has = pick_device(device), self.device
             if asked.type != has.type or asked.index not in (None, has.index):
                 raise RequestError(

@@ -81,7 +81,7 @@ def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
         product = _product(call)
         if product is None or product[0].numel() != target[0].numel():
             continue
-        product = product.reshape(target.shape)
+        product = product.reshape(target.shape).to(target.device)
         if _scaled(target, product):
             return call
         products.append((call, product))
@@ -118,8 +118,9 @@ def _product(call: Call) -> Tensor | None:
     if given is None or gave is None or not call.is_leaf or not isinstance(weight, Tensor):
         return None
     values = given.value
-    if values is None or weight.ndim < 2 or values.dtype != weight.dtype:
+    if values is None or weight.ndim < 2 or weight.is_meta or values.dtype != weight.dtype:
         return None
+    values = values.to(weight.device)
     with torch.inference_mode(False), torch.no_grad():
         for product in _products(values, weight, call.module):
             if not gave.unchanged:  # scaled in place afterwards
@@ -148,7 +149,8 @@ def _scaled(values: Tensor, product: Tensor) -> bool:
     """Whether the one is the other times one factor, to the precision of their dtype."""
     if values.numel() != product.numel():
         return False
-    a, b = values.detach().flatten().double(), product.detach().flatten().double()
+    a = values.detach().flatten().double()
+    b = product.detach().flatten().double().to(a.device)
     factor = (a @ b) / (b @ b)
     tolerance = max(1e-4, 4 * torch.finfo(values.dtype).eps)
     near = (a - factor * b).norm() <= tolerance * a.norm()

@@ -79,7 +79,7 @@ def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readi
         raise RequestError(f"layer {selector!r} of {network.name} holds complex numbers")
     _check_missing(network, selector, modules_before(seen, tap))
     try:
-        value = pool(found.value, tap.pooling)[: seen.rows].to(network.image_dtype)
+        value = pool(found.value, tap.pooling)[: seen.rows]
     except RequestError as error:
         raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
     default = _default(seen, network)
@@ -88,7 +88,7 @@ def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readi
         earliest(seen, tap),
         default is not None and tap.at == "input" and tap.module == default[0].module,
         size,
-        value.clone(),
+        value.to(network.device, network.image_dtype, copy=True),
         list_layers(seen),
         None if default is None else default[1],
     )
@@ -172,9 +172,10 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
     seen = trace(network, size, tap.module)
     tensor = tensor_at(seen, tap)
     if tensor is not None and tensor.value is not None:
-        value = pool(tensor.value, tap.pooling)[: seen.rows].to(network.image_dtype)
+        value = pool(tensor.value, tap.pooling)[: seen.rows]
+        value = value.to(network.device, network.image_dtype, copy=True)
         if near(found, value):
-            reading.representation, reading.size = value.clone(), size
+            reading.representation, reading.size = value, size
             return
     name = _first_difference(seen, trace(network, size), near)
     where = f"; the first module that differs is {name!r}" if name else ""

@@ -72,7 +72,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
 
     Args:
         processor: called as `processor(image, return_tensors="pt")["pixel_values"]`, which all of
-            them can, those of timm included.
+            them can, those of timm included; or a transform, from a PIL image to a tensor
+            (c, h, w).
         channels: of the network, 1 or 3.
         size: the network's native size where the processor does not resize.
 
@@ -82,7 +83,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     """
 
     def process(image: Image.Image) -> np.ndarray:
-        output = np.asarray(processor(image, return_tensors="pt")["pixel_values"])
+        output = np.asarray(_pixel_values(processor, image))
         if output.ndim != 4 or output.shape[1] != channels:
             raise RequestError(
                 f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)"
@@ -112,6 +113,15 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     resized = _resized(process, native) if own and native else process
     squares = _fills_up(resized, pixel_map, channels)
     return Pixels(resized, pixel_map, channels, native, _name(processor), squares)
+
+
+def _pixel_values(processor: Any, image: Image.Image) -> Any:
+    """(1, c, h, w)."""
+    try:
+        found = processor(image, return_tensors="pt")
+    except TypeError:  # a transform takes the image alone
+        found = processor(image)
+    return found[None] if isinstance(found, torch.Tensor | np.ndarray) else found["pixel_values"]
 
 
 def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:

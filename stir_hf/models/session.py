@@ -30,7 +30,8 @@ class Session:
     this session's own passes, so that sessions of one network may be nested. Leaving gives the
     network back bit for bit. The pass follows the caller's grad mode. It ends at the layer that is
     read, but for the input of a classifier's head, where nothing is left to save and the whole
-    pass compiles (`torch.compile(session, fullgraph=True)`). With `autocast` the network runs in
+    pass compiles (`torch.compile(session, fullgraph=True)`), and for a network that is spread over
+    several devices, whose weights must go back where they were. With `autocast` the network runs in
     bfloat16 autocast.
     """
 
@@ -40,7 +41,7 @@ class Session:
         self.network, self.reading, self.tf32, self.autocast = network, reading, tf32, autocast
         self.tap: Tap = reading.tap
         self._hidden_states = isinstance(self.tap.part, int)
-        self._stops = not reading.is_head_input
+        self._stops = not reading.is_head_input and not network.is_spread
         self._stack: ExitStack | None = None
         self._running, self._calls = False, 0
         self._found: Tensor | None = None
@@ -97,7 +98,8 @@ class Session:
             tensor = self._read(inputs)
         if self.autocast:
             tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
-        return pool(tensor, self.tap.pooling).to(self.image_dtype)[: images.shape[0]]
+        pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
+        return pooled[: images.shape[0]]
 
     def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:
         """See that the session gives what the layer gave when it was found, on the same two images

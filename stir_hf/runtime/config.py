@@ -39,7 +39,10 @@ class RunConfig:
         metavar="N",
     )
     device: str | None = option(
-        None, "cpu, cuda, cuda:1, mps, …; default: the best there is.", metavar="NAME"
+        None,
+        "cpu, cuda, cuda:1, mps, …; default: the best there is; auto: networks too large for one"
+        " are spread over all.",
+        metavar="NAME",
     )
     dtype: DType | None = option(
         None,

@@ -3,15 +3,17 @@
 import torch
 
 from stir_hf.errors import RequestError
+from stir_hf.runtime.placement import SPREAD
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The named device, or the best there is: CUDA, then MPS, then the CPU.
+    """The named device, or the best there is, which is the first of those that `auto` spreads a
+    network over: CUDA, then MPS, then the CPU.
 
     Raises:
         RequestError: a device that is not there.
     """
-    if device is None:
+    if device in (None, SPREAD):
         found = torch.accelerator.current_accelerator(check_available=True)
         return (
             found

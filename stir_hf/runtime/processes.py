@@ -19,6 +19,7 @@ from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
 from stir_hf.errors import TOLD, RequestError, RunError, one_line
+from stir_hf.runtime.placement import SPREAD
 
 TIME_LIMIT = timedelta(hours=6)
 """The longest wait for processes that live; one that has ended is noticed at once."""
@@ -79,6 +80,11 @@ class Processes:
             raise RequestError(
                 f"the launcher started {started} processes, but accelerate's state was made as that"
                 " of one, before stir_hf; make it after the launcher has set its environment"
+            )
+        if self.count > 1 and device == SPREAD:
+            raise RequestError(
+                f"device {SPREAD!r} spreads a network over all devices, and there are {self.count}"
+                " processes that would each take them; use one process"
             )
         kind, colon, _ = str(device or "").partition(":")
         if self.count > 1 and colon:
@@ -228,7 +234,7 @@ def _on_cpu(device: object) -> bool:
     """Whether the processes meet on the CPU: with several of them, also where the accelerator has
     no collectives of its own.
     """
-    if device is not None:
+    if device not in (None, SPREAD):
         return str(device).partition(":")[0] in ("cpu", "mps")
     return not torch.accelerator.is_available() or torch.backends.mps.is_available()
 

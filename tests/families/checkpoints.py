@@ -41,8 +41,8 @@ def build(name: str, folder: Path) -> Any:
     model = member.make()
     if member.widen:
         _widen(model)
-    _train(model, member)
-    _settle(model, member)
+    train(model, member)
+    settle(model, member)
     model.eval().save_pretrained(folder)
     processor_of(member.processor or name, member.side).save_pretrained(folder)
     return model
@@ -101,7 +101,7 @@ def _widen(model: Any) -> None:
             nn.init.ones_(module.weight)
 
 
-def _train(model: Any, member: Member) -> None:
+def train(model: Any, member: Member) -> None:
     """Tell stripes of different directions and colours apart, for a few steps."""
     model.train()
     for module in model.modules():
@@ -120,7 +120,7 @@ def _train(model: Any, member: Member) -> None:
         optimiser.step()
 
 
-def _settle(model: Any, member: Member) -> None:
+def settle(model: Any, member: Member) -> None:
     """Give batch normalisation the statistics of what it sees."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -1,0 +1,48 @@
+"""What `from_pretrained` says, in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stir_hf.errors import RequestError, one_line
+
+
+@contextmanager
+def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
+    """Turn what `from_pretrained` raises into one line.
+
+    Raises:
+        RequestError: in place of it.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except RequestError:
+        raise
+    except SafetensorError as error:
+        raise RequestError(
+            f"weights of model {model} are broken or truncated: {one_line(error)}"
+        ) from error
+    except Exception as error:  # configurations fail in many ways
+        if "trust_remote_code" in str(error):
+            raise RequestError(
+                f"model {model} brings Python code of its own, which is not run; read it, then"
+                " allow it with --trust-remote-code"
+            ) from error
+        raise RequestError(f"model {model} {what}: {one_line(error)}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the loader's bars and its advice on missing weights, which are checked here."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
