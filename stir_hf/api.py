@@ -11,6 +11,7 @@ from torch import Tensor
 from stir_hf import scoring
 from stir_hf.data.folder import OutputConfig, run_folder
 from stir_hf.data.inversions import Inversions
+from stir_hf.data.samples import Samples
 from stir_hf.data.sets import choose, common_mode, on_common_images
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
@@ -123,7 +124,7 @@ def score(
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
         folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         pairs = [(n, s) for s in sets for n in networks]
-        result = _judged(pairs, judge, run, asked, processes, progress=progress)
+        result = _judged(pairs, judge, run, asked, processes, None, progress=progress)
         _kept(result, (), folder, processes, output, share)
         return result
 
@@ -174,7 +175,8 @@ def _every_pair(
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(ready.networks) if j != i]
         judge, run = ready["JudgeConfig"], ready["RunConfig"]
-        result = _judged(pairs, judge, run, asked, processes, progress=progress)
+        samples = ready.jobs[0].samples
+        result = _judged(pairs, judge, run, asked, processes, samples, progress=progress)
         paths = list(dict.fromkeys(one.path for one in sets))
         _kept(result, paths, folder, processes, output, share)
         return result
@@ -208,10 +210,11 @@ def _judged(
     run: RunConfig,
     asked: dict[str, Any],
     processes: Processes,
+    samples: Samples | None,
     *,
     progress: bool,
 ) -> StirResult:
-    judged = scoring.judge(pairs, judge.measure, run, processes, progress=progress)
+    judged = scoring.judge(pairs, judge.measure, run, processes, samples=samples, progress=progress)
     scores, moves = zip(*judged, strict=True)
     return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 

@@ -114,7 +114,7 @@ def files_note(
         column: its images.
         asked: whether the split was named in the request.
     """
-    if not layout.images:
+    if not layout.images or column not in rows.features:
         return ()
     root = root.resolve()
     paths = pc.struct_field(rows.data.column(column), "path").to_pylist()

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf.data.identity import array_hash, hash_of, order_of
+from stir_hf.data.image_columns import ImageColumn, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.data.splits import STREAMS, Data, open_split
-from stir_hf.errors import RequestError, RunError, closest, one_line
+from stir_hf.errors import RequestError, RunError, one_line
 from stir_hf.hub import is_unreachable, split_revision
 from stir_hf.inputs.images import as_images, eight_bit, in_mode
 
@@ -26,6 +27,9 @@ HEADERS_LOOKED_AT = 10_000
 """So many images have their header read before any work; a file that fails later is left out and
 named.
 """
+
+NAMED = 10
+"""So many of the images that cannot be read are named."""
 
 FIRST = 4
 """How many samples, in the order in which they are taken, say which data these are."""
@@ -64,8 +68,7 @@ class Samples:
     """(n,): the rows of the split, position by position."""
     spec: DataSpec
     """What was asked for, the split filled in."""
-    column: str
-    feature: datasets.Image
+    images: ImageColumn
     label_column: str | None
     total: int | None
     """Rows of the split; None of a stream."""
@@ -88,10 +91,10 @@ class Samples:
         index = int(self.order[position])
         try:
             row = self.rows[position]
-            cell = row[self.column]
+            cell = self.images.cell(row)
             if cell is None or not (cell["bytes"] or cell["path"]):
                 raise ValueError("there is none")
-            image = in_mode(datasets.Image().decode_example(cell), self.feature.mode)
+            image = in_mode(datasets.Image().decode_example(cell), self.images.mode)
         except _BROKEN as error:
             if _is_ours(error):
                 where = f"image {index} of {self.spec.dataset}"
@@ -121,35 +124,32 @@ class Samples:
 
     @cached_property
     def _sizes(self) -> frozenset[tuple[int, int]]:
-        positions = range(min(len(self), HEADERS_LOOKED_AT))
-        return frozenset(self._size(p) for p in positions if self._is_here(p))
-
-    def _is_here(self, position: int) -> bool:
-        cell = self.rows[position][self.column]
-        return cell is None or cell["bytes"] is not None or "://" not in (cell["path"] or "")
+        sizes, broken = set(), {}
+        for position in range(min(len(self), HEADERS_LOOKED_AT)):
+            cell = self.images.cell(self.rows[position])
+            if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
+                continue  # it is not here
+            try:
+                sizes.add(_size(cell))
+            except (*_BROKEN, UnreadableError) as error:
+                broken[int(self.order[position])] = one_line(error)
+        if not broken:
+            return frozenset(sizes)
+        first, *others = sorted(broken)
+        told = f"image {first} of {self.spec.dataset} cannot be read: {broken[first]}"
+        if others:
+            shown = ", ".join(map(str, others[:NAMED])) + (", …" if len(others) > NAMED else "")
+            several = "s" if len(others) > 1 else ""
+            told += f"; nor can {len(others)} other{several}: {shown}"
+        raise RequestError(told)
 
     def sizes(self) -> set[tuple[int, int]]:
         """The sizes (h, w) that the headers of the first 10,000 images give.
 
         Raises:
-            RequestError: an image without a readable header; its index is named.
+            RequestError: images without a readable header; their indices are named.
         """
         return set(self._sizes)
-
-    def _size(self, position: int) -> tuple[int, int]:
-        cell = self.rows[position][self.column]
-        try:
-            if cell is None:
-                raise ValueError("there is none")
-            with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
-                if image.mode in ("I", "F"):
-                    eight_bit(image)
-                return image.size if _is_turned(image) else image.size[::-1]
-        except (*_BROKEN, UnreadableError) as error:
-            raise RequestError(
-                f"image {self.order[position]} of {self.spec.dataset} cannot be read:"
-                f" {one_line(error)}"
-            ) from error
 
     @cached_property
     def fingerprint(self) -> str:
@@ -168,6 +168,20 @@ class Samples:
     def label_feature(self) -> Any:
         """The feature of the label column; None where there is none."""
         return self.rows.features[self.label_column] if self.label_column else None
+
+
+def _size(cell: Any) -> tuple[int, int]:
+    """The size (h, w) that the header of an undecoded image gives.
+
+    Raises:
+        ValueError, OSError: there is none that can be read.
+    """
+    if cell is None:
+        raise ValueError("there is none")
+    with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
+        if image.mode in ("I", "F"):
+            eight_bit(image)
+        return image.size if _is_turned(image) else image.size[::-1]
 
 
 def _is_ours(error: Exception) -> bool:
@@ -207,27 +221,25 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
     total = None if opened.stream else len(split)
-    column = _image_column(split.features, spec)
+    images = image_column(split.features, spec)
     candidates = _rows_of(part, len(split), spec) if part else None
     candidates = None if candidates == (0, total) else candidates
     there = len(split) if candidates is None else candidates[1] - candidates[0]
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
-    feature = split.features[column]
     label = next((n for n, f in split.features.items() if isinstance(f, datasets.ClassLabel)), None)
-    rows = split.with_format(None).select_columns([column, *([label] if label else [])])
-    rows = rows.cast_column(column, datasets.Image(decode=False))
+    rows = split.with_format(None).select_columns([images.column, *([label] if label else [])])
+    rows = rows.cast_column(images.column, undecoded(rows.features[images.column]))
     samples = Samples(
         rows.select(order),
         order,
         spec,
-        column,
-        datasets.Image(mode=feature.mode),
+        images,
         label,
         total,
         candidates,
         opened.commit,
-        opened.notes(column, asked=asked),
+        opened.notes(images.name, asked=asked),
     )
     samples.sizes()
     return samples
@@ -261,30 +273,6 @@ def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
             " or the like"
         ) from error
     return found.from_ or 0, total if found.to is None else found.to
-
-
-_CAST = "what holds image files becomes one by cast_column('{}', datasets.Image())"
-
-
-def _image_column(features: Any, spec: DataSpec) -> str:
-    names = [name for name, f in (features or {}).items() if isinstance(f, datasets.Image)]
-    if spec.image_column is not None:
-        if spec.image_column not in (features or {}):
-            hint = closest(spec.image_column, features or {})
-            raise RequestError(
-                f"dataset {spec.dataset} has no column {spec.image_column!r}; {hint}"
-            )
-        if spec.image_column not in names:
-            hint = closest("image", names) or _CAST.format(spec.image_column)
-            raise RequestError(
-                f"column {spec.image_column!r} of {spec.dataset} holds no images; {hint}"
-            )
-        return spec.image_column
-    if len(names) != 1:
-        several = f"several image columns; give --image-column: {', '.join(names)}"
-        found = several if names else f"no column of images; {_CAST.format('COLUMN')}"
-        raise RequestError(f"dataset {spec.dataset} has {found}")
-    return str(names[0])
 
 
 def common_size(samples: Samples, model: str) -> tuple[int, int]:

@@ -26,7 +26,10 @@ class DataSpec:
     revision: str | None = None
     """Branch, tag or commit on the Hub; None is the default branch."""
     image_column: str | None = option(
-        None, "Column of images; default: the only one of type Image.", metavar="NAME"
+        None,
+        "Column of images, NAME.FIELD or NAME[0] for those inside others; default: the only column"
+        " of type Image.",
+        metavar="NAME",
     )
     image_mode: ImageMode | None = option(
         None, "RGB or L; default: what the models take.", metavar="MODE"

@@ -13,6 +13,7 @@ from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
+from stir_hf.data.image_columns import holds_images, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.inputs.images import as_seen
 
@@ -66,9 +67,9 @@ def _rows(stream: datasets.IterableDataset, spec: DataSpec) -> tuple[Iterator[di
         stream = stream.shuffle(seed=PERMUTATION_SEED, buffer_size=spec.shuffle_buffer)
     columns = stream.features
     if columns is not None:
-        for name in [name for name, f in columns.items() if isinstance(f, datasets.Image)]:
-            undecoded = datasets.Image(mode=columns[name].mode, decode=False)
-            stream = stream.cast_column(name, undecoded)
+        image_column(columns, spec)
+        for name in [name for name, inner in columns.items() if holds_images(inner)]:
+            stream = stream.cast_column(name, undecoded(columns[name]))
         columns = stream.features
     rows = (
         {name: _bare(value) for name, value in row.items()}
@@ -83,7 +84,12 @@ def _write(
     spec: DataSpec,
     whole: Callable[[pa.Table], pa.Table],
 ) -> None:
-    """Rows as one arrow file, some at a time; `whole` fetches what they name."""
+    """Rows as one arrow file, some at a time; `whole` fetches what they name.
+
+    Raises:
+        RequestError: no images in what is asked for, known before more than the first rows are
+            read; fewer rows than are asked for.
+    """
     rows, columns = _rows(stream, spec)
     first = list(islice(rows, ROWS_AT_ONCE))
     check_enough(min(1, len(first)), replace(spec, num_samples=None))
@@ -91,6 +97,7 @@ def _write(
     empty = [name for name, f in part.features.items() if f == datasets.Value("null")]
     part, count = part.remove_columns(empty), len(first)
     columns = part.features
+    image_column(columns, spec)
     with pa.ipc.new_stream(path, part.data.schema) as writer:
         writer.write_table(whole(part.data.table))
         while some := list(islice(rows, ROWS_AT_ONCE)):
@@ -102,5 +109,11 @@ def _write(
 
 
 def _bare(value: Any) -> Any:
-    """An image as it is seen, so that it can be kept as a file without loss."""
+    """An image as it is seen, so that it can be kept as a file without loss; those inside a list
+    or a dictionary too.
+    """
+    if isinstance(value, dict):
+        return {name: _bare(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_bare(inner) for inner in value]
     return as_seen(value) if isinstance(value, Image.Image) else value

@@ -197,7 +197,7 @@ class InversionJob:
             "config_name": samples.spec.config_name,
             "split": samples.spec.split,
             "data_revision": samples.commit,
-            "image_column": samples.column,
+            "image_column": samples.images.name,
             "notes": [*samples.notes, *(f"{self.network.label}: {n}" for n in encoder.notes)],
         }
 

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import Inversions
+from stir_hf.data.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
 from stir_hf.runtime import Processes, Progress, RunConfig, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
+from stir_hf.scoring.resizing import canvas_note
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
 
 Judged = tuple[Score, Moves]
@@ -25,10 +28,19 @@ def judge(
     run: RunConfig,
     processes: Processes,
     *,
+    samples: Samples | None = None,
     progress: bool,
 ) -> list[Judged]:
     """The score of each network on each inversion set; one bar over all of them. The processes
     share the images, and all get the scores.
+
+    Args:
+        pairs: networks and sets.
+        measure: of similarity.
+        run: how large the batches are.
+        processes: of the run.
+        samples: the images that were inverted, where they are there; only a note is made of them.
+        progress: whether the bar is shown.
 
     Raises:
         RunError: a representation that is not finite, or constant; fewer images left than the
@@ -40,9 +52,23 @@ def judge(
         judged = []
         for network, inversions in pairs:
             bar.describe(f"judging {network.encoder.name}")
-            judged.append(score(network, inversions, measure, run, processes, bar))
+            found = score(network, inversions, measure, run, processes, bar)
+            judged.append(_noted(found, network, inversions, samples, processes))
         bar.show()
     return judged
+
+
+def _noted(
+    judged: Judged,
+    network: Opened,
+    inversions: Inversions,
+    samples: Samples | None,
+    processes: Processes,
+) -> Judged:
+    """With what the canvas changes."""
+    score, moves = judged
+    note = processes.on_main(lambda: canvas_note(network, inversions, samples))
+    return (score if note is None else replace(score, notes=(*score.notes, note))), moves
 
 
 def score(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from stir_hf.data.identity import array_hash, data_order, hash_of, probe_record, same_probe
 from stir_hf.data.inversions import Inversions
 from stir_hf.engine import STARTS
@@ -35,12 +37,29 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
             more = ", …" if len(indices) > NAMED else ""
             shown = ", ".join(map(str, indices[:NAMED])) + more
             yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
+    yield from _copies(inversions)
     data = inversions.manifest.identity["data"]
     if "shuffle_buffer" in data:
         buffer = data["shuffle_buffer"]
         yield f"{inversions.num_samples} images of a stream, drawn from a buffer of {buffer}"
     elif data["order"] == "stream":
         yield f"the first {inversions.num_samples} images of a stream"
+
+
+def _copies(inversions: Inversions) -> Iterator[str]:
+    """Which images are the same as others, on the canvas."""
+    once = np.flatnonzero(inversions.draw == inversions.draw[0])
+    hashes = inversions.rows.hashes(inversions.numbers[once])
+    first: dict[str | None, int] = {}
+    copies = []
+    for index, digest in zip(inversions.index[once].tolist(), hashes, strict=True):
+        if (original := first.setdefault(digest, index)) != index:
+            copies.append(f"{index} of {original}")
+    if copies:
+        more = ", …" if len(copies) > NAMED else ""
+        several = "s are copies" if len(copies) > 1 else " is a copy"
+        shown = ", ".join(copies[:NAMED]) + more
+        yield f"{len(copies)} image{several} of another on the canvas: {shown}"
 
 
 def same_network(network: Opened, inversions: Inversions) -> bool:

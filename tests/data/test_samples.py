@@ -149,7 +149,7 @@ def test_columns_are_chosen_by_name() -> None:
         RequestError, match="several image columns; give --image-column: image, second"
     ):
         open_samples(two, DataSpec("two"))
-    assert open_samples(two, DataSpec("two", image_column="second")).column == "second"
+    assert open_samples(two, DataSpec("two", image_column="second")).images.name == "second"
     with pytest.raises(RequestError, match="no column 'imag'; did you mean image"):
         open_samples(two, DataSpec("two", image_column="imag"))
     with pytest.raises(RequestError, match="column 'other' of two holds no images"):

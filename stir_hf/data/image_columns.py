@@ -1,0 +1,126 @@
+"""Where the images of a dataset are: a column, a field of one (`meta.image`), or a place in a list
+(`images[0]`).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import datasets
+
+from stir_hf.data.spec import DataSpec
+from stir_hf.errors import RequestError, closest
+
+_CAST = "what holds image files becomes one by cast_column('{}', datasets.Image())"
+_LISTS = tuple(
+    kind for name in ("List", "LargeList", "Sequence") if (kind := getattr(datasets, name, None))
+)
+
+Step = str | int
+"""The name of a field, or a place in a list."""
+
+
+@dataclass(frozen=True)
+class ImageColumn:
+    """Images of a dataset."""
+
+    name: str
+    """As it is asked for."""
+    steps: tuple[Step, ...]
+    """From a row to the image; the first is the column."""
+    mode: str | None
+    """Which the dataset declares, if any."""
+
+    @property
+    def column(self) -> str:
+        """The column that holds them."""
+        return str(self.steps[0])
+
+    def cell(self, row: dict[str, Any]) -> Any:
+        """The undecoded image of a row, `bytes` and `path`; None where there is none."""
+        found: Any = row
+        for step in self.steps:
+            if found is None or (isinstance(step, int) and step >= len(found)):
+                return None
+            found = found[step]
+        return found
+
+
+def undecoded(feature: Any) -> Any:
+    """A feature with all its images left as they are stored."""
+    if isinstance(feature, datasets.Image):
+        return datasets.Image(mode=feature.mode, decode=False)
+    if isinstance(feature, dict):
+        return {name: undecoded(inner) for name, inner in feature.items()}
+    if isinstance(feature, _LISTS):
+        return replace(feature, feature=undecoded(feature.feature))
+    return feature
+
+
+def holds_images(feature: Any) -> bool:
+    """Whether there are images in a feature, at any depth."""
+    return next(_images(feature, ()), None) is not None
+
+
+def image_column(features: Any, spec: DataSpec) -> ImageColumn:
+    """The images that are asked for, or the only column of images.
+
+    Raises:
+        RequestError: none, or several of which none is asked for; no such column, or one without
+            images.
+    """
+    found = [
+        ImageColumn(_named(steps), steps, feature.mode)
+        for name, inner in (features or {}).items()
+        for steps, feature in _images(inner, (name,))
+    ]
+    top, named = [c for c in found if len(c.steps) == 1], {c.name: c for c in found}
+    if spec.image_column is not None:
+        return _asked(spec.image_column, named, features or {}, spec.dataset)
+    if len(top) == 1:
+        return top[0]
+    if top:
+        told = "several image columns; give --image-column: " + ", ".join(c.name for c in top)
+    elif found:
+        told = "no column of images, but images inside others; give --image-column: "
+        told += ", ".join(named)
+    else:
+        told = f"no column of images; {_CAST.format('COLUMN')}"
+    raise RequestError(f"dataset {spec.dataset} has {told}")
+
+
+def _asked(
+    name: str, named: dict[str, ImageColumn], features: dict[str, Any], dataset: str
+) -> ImageColumn:
+    if name in named:
+        return named[name]
+    if (first := named.get(re.sub(r"\[\d+\]", "[0]", name))) is not None:
+        places = iter(int(place) for place in re.findall(r"\[(\d+)\]", name))
+        steps = tuple(next(places) if isinstance(s, int) else s for s in first.steps)
+        return ImageColumn(name, steps, first.mode)
+    inside = [other for other in named if re.match(rf"{re.escape(name)}[.\[]", other)]
+    if name not in features and not inside:
+        hint = closest(name, [*features, *named])
+        raise RequestError(f"dataset {dataset} has no column {name!r}; {hint}")
+    if inside:
+        hint = f"those inside it are {', '.join(inside)}"
+    else:
+        hint = closest("image", named) or _CAST.format(name)
+    raise RequestError(f"column {name!r} of {dataset} holds no images; {hint}")
+
+
+def _images(feature: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """The images in a feature: the way to each, and itself."""
+    if isinstance(feature, datasets.Image):
+        yield steps, feature
+    elif isinstance(feature, dict):
+        for name, inner in feature.items():
+            yield from _images(inner, (*steps, name))
+    elif isinstance(feature, _LISTS):
+        yield from _images(feature.feature, (*steps, 0))
+
+
+def _named(steps: tuple[Step, ...]) -> str:
+    first, *others = steps
+    return str(first) + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in others)

@@ -1,0 +1,171 @@
+"""Images inside other columns, copies, and images that cannot be read."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+import stir_hf
+from stir_hf import RequestError
+from stir_hf.data.samples import Samples, UnreadableError, open_samples
+from stir_hf.data.spec import DataSpec
+from tests.tiny import Net, compared, noise_images, pictures
+
+IMAGES = noise_images(5)
+FEATURES = datasets.Features(
+    meta={"photo": datasets.Image(), "caption": datasets.Value("string")},
+    views=datasets.List(datasets.Image()),
+    label=datasets.ClassLabel(names=["a", "b"]),
+)
+ROWS: dict[str, Any] = {
+    "meta": [{"photo": image, "caption": "c"} for image in IMAGES],
+    "views": [[IMAGES[-1 - i], IMAGES[i]] for i in range(5)],
+    "label": [0, 1, 0, 1, 0],
+}
+
+
+def nested() -> datasets.Dataset:
+    return datasets.Dataset.from_dict(ROWS, features=FEATURES)
+
+
+def pixels(samples: Samples) -> dict[int, bytes]:
+    found = [samples.read(position) for position in range(len(samples))]
+    return {sample.index: sample.image.tobytes() for sample in found}
+
+
+EXPECTED = {
+    "meta.photo": {i: IMAGES[i].tobytes() for i in range(5)},
+    "views[0]": {i: IMAGES[-1 - i].tobytes() for i in range(5)},
+    "views[1]": {i: IMAGES[i].tobytes() for i in range(5)},
+}
+
+
+@pytest.mark.parametrize("kind", ["memory", "stream", "parquet", "arrow", "saved", "read as one"])
+@pytest.mark.parametrize("column", EXPECTED)
+def test_images_inside_others_are_asked_for_by_name(column: str, kind: str, tmp_path: Path) -> None:
+    data: Any = nested()
+    if kind == "stream":
+        data = data.to_iterable_dataset()
+    elif kind in ("parquet", "read as one"):
+        data.to_parquet(tmp_path / "test.parquet")
+        data = str(tmp_path)
+    elif kind == "arrow":
+        data.save_to_disk(tmp_path / "saved")
+        (tmp_path / "files").mkdir()
+        (made,) = (tmp_path / "saved").glob("*.arrow")
+        made.rename(tmp_path / "files" / "test.arrow")
+        data = str(tmp_path / "files")
+    elif kind == "saved":
+        data.save_to_disk(tmp_path)
+        data = str(tmp_path)
+    streaming = kind == "read as one"
+    spec = DataSpec("it", image_column=column, num_samples=5, streaming=streaming)
+    samples = open_samples(data, spec)
+    assert pixels(samples) == EXPECTED[column]
+    labels = {s.index: s.label for s in map(samples.read, range(5))}
+    assert [labels[i] for i in range(5)] == ROWS["label"]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (None, "no column of images, but images inside others; give --image-column: meta.photo, "),
+        ("meta", "column 'meta' of it holds no images; those inside it are meta.photo"),
+        ("views", "those inside it are views\\[0\\]"),
+        ("meta.foto", "no column 'meta.foto'; did you mean meta.photo"),
+        ("label", "column 'label' of it holds no images"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_is_not_there_is_told(column: str | None, said: str, streamed: bool) -> None:
+    data = nested().to_iterable_dataset() if streamed else nested()
+    with pytest.raises(RequestError, match=said):
+        open_samples(data, DataSpec("it", image_column=column))
+
+
+def test_a_place_that_a_list_does_not_have_holds_no_image() -> None:
+    with pytest.raises(RequestError, match=r"image 0 of it cannot be read: there is none; nor can"):
+        open_samples(nested(), DataSpec("it", image_column="views[2]"))
+
+
+def test_a_stream_without_that_column_is_not_read_to_its_end() -> None:
+    read: list[int] = []
+
+    def rows() -> Any:
+        for i in range(5000):
+            read.append(i)
+            yield {"image": IMAGES[0], "label": i}
+
+    stream = datasets.IterableDataset.from_generator(rows)
+    with pytest.raises(RequestError, match="no column 'photo'"):
+        open_samples(stream, DataSpec("it", image_column="photo"))
+    assert len(read) < 1000
+
+
+def png(image: Image.Image) -> dict[str, Any]:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def test_images_that_cannot_be_read_are_all_told_by_their_index() -> None:
+    cells = [png(image) for image in noise_images(12)]
+    for i in (3, 5, 8):
+        cells[i] = {"bytes": b"no image", "path": None}
+    data = datasets.Dataset.from_dict(
+        {"image": cells}, features=datasets.Features(image=datasets.Image())
+    )
+    with pytest.raises(RequestError, match=r"image 3 of it cannot be .*; nor can 2 others: 5, 8$"):
+        open_samples(data, DataSpec("it"))
+
+
+def test_an_image_that_breaks_off_is_left_out_by_its_index() -> None:
+    cells = [png(image) for image in noise_images(12)]
+    cells[4]["bytes"] = cells[4]["bytes"][:120]
+    data = datasets.Dataset.from_dict(
+        {"image": cells}, features=datasets.Features(image=datasets.Image())
+    )
+    samples = open_samples(data, DataSpec("it"))
+    position = int(np.flatnonzero(samples.order == 4)[0])
+    with pytest.raises(UnreadableError):
+        samples.read(position)
+    (score, _) = compared(Net(0), Net(1), data).scores
+    assert "1 image left out that could not be read: 4" in score.notes
+
+
+def test_copies_are_told_by_their_index() -> None:
+    images = noise_images(8)
+    images[6], images[7] = images[2], images[2]
+    (score, _) = compared(Net(0), Net(1), images).scores
+    assert "2 images are copies of another on the canvas: 6 of 2, 7 of 2" in score.notes
+    (other, _) = compared(Net(0), Net(1), noise_images(8)).scores
+    assert not any("cop" in note for note in other.notes)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "saved", "imagefolder", "memory", "stream"])
+def test_every_kind_of_dataset_gives_the_same_inversions(kind: str, tmp_path: Path) -> None:
+    images, data = noise_images(6), pictures(6)
+    given: Any = str(tmp_path)
+    if kind == "parquet":
+        data.to_parquet(tmp_path / "test.parquet")
+    elif kind == "arrow":
+        data.save_to_disk(tmp_path / "saved")
+        given = str(tmp_path / "files")
+        Path(given).mkdir()
+        (made,) = (tmp_path / "saved").glob("*.arrow")
+        made.rename(tmp_path / "files" / "test.arrow")
+    elif kind == "saved":
+        data.save_to_disk(tmp_path)
+    elif kind == "imagefolder":
+        for i, image in enumerate(images):
+            image.save(tmp_path / f"{i}.png")
+    else:
+        given = data if kind == "memory" else data.to_iterable_dataset()
+    made_of = stir_hf.invert(Net(), given, steps=2, progress=False)
+    expected = stir_hf.invert(Net(), images, steps=2, progress=False)
+    np.testing.assert_array_equal(np.asarray(made_of.image), np.asarray(expected.image))
+    np.testing.assert_allclose(made_of.relative_error, expected.relative_error, atol=1e-5)
