@@ -152,7 +152,7 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
     except errors.GatedRepoError as error:
         raise RequestError(
             f"{repo_type} {repo_id} is gated: ask for access on its page, then sign in with `hf"
-            " auth login`"
+            f" auth login`{_reason(error)}"
         ) from error
     except errors.RevisionNotFoundError as error:
         hint = closest(revision or "main", _revisions(repo_id, repo_type))
@@ -160,7 +160,7 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
     except errors.RepositoryNotFoundError as error:
         raise RequestError(
             f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs"
-            " `hf auth login`)"
+            f" `hf auth login` with an account that may read it){_reason(error)}"
         ) from error
     except errors.HFValidationError as error:
         raise RequestError(
@@ -181,6 +181,12 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
         raise RequestError(
             f"the Hub refused {repo_type} {repo_id} with status {status}{hint}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the Hub itself says, if anything."""
+    said = getattr(error, "server_message", None)
+    return f"; the Hub says: {one_line(ValueError(said))}" if said else ""
 
 
 def is_unreachable(error: BaseException) -> bool:

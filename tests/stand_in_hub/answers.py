@@ -251,6 +251,9 @@ class Call:
     def resolve(self) -> Response:
         at, path = self.repo.at(self.revision), self.parts["below"].removeprefix("/")
         headers = {"X-Repo-Commit": at.sha}
+        if self.repo.gated and self.user != self.repo.namespace:
+            told = f"Access to {self.repo.id} is restricted. Ask for access on its page"
+            raise RefusedError(403 if self.user else 401, told, "GatedRepo")
         if path not in at.files:
             raise RefusedError(404, "Entry not found", "EntryNotFound", **headers)
         blob = at.files[path]
