@@ -12,6 +12,7 @@ from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, SEES, noise_images
 
+STAGES = ["stage1", "stage2"]
 READS: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 1,
@@ -158,7 +159,54 @@ def test_what_sees_the_image_is_where_the_family_says() -> None:
             zoo._config("Mask2FormerConfig", backbone_config=swin, num_attention_heads=2, **small)
         ),
     }
+    depth = zoo._depth_anything()
+    found |= {
+        "owlv2": tf.Owlv2ForObjectDetection(
+            zoo._config(
+                "Owlv2Config",
+                vision_config={**zoo.T, "image_size": 64},
+                text_config=zoo.TEXT,
+                projection_dim=8,
+            )
+        ),
+        "zoedepth": tf.ZoeDepthForDepthEstimation(
+            zoo._config(
+                "ZoeDepthConfig",
+                backbone_config=zoo._config(
+                    "BeitConfig",
+                    **zoo.T,
+                    out_features=["stage1", "stage2"],
+                    reshape_hidden_states=False,
+                ),
+                backbone_hidden_size=32,
+                reassemble_factors=[1, 0.5],
+                neck_hidden_sizes=[8, 8],
+                fusion_hidden_size=8,
+                bottleneck_features=8,
+                num_relative_features=4,
+            )
+        ),
+        "prompt_depth_anything": tf.PromptDepthAnythingForDepthEstimation(
+            zoo._config(
+                "PromptDepthAnythingConfig",
+                **{
+                    name: getattr(depth, name)
+                    for name in (
+                        "backbone_config",
+                        "reassemble_hidden_size",
+                        "neck_hidden_sizes",
+                        "fusion_hidden_size",
+                        "head_hidden_size",
+                        "patch_size",
+                    )
+                },
+            )
+        ),
+    }
+    sides = {"prompt_depth_anything": 56, "zoedepth": 32}
     for model_type, model in found.items():
         name, part = image_tower(model, model_type, family_named(model_type).encoder)
         assert name
-        assert part(torch.rand(2, 3, 64, 64)).feature_maps
+        side = sides.get(model_type, 64)
+        result = part(torch.rand(2, 3, side, side))
+        assert hasattr(result, "feature_maps") or result.pooler_output.shape == (2, 32)
