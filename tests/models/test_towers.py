@@ -12,7 +12,6 @@ from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, SEES, noise_images
 
-STAGES = ["stage1", "stage2"]
 READS: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 1,
