@@ -9,9 +9,10 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf import RequestError
+from stir_hf import RequestError, load_encoder
 from stir_hf.inputs.images import as_mode
 from stir_hf.models.processors import Pixels, own_size, understand
+from tests.tiny import noise_images
 
 PROCESSORS: dict[str, tuple[Any, int]] = {
     "bit": (
@@ -113,6 +114,24 @@ def test_a_processor_that_keeps_the_size_is_resized_to_the_networks() -> None:
         20,
         3,
     )
+
+
+def test_a_transform_is_a_processor() -> None:
+    """From a PIL image to a tensor (c, h, w), as torchvision's and timm's are: its size, crop and
+    normalisation are taken.
+    """
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        image = image.resize((30, 24), Image.Resampling.BICUBIC).crop((3, 2, 27, 22))
+        values = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
+        return (values - torch.tensor([0.4, 0.5, 0.6])[:, None, None]) / 0.25
+
+    module = torch.nn.Flatten()
+    encoder = load_encoder(module, processor=transform, name="flat")
+    assert encoder.size == (20, 24)
+    image = noise_images(1, 50)[0]
+    values = torch.from_numpy(encoder.canvas(image))[None].float() / 255
+    torch.testing.assert_close(encoder(values), transform(image).flatten()[None])
 
 
 def test_what_is_no_map_of_pixels_is_refused() -> None:
