@@ -22,7 +22,7 @@ from stir_hf.options import asked_for, sorted_into
 from stir_hf.preparation import prepare
 from stir_hf.publish import PublishConfig, check_destination, publish
 from stir_hf.results import StirResult
-from stir_hf.runtime import Processes, RunConfig, environment
+from stir_hf.runtime import Processes, RunConfig, Watcher, environment
 
 
 def invert(
@@ -31,7 +31,7 @@ def invert(
     *,
     revision: str | None = None,
     starts: Tensor | None = None,
-    progress: bool = True,
+    progress: bool | Watcher = True,
     **options: Any,
 ) -> Inversions:
     """Find for each image another one that the reference represents identically (Nanda et al.
@@ -43,7 +43,8 @@ def invert(
         data: Hub id, `id@revision`, local folder or dataset in memory.
         revision: of the reference.
         starts: start images (n, c, h, w), in ascending order of their index, with `start="given"`.
-        progress: a progress bar on stderr.
+        progress: a progress bar on stderr, or a callable that is told of every `Step` instead; what
+            that raises ends the run.
         options: `layer`, `num_samples`, `method`, `steps`, `out`, …: those of `stir-hf invert`,
             all in docs/options.md. Without `out` the inversions are in a temporary folder that
             goes when the object does.
@@ -75,7 +76,7 @@ def score(
     models: Model | Sequence[Model],
     inversions: Inversions | Sequence[Inversions] | str | os.PathLike[str],
     *,
-    progress: bool = True,
+    progress: bool | Watcher = True,
     **options: Any,
 ) -> StirResult:
     """STIR(model | reference) of one or several models on inversions that exist.
@@ -86,7 +87,8 @@ def score(
         models: as `reference` of `invert`.
         inversions: a set, several, the folder of one, or a folder or a dataset repo on the Hub
             (`id`, `id@revision`) that holds several.
-        progress: a progress bar on stderr.
+        progress: a progress bar on stderr, or a callable that is told of every `Step` instead; what
+            that raises ends the run.
         options: `layer`, `measure`, `num_samples`, `draws`, `out`, …: those of `stir-hf score`,
             all in docs/options.md.
 
@@ -130,7 +132,7 @@ def score(
 
 
 def compare(
-    model: Model, reference: Model, data: Data, *, progress: bool = True, **options: Any
+    model: Model, reference: Model, data: Data, *, progress: bool | Watcher = True, **options: Any
 ) -> StirResult:
     """Both directions: `scores[0]` is STIR(model | reference), `scores[1]` is STIR(reference |
     model).
@@ -143,7 +145,7 @@ def compare(
 
 
 def matrix(
-    models: Sequence[Model], data: Data, *, progress: bool = True, **options: Any
+    models: Sequence[Model], data: Data, *, progress: bool | Watcher = True, **options: Any
 ) -> StirResult:
     """STIR of every ordered pair of models: one inversion set per model, each judged by all the
     others.
@@ -160,7 +162,12 @@ def matrix(
 
 
 def _every_pair(
-    verb: str, models: Sequence[Model], data: Data, options: dict[str, Any], *, progress: bool
+    verb: str,
+    models: Sequence[Model],
+    data: Data,
+    options: dict[str, Any],
+    *,
+    progress: bool | Watcher,
 ) -> StirResult:
     processes = Processes(options.get("device"))
     with ExitStack() as stack:
@@ -212,7 +219,7 @@ def _judged(
     processes: Processes,
     samples: Samples | None,
     *,
-    progress: bool,
+    progress: bool | Watcher,
 ) -> StirResult:
     judged = scoring.judge(pairs, judge.measure, run, processes, samples=samples, progress=progress)
     scores, moves = zip(*judged, strict=True)

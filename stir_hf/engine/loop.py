@@ -2,7 +2,7 @@
 place.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -36,13 +36,16 @@ for.
 
 @dataclass(frozen=True)
 class Watch:
-    """What a look finds: images in flight, their mean best error so far, and how many passes of
-    one image there were since the look before.
+    """What a look finds: images in flight, their mean best error so far, how many passes of one
+    image there were since the look before, and the best iterates (b, …) with their keys, which the
+    next pass changes.
     """
 
     active: int
     error: float
     passes: int
+    keys: Sequence[tuple[int, int]] = ()
+    best: Tensor | None = None
 
 
 def descend(
@@ -101,7 +104,8 @@ def descend(
         searching = slots.ledger.searching().tolist()
         if watch:
             count = len(slots.keys)
-            watch(Watch(count, slots.ledger.mean_best(), count * min(every, left)))
+            passes_now, error = count * min(every, left), slots.ledger.mean_best()
+            watch(Watch(count, error, passes_now, tuple(slots.keys), slots.best))
         ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
         if ended:
             yield from _ended(slots, ended, source)

@@ -98,7 +98,10 @@ def _timed(
     into the folder.
     """
     counters, batch = Counters(None), job.batch_size
-    with progress_bar(0, 0, counters, shown=False) as bar, job.network.descending() as represent:
+    with (
+        progress_bar(0, 0, counters, False, main=True) as bar,
+        job.network.descending() as represent,
+    ):
         while True:
             claims = Claims(keys[:batch], counters, f"of {batch}", 1)
             making = Making(job, folder, claims, bar, processes)

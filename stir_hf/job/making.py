@@ -4,9 +4,12 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data import shards
@@ -113,7 +116,7 @@ class Making:
             looked.append(time.perf_counter())
             if len(looked) > 1:  # before the first look was the warm-up
                 self.claims.note(seen.passes, looked[1] - looked.pop(0))
-            self.progress.show(active=seen.active)
+            self.progress.look(seen.passes, seen.active, seen.error, partial(self._forming, seen))
             self.processes.check()
 
         return descend(
@@ -126,6 +129,15 @@ class Making:
             batch_size=self.batch_size,
             watch=watch,
         )
+
+    def _forming(self, seen: Watch) -> dict[int, NDArray[np.float32]]:
+        """The best iterates of the images in flight, by index, within their bounds."""
+        assert seen.best is not None
+        low, high = self.job.kind.bounds
+        values = seen.best.detach().clamp(low, high).float().cpu().numpy()
+        order = self.job.samples.order
+        pairs = zip(seen.keys, values, strict=True)
+        return {int(order[position]): value for (position, draw), value in pairs if not draw}
 
     def items(self) -> Iterator[Item | None]:
         """What the engine is to invert, first what a smaller batch has to repeat; None for a slot

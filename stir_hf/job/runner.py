@@ -12,11 +12,11 @@ from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.making import Making
-from stir_hf.runtime import Processes, environment, progress_bar
+from stir_hf.runtime import Processes, Watcher, environment, progress_bar
 
 
 def run_jobs(
-    jobs: Sequence[InversionJob], folder: Path, processes: Processes, *, progress: bool
+    jobs: Sequence[InversionJob], folder: Path, processes: Processes, *, progress: bool | Watcher
 ) -> list[Inversions]:
     """Make what is not in the folder yet; one bar over all sets and processes.
 
@@ -39,8 +39,8 @@ def run_jobs(
             _record(job, there, anything_to_do=len(keys) > 0)
     processes.wait()
     total, counters = sum(job.count for job in jobs), processes.counters()
-    done, shown = total - sum(map(len, left)), progress and processes.main
-    with progress_bar(total, done, counters, shown=shown) as bar:
+    done = total - sum(map(len, left))
+    with progress_bar(total, done, counters, progress, main=processes.main) as bar:
         for i, (job, there) in enumerate(zip(jobs, folders, strict=True)):
             bar.describe(f"inverting {job.network.encoder.name}")
             claims = Claims(left[i], counters, f"set-{i}", processes.count)

@@ -8,7 +8,7 @@ from stir_hf.runtime.environment import environment
 from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, is_launched, launch
 from stir_hf.runtime.placement import SPREAD, brought, execution_device, is_spread
 from stir_hf.runtime.processes import Counters, Processes, release_memory
-from stir_hf.runtime.progress import Progress, progress_bar
+from stir_hf.runtime.progress import Progress, Step, Watcher, progress_bar
 
 __all__ = [
     "SPREAD",
@@ -18,6 +18,8 @@ __all__ = [
     "Processes",
     "Progress",
     "RunConfig",
+    "Step",
+    "Watcher",
     "brought",
     "end_with_launcher",
     "environment",

@@ -1,9 +1,12 @@
-"""How far all processes are, in one bar."""
+"""How far all processes are: in one bar, or told to whoever watches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from stir_hf.runtime.processes import Counters
@@ -12,16 +15,63 @@ MICRO = 1_000_000
 """Errors are added up as whole numbers of millionths."""
 
 
+Forming: TypeAlias = Callable[[], Mapping[int, NDArray[np.float32]]]
+"""Inputs in the making, (c, h, w) in [0, 1] for images, by their index in the split."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run is."""
+
+    what: str
+    """`inverting …` or `judging …`, with the network's name."""
+    done: int
+    """Images finished in this bar, by all processes."""
+    total: int
+    passes: int = 0
+    """Passes of one image that this process has made so far, while it inverts."""
+    error: float | None = None
+    """The mean of the best relative errors of the images in flight, while it inverts."""
+    forming: Forming | None = None
+    """The best of the inversions in flight, while it inverts; to be called before it returns."""
+
+
+Watcher: TypeAlias = Callable[[Step], None]
+"""Told of every step; what it raises ends the run, and what is finished stays."""
+
+
 class Progress:
     """What was done by all processes; the bar is that of the main one."""
 
-    def __init__(self, bar: "tqdm[Any]", counters: Counters) -> None:
-        self._bar, self._counters = bar, counters
-        self._before = bar.n
+    def __init__(
+        self, bar: "tqdm[Any]", counters: Counters, watcher: Watcher | None = None
+    ) -> None:
+        self._bar, self._counters, self._watcher = bar, counters, watcher
+        self._before, self._total = int(bar.n), int(bar.total or 0)
+        self._what, self._passes = "", 0
 
     def describe(self, what: str) -> None:
         """Say what is under way."""
         self._bar.set_description(what)
+        self._what = what
+
+    def look(self, passes: int, active: int, error: float, forming: Forming) -> None:
+        """Tell of the images that are being inverted.
+
+        Args:
+            passes: of one image, since the look before.
+            active: how many there are.
+            error: the mean of their best errors.
+            forming: the images.
+        """
+        self._passes += passes
+        self.show(active=active)
+        self._tell(error, forming)
+
+    def _tell(self, error: float | None = None, forming: Forming | None = None) -> None:
+        if self._watcher is not None:
+            done = self._before + self._counters.get("done")
+            self._watcher(Step(self._what, done, self._total, self._passes, error, forming))
 
     def add(self, count: int, **sums: float) -> None:
         """Count what this process has done, and what is shown of it: `inverted`, `converged` and
@@ -31,6 +81,7 @@ class Progress:
         for name, value in sums.items():
             self._counters.add(name, round(value * MICRO))
         self.show()
+        self._tell()
 
     def show(self, **about: Any) -> None:
         """Bring the bar up to date."""
@@ -44,9 +95,21 @@ class Progress:
 
 
 @contextmanager
-def progress_bar(total: int, done: int, counters: Counters, *, shown: bool) -> Iterator[Progress]:
-    """A bar over `total` images, of which so many were there before."""
+def progress_bar(
+    total: int, done: int, counters: Counters, progress: bool | Watcher, *, main: bool
+) -> Iterator[Progress]:
+    """A bar over `total` images, of which so many were there before.
+
+    Args:
+        total: images.
+        done: of them, before.
+        counters: of all processes.
+        progress: whether there is a bar, or who is told instead.
+        main: whether this process shows or tells it.
+    """
+    watcher = progress if callable(progress) and main else None
+    shown = progress is True and main
     with tqdm(
         total=total, initial=done, unit="image", disable=not shown, dynamic_ncols=True
     ) as bar:
-        yield Progress(bar, counters)
+        yield Progress(bar, counters, watcher)

@@ -12,7 +12,7 @@ from stir_hf.data.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
-from stir_hf.runtime import Processes, Progress, RunConfig, progress_bar
+from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.scoring.resizing import canvas_note
@@ -29,7 +29,7 @@ def judge(
     processes: Processes,
     *,
     samples: Samples | None = None,
-    progress: bool,
+    progress: bool | Watcher,
 ) -> list[Judged]:
     """The score of each network on each inversion set; one bar over all of them. The processes
     share the images, and all get the scores.
@@ -40,15 +40,14 @@ def judge(
         run: how large the batches are.
         processes: of the run.
         samples: the images that were inverted, where they are there; only a note is made of them.
-        progress: whether the bar is shown.
+        progress: whether there is a bar, or who is told instead.
 
     Raises:
         RunError: a representation that is not finite, or constant; fewer images left than the
             measure needs.
     """
     total = sum(len(inversions) for _, inversions in pairs)
-    shown = progress and processes.main
-    with progress_bar(total, 0, processes.counters(), shown=shown) as bar:
+    with progress_bar(total, 0, processes.counters(), progress, main=processes.main) as bar:
         judged = []
         for network, inversions in pairs:
             bar.describe(f"judging {network.encoder.name}")
