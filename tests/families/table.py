@@ -18,7 +18,7 @@ def page(found: dict[str, Any]) -> str:
     rows = []
     for name, one in found["families"].items():
         rows.append(
-            f"| {name}: `{one['class']}` | {one['layer']} | {one['width']} | {one['states']} |"
+            f"| {name}: `{one['class']}` | {one['layer']} | {one['width']} | {one['others']} |"
             f" {one['size']} | `{one['processor']}` | {one['own']:.0e} |"
             f" {one['error']['median']:.3f} ({one['error']['max']:.3f}) |"
         )

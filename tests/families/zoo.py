@@ -630,5 +630,9 @@ REFUSED: dict[str, tuple[Member, str]] = {
         ),
         "queries among its tokens",
     ),
+    "dinat": (
+        Member("DinatForImageClassification", processor="vit"),
+        "requires the natten library",
+    ),
 }
 """What is refused by default, and a part of the line that says so."""
