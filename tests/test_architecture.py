@@ -23,7 +23,7 @@ RANKS = (
     {"options"},
     {"preparation"},
     {"api"},
-    {"cli", "metric"},
+    {"cli", "metric", "space"},
     {"__init__", "__main__"},
 )
 """From the bottom up. A module imports, at the top of its file, from lower ranks or from its own

@@ -1,0 +1,27 @@
+"""The Space: what two networks share and what they do not, then two of the visitor's own."""
+
+import json
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Build the page and serve it."""
+    import gradio as gr
+
+    from stir_hf.space import page, views
+
+    example = json.loads((HERE / "example.json").read_text("utf-8"))
+    with page.blocks("STIR: compare two checkpoints") as demo:
+        gr.HTML(views.first_view(example), elem_classes=["stir"], elem_id="first-view")
+        with gr.Tab("Compare two checkpoints"):
+            page.comparison_form()
+        with gr.Tab("Judge on published inversions"):
+            page.judgement_form()
+        page.add_api()
+    page.serve(demo)
+
+
+if __name__ == "__main__":  # requests run in processes that import this file
+    main()

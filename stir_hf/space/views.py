@@ -1,0 +1,274 @@
+"""Results as HTML: everything that a visitor may have written is escaped, every picture has a text,
+and nothing is loaded from elsewhere.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+Data = Mapping[str, Any]
+WIDTH, LEFT, RIGHT = 640, 12, 628
+"""Of the axis, in its own units."""
+MARKS = (
+    ("floor", "floor", "M0,-9 L0,9"),
+    ("similarity", "plain similarity", "M0,-7 L7,0 L0,7 L-7,0 Z"),
+    ("ceiling", "ceiling", "M0,-9 L0,9"),
+    ("stir", "STIR", "M-7,0 a7,7 0 1,0 14,0 a7,7 0 1,0 -14,0"),
+)
+"""What stands on the axis: name, words, shape; told apart by shape as well as by colour."""
+
+
+def number(value: float | None) -> str:
+    """Two digits, or a dash."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def short(name: Any) -> str:
+    """The last part of a model's name."""
+    return str(name).rpartition("/")[2].partition("@")[0]
+
+
+def sentences(scores: Sequence[Data]) -> str:
+    """What both directions mean, in a sentence each."""
+    return " ".join(_sentence(score) for score in scores)
+
+
+def _sentence(score: Data) -> str:
+    model, reference, stir = short(score["model"]), short(score["reference"]), score["stir"]
+    if stir is None or score["floor"] is None or score["ceiling"] is None:
+        return f"What {model} shares with {reference} cannot be told from these images."
+    share = (stir - score["floor"]) / max(score["ceiling"] - score["floor"], 1e-9)
+    if share > 0.9:
+        how = "nearly everything that"
+    elif share > 0.65:
+        how = "most of what"
+    elif share > 0.35:
+        how = "some of what"
+    else:
+        how = "little of what"
+    return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f})."
+
+
+def results(done: Data, *, open_lines: bool = False) -> str:
+    """All that a comparison or a judgement found."""
+    scores = done["result"]["scores"]
+    parts = [f'<p class="lead">{escape(sentences(scores))}</p>', warning(scores), axis(scores)]
+    parts.append(table(scores))
+    for score, pairs in zip(scores, done.get("pairs", []), strict=False):
+        parts.append(gallery(score, pairs))
+    parts += [boards(done["boards"])] if "boards" in done else []
+    parts += [_notes(scores), lines(done, is_open=open_lines), download(done["result"])]
+    return f'<section class="stir-results" aria-label="Results">{"".join(parts)}</section>'
+
+
+def warning(scores: Sequence[Data]) -> str:
+    """What must be known before a score is believed."""
+    bad = [s for s in scores if s["converged"] < 0.5]
+    if not bad:
+        return ""
+    worst = max(s["relative_error"]["median"] for s in bad)
+    return (
+        '<p class="stir-warning"><strong>Read with care:</strong> most inversions stopped early,'
+        f" with a median error of {worst:.2f}. More passes make the scores firmer.</p>"
+    )
+
+
+def axis(scores: Sequence[Data]) -> str:
+    """The scores of both directions on one axis each, with floor and ceiling."""
+    rows = "".join(_row(score) for score in scores)
+    key = "".join(
+        f'<span class="stir-key"><svg width="18" height="18" viewBox="-9 -9 18 18"'
+        f' aria-hidden="true"><path class="mark {name}" d="{shape}"/></svg>{words}</span>'
+        for name, words, shape in MARKS
+    )
+    return f'<div class="stir-axis">{rows}<p class="stir-keys">{key}</p></div>'
+
+
+def _row(score: Data) -> str:
+    title = f"{short(score['model'])}, given {short(score['reference'])}"
+    told = ", ".join(f"{words} {number(score[name])}" for name, words, _ in MARKS)
+    marks = "".join(
+        f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name])},18)"/>'
+        for name, _, shape in MARKS
+        if score[name] is not None
+    )
+    ticks = "".join(
+        f'<text x="{_x(at)}" y="46" text-anchor="middle">{at:g}</text>' for at in (0, 0.5, 1)
+    )
+    span = ""
+    if score["floor"] is not None and score["ceiling"] is not None:
+        low, high = sorted((_x(score["floor"]), _x(score["ceiling"])))
+        span = f'<rect class="span" x="{low}" y="13" width="{high - low}" height="10"/>'
+    return (
+        f"<h4>{escape(title)}: <strong>{number(score['stir'])}</strong></h4>"
+        f'<svg viewBox="0 0 {WIDTH} 50" role="img" aria-label="{escape(title)}: {told}">'
+        f'<line class="base" x1="{LEFT}" x2="{RIGHT}" y1="18" y2="18"/>{span}{marks}{ticks}</svg>'
+    )
+
+
+def _x(value: float) -> float:
+    return round(LEFT + max(0.0, min(1.0, value)) * (RIGHT - LEFT), 1)
+
+
+COLUMNS = (
+    ("STIR", "stir"),
+    ("plain similarity", "similarity"),
+    ("floor", "floor"),
+    ("ceiling", "ceiling"),
+)
+
+
+def table(scores: Sequence[Data]) -> str:
+    """The numbers, plain and debiased."""
+    head = "".join(f'<th scope="col">{words}</th>' for words, _ in COLUMNS)
+    rows = []
+    for score in scores:
+        title = f"{short(score['model'])}, given {short(score['reference'])}"
+        for kind, values in (("", score), ("debiased", score["debiased"])):
+            if values is None:
+                continue
+            cells = "".join(f"<td>{number(values[name])}</td>" for _, name in COLUMNS)
+            words = f"{escape(title)}{f' <em>{kind}</em>' if kind else ''}"
+            rows.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
+        rows.append(
+            f'<tr class="small"><td colspan="5">{score["num_samples"]} images; median error of the'
+            f" inversions {score['relative_error']['median']:.3f}; {score['converged']:.0%} reached"
+            " the tolerance</td></tr>"
+        )
+    return (
+        '<div class="stir-scroll"><table><caption>All numbers</caption><thead><tr>'
+        f'<th scope="col">direction</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        "</div>"
+    )
+
+
+def gallery(score: Data, pairs: Data) -> str:
+    """Pairs that the model takes for the most and for the least alike."""
+    model, reference = escape(short(score["model"])), escape(short(score["reference"]))
+    ends = (("most", "takes for the most alike"), ("least", "tells apart best"))
+    rows = "".join(
+        f"<h5>the pairs that {model} {words}</h5>{strip(pairs[name])}" for name, words in ends
+    )
+    return (
+        f"<details open><summary>Pairs that {reference} cannot tell apart, as {model} sees them"
+        f"</summary>{rows}</details>"
+    )
+
+
+def strip(pairs: Sequence[Data]) -> str:
+    """Originals above their inversions."""
+    items = "".join(
+        f"<li><figure>{image(pair['original'], 'original', pair['index'])}"
+        f"{image(pair['inverted'], 'inversion', pair['index'])}"
+        f"<figcaption>{pair['distance']:.2f}</figcaption></figure></li>"
+        for pair in pairs
+    )
+    return f'<ul class="stir-strip">{items}</ul>'
+
+
+def image(source: str, what: str, index: int) -> str:
+    """One picture of a data URL."""
+    return f'<img src="{escape(source)}" alt="{what} of image {index}" width="72" height="72">'
+
+
+def _notes(scores: Sequence[Data]) -> str:
+    notes = dict.fromkeys(note for score in scores for note in score["notes"])
+    if not notes:
+        return ""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<details><summary>Notes ({len(notes)})</summary><ul>{items}</ul></details>"
+
+
+def lines(done: Data, *, is_open: bool = False) -> str:
+    """What reproduces it."""
+    state = " open" if is_open else ""
+    return (
+        f"<details{state}><summary>Reproduce it</summary>"
+        f'<pre tabindex="0" aria-label="command line"><code>{escape(done["command"])}</code></pre>'
+        f'<pre tabindex="0" aria-label="Python"><code>{escape(done["python"])}</code></pre>'
+        "</details>"
+    )
+
+
+def download(result: Data) -> str:
+    """The result as a JSON file."""
+    data = base64.b64encode(json.dumps(result, indent=1).encode()).decode()
+    return (
+        '<p><a class="stir-download" download="result.json"'
+        f' href="data:application/json;base64,{data}">Download result.json</a></p>'
+    )
+
+
+def boards(found: Sequence[Data]) -> str:
+    """The leaderboard of a set."""
+    if not found:
+        return "<p>No scores are published with these inversions yet.</p>"
+    parts = []
+    for board in found:
+        rows = "".join(
+            f'<tr><th scope="row">{escape(str(model))}</th>'
+            + "".join(f"<td>{number(value)}</td>" for value in values)
+            + "</tr>"
+            for model, *values in board["lines"]
+        )
+        parts.append(
+            '<div class="stir-scroll"><table><caption>Leaderboard'
+            f" {escape(board['about'])}</caption>"
+            '<thead><tr><th scope="col">model</th><th scope="col">STIR</th><th scope="col">debiased'
+            f'</th><th scope="col">floor</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        )
+    return "".join(parts)
+
+
+def progress(step: Data | None, seconds: float) -> str:
+    """How far a request is, with time left and the inversions that form."""
+    if step is None:
+        return _bar("starting", None, "")
+    share = step["passes"] / step["most"] if step["most"] else step["done"] / max(step["total"], 1)
+    if step["what"].startswith("judging"):
+        share = max(share, 0.95)
+    share = min(share, 1.0)
+    left = "" if share < 0.03 else f"about {seconds * (1 - share) / share:.0f} s left at most"
+    error = "" if step["error"] is None else f", error {step['error']:.2f}"
+    pictures = "".join(
+        f"<li>{image(source, 'inversion in the making', index)}</li>"
+        for index, source in step["pictures"].items()
+    )
+    forming = f'<ul class="stir-strip">{pictures}</ul>' if pictures else ""
+    return _bar(f"{step['what']}{error}", share, left) + forming
+
+
+def _bar(what: str, share: float | None, left: str) -> str:
+    value = "" if share is None else f' value="{share:.3f}"'
+    return (
+        f'<div class="stir-progress" role="status"><label>{escape(what)}'
+        f'<progress max="1"{value}></progress></label><span>{escape(left)}</span></div>'
+    )
+
+
+def problem(text: str) -> str:
+    """Why nothing came of a request."""
+    return f'<p class="stir-problem" role="alert">{escape(text)}</p>'
+
+
+def link(address: str) -> str:
+    """An address of the Hub."""
+    return f'<a href="{escape(address)}">{escape(address)}</a>'
+
+
+def first_view(done: Data) -> str:
+    """What a visitor sees before anything is asked: pairs, the axis, two sentences."""
+    scores = done["result"]["scores"]
+    model, reference = short(scores[0]["model"]), short(scores[0]["reference"])
+    pairs = [*done["pairs"][0]["least"][:4], *done["pairs"][0]["most"][:4]]
+    return (
+        '<section class="stir-results" aria-label="Example">'
+        "<h1>Does this model ignore what that model ignores?</h1>"
+        f'<p class="lead">To the network <em>{escape(reference)}</em> each picture below is the'
+        f" same as the one above it. Is it to <em>{escape(model)}</em>?</p>{strip(pairs)}"
+        f'<p class="lead">{escape(sentences(scores))}</p>{axis(scores)}'
+        "<p>Between the <em>floor</em> (no shared blind spot at all) and the <em>ceiling</em> (all"
+        " of them). Plain similarity asks another question and hides the difference.</p></section>"
+    )

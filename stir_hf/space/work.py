@@ -1,0 +1,193 @@
+"""A request's work in a process of its own, which can be ended at any moment and leaves nothing
+behind.
+"""
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from stir_hf.errors import RequestError, RunError
+from stir_hf.space.asked import Limits
+
+Message = dict[str, Any]
+Send = Callable[[Message], None]
+Work = Callable[[Any, Path, Send], None]
+"""A request, an empty folder of its own, and where its messages go: `step` while it is under way,
+`done` at its end.
+"""
+
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET", "HF_TOKEN_PATH")
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether the work has something to tell."""
+
+
+@cache
+def home() -> Path:
+    """The folder of all that requests fetch and write."""
+    return Path(tempfile.mkdtemp(prefix="stir-hf-space-"))
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """That of the processes: without a secret, and with a Hugging Face cache of their own."""
+    before = dict(os.environ)
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", *SECRETS):
+        os.environ.pop(name, None)
+    os.environ["HF_HOME"] = str(home() / "hf")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@cache
+def _processes() -> Any:
+    """Where the processes come from: one that has the libraries in memory."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["stir_hf.space.jobs", "transformers", "datasets", "matplotlib"])
+    with _environment():
+        forkserver.ensure_running()
+    return context
+
+
+def warm_up() -> None:
+    """Start what the processes come from, so that the first request need not wait for it."""
+    process = _processes().Process(target=_nothing)
+    process.start()
+    process.join()
+
+
+def _nothing() -> None:
+    """What ends at once."""
+
+
+class Run:
+    """A request at work: iterate over its messages; `close` ends it and removes what it left.
+
+    Args:
+        work: a function of a module, as it runs in another process.
+        request: what was asked.
+        limits: of time, memory and files.
+    """
+
+    def __init__(self, work: Work, request: Any, limits: Limits) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+        self._ends = time.monotonic() + limits.seconds
+        self._limits, self._ended = limits, False
+        self._messages, theirs = _processes().Pipe(duplex=False)
+        self._process = _processes().Process(
+            target=_work, args=(work, request, self._folder, theirs, limits), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def __iter__(self) -> Iterator[Message | None]:
+        """The messages, None where there was none for a moment; the last one is `done`.
+
+        Raises:
+            RequestError, RunError: what the work says, or that it took too long or too much.
+        """
+        try:
+            while True:
+                message = self._next()
+                yield message
+                if message is not None and "done" in message:
+                    return
+        finally:
+            self.close()
+
+    def _next(self) -> Message | None:
+        if time.monotonic() > self._ends:
+            raise RunError(
+                f"it took longer than the {self._limits.seconds:.0f} seconds there are for one"
+                " request; ask for fewer images or passes"
+            )
+        if not self._messages.poll(LOOK_EVERY):
+            if not self._process.is_alive() and not self._messages.poll():
+                raise RunError("it needed more memory than there is for one request")
+            return None
+        try:
+            message: Message = self._messages.recv()
+        except EOFError as error:
+            raise RunError("it needed more memory than there is for one request") from error
+        if "refused" in message:
+            raise RequestError(message["refused"])
+        if "failed" in message:
+            raise RunError(message["failed"])
+        return message
+
+    def close(self) -> None:
+        """End the work, if it has not ended, and remove its folder and what it fetched."""
+        if self._ended:
+            return
+        self._ended = True
+        self._process.kill()
+        self._process.join()
+        self._messages.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(home() / "hf", ignore_errors=True)
+
+
+def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: Limits) -> None:
+    _limit(limits)
+    os.chdir(folder)
+    tempfile.tempdir = str(folder)
+    with suppress(BrokenPipeError), messages:
+        try:
+            work(request, folder, messages.send)
+        except RequestError as error:
+            messages.send({"refused": str(error)})
+        except RunError as error:
+            messages.send({"failed": str(error)})
+        except MemoryError:
+            messages.send({"failed": "it needed more memory than there is for one request"})
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # a visitor sees a sentence, the owner the log
+            messages.send({"failed": f"it failed inside ({type(error).__name__})"})
+            raise
+
+
+def _limit(limits: Limits) -> None:
+    """Bounds that the system holds: memory, the size of a file, no core files."""
+    import resource
+
+    for what, most in (
+        (resource.RLIMIT_DATA, limits.memory),
+        (resource.RLIMIT_FSIZE, limits.file),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _at_once(work: Work, request: Any) -> Message:
+    """A request in this process, where ZeroGPU lends it a device; its last message."""
+    folder, messages = Path(tempfile.mkdtemp(prefix="request-", dir=home())), list[Message]()
+    try:
+        work(request, folder, messages.append)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return messages[-1]
+
+
+@cache
+def runner(seconds: float) -> Callable[[Work, Any, Limits], Iterable[Message | None]]:
+    """What runs a request: a process of its own, or on ZeroGPU what `spaces` makes of one, which
+    has a process, a time limit and a device of its own, but tells nothing in between.
+    """
+    if not os.environ.get("SPACES_ZERO_GPU"):
+        return Run
+    import spaces
+
+    on_gpu = spaces.GPU(duration=int(seconds))(_at_once)
+    return lambda work, request, _: iter([on_gpu(work, request)])
