@@ -7,10 +7,14 @@ PIP := $(BIN)/python -m pip $(QUIET)
 BESIDE_TIMM := torch==2.14.1 torchvision==0.29.1
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
 
-.PHONY: demo test test-lowest verify verify-timm benchmarks lint format dist version clean
+.PHONY: demo space test test-lowest verify verify-timm benchmarks lint format dist version clean
 
 demo: .venv/.core
 	$(BIN)/stir-hf demo
+
+# The page of spaces_demo on this machine.
+space: .venv/.space
+	$(BIN)/python spaces_demo/app.py
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not verify"
@@ -82,6 +86,10 @@ version:
 .venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+.venv/.space: .venv/.core
+	$(PIP) install -c constraints.txt -e ".[demo]"
 	touch $@
 
 .venv/.dev: .venv/.core

@@ -153,7 +153,15 @@ def gallery(score: Data, pairs: Data) -> str:
     )
     return (
         f"<details open><summary>Pairs that {reference} cannot tell apart, as {model} sees them"
-        f"</summary>{rows}</details>"
+        f"</summary>{hint(short(score['model']))}{rows}</details>"
+    )
+
+
+def hint(model: str) -> str:
+    """What the numbers below the pairs are."""
+    return (
+        f'<p class="hint">Below each pair: how far the picture moves for {escape(model)}, as a'
+        " share of its representation; 0 is not at all.</p>"
     )
 
 
@@ -262,12 +270,18 @@ def first_view(done: Data) -> str:
     """What a visitor sees before anything is asked: pairs, the axis, two sentences."""
     scores = done["result"]["scores"]
     model, reference = short(scores[0]["model"]), short(scores[0]["reference"])
-    pairs = [*done["pairs"][0]["least"][:4], *done["pairs"][0]["most"][:4]]
+    pairs = done["pairs"][0]
+    ends = (
+        ("least", "No, it tells these apart:"),
+        ("most", "Yes, these are nearly the same to it:"),
+    )
+    shown = "".join(f"<div><h5>{words}</h5>{strip(pairs[end][:4])}</div>" for end, words in ends)
     return (
         '<section class="stir-results" aria-label="Example">'
         "<h1>Does this model ignore what that model ignores?</h1>"
         f'<p class="lead">To the network <em>{escape(reference)}</em> each picture below is the'
-        f" same as the one above it. Is it to <em>{escape(model)}</em>?</p>{strip(pairs)}"
+        f" same as the one above it. Is it to <em>{escape(model)}</em>?</p>"
+        f'<div class="stir-ends">{shown}</div>{hint(model)}'
         f'<p class="lead">{escape(sentences(scores))}</p>{axis(scores)}'
         "<p>Between the <em>floor</em> (no shared blind spot at all) and the <em>ceiling</em> (all"
         " of them). Plain similarity asks another question and hides the difference.</p></section>"

@@ -1,0 +1,141 @@
+"""What happens when a form is sent, or an endpoint called."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from stir_hf.demo import MODELS
+from stir_hf.errors import RequestError, RunError
+from stir_hf.space import jobs, views
+from stir_hf.space.asked import EMBEDDED, LIMITS, Comparison, Judging, Limits, checked_id
+from stir_hf.space.work import Work, runner
+
+
+def follow(
+    work: Work, request: Any, limits: Limits
+) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
+    """A request from its beginning to its end: HTML of how far it is, and at last what it found.
+
+    Raises:
+        RequestError, RunError: see `Run`.
+    """
+    began, messages = time.monotonic(), runner(limits.seconds)(work, request, limits)
+    yield views.progress(None, 0), None
+    try:
+        for message in messages:
+            if message is None:
+                continue
+            if "step" in message:
+                yield views.progress(message["step"], time.monotonic() - began), None
+            elif "done" in message:
+                yield None, message["done"]
+    finally:
+        if hasattr(messages, "close"):
+            messages.close()
+
+
+def _told(make: Any) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """What a form shows: progress, then results or a sentence; and what may be pushed."""
+    try:
+        request, work = make()
+        for html, done in follow(work, request, request.limits):
+            yield views.results(done) if html is None and done else html or "", done
+    except (RequestError, RunError) as error:
+        yield views.problem(str(error)), None
+
+
+def compare(
+    model: str,
+    reference: str,
+    dataset: str,
+    split: str,
+    files: list[str] | None,
+    images: float,
+    steps: float,
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """The form of a comparison."""
+    uploads = tuple(str(path) for path in files or ())
+
+    def make() -> Any:
+        how: Any = {"images": images, "steps": steps}
+        return Comparison(model, reference, dataset, split, uploads, **how), jobs.compare
+
+    try:
+        yield from _told(make)
+    finally:
+        for path in uploads:
+            Path(path).unlink(missing_ok=True)
+
+
+def judge(inversions: str, model: str) -> Iterator[str]:
+    """The form of a judgement on published inversions."""
+    for html, _ in _told(lambda: (Judging(inversions, model), jobs.judge)):
+        yield html
+
+
+def push(done: dict[str, Any] | None, repo: str, token: str | None) -> str:
+    """Send a result to a visitor's own repo, by the visitor's own token."""
+    try:
+        if done is None or "archive" not in done:
+            raise RequestError("there is no result to push yet, or it was kept too long ago")
+        if token is None:
+            raise RequestError("sign in first: a result is pushed with your own account only")
+        request = {"repo": checked_id(repo, "repo"), "archive": done["archive"], "token": token}
+        for _, pushed in follow(jobs.push, request, LIMITS):
+            if pushed is not None:
+                return f'<p role="status">Pushed to {views.link(pushed["url"])} (private)</p>'
+    except (RequestError, RunError) as error:
+        return views.problem(str(error))
+    return views.problem("nothing was pushed")
+
+
+def scores(
+    model: str,
+    reference: str,
+    dataset: str = EMBEDDED,
+    split: str = "",
+    images: int = 24,
+    steps: int = 100,
+) -> dict[str, Any]:
+    """STIR of two checkpoints in both directions: does this model ignore what that one ignores?
+
+    Args:
+        model: Hub id of an image model, or standard-0, standard-1, robust-0, robust-1.
+        reference: the same.
+        dataset: Hub id of a dataset of images; default: the 200 embedded images.
+        split: of the dataset; default: test, validation or the only one.
+        images: how many images, 4 to 64.
+        steps: passes per image, 1 to 300.
+
+    Returns:
+        The result as `stir-hf compare --json` prints it: `scores[0]` is the model given the
+        reference, `scores[1]` the reverse.
+    """
+    try:
+        request = Comparison(model, reference, dataset, split, (), images, steps)
+        for _, done in follow(jobs.compare, request, LIMITS):
+            if done is not None:
+                return dict(done["result"])
+    except (RequestError, RunError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    raise gr.Error("nothing came of it")
+
+
+def search(key: gr.KeyUpData) -> Any:
+    """Image models on the Hub whose names hold what was typed, beside the embedded ones."""
+    import huggingface_hub
+
+    words = str(key.input_value or "").strip()[:80]
+    found: list[str] = []
+    if len(words) >= 3 and words not in MODELS:
+        try:
+            models = huggingface_hub.HfApi(token=False).list_models(
+                search=words, pipeline_tag="image-classification", limit=8
+            )
+            found = [model.id for model in models]
+        except Exception:  # the Hub is away: what is typed is taken as it is
+            found = []
+    return gr.update(choices=[*MODELS, *found])

@@ -1,0 +1,126 @@
+"""The page, served as in a Space, beside a stand-in Hub; and a browser, where there is one."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stir_hf.demo import IMAGES, model_path
+from tests.conftest import ROOT
+from tests.stand_in_hub import StandInHub, serve
+from tests.test_refusals import coded, pickled
+
+CHROMIUM = shutil.which("chromium")
+"""Debian's. `.ci/run` installs it; without it the tests in the browser are not collected."""
+collect_ignore = [] if CHROMIUM and find_spec("playwright") else ["test_browser.py"]
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A page that is up."""
+
+    url: str
+    folder: Path
+    """Its folder of temporary files."""
+    process: psutil.Process
+
+    def memory(self) -> float:
+        """Megabytes of the page and of all its processes."""
+        all_of_them = [self.process, *self.process.children(recursive=True)]
+        return sum(p.memory_full_info().uss for p in all_of_them) / 1e6
+
+    def files(self) -> set[str]:
+        """What lies in its folder of temporary files."""
+        return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
+    with serve() as hub:
+        robust = Path(model_path("robust-0"))
+        hub.add("model", "lab/robust", robust)
+        hub.add("model", "lab/standard", Path(model_path("standard-0")))
+        for name, change in {"pickled": pickled, "coded": coded}.items():
+            folder = tmp_path_factory.mktemp(name) / "model"
+            shutil.copytree(robust, folder)
+            change(folder)
+            hub.add("model", f"lab/{name}", folder)
+        hub.add("model", "lab/adapter", {"adapter_config.json": b"{}"})
+        hub.add("model", "lab/gated", robust, gated=True)
+        hub.add("dataset", "lab/images", IMAGES)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "TMPDIR": str(folder),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"),
+    }
+    log = (folder.parent / "server.log").open("wb")
+    started = subprocess.Popen(
+        [sys.executable, str(ROOT / "spaces_demo" / "app.py")],
+        env=env,
+        cwd=folder,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(url, started)
+        yield Server(url, folder, psutil.Process(started.pid))
+    finally:
+        started.terminate()
+        started.wait(20)
+        log.close()
+
+
+def _wait(url: str, started: "subprocess.Popen[bytes]") -> None:
+    ends = time.monotonic() + 120
+    while time.monotonic() < ends and started.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError("the page did not come up")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as made:
+        found = made.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield found
+        found.close()

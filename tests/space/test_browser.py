@@ -1,0 +1,193 @@
+"""The page in a real browser. STIR_HF_SHOTS names a folder for pictures of it."""
+
+import base64
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+import stir_hf
+from stir_hf.demo import IMAGES, model_path
+from tests.space.conftest import Server
+
+SHOTS = os.environ.get("STIR_HF_SHOTS")
+SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({type: 'layout-shift', buffered: true});
+"""
+LONG = 120_000
+
+
+@dataclass
+class Visit:
+    """A page that is open, and what went wrong on it."""
+
+    page: Any
+    url: str
+    wrong: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def shot(self, name: str) -> None:
+        if SHOTS:
+            width = self.page.viewport_size["width"]
+            self.page.screenshot(path=Path(SHOTS) / f"{name}-{width}.png", full_page=True)
+
+    def choose(self, box: str, value: str) -> None:
+        entry = self.page.locator(f"#{box} input").first
+        entry.fill(value)
+        entry.press("Enter")
+        entry.press("Tab")
+
+
+@pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["wide", "narrow"])
+def visit(request: Any, server: Server, browser: Any) -> Iterator[Visit]:
+    width, scheme = request.param
+    yield from opened(server, browser, width, scheme)
+
+
+@pytest.fixture
+def wide(server: Server, browser: Any) -> Iterator[Visit]:
+    yield from opened(server, browser, 1280, "light")
+
+
+def opened(server: Server, browser: Any, width: int, scheme: str) -> Iterator[Visit]:
+    """An open page; at its end nothing may have gone wrong on it, nor another host been asked."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+    )
+    context.add_init_script(SHIFTS)
+    found = Visit(context.new_page(), server.url)
+    found.page.on("console", lambda m: found.wrong.append(m.text) if m.type == "error" else None)
+    found.page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    found.page.on("request", lambda asked: found.hosts.add(urlsplit(asked.url).netloc))
+    began = time.monotonic()
+    found.page.goto(server.url)
+    expect(found.page.locator("#first-view img").first).to_be_visible(timeout=LONG)
+    expect(found.page.locator("#compare")).to_be_enabled(timeout=LONG)
+    found.page.seconds = time.monotonic() - began
+    yield found
+    context.close()
+    assert found.wrong == []
+    assert found.hosts <= {urlsplit(server.url).netloc, ""}
+
+
+def test_the_first_view(visit: Visit) -> None:
+    first, page = visit.page.locator("#first-view"), visit.page
+    assert page.seconds < 10, "three seconds alone on the machine: benchmarks"
+    expect(first.get_by_role("heading", level=1)).to_have_text(
+        "Does this model ignore what that model ignores?"
+    )
+    assert first.locator("img").count() == 16
+    for picture in first.locator("img").all():
+        assert picture.get_attribute("alt")
+    named = first.get_by_role("img", name="standard-0, given robust-0")
+    expect(named).to_be_visible()
+    expect(first).to_contain_text("standard-0 ignores most of what robust-0 ignores (STIR 0.79).")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    visit.shot("first")
+
+
+def test_a_comparison_to_its_end(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_text("Quick: 16 images, 60 passes").click()
+    page.locator("#compare").click()
+    expect(page.locator("#output progress")).to_be_visible(timeout=LONG)
+    expect(page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    visit.shot("forming")
+    expect(page.locator("#output .stir-download")).to_be_visible(timeout=LONG)
+    assert page.evaluate("window.shifts") < 0.1
+    with page.expect_download() as saved:
+        page.locator("#output .stir-download").click()
+    found = json.loads(Path(saved.value.path()).read_text())
+    model, reference = (
+        stir_hf.load_encoder(model_path(name), name=name) for name in ("standard-0", "robust-0")
+    )
+    how: Any = {"num_samples": 16, "steps": 60, "progress": False}
+    expected = stir_hf.compare(model, reference, str(IMAGES), **how)
+    for score, other in zip(found["scores"], expected.scores, strict=True):
+        assert score["stir"] == pytest.approx(other.stir, abs=0.02)
+        assert score["model"] == other.model
+    output = page.locator("#output")
+    expect(output).to_contain_text("stir-hf compare stir_hf/demo/models/standard-0")
+    assert output.locator("img").count() == 64  # 16 pairs of each direction
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    visit.shot("result")
+
+
+def test_cancel(wide: Visit, server: Server) -> None:
+    page, before = wide.page, server.files()
+    page.get_by_text("Careful: 48 images, 150 passes").click()
+    page.locator("#compare").click()
+    expect(page.locator("#output progress")).to_be_visible(timeout=LONG)
+    page.locator("#cancel").click()
+    expect(page.locator("#output .stir-problem")).to_contain_text("cancelled", timeout=LONG)
+    ends = time.monotonic() + 30
+    while server.files() - before and time.monotonic() < ends:
+        time.sleep(0.5)
+    assert server.files() <= before
+
+
+def test_a_model_that_is_not_there(wide: Visit) -> None:
+    wide.choose("model", "lab/nothing")
+    wide.page.locator("#compare").click()
+    problem = wide.page.locator("#output .stir-problem")
+    expect(problem).to_contain_text("no model 'lab/nothing' on the Hub", timeout=LONG)
+    assert problem.get_attribute("role") == "alert"
+
+
+def test_an_upload_that_is_no_image(wide: Visit, tmp_path: Path) -> None:
+    for i in range(4):
+        Image.new("RGB", (40, 40), (i * 60, 0, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"no image at all")
+    wide.page.get_by_text("Your own images").click()
+    wide.page.locator("#files input[type=file]").set_input_files(sorted(tmp_path.glob("*.png")))
+    expect(wide.page.locator("#files")).to_contain_text("3.png", timeout=LONG)
+    wide.page.locator("#compare").click()
+    problem = wide.page.locator("#output .stir-problem")
+    expect(problem).to_contain_text("'3.png' is no image", timeout=LONG)
+
+
+def test_two_visitors_at_once(server: Server, browser: Any) -> None:
+    visits = [opened(server, browser, 1280, "light") for _ in range(2)]
+    one, other = (next(visit) for visit in visits)
+    one.page.get_by_text("Quick: 16 images, 60 passes").click()
+    other.choose("reference", "robust-1")
+    other.page.get_by_text("Quick: 16 images, 60 passes").click()
+    for each in (one, other):
+        each.page.locator("#compare").click()
+    for each, reference in ((one, "robust-0"), (other, "robust-1")):
+        found = each.page.locator("#output .stir-results")
+        expect(found).to_contain_text(f"standard-0, given {reference}", timeout=LONG)
+    for visit in visits:
+        assert next(visit, None) is None
+
+
+def test_the_keyboard_is_enough(wide: Visit) -> None:
+    """Everything that can be done is reached by tabs, and has a name."""
+    page, names = wide.page, []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        names.append(
+            page.evaluate(
+                "(e => (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText"
+                " || e.placeholder || e.id || '').trim())(document.activeElement)"
+            )
+        )
+    told = " | ".join(names)
+    for words in ("Compare two checkpoints", "Model", "Reference", "Images", "Quick", "Cancel"):
+        assert words in told, told
+
+
+def test_a_picture_is_what_it_says(wide: Visit) -> None:
+    source = wide.page.locator("#first-view img").first.get_attribute("src")
+    assert base64.b64decode(source.partition(",")[2]).startswith(b"\x89PNG")
