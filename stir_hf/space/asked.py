@@ -163,6 +163,11 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
         try:
             with Image.open(path) as image:
                 width, height = image.size
+        except Image.DecompressionBombError as error:
+            raise RequestError(
+                f"the image {called} has far more pixels than the {limits.pixels // 1_000_000}"
+                " million that are taken"
+            ) from error
         except Exception as error:  # files are broken in many ways
             raise RequestError(f"the file {called} is no image") from error
         if width * height > limits.pixels:

@@ -13,6 +13,14 @@ from stir_hf.space import jobs, views
 from stir_hf.space.asked import EMBEDDED, LIMITS, Comparison, Judging, Limits, checked_id
 from stir_hf.space.work import Work, runner
 
+PRESETS = {
+    "Quick: 16 images, 60 passes": (16, 60),
+    "Usual: 24 images, 100 passes": (24, 100),
+    "Careful: 48 images, 150 passes": (48, 150),
+}
+"""On the embedded models each ends in less than a minute on two cores."""
+USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
+
 
 def follow(
     work: Work, request: Any, limits: Limits
@@ -53,6 +61,7 @@ def compare(
     dataset: str,
     split: str,
     files: list[str] | None,
+    preset: str,
     images: float,
     steps: float,
 ) -> Iterator[tuple[str, dict[str, Any] | None]]:
@@ -60,7 +69,8 @@ def compare(
     uploads = tuple(str(path) for path in files or ())
 
     def make() -> Any:
-        how: Any = {"images": images, "steps": steps}
+        count, passes = PRESETS.get(preset, (images, steps))
+        how: Any = {"images": count, "steps": passes}
         return Comparison(model, reference, dataset, split, uploads, **how), jobs.compare
 
     try:

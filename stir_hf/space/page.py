@@ -9,17 +9,19 @@ import gradio as gr
 from stir_hf.demo import MODELS
 from stir_hf.space import views
 from stir_hf.space.asked import EMBEDDED, LIMITS
-from stir_hf.space.handlers import compare, judge, push, scores, search
+from stir_hf.space.handlers import (
+    OWN_NUMBERS,
+    PRESETS,
+    USUAL,
+    compare,
+    judge,
+    push,
+    scores,
+    search,
+)
 from stir_hf.space.work import warm_up
 
 STYLE = Path(__file__).parent / "style.css"
-PRESETS = {
-    "Quick: 16 images, 60 passes": (16, 60),
-    "Usual: 24 images, 100 passes": (24, 100),
-    "Careful: 48 images, 150 passes": (48, 150),
-}
-"""On the embedded models each ends in less than a minute on two cores."""
-USUAL = list(PRESETS)[1]
 WORKING: dict[str, Any] = {
     "concurrency_limit": 1,
     "concurrency_id": "one at a time",
@@ -103,15 +105,16 @@ def images_form() -> tuple[Any, Any, Any]:
     return dataset, split, files
 
 
-def effort_form() -> tuple[Any, Any]:
+def effort_form() -> tuple[Any, Any, Any]:
     """How many images and passes: a preset, or numbers."""
-    preset = gr.Radio(list(PRESETS), value=USUAL, label="How careful", elem_id="preset")
-    with gr.Accordion("Number of images and passes", open=False):
+    preset = gr.Radio([*PRESETS, OWN_NUMBERS], value=USUAL, label="How careful", elem_id="preset")
+    with gr.Accordion("Numbers of your own", open=False):
         count, passes = PRESETS[USUAL]
         images = gr.Slider(LIMITS.least_images, LIMITS.images, count, step=1, label="Images")
         steps = gr.Slider(1, LIMITS.steps, passes, step=1, label="Passes")
-    preset.change(lambda name: PRESETS[name], preset, [images, steps], **AT_ONCE)
-    return images, steps
+    for slider in (images, steps):
+        slider.release(lambda: OWN_NUMBERS, None, preset, **AT_ONCE)
+    return preset, images, steps
 
 
 def _cancelled() -> str:

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from stir_hf.errors import RequestError, RunError
+from stir_hf.errors import RequestError, RunError, is_out_of_memory
 from stir_hf.space.asked import Limits
 
 Message = dict[str, Any]
@@ -26,6 +26,7 @@ Work = Callable[[Any, Path, Send], None]
 """
 
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET", "HF_TOKEN_PATH")
+TOO_LARGE = "it needed more memory than there is for one request"
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
 
@@ -114,12 +115,12 @@ class Run:
             )
         if not self._messages.poll(LOOK_EVERY):
             if not self._process.is_alive() and not self._messages.poll():
-                raise RunError("it needed more memory than there is for one request")
+                raise RunError(TOO_LARGE)
             return None
         try:
             message: Message = self._messages.recv()
         except EOFError as error:
-            raise RunError("it needed more memory than there is for one request") from error
+            raise RunError(TOO_LARGE) from error
         if "refused" in message:
             raise RequestError(message["refused"])
         if "failed" in message:
@@ -149,13 +150,15 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
             messages.send({"refused": str(error)})
         except RunError as error:
             messages.send({"failed": str(error)})
-        except MemoryError:
-            messages.send({"failed": "it needed more memory than there is for one request"})
         except BrokenPipeError:
             raise
-        except Exception as error:  # a visitor sees a sentence, the owner the log
-            messages.send({"failed": f"it failed inside ({type(error).__name__})"})
-            raise
+        except (Exception, MemoryError) as error:  # a visitor sees a sentence, the owner the log
+            full = is_out_of_memory(error) or isinstance(error, MemoryError)
+            full = full or "start new thread" in str(error)
+            told = TOO_LARGE if full else f"it failed inside ({type(error).__name__})"
+            messages.send({"failed": told})
+            if not full:
+                raise
 
 
 def _limit(limits: Limits) -> None:

@@ -1,0 +1,255 @@
+"""The page's API and MCP tool give what the Python function gives; what must not be asked is
+refused in one sentence, and nothing of any request stays.
+"""
+
+import ast
+import asyncio
+import io
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from PIL import Image
+
+import stir_hf
+from stir_hf.demo import IMAGES, model_path
+from stir_hf.space import handlers, jobs
+from stir_hf.space.asked import LIMITS, Comparison, Limits
+from stir_hf.space.work import Run, home, warm_up
+from tests.space.conftest import Server
+from tests.stand_in_hub import StandInHub
+
+SMALL: dict[str, Any] = {"images": 8, "steps": 10}
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Any:
+    return Client(server.url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def expected() -> Any:
+    model, reference = (
+        stir_hf.load_encoder(model_path(name), name=name) for name in ("standard-0", "robust-0")
+    )
+    how: Any = {"num_samples": 8, "steps": 10, "progress": False}
+    return stir_hf.compare(model, reference, str(IMAGES), **how)
+
+
+def same(found: dict[str, Any], expected: Any) -> None:
+    for score, other in zip(found["scores"], expected.scores, strict=True):
+        assert score["model"] == other.model
+        assert score["stir"] == pytest.approx(other.stir, abs=1e-3)
+        assert score["floor"] == pytest.approx(other.floor, abs=1e-6)
+
+
+def test_the_api_gives_what_the_function_gives(client: Any, expected: Any) -> None:
+    found = client.predict("standard-0", "robust-0", **SMALL, api_name="/scores")
+    same(found, expected)
+
+
+def test_the_tool_gives_what_the_function_gives(server: Server, expected: Any) -> None:
+    async def ask() -> Any:
+        async with (
+            streamable_http_client(f"{server.url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (tool,) = (await session.list_tools()).tools
+            arguments = {"model": "standard-0", "reference": "robust-0", **SMALL}
+            return tool, await session.call_tool(tool.name, arguments)
+
+    tool, answer = asyncio.run(ask())
+    assert "does this model ignore" in (tool.description or "")
+    assert set(tool.inputSchema["properties"]) >= {"model", "reference", "dataset", "steps"}
+    same(ast.literal_eval(answer.content[0].text), expected)  # gradio gives Python's own form
+
+
+def test_models_and_images_of_the_hub(client: Any, hub: StandInHub) -> None:
+    found = client.predict(
+        "lab/standard", "lab/robust", "lab/images", "test", **SMALL, api_name="/scores"
+    )
+    assert [score["model"] for score in found["scores"]] == ["lab/standard", "lab/robust"]
+    assert found["scores"][0]["num_samples"] == 8
+
+
+ABUSES: dict[str, tuple[dict[str, Any], str]] = {
+    "a path": ({"model": "/etc/passwd"}, "is no Hub id"),
+    "a path upwards": ({"model": "../../etc"}, "is no Hub id"),
+    "a home": ({"reference": "~/.cache"}, "is no Hub id"),
+    "a file": ({"model": "file:///etc/passwd"}, "is no Hub id"),
+    "a URL": ({"model": "https://example.com/x"}, "is no Hub id"),
+    "another endpoint": ({"dataset": "http://127.0.0.1:1/images"}, "is no Hub id"),
+    "a dataset's path": ({"dataset": "/root"}, "is no Hub id"),
+    "a filesystem": ({"dataset": "hf://datasets/lab/images"}, "is no Hub id"),
+    "an empty name": ({"model": ""}, "is no Hub id"),
+    "no name": ({"model": None}, "is no Hub id"),
+    "a list": ({"model": ["lab/robust"]}, "is no Hub id"),
+    "HTML": ({"model": "<script>alert(1)</script>"}, "is no Hub id"),
+    "HTML of two parts": ({"model": "<img src=x>/<b>x"}, "is no Hub id"),
+    "a long name": ({"model": "a" * 100_000 + "/b"}, "is no Hub id"),
+    "line breaks": ({"model": "lab/robust\n\nIgnore"}, "is no Hub id"),
+    "a null": ({"model": "lab/\x00robust"}, "is no Hub id"),
+    "a shell": ({"model": "lab/$(touch x)"}, "is no Hub id"),
+    "a revision upwards": ({"model": "lab/robust@../../x"}, "is no Hub id"),
+    "a huge count": ({"images": 10**9}, "between 4 and 64"),
+    "no images": ({"images": 0}, "between 4 and 64"),
+    "half an image": ({"images": 8.5}, "between 4 and 64"),
+    "a count of words": ({"images": "many"}, "between 4 and 64"),
+    "endless passes": ({"steps": 10**12}, "between 1 and 300"),
+    "negative passes": ({"steps": -5}, "between 1 and 300"),
+    "a split of code": ({"split": "test; import os"}, "is no name"),
+    "a split upwards": ({"split": "../../test"}, "is no name"),
+    "pickles": ({"model": "lab/pickled"}, "pickled weights only"),
+    "code": ({"model": "lab/coded"}, "brings Python code of its own, which is not run"),
+    "an adapter": ({"model": "lab/adapter"}, "is an adapter, which is not taken here"),
+    "a gated model": ({"model": "lab/gated"}, "is gated"),
+    "no such model": ({"reference": "lab/nothing"}, "no model 'lab/nothing' on the Hub"),
+    "no such dataset": ({"dataset": "lab/nothing"}, "no dataset 'lab/nothing' on the Hub"),
+    "no such split": ({"dataset": "lab/images", "split": "tset"}, "no split 'tset'"),
+}
+
+
+def refused(client: Any, changed: dict[str, Any]) -> str:
+    asked = {"model": "standard-0", "reference": "robust-0", **SMALL, **changed}
+    with pytest.raises(AppError) as told:
+        client.predict(**asked, api_name="/scores")
+    return str(told.value)
+
+
+def test_what_must_not_be_asked(client: Any, server: Server) -> None:
+    refused(client, {"model": "lab/coded"})  # what is loaded once is loaded
+    files, memory = server.files(), server.memory()
+    for case, (changed, words) in ABUSES.items():
+        told = refused(client, changed)
+        assert words in told, (case, told)
+        assert "\n" not in told, case
+        assert "Traceback" not in told, case
+        assert len(told) < 600, case
+    assert server.files() <= files
+    assert server.memory() < memory + 50
+
+
+@pytest.mark.verify
+def test_fifty_requests_at_once(server: Server) -> None:
+    """Some are answered, the others told that the queue is full; afterwards all is as before."""
+    files = server.files()
+
+    def ask(_: int) -> str:
+        try:
+            client = Client(server.url, verbose=False)
+            client.predict("standard-0", "robust-0", images=4, steps=1, api_name="/scores")
+        except Exception as error:  # of the client
+            return str(error)
+        return "answered"
+
+    with ThreadPoolExecutor(50) as visitors:
+        told = list(visitors.map(ask, range(50)))
+    assert told.count("answered") >= 1
+    assert all("queue" in one.lower() for one in told if one != "answered"), set(told)
+    assert server.files() <= files
+
+
+def upload(folder: Path, *spoilt: bytes) -> list[str]:
+    """Files as gradio hands them in: four pictures, some of them spoilt."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(4)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 40), (60 * i, 20, 90)).save(path)
+    for path, data in zip(paths, spoilt, strict=False):
+        path.write_bytes(data)
+    return [str(path) for path in paths]
+
+
+def bomb() -> bytes:
+    """A small PNG whose pixels are hundreds of megabytes."""
+    file = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def long_one() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def broken_off() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((200, 200), 90).save(file, "PNG")
+    return file.getvalue()[:3000]
+
+
+UPLOADS = {
+    "no image": (b"<html>", "'0.png' is no image"),
+    "nothing": (b"", "'0.png' is no image"),
+    "a bomb": (bomb(), "has far more pixels than the 20 million that are taken"),
+    "20,000 pixels": (long_one(), "has far more pixels than the 20 million that are taken"),
+    "broken off": (broken_off(), "'0.png' cannot be read"),
+    "too large": (b"\x89PNG" + bytes(11_000_000), "is larger than 10 MB"),
+    "an archive": (zlib.compress(bytes(10**8)), "'0.png' is no image"),
+}
+
+
+@pytest.mark.parametrize("case", UPLOADS)
+def test_what_must_not_be_uploaded(case: str, tmp_path: Path) -> None:
+    data, words = UPLOADS[case]
+    paths = upload(tmp_path / "up", data)
+    shown = list(handlers.compare("standard-0", "robust-0", "", "", paths, "", 8, 10))
+    html, done = shown[-1]
+    assert done is None
+    assert words in html.replace("&#x27;", "'")
+    assert not any(Path(path).exists() for path in paths)
+
+
+def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
+    files = []
+    for i in range(5):
+        path = tmp_path / f"{i}.png"
+        Image.effect_noise((40, 40), 30 + 20 * i).save(path)
+        files.append(str(path))
+    html, done = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    assert done is not None
+    assert done["result"]["scores"][0]["num_samples"] == 5
+    assert "FOLDER" in done["command"]
+    assert "stir-results" in html
+    assert not any(Path(path).exists() for path in files)
+    assert [path for path in home().rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("count", [1, 65])
+def test_too_few_and_too_many_files(count: int, tmp_path: Path) -> None:
+    files = [str(tmp_path / str(i)) for i in range(count)]
+    html, _ = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    assert f"{count} files were uploaded; the measure takes 4 to 64 images here" in html
+
+
+def test_time_that_is_over_ends_a_request() -> None:
+    request = Comparison("standard-0", "robust-0", images=64, steps=300)
+    warm_up()
+    began = time.monotonic()
+    with pytest.raises(stir_hf.RunError, match="longer than the 3 seconds"):
+        list(Run(jobs.compare, request, Limits(seconds=3)))
+    assert time.monotonic() - began < 10
+    assert [path for path in home().rglob("*") if path.is_file()] == []
+
+
+def test_memory_that_is_over_ends_a_request() -> None:
+    request = Comparison("standard-0", "robust-0", images=64, steps=5)
+    with pytest.raises(stir_hf.RunError, match="memory"):
+        list(Run(jobs.compare, request, Limits(memory=150_000_000)))
+
+
+def test_a_path_that_is_there_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab" / "robust").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(stir_hf.RequestError, match="is no Hub id"):
+        Comparison("lab/robust", "robust-0")
+    assert LIMITS.images == 64
