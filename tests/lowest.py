@@ -21,7 +21,7 @@ def lowest(requirements: Iterable[str], pinned: Iterable[str]) -> Iterator[str]:
         ValueError: a requirement has no lower bound, or has more than that.
     """
     for requirement in requirements:
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9][0-9a-z.]*)", requirement)
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?>=([0-9][0-9a-z.]*)", requirement)
         if match is None:
             raise ValueError(f"pyproject.toml: {requirement!r} is not of the form name>=version")
         if match[1] not in NOT_LOWERED:
