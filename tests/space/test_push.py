@@ -1,0 +1,47 @@
+"""A result of the page goes to the visitor's own repo, by the visitor's own token."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stir_hf.demo import IMAGES, model_path
+from tests.publish.clients import Client
+from tests.stand_in_hub import serve
+
+VISIT = """
+import json
+from stir_hf.space import handlers
+*_, (html, done) = handlers.compare("lab/robust", "lab/standard", "lab/images", "", None, "", 8, 10)
+asked = {
+    "unsigned": ("lab/mine", None),
+    "a path": ("/tmp/x", "hf_lab"),
+    "another's": ("other/mine", "hf_lab"),
+    "mine": ("lab/mine", "hf_lab"),
+}
+answers = {name: handlers.push(done, repo, token) for name, (repo, token) in asked.items()}
+answers["nothing"] = handlers.push(None, "lab/mine", "hf_lab")
+print("ANSWER" + json.dumps(answers))
+"""
+
+
+@pytest.mark.verify
+def test_a_result_is_pushed_by_who_asked(tmp_path: Path) -> None:
+    with serve() as hub:
+        hub.add("model", "lab/robust", Path(model_path("robust-0")))
+        hub.add("model", "lab/standard", Path(model_path("standard-0")))
+        hub.add("dataset", "lab/images", IMAGES)
+        owner = Client(hub, tmp_path / "home", token="hf_other")  # the Space's own, never used
+        told = json.loads(owner.python(VISIT).rpartition("ANSWER")[2])
+        assert "sign in first" in told["unsigned"]
+        assert "is no Hub id" in told["a path"]
+        assert "other" in told["another's"]
+        assert 'class="stir-problem"' in told["another's"]
+        assert "there is no result to push" in told["nothing"]
+        assert "Pushed to" in told["mine"]
+        repo = hub.repo("dataset", "lab/mine")
+        assert repo.private
+        files = repo.at("main").files
+        assert sum(name.endswith("inversions.json") for name in files) == 2
+        assert any(name.startswith("scores/") for name in files)
+        assert ("dataset", "other/mine") not in hub.repos
