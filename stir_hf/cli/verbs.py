@@ -164,15 +164,18 @@ def matrix(
 @app.command()
 @click.argument("model")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code that MODEL brings.")
+@click.option(
+    "--device", metavar="NAME", default="cpu", show_default=True, help="Where it runs once."
+)
 @json_option
 @debug_option
-def layers(model: str, trust_remote_code: bool, as_json: bool) -> None:
+def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> None:
     """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
 
-    encoder = load_encoder(model, "output", device="cpu", trust_remote_code=trust_remote_code)
+    encoder = load_encoder(model, "output", device=device, trust_remote_code=trust_remote_code)
     found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
     if as_json:
         click.echo(json.dumps([asdict(layer) for layer in found]))

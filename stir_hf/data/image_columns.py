@@ -75,6 +75,7 @@ def image_column(features: Any, spec: DataSpec) -> ImageColumn:
         for name, inner in (features or {}).items()
         for steps, feature in _images(inner, (name,))
     ]
+    found.sort(key=lambda column: len(column.steps), reverse=True)  # a column before a field
     top, named = [c for c in found if len(c.steps) == 1], {c.name: c for c in found}
     if spec.image_column is not None:
         return _asked(spec.image_column, named, features or {}, spec.dataset)

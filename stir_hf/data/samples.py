@@ -176,7 +176,7 @@ def _size(cell: Any) -> tuple[int, int]:
     Raises:
         ValueError, OSError: there is none that can be read.
     """
-    if cell is None:
+    if cell is None or not (cell["bytes"] or cell["path"]):
         raise ValueError("there is none")
     with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
         if image.mode in ("I", "F"):

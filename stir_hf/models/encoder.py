@@ -170,14 +170,14 @@ class Encoder:
             raise RequestError(f"{self.name} takes {mine} images; these inversions are {mode!r}")
 
     def check_invertible(self, *, autocast: bool = False) -> None:
-        """Raise RequestError for a quantised network, through whose weights no gradient passes, a
-        float16 network, whose gradients are too small for that format, and for autocast of another
-        than a float32 network.
+        """Raise RequestError for a quantised network, whose gradients, where there are any, are
+        those of rounded arithmetic, for a float16 network, whose gradients are too small for that
+        format, and for autocast of another than a float32 network.
         """
         if self.network.quantised is not None:
             raise RequestError(
-                f"{self.name} is quantised ({self.network.quantised}), so no gradient reaches its"
-                " pixels and it cannot be inverted; it can be judged: `stir-hf score"
+                f"{self.name} is quantised ({self.network.quantised}): it has no gradient at its"
+                " pixels that an inversion could rely on; it can be judged: `stir-hf score"
                 f" {self.name} --inversions DIR`, on inversions of a network that is not"
             )
         if autocast and self.dtype != torch.float32:
@@ -193,7 +193,7 @@ class Encoder:
         """What makes the encoder what it is, by content: equal for equal numbers, whatever the
         names. Computed anew.
         """
-        parts = network_identity(self.module, self.pixels, self.dtype)
+        parts = network_identity(self.module, self.pixels, self.dtype, self.network.weights)
         return {**parts, "tap": self._prepared().spelling.spelling()}
 
     def recorded(self) -> dict[str, Any]:

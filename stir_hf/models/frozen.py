@@ -41,7 +41,7 @@ class _Frozen:
             if parameter is not None and parameter.requires_grad != want:
                 _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:
-            if not torch.equal(buffer, before):
+            if not buffer.is_meta and not torch.equal(buffer, before):
                 with torch.inference_mode(buffer.is_inference()):
                     buffer.copy_(before)
             module._buffers[name] = buffer

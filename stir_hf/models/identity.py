@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from stir_hf.inputs.images import MODES, PixelMap
-from stir_hf.models.processors import Pixels
+from stir_hf.models.processors import Pixels, picture
 from stir_hf.runtime import brought
 
 _PICTURES = ((500, 375), (301, 452))
@@ -46,15 +45,14 @@ def _add(digest: Any, name: str, value: Any) -> None:
     digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
 
 
-def picture(width: int, height: int) -> Image.Image:
-    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
-    resampling.
+def quantised_weights(module: Any) -> str:
+    """SHA-256 over the weights of a quantised network and how it computes with them, which its
+    configuration says; before the first pass, as libraries pack the weights then.
     """
-    y, x = np.mgrid[:height, :width]
-    red = (x * 255) // width
-    green = (y * 255) // height
-    blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
-    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+    found = getattr(module.config, "quantization_config", None) or {}
+    about = found if isinstance(found, dict) else found.to_dict()
+    spelt = json.dumps(about, sort_keys=True, default=str)
+    return hashlib.sha256(f"{hash_of_weights(module)} {spelt}".encode()).hexdigest()
 
 
 def hash_of_processor(pixels: Pixels) -> str:
@@ -75,10 +73,19 @@ def rounded(pixel_map: PixelMap) -> dict[str, Any]:
     return {"matrix": matrix.tolist(), "bias": bias.tolist()}
 
 
-def network_identity(module: nn.Module, pixels: Pixels, dtype: torch.dtype) -> dict[str, Any]:
-    """All that makes a network what it is, but for the layer that is read."""
+def network_identity(
+    module: nn.Module, pixels: Pixels, dtype: torch.dtype, quantised: str | None = None
+) -> dict[str, Any]:
+    """All that makes a network what it is, but for the layer that is read.
+
+    Args:
+        module: the network.
+        pixels: its image processor.
+        dtype: of its weights.
+        quantised: of a quantised network, `quantised_weights` from before its first pass.
+    """
     return {
-        "weights": hash_of_weights(module),
+        "weights": quantised or hash_of_weights(module),
         "precision": {"dtype": str(dtype).removeprefix("torch.")},
         "canvas": {
             "mode": MODES[pixels.channels],

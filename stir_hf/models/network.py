@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stir_hf.errors import RequestError, RunError, memory_errors, one_line
 from stir_hf.inputs.images import MODES, AppliedMap, resize
 from stir_hf.models.families import ORDINARY, Family
+from stir_hf.models.identity import quantised_weights
 from stir_hf.models.processors import Pixels
 from stir_hf.runtime import SPREAD, execution_device, is_spread, pick_device
 
@@ -43,6 +44,12 @@ class Network:
     """What a result says of how it was read."""
     quantised: str | None = None
     """The method by which its weights were quantised, if they were."""
+    weights: str | None = None
+    """Of a quantised network, the hash of its weights from before its first pass."""
+
+    def __post_init__(self) -> None:
+        if self.quantised is not None and self.weights is None:
+            self.weights = quantised_weights(self.module)
 
     @property
     def is_spread(self) -> bool:

@@ -16,6 +16,9 @@ from PIL import Image
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
 
+TIMES = 8
+"""So often is a transform asked for the same image: a random flip agrees every second time."""
+
 Process = Callable[[Image.Image], np.ndarray]
 """One PIL image to the processor's float array of shape (c, h, w)."""
 
@@ -101,6 +104,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
         raise RequestError(
             f"{_name(processor)} cannot process an image here: {one_line(error)}"
         ) from error
+    times = 1 if hasattr(processor, "to_dict") else TIMES
+    _check_repeats(process, channels, _name(processor), times)
     matrix = np.stack([colour - black for colour in primaries], axis=1)
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
@@ -113,6 +118,30 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     resized = _resized(process, native) if own and native else process
     squares = _fills_up(resized, pixel_map, channels)
     return Pixels(resized, pixel_map, channels, native, _name(processor), squares)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
+    resampling.
+    """
+    y, x = np.mgrid[:height, :width]
+    red = (x * 255) // width
+    green = (y * 255) // height
+    blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
+    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+
+
+def _check_repeats(process: Process, channels: int, called: str, times: int) -> None:
+    """Raise RequestError where an image comes out otherwise the next time."""
+    image = as_mode(picture(500, 375), MODES[channels])
+    first = process(image)
+    for _ in range(times):
+        again = process(image)
+        if again.shape != first.shape or not np.array_equal(again, first):
+            raise RequestError(
+                f"{called} draws at random: the same image comes out otherwise each time; give one"
+                " for evaluation"
+            )
 
 
 def _pixel_values(processor: Any, image: Image.Image) -> Any:

@@ -37,7 +37,7 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
             more = ", …" if len(indices) > NAMED else ""
             shown = ", ".join(map(str, indices[:NAMED])) + more
             yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
-    yield from _copies(inversions)
+    yield from copies_in(inversions)
     data = inversions.manifest.identity["data"]
     if "shuffle_buffer" in data:
         buffer = data["shuffle_buffer"]
@@ -46,12 +46,12 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         yield f"the first {inversions.num_samples} images of a stream"
 
 
-def _copies(inversions: Inversions) -> Iterator[str]:
+def copies_in(inversions: Inversions) -> Iterator[str]:
     """Which images are the same as others, on the canvas."""
-    once = np.flatnonzero(inversions.draw == inversions.draw[0])
+    _, once = np.unique(inversions.index, return_index=True)
     hashes = inversions.rows.hashes(inversions.numbers[once])
     first: dict[str | None, int] = {}
-    copies = []
+    copies: list[str] = []
     for index, digest in zip(inversions.index[once].tolist(), hashes, strict=True):
         if (original := first.setdefault(digest, index)) != index:
             copies.append(f"{index} of {original}")

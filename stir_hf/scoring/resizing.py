@@ -53,13 +53,13 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
         return None
     what = "those images" if samples is not None else "the canvas"
     if native == inversions.size:
-        how = "the reference's crop"
+        how = "the reference's crop or resize"
     else:
         shown = " to ".join("x".join(map(str, size)) for size in (inversions.size, native))
-        how = f"the resize from the canvas ({shown})"
+        how = f"the canvas, its crop and the resize from it ({shown}),"
     return (
         f"{network.label}: {how} changes its representation of {len(rows)} images by {change:.0%}"
-        f" (median), against what its own processor makes of {what}"
+        f" (median), against what its own processor, crop included, makes of {what}"
     )
 
 

@@ -87,6 +87,24 @@ def test_what_is_not_there_is_told(column: str | None, said: str, streamed: bool
         open_samples(data, DataSpec("it", image_column=column))
 
 
+def test_a_column_comes_before_a_field_of_the_same_name() -> None:
+    kinds: dict[str, Any] = {"meta.photo": datasets.Image(), "meta": {"photo": datasets.Image()}}
+    columns = datasets.Features(**kinds)
+    rows = {"meta.photo": IMAGES, "meta": [{"photo": image} for image in reversed(IMAGES)]}
+    data = datasets.Dataset.from_dict(rows, features=columns)
+    samples = open_samples(data, DataSpec("it", image_column="meta.photo"))
+    assert pixels(samples) == {i: IMAGES[i].tobytes() for i in range(5)}
+
+
+def test_an_image_of_no_bytes_is_told() -> None:
+    cells = [png(image) for image in noise_images(4)]
+    cells[2] = {"bytes": b"", "path": None}
+    columns = datasets.Features(image=datasets.Image())
+    data = datasets.Dataset.from_dict({"image": cells}, features=columns)
+    with pytest.raises(RequestError, match="image 2 of it cannot be read: there is none"):
+        open_samples(data, DataSpec("it"))
+
+
 def test_a_place_that_a_list_does_not_have_holds_no_image() -> None:
     with pytest.raises(RequestError, match=r"image 0 of it cannot be read: there is none; nor can"):
         open_samples(nested(), DataSpec("it", image_column="views[2]"))

@@ -50,7 +50,8 @@ def test_a_spread_network_is_the_same_as_a_whole_one(
     assert one.identity() == other.identity()
     assert state_of(spread) == before
     values = images.requires_grad_()
-    one(values).sum().backward()  # type: ignore[no-untyped-call]  # torch's
+    found = one(values)
+    (found * torch.randn_like(found)).sum().backward()  # type: ignore[no-untyped-call]  # torch's
     assert values.grad is not None
     assert bool(values.grad.any())
     assert state_of(spread) == before
@@ -84,10 +85,21 @@ def test_auto_spreads_a_checkpoint(
     assert one.identity() == other.identity()
 
 
-def test_auto_where_one_device_is_enough(tiny_models: TinyModels) -> None:
+def test_auto_where_one_device_is_enough(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    load = tf.PreTrainedModel.from_pretrained.__func__  # type: ignore[attr-defined]  # of the class
+
+    def spied(cls: Any, *words: Any, **how: Any) -> Any:
+        asked.append(how.get("device_map"))
+        return load(cls, *words, **how)
+
+    monkeypatch.setattr(tf.PreTrainedModel, "from_pretrained", classmethod(spied))
     images = torch.rand(3, 3, 32, 32)
     one, other = (load_encoder(tiny_models.resnet, device=name) for name in ("auto", "cpu"))
-    torch.testing.assert_close(one(images), other(images))
+    torch.testing.assert_close(one(images).cpu(), other(images))
+    assert asked == ["auto", None]
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's, of what replaces this module
@@ -110,7 +122,7 @@ def test_a_quantised_checkpoint_is_refused_for_inversion(
 ) -> None:
     encoder = load_encoder(tiny_models.vit, device="cpu")
     encoder.network.quantised = "bitsandbytes"
-    with pytest.raises(RequestError, match=r"is quantised \(bitsandbytes\), so no gradient"):
+    with pytest.raises(RequestError, match=r"is quantised \(bitsandbytes\): it has no gradient"):
         stir_hf.invert(encoder, str(image_folder), progress=False)
 
 

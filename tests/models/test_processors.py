@@ -134,6 +134,18 @@ def test_a_transform_is_a_processor() -> None:
     torch.testing.assert_close(encoder(values), transform(image).flatten()[None])
 
 
+def test_a_transform_that_draws_at_random_is_refused() -> None:
+    rng = np.random.default_rng(0)
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        values = np.array(image.resize((24, 24)), np.float32)
+        values = values[:, ::-1] if rng.random() < 0.5 else values
+        return torch.from_numpy(values.copy()).permute(2, 0, 1) / 255
+
+    with pytest.raises(RequestError, match="draws at random"):
+        load_encoder(torch.nn.Flatten(), processor=transform)
+
+
 def test_what_is_no_map_of_pixels_is_refused() -> None:
     def squares(image: Image.Image, return_tensors: str) -> dict[str, NDArray[np.float64]]:
         array = np.asarray(image.resize((16, 16)), np.float64).transpose(2, 0, 1)

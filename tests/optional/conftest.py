@@ -2,5 +2,5 @@
 
 from importlib.util import find_spec
 
-NEEDS = {"test_timm.py": "timm", "test_quantised.py": "bitsandbytes"}
-collect_ignore = [name for name, library in NEEDS.items() if find_spec(library) is None]
+NEEDS = {"test_timm.py": ("timm",), "test_quantised.py": ("bitsandbytes", "torchao")}
+collect_ignore = [name for name, libraries in NEEDS.items() if not all(map(find_spec, libraries))]
