@@ -2,7 +2,7 @@
 split, and which images are in none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -151,6 +151,32 @@ def _is_read(name: str) -> bool:
 
 def _reader(builder: Any) -> str:
     return str(builder.__module__.rpartition(".")[2])
+
+
+def check_card(root: Path, called: str) -> None:
+    """See that the card of a repo names no files but its own.
+
+    Raises:
+        RequestError: it names an address, another folder, or files above its own.
+    """
+    card = root / "README.md"
+    said = metadata_load(card) if card.is_file() else None
+    for name in _texts([one.get("data_files") for one in _dicts((said or {}).get("configs"))]):
+        if "::" in name or "://" in name or name.startswith("/") or ".." in name.split("/"):
+            raise RequestError(f"the card of dataset {called} names files outside of it: {name}")
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _configured(root: Path) -> bool:

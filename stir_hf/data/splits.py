@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.layout import Layout, files_note, layout_of
+from stir_hf.data.layout import Layout, check_card, files_note, layout_of
 from stir_hf.data.spec import DataSpec, check_buffer
 from stir_hf.data.streams import kept, taken
 from stir_hf.errors import RequestError, closest, one_line
@@ -150,7 +150,7 @@ def _from_hub(name: str, spec: DataSpec) -> Split:
     layout = _layout(found, spec.config_name)
     spec = _named(spec, layout.files)
     if spec.streaming:
-        rows = kept(lambda: _read(layout, spec, found.url), spec, found.commit)
+        rows = kept(lambda: _read(layout, spec, found.url), spec, found.commit, found.url)
         return Split(rows, spec, found.commit, stream=True)
     folder = hub.fetch(found, layout.files[str(spec.split)])
     return Split(_read(layout, spec, str(folder)), spec, found.commit, layout, folder)
@@ -184,6 +184,7 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
         root = Path(folder).resolve()
         for name in found.files:
             _stand_in(root / name, found.folder / name)
+        check_card(root, found.repo_id)
         return layout_of(root, config_name, found.repo_id)
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.image_columns import holds_images, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
+from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
 
 ROWS_AT_ONCE = 256
@@ -35,11 +36,14 @@ def taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
 
 
 def kept(
-    stream: Callable[[], datasets.IterableDataset], spec: DataSpec, commit: str
+    stream: Callable[[], datasets.IterableDataset], spec: DataSpec, commit: str, url: str
 ) -> datasets.Dataset:
     """As `taken`, of a dataset on the Hub at a commit, files included, and kept in the cache of
     `datasets`: the other processes of a machine, and the command that continues, do not fetch it
     again.
+
+    Raises:
+        RequestError: as `taken`; a row that names a file outside of the repo, which is at `url`.
     """
     names = ("dataset", "config_name", "split", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
@@ -49,7 +53,7 @@ def kept(
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
             partial = Path(folder) / path.name
-            _write(stream(), partial, spec, embed_table_storage)
+            _write(stream(), partial, spec, embed_table_storage, url)
             partial.replace(path)
     return _opened(path, spec)
 
@@ -59,7 +63,9 @@ def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:
     return datasets.Dataset.from_file(str(path), split=split)
 
 
-def _rows(stream: datasets.IterableDataset, spec: DataSpec) -> tuple[Iterator[dict[str, Any]], Any]:
+def _rows(
+    stream: datasets.IterableDataset, spec: DataSpec, url: str | None
+) -> tuple[Iterator[dict[str, Any]], Any]:
     """The rows that are wanted, and their columns where these are known; undecoded where they are
     files: nothing is compressed a second time.
     """
@@ -72,7 +78,7 @@ def _rows(stream: datasets.IterableDataset, spec: DataSpec) -> tuple[Iterator[di
             stream = stream.cast_column(name, undecoded(columns[name]))
         columns = stream.features
     rows = (
-        {name: _bare(value) for name, value in row.items()}
+        {name: _bare(value, url) for name, value in row.items()}
         for row in islice(stream, spec.num_samples)
     )
     return rows, columns
@@ -83,6 +89,7 @@ def _write(
     path: Path,
     spec: DataSpec,
     whole: Callable[[pa.Table], pa.Table],
+    url: str | None = None,
 ) -> None:
     """Rows as one arrow file, some at a time; `whole` fetches what they name.
 
@@ -90,7 +97,7 @@ def _write(
         RequestError: no images in what is asked for, known before more than the first rows are
             read; fewer rows than are asked for.
     """
-    rows, columns = _rows(stream, spec)
+    rows, columns = _rows(stream, spec, url)
     first = list(islice(rows, ROWS_AT_ONCE))
     check_enough(min(1, len(first)), replace(spec, num_samples=None))
     part = datasets.Dataset.from_list(first, features=columns)
@@ -108,12 +115,16 @@ def _write(
     check_enough(count, spec)
 
 
-def _bare(value: Any) -> Any:
+def _bare(value: Any, url: str | None) -> Any:
     """An image as it is seen, so that it can be kept as a file without loss; those inside a list
-    or a dictionary too.
+    or a dictionary too. A file that is named must be below `url`, if there is one.
     """
     if isinstance(value, dict):
-        return {name: _bare(inner) for name, inner in value.items()}
+        path = value.get("path") if value.keys() == {"bytes", "path"} else None
+        named = path if url is not None and value.get("bytes") is None else None
+        if named and not str(named).rpartition("::")[2].startswith(f"{url}/"):
+            raise RequestError(f"the dataset names a file outside of its repo: {named}")
+        return {name: _bare(inner, url) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_bare(inner) for inner in value]
+        return [_bare(inner, url) for inner in value]
     return as_seen(value) if isinstance(value, Image.Image) else value

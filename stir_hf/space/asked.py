@@ -15,6 +15,8 @@ EMBEDDED = "200 images of Fashion-MNIST"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _NAME = re.compile(r"[\w. -]{1,100}(\[[\w%:. -]{0,40}\])?")
 _SHOWN = 80
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of uploaded images."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,12 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
 
     for path in map(Path, paths):
         called = shown(path.name)
-        if not path.is_file() or path.stat().st_size > limits.upload:
+        if not path.is_file():
+            raise RequestError(f"the file {called} is not here any more; choose it again")
+        if path.stat().st_size > limits.upload:
             raise RequestError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
         except Image.DecompressionBombError as error:
             raise RequestError(

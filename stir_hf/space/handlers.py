@@ -1,7 +1,9 @@
 """What happens when a form is sent, or an endpoint called."""
 
+import os
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, RunError
 from stir_hf.space import jobs, views
 from stir_hf.space.asked import EMBEDDED, LIMITS, Comparison, Judging, Limits, checked_id
-from stir_hf.space.work import Work, runner
+from stir_hf.space.kept import Kept
+from stir_hf.space.work import Run, Work, runner
 
 PRESETS = {
     "Quick: 16 images, 60 passes": (16, 60),
@@ -23,30 +26,39 @@ USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
 
 
 def follow(
-    work: Work, request: Any, limits: Limits
+    work: Work, request: Any, limits: Limits, *, device: bool = True
 ) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
     """A request from its beginning to its end: HTML of how far it is, and at last what it found.
+
+    Args:
+        work: what is done.
+        request: what was asked.
+        limits: of it.
+        device: whether it computes, so that ZeroGPU lends a device where there is one.
 
     Raises:
         RequestError, RunError: see `Run`.
     """
-    began, messages = time.monotonic(), runner(limits.seconds)(work, request, limits)
-    yield views.progress(None, 0), None
+    shown = views.progress(None, 0)
+    yield shown, None
+    began, run = time.monotonic(), (runner() if device else Run)(work, request, limits)
     try:
-        for message in messages:
-            if message is None:
-                continue
-            if "step" in message:
-                yield views.progress(message["step"], time.monotonic() - began), None
-            elif "done" in message:
+        for message in run:
+            if message is not None and "done" in message:
                 yield None, message["done"]
+            elif message is not None:
+                shown = views.progress(message["step"], time.monotonic() - began)
+            if message is None or "step" in message:
+                yield shown, None  # also where there is nothing new: cancelling waits for it
     finally:
-        if hasattr(messages, "close"):
-            messages.close()
+        run.close()
+
+
+KEPT = Kept()
 
 
 def _told(make: Any) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """What a form shows: progress, then results or a sentence; and what may be pushed."""
+    """What a form shows: progress, then results or a sentence; and what was found."""
     try:
         request, work = make()
         for html, done in follow(work, request, request.limits):
@@ -64,8 +76,10 @@ def compare(
     preset: str,
     images: float,
     steps: float,
-) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """The form of a comparison."""
+) -> Iterator[tuple[str, str | None, Any]]:
+    """The form of a comparison: what it shows, the key of what may be pushed, and the files that
+    are left in the form, which are none at its end.
+    """
     uploads = tuple(str(path) for path in files or ())
 
     def make() -> Any:
@@ -74,7 +88,11 @@ def compare(
         return Comparison(model, reference, dataset, split, uploads, **how), jobs.compare
 
     try:
-        yield from _told(make)
+        for html, done in _told(make):
+            pushable = done is not None and "OAUTH_CLIENT_ID" in os.environ
+            key = KEPT.put(done["archive"]) if pushable and done is not None else None
+            yield html, key, gr.skip()
+        yield html, key, None
     finally:
         for path in uploads:
             Path(path).unlink(missing_ok=True)
@@ -86,15 +104,15 @@ def judge(inversions: str, model: str) -> Iterator[str]:
         yield html
 
 
-def push(done: dict[str, Any] | None, repo: str, token: str | None) -> str:
+def push(key: str | None, repo: str, token: str | None) -> str:
     """Send a result to a visitor's own repo, by the visitor's own token."""
     try:
-        if done is None or "archive" not in done:
+        if (archive := KEPT.get(key)) is None:
             raise RequestError("there is no result to push yet, or it was kept too long ago")
         if token is None:
             raise RequestError("sign in first: a result is pushed with your own account only")
-        request = {"repo": checked_id(repo, "repo"), "archive": done["archive"], "token": token}
-        for _, pushed in follow(jobs.push, request, LIMITS):
+        request = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token}
+        for _, pushed in follow(jobs.push, request, LIMITS, device=False):
             if pushed is not None:
                 return f'<p role="status">Pushed to {views.link(pushed["url"])} (private)</p>'
     except (RequestError, RunError) as error:
@@ -136,16 +154,19 @@ def scores(
 
 def search(key: gr.KeyUpData) -> Any:
     """Image models on the Hub whose names hold what was typed, beside the embedded ones."""
+    words = str(key.input_value or "").strip()[:80]
+    there = len(words) >= 3 and words not in MODELS
+    return gr.update(choices=[*MODELS, *(_found(words) if there else ())])
+
+
+@lru_cache(maxsize=256)
+def _found(words: str) -> tuple[str, ...]:
     import huggingface_hub
 
-    words = str(key.input_value or "").strip()[:80]
-    found: list[str] = []
-    if len(words) >= 3 and words not in MODELS:
-        try:
-            models = huggingface_hub.HfApi(token=False).list_models(
-                search=words, pipeline_tag="image-classification", limit=8
-            )
-            found = [model.id for model in models]
-        except Exception:  # the Hub is away: what is typed is taken as it is
-            found = []
-    return gr.update(choices=[*MODELS, *found])
+    try:
+        models = huggingface_hub.HfApi(token=False).list_models(
+            search=words, pipeline_tag="image-classification", limit=8
+        )
+        return tuple(model.id for model in models)
+    except Exception:  # the Hub is away: what is typed is taken as it is
+        return ()

@@ -22,6 +22,7 @@ from stir_hf.results import StirResult
 from stir_hf.runtime import Step
 from stir_hf.space.asked import (
     EMBEDDED,
+    FORMATS,
     Comparison,
     Judging,
     Limits,
@@ -34,6 +35,8 @@ from stir_hf.space.work import Send
 
 SHOWN = 8
 """Pairs that are shown of each end of the ranking, and images while they form."""
+SIDE = 144
+"""Pixels of a picture on the page, at most."""
 TELL_EVERY = 0.4
 """Seconds between two pictures of what forms."""
 
@@ -148,7 +151,7 @@ def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:
         images = []
         for path in request.uploads:
             try:
-                with Image.open(path) as image:
+                with Image.open(path, formats=FORMATS) as image:
                     image.load()
                     images.append(image.copy())
             except Exception as error:  # files are broken in many ways
@@ -180,9 +183,10 @@ def _teller(send: Send, most: int) -> Any:
 
 
 def picture(values: NDArray[np.float32]) -> str:
-    """(c, h, w) in [0, 1] as a PNG in a data URL."""
-    file = io.BytesIO()
-    to_png(values).save(file, "PNG")
+    """(c, h, w) in [0, 1] as a PNG in a data URL, no larger than it is shown on a fine screen."""
+    file, image = io.BytesIO(), to_png(values)
+    image.thumbnail((SIDE, SIDE))
+    image.save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -1,14 +1,18 @@
 """The page: its forms, and how it is served."""
 
 import os
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
 from stir_hf.space import views
 from stir_hf.space.asked import EMBEDDED, LIMITS
+from stir_hf.space.gate import Gate, visitor
 from stir_hf.space.handlers import (
     OWN_NUMBERS,
     PRESETS,
@@ -19,7 +23,7 @@ from stir_hf.space.handlers import (
     scores,
     search,
 )
-from stir_hf.space.work import warm_up
+from stir_hf.space.work import Run, on_zero_gpu, runner, warm_up
 
 STYLE = Path(__file__).parent / "style.css"
 WORKING: dict[str, Any] = {
@@ -33,8 +37,37 @@ AT_ONCE: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-KEPT_SECONDS = 900
-"""So long a result can be pushed."""
+SEARCHING: dict[str, Any] = {
+    "concurrency_limit": 2,
+    "concurrency_id": "search",
+    "trigger_mode": "always_last",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+
+
+class Files(gr.File):
+    """Uploaded files by their paths: no address is fetched, and no file made for each."""
+
+    is_template = True  # the browser shows it as gradio's own
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
+        """As gradio's, of files that were uploaded alone."""
+        _check_uploaded(url_or_file_path)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
+        """As gradio's, of files that were uploaded alone."""
+        _check_uploaded(url_or_file_path)
+        return super().move_resource_to_block_cache(url_or_file_path)
+
+    def _process_single_file(self, f: Any) -> Any:
+        return str(f.path)
+
+
+def _check_uploaded(given: Any) -> None:
+    if "://" in str(given or ""):
+        raise gr.Error("images are uploaded, not fetched from an address", print_exception=False)
 
 
 def blocks(title: str) -> gr.Blocks:
@@ -53,12 +86,12 @@ def comparison_form() -> None:
         start = gr.Button("Compare", variant="primary", elem_id="compare")
         stop = gr.Button("Cancel", elem_id="cancel")
     output = gr.HTML(elem_classes=["stir"], elem_id="output")
-    done = gr.State(time_to_live=KEPT_SECONDS)
-    asked = [model, reference, *data, *effort]
-    running = start.click(compare, asked, [output, done], show_progress="hidden", **WORKING)
+    key = gr.State()
+    asked, files = [model, reference, *data, *effort], data[-1]
+    running = start.click(compare, asked, [output, key, files], show_progress="hidden", **WORKING)
     stop.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
     if os.environ.get("OAUTH_CLIENT_ID"):
-        push_form(done)
+        push_form(key)
 
 
 def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
@@ -72,7 +105,7 @@ def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
         elem_id=elem_id,
         min_width=280,
     )
-    box.key_up(search, None, box, **AT_ONCE)
+    box.key_up(search, None, box, **SEARCHING)
     return box
 
 
@@ -96,7 +129,7 @@ def images_form() -> tuple[Any, Any, Any]:
             min_width=280,
         )
     with gr.Accordion("Your own images", open=False):
-        files = gr.File(
+        files = Files(
             label=f"{LIMITS.least_images} to {LIMITS.images} image files, instead of a dataset",
             file_count="multiple",
             file_types=["image"],
@@ -121,18 +154,18 @@ def _cancelled() -> str:
     return views.problem("cancelled; nothing of it was kept")
 
 
-def push_form(done: gr.State) -> None:
+def push_form(key: gr.State) -> None:
     """Where the Space knows who is there."""
 
-    def pushed(result: Any, repo: str, token: gr.OAuthToken | None) -> str:
-        return push(result, repo, None if token is None else token.token)
+    def pushed(key: str | None, repo: str, token: gr.OAuthToken | None) -> str:
+        return push(key, repo, None if token is None else token.token)
 
     with gr.Accordion("Push to the Hub", open=False):
         gr.LoginButton()
         repo = gr.Textbox(label="Dataset repo", placeholder="you/name", max_length=200)
         send = gr.Button("Push inversions and scores")
         told = gr.HTML(elem_classes=["stir"])
-        send.click(pushed, [done, repo], told, **WORKING)
+        send.click(pushed, [key, repo], told, **WORKING)
 
 
 def judgement_form() -> None:
@@ -157,8 +190,11 @@ def add_api() -> None:
 
 def serve(page: gr.Blocks, **how: Any) -> Any:
     """Serve a page, its API and MCP tool: a queue of 20, small uploads, no foreign host."""
-    warm_up()
-    page.queue(max_size=20, default_concurrency_limit=8)
+    if runner() is Run:
+        warm_up()
+    else:
+        on_zero_gpu()
+    page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
     theme = gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],
@@ -181,5 +217,19 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
         mcp_server=True,
         ssr_mode=False,
         run_history=False,
+        app_kwargs={"middleware": [Middleware(Gate, partial(_waiting, page), _uploads())]},
         **how,
     )
+
+
+def _waiting(page: Any, address: str) -> int:
+    """How many requests of an address are at work or wait."""
+    queue = page._queue
+    waiting = [e for q in queue.event_queue_per_concurrency_id.values() for e in q.queue]
+    working = [event for job in queue.active_jobs for event in job or ()]
+    computing = (e for e in (*waiting, *working) if e.concurrency_id == WORKING["concurrency_id"])
+    return sum(visitor(event.request.scope) == address for event in computing)
+
+
+def _uploads() -> Path:
+    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")

@@ -30,13 +30,22 @@ def short(name: Any) -> str:
     return str(name).rpartition("/")[2].partition("@")[0]
 
 
+def named(scores: Sequence[Data]) -> list[Data]:
+    """The scores with short names, where these tell the models apart."""
+    names = {score[side] for score in scores for side in ("model", "reference")}
+    if len({short(name) for name in names}) < len(names):
+        return list(scores)
+    sides = ("model", "reference")
+    return [{**score, **{side: short(score[side]) for side in sides}} for score in scores]
+
+
 def sentences(scores: Sequence[Data]) -> str:
     """What both directions mean, in a sentence each."""
     return " ".join(_sentence(score) for score in scores)
 
 
 def _sentence(score: Data) -> str:
-    model, reference, stir = short(score["model"]), short(score["reference"]), score["stir"]
+    model, reference, stir = score["model"], score["reference"], score["stir"]
     if stir is None or score["floor"] is None or score["ceiling"] is None:
         return f"What {model} shares with {reference} cannot be told from these images."
     share = (stir - score["floor"]) / max(score["ceiling"] - score["floor"], 1e-9)
@@ -53,8 +62,12 @@ def _sentence(score: Data) -> str:
 
 def results(done: Data, *, open_lines: bool = False) -> str:
     """All that a comparison or a judgement found."""
-    scores = done["result"]["scores"]
-    parts = [f'<p class="lead">{escape(sentences(scores))}</p>', warning(scores), axis(scores)]
+    scores = named(done["result"]["scores"])
+    parts = [
+        f'<p class="lead" role="status">{escape(sentences(scores))}</p>',
+        warning(scores),
+        axis(scores),
+    ]
     parts.append(table(scores))
     for score, pairs in zip(scores, done.get("pairs", []), strict=False):
         parts.append(gallery(score, pairs))
@@ -87,7 +100,7 @@ def axis(scores: Sequence[Data]) -> str:
 
 
 def _row(score: Data) -> str:
-    title = f"{short(score['model'])}, given {short(score['reference'])}"
+    title = f"{score['model']}, given {score['reference']}"
     told = ", ".join(f"{words} {number(score[name])}" for name, words, _ in MARKS)
     marks = "".join(
         f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name])},18)"/>'
@@ -125,7 +138,7 @@ def table(scores: Sequence[Data]) -> str:
     head = "".join(f'<th scope="col">{words}</th>' for words, _ in COLUMNS)
     rows = []
     for score in scores:
-        title = f"{short(score['model'])}, given {short(score['reference'])}"
+        title = f"{score['model']}, given {score['reference']}"
         for kind, values in (("", score), ("debiased", score["debiased"])):
             if values is None:
                 continue
@@ -146,14 +159,14 @@ def table(scores: Sequence[Data]) -> str:
 
 def gallery(score: Data, pairs: Data) -> str:
     """Pairs that the model takes for the most and for the least alike."""
-    model, reference = escape(short(score["model"])), escape(short(score["reference"]))
+    model, reference = escape(score["model"]), escape(score["reference"])
     ends = (("most", "takes for the most alike"), ("least", "tells apart best"))
     rows = "".join(
         f"<h5>the pairs that {model} {words}</h5>{strip(pairs[name])}" for name, words in ends
     )
     return (
         f"<details open><summary>Pairs that {reference} cannot tell apart, as {model} sees them"
-        f"</summary>{hint(short(score['model']))}{rows}</details>"
+        f"</summary>{hint(score['model'])}{rows}</details>"
     )
 
 
@@ -251,7 +264,7 @@ def progress(step: Data | None, seconds: float) -> str:
 def _bar(what: str, share: float | None, left: str) -> str:
     value = "" if share is None else f' value="{share:.3f}"'
     return (
-        f'<div class="stir-progress" role="status"><label>{escape(what)}'
+        f'<div class="stir-progress"><label>{escape(what)}'
         f'<progress max="1"{value}></progress></label><span>{escape(left)}</span></div>'
     )
 
@@ -268,8 +281,8 @@ def link(address: str) -> str:
 
 def first_view(done: Data) -> str:
     """What a visitor sees before anything is asked: pairs, the axis, two sentences."""
-    scores = done["result"]["scores"]
-    model, reference = short(scores[0]["model"]), short(scores[0]["reference"])
+    scores = named(done["result"]["scores"])
+    model, reference = scores[0]["model"], scores[0]["reference"]
     pairs = done["pairs"][0]
     ends = (
         ("least", "No, it tells these apart:"),

@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,7 +27,16 @@ Work = Callable[[Any, Path, Send], None]
 """
 
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET", "HF_TOKEN_PATH")
+CACHES = (
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_MODULES_CACHE",
+    "HF_XET_CACHE",
+)
 TOO_LARGE = "it needed more memory than there is for one request"
+GPU_SECONDS = 120
+"""Of ZeroGPU, for one request."""
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
 
@@ -41,7 +51,7 @@ def home() -> Path:
 def _environment() -> Iterator[None]:
     """That of the processes: without a secret, and with a Hugging Face cache of their own."""
     before = dict(os.environ)
-    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", *SECRETS):
+    for name in (*CACHES, *SECRETS):
         os.environ.pop(name, None)
     os.environ["HF_HOME"] = str(home() / "hf")
     try:
@@ -64,12 +74,16 @@ def _processes() -> Any:
 def warm_up() -> None:
     """Start what the processes come from, so that the first request need not wait for it."""
     process = _processes().Process(target=_nothing)
-    process.start()
+    with _environment():
+        process.start()
     process.join()
 
 
 def _nothing() -> None:
     """What ends at once."""
+
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Run:
@@ -82,14 +96,17 @@ class Run:
     """
 
     def __init__(self, work: Work, request: Any, limits: Limits) -> None:
+        _processes()
         self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
-        self._ends = time.monotonic() + limits.seconds
         self._limits, self._ended = limits, False
+        _ONE_AT_A_TIME.acquire()  # what it fetches lies in one place, and goes with it
+        self._ends = time.monotonic() + limits.seconds
         self._messages, theirs = _processes().Pipe(duplex=False)
         self._process = _processes().Process(
             target=_work, args=(work, request, self._folder, theirs, limits), daemon=True
         )
-        self._process.start()
+        with _environment():
+            self._process.start()
         theirs.close()
 
     def __iter__(self) -> Iterator[Message | None]:
@@ -121,11 +138,7 @@ class Run:
             message: Message = self._messages.recv()
         except EOFError as error:
             raise RunError(TOO_LARGE) from error
-        if "refused" in message:
-            raise RequestError(message["refused"])
-        if "failed" in message:
-            raise RunError(message["failed"])
-        return message
+        return told(message)
 
     def close(self) -> None:
         """End the work, if it has not ended, and remove its folder and what it fetched."""
@@ -137,6 +150,20 @@ class Run:
         self._messages.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         shutil.rmtree(home() / "hf", ignore_errors=True)
+        _ONE_AT_A_TIME.release()
+
+
+def told(message: Message) -> Message:
+    """A message, unless it is a refusal.
+
+    Raises:
+        RequestError, RunError: it is.
+    """
+    if "refused" in message:
+        raise RequestError(message["refused"])
+    if "failed" in message:
+        raise RunError(message["failed"])
+    return message
 
 
 def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: Limits) -> None:
@@ -174,23 +201,63 @@ def _limit(limits: Limits) -> None:
 
 
 def _at_once(work: Work, request: Any) -> Message:
-    """A request in this process, where ZeroGPU lends it a device; its last message."""
-    folder, messages = Path(tempfile.mkdtemp(prefix="request-", dir=home())), list[Message]()
+    """A request in a worker of ZeroGPU; its last message, refusals included, as errors of a worker
+    lose their text.
+    """
+    import datasets
+    import huggingface_hub
+
+    for name in SECRETS:
+        os.environ.pop(name, None)
+    folder, messages = Path(tempfile.mkdtemp(prefix="request-")), list[Message]()
     try:
         work(request, folder, messages.append)
+    except RequestError as error:
+        return {"refused": str(error)}
+    except RunError as error:
+        return {"failed": str(error)}
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in (
+            folder,
+            Path(huggingface_hub.constants.HF_HUB_CACHE),
+            Path(datasets.config.HF_DATASETS_CACHE),
+        ):
+            shutil.rmtree(path, ignore_errors=True)
     return messages[-1]
 
 
-@cache
-def runner(seconds: float) -> Callable[[Work, Any, Limits], Iterable[Message | None]]:
-    """What runs a request: a process of its own, or on ZeroGPU what `spaces` makes of one, which
-    has a process, a time limit and a device of its own, but tells nothing in between.
+class AtOnce:
+    """A request on ZeroGPU, which lends a device for a while and tells nothing in between; as
+    `Run`.
     """
-    if not os.environ.get("SPACES_ZERO_GPU"):
-        return Run
+
+    def __init__(self, work: Work, request: Any, _: Limits) -> None:
+        self._ask = partial(on_zero_gpu(), work, request)
+
+    def __iter__(self) -> Iterator[Message | None]:
+        """Its last message.
+
+        Raises:
+            RequestError, RunError: what the work says.
+        """
+        yield None
+        yield told(self._ask())
+
+    def close(self) -> None:
+        """Nothing: `spaces` ends the worker."""
+
+
+@cache
+def on_zero_gpu() -> Callable[[Work, Any], Message]:
+    """What `spaces` makes of a request; asked for before the page is served, as it looks then for
+    what needs a GPU.
+    """
     import spaces
 
-    on_gpu = spaces.GPU(duration=int(seconds))(_at_once)
-    return lambda work, request, _: iter([on_gpu(work, request)])
+    lent: Callable[[Work, Any], Message] = spaces.GPU(duration=GPU_SECONDS)(_at_once)
+    return lent
+
+
+def runner() -> type[Run] | type[AtOnce]:
+    """What runs a request here."""
+    return AtOnce if os.environ.get("SPACES_ZERO_GPU") else Run

@@ -129,15 +129,32 @@ def test_a_comparison_to_its_end(visit: Visit) -> None:
 
 def test_cancel(wide: Visit, server: Server) -> None:
     page, before = wide.page, server.files()
+    alone = len(server.process.children(recursive=True))
     page.get_by_text("Careful: 48 images, 150 passes").click()
     page.locator("#compare").click()
-    expect(page.locator("#output progress")).to_be_visible(timeout=LONG)
+    expect(page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    assert len(server.process.children(recursive=True)) == alone + 1
+    assert server.files() - before
     page.locator("#cancel").click()
     expect(page.locator("#output .stir-problem")).to_contain_text("cancelled", timeout=LONG)
-    ends = time.monotonic() + 30
-    while server.files() - before and time.monotonic() < ends:
-        time.sleep(0.5)
+    ends = time.monotonic() + 20
+    while len(server.process.children(recursive=True)) > alone and time.monotonic() < ends:
+        time.sleep(0.2)
+    assert len(server.process.children(recursive=True)) == alone
     assert server.files() <= before
+
+
+def test_a_page_that_is_closed_ends_its_work(wide: Visit, server: Server) -> None:
+    alone = len(server.process.children(recursive=True))
+    wide.page.get_by_text("Careful: 48 images, 150 passes").click()
+    wide.page.locator("#compare").click()
+    expect(wide.page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    assert len(server.process.children(recursive=True)) == alone + 1
+    wide.page.close()
+    ends = time.monotonic() + 15
+    while len(server.process.children(recursive=True)) > alone and time.monotonic() < ends:
+        time.sleep(0.2)
+    assert len(server.process.children(recursive=True)) == alone
 
 
 def test_a_model_that_is_not_there(wide: Visit) -> None:

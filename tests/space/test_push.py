@@ -10,17 +10,19 @@ from tests.publish.clients import Client
 from tests.stand_in_hub import serve
 
 VISIT = """
-import json
+import json, os
 from stir_hf.space import handlers
-*_, (html, done) = handlers.compare("lab/robust", "lab/standard", "lab/images", "", None, "", 8, 10)
+os.environ["OAUTH_CLIENT_ID"] = "of the Space"
+models = ("lab/robust", "lab/standard")
+*_, (html, key, _) = handlers.compare(*models, "lab/images", "", None, "", 8, 10)
 asked = {
     "unsigned": ("lab/mine", None),
     "a path": ("/tmp/x", "hf_lab"),
     "another's": ("other/mine", "hf_lab"),
     "mine": ("lab/mine", "hf_lab"),
 }
-answers = {name: handlers.push(done, repo, token) for name, (repo, token) in asked.items()}
-answers["nothing"] = handlers.push(None, "lab/mine", "hf_lab")
+answers = {name: handlers.push(key, repo, token) for name, (repo, token) in asked.items()}
+answers["nothing"] = handlers.push("guessed", "lab/mine", "hf_lab")
 print("ANSWER" + json.dumps(answers))
 """
 

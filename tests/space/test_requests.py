@@ -5,12 +5,16 @@ refused in one sentence, and nothing of any request stays.
 import ast
 import asyncio
 import io
+import os
+import sys
 import time
+import types
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -20,8 +24,10 @@ from PIL import Image
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.space import handlers, jobs
+from stir_hf.space import handlers, jobs, work
 from stir_hf.space.asked import LIMITS, Comparison, Limits
+from stir_hf.space.gate import Gate
+from stir_hf.space.kept import Kept
 from stir_hf.space.work import Run, home, warm_up
 from tests.space.conftest import Server
 from tests.stand_in_hub import StandInHub
@@ -153,8 +159,102 @@ def test_fifty_requests_at_once(server: Server) -> None:
     with ThreadPoolExecutor(50) as visitors:
         told = list(visitors.map(ask, range(50)))
     assert told.count("answered") >= 1
-    assert all("queue" in one.lower() for one in told if one != "answered"), set(told)
+    assert all("429" in one or "queue" in one for one in told if one != "answered"), set(told)
     assert server.files() <= files
+
+
+def test_an_address_is_not_fetched(server: Server, hub: StandInHub) -> None:
+    """A file that was not uploaded: the server asks nobody for it."""
+    about = httpx.get(f"{server.url}/config").json()
+    (place,) = (d["id"] for d in about["dependencies"] if d["api_name"] == "compare")
+    file = {"path": f"{hub.url}/lab/x.png", "meta": {"_type": "gradio.FileData"}}
+    images = "200 images of Fashion-MNIST"
+    data = ["standard-0", "robust-0", images, "", [file] * 4, "As set below", 8, 10]
+    before = len(hub.seen)
+    asked = {"data": data, "fn_index": place, "session_hash": "address"}
+    joined = httpx.post(f"{server.url}/gradio_api/queue/join", json=asked)
+    assert joined.status_code == 200
+    with httpx.stream(
+        "GET", f"{server.url}/gradio_api/queue/data?session_hash=address", timeout=60
+    ) as answer:
+        told = next(line for line in answer.iter_lines() if "process_completed" in line)
+    assert "uploaded, not fetched from an address" in told
+    assert len(hub.seen) == before
+
+
+def test_nobody_passes_by_the_queue(server: Server) -> None:
+    answer = httpx.post(
+        f"{server.url}/gradio_api/run/scores", json={"data": ["standard-0", "robust-0"]}
+    )
+    assert answer.status_code >= 400
+
+
+def test_what_is_kept_goes_by_age_and_size() -> None:
+    kept = Kept(seconds=0.3, most=10)
+    first, second = kept.put(b"12345"), kept.put(b"67890")
+    assert (kept.get(first), kept.get(second)) == (b"12345", b"67890")
+    third = kept.put(b"x")
+    assert (kept.get(first), kept.get(second), kept.get(third)) == (None, b"67890", b"x")
+    time.sleep(0.4)
+    assert kept.get(third) is None
+    assert kept.get(None) is None
+
+
+def test_too_many_and_too_much_is_turned_away(tmp_path: Path) -> None:
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def status(path: str, length: int = 10, *, address: str = "1") -> int:
+        found: list[int] = []
+
+        async def send(message: Any) -> None:
+            found.append(message.get("status", 0))
+
+        headers = [(b"x-forwarded-for", f"9, {address}".encode())]
+        headers.append((b"content-length", str(length).encode()))
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        await gate(scope, None, send)
+        return found[0]
+
+    gate = Gate(app, lambda address: 3 if address == "busy" else 0, tmp_path)
+    assert asyncio.run(status("/gradio_api/queue/join")) == 200
+    assert asyncio.run(status("/gradio_api/queue/join", address="busy")) == 429
+    assert asyncio.run(status("/gradio_api/upload")) == 200
+    assert asyncio.run(status("/gradio_api/upload", 10**9)) == 429
+
+
+@pytest.mark.parametrize("status", ["refused", "failed", "done"])
+def test_a_request_on_zero_gpu(
+    status: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a stand-in for `spaces`, whose workers lose the text of an error."""
+
+    def work_of(request: Any, folder: Path, send: Any) -> None:
+        assert "HF_TOKEN" not in os.environ
+        assert folder.is_dir()
+        if request == "refused":
+            raise stir_hf.RequestError("it is wrong")
+        if request == "failed":
+            raise stir_hf.RunError("it failed")
+        send({"step": {}})
+        send({"done": {"result": 1}})
+
+    lends = types.SimpleNamespace(GPU=lambda **_: lambda function: function)
+    monkeypatch.setitem(sys.modules, "spaces", lends)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    monkeypatch.setenv("HF_TOKEN", "of the Space")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "data"))
+    (tmp_path / "hub").mkdir()
+    work.on_zero_gpu.cache_clear()
+    found = handlers.follow(work_of, status, LIMITS)
+    if status == "done":
+        assert list(found)[-1] == (None, {"result": 1})
+    else:
+        kind = stir_hf.RequestError if status == "refused" else stir_hf.RunError
+        with pytest.raises(kind, match=r"it is wrong|it failed"):
+            list(found)
+    assert not (tmp_path / "hub").exists()
 
 
 def upload(folder: Path, *spoilt: bytes) -> list[str]:
@@ -203,8 +303,8 @@ def test_what_must_not_be_uploaded(case: str, tmp_path: Path) -> None:
     data, words = UPLOADS[case]
     paths = upload(tmp_path / "up", data)
     shown = list(handlers.compare("standard-0", "robust-0", "", "", paths, "", 8, 10))
-    html, done = shown[-1]
-    assert done is None
+    html, key, left = shown[-1]
+    assert (key, left) == (None, None)
     assert words in html.replace("&#x27;", "'")
     assert not any(Path(path).exists() for path in paths)
 
@@ -215,10 +315,10 @@ def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
         path = tmp_path / f"{i}.png"
         Image.effect_noise((40, 40), 30 + 20 * i).save(path)
         files.append(str(path))
-    html, done = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
-    assert done is not None
-    assert done["result"]["scores"][0]["num_samples"] == 5
-    assert "FOLDER" in done["command"]
+    html, key, left = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    assert (key, left) == (None, None)
+    assert "5 images; median error" in html
+    assert "--dataset FOLDER" in html
     assert "stir-results" in html
     assert not any(Path(path).exists() for path in files)
     assert [path for path in home().rglob("*") if path.is_file()] == []
@@ -227,7 +327,7 @@ def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 65])
 def test_too_few_and_too_many_files(count: int, tmp_path: Path) -> None:
     files = [str(tmp_path / str(i)) for i in range(count)]
-    html, _ = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
     assert f"{count} files were uploaded; the measure takes 4 to 64 images here" in html
 
 
