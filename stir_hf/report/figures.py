@@ -37,12 +37,12 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
     _draw(axes, grid, list(names.values()))
     axes.set_title(
         "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
-        fontsize=11,
+        fontsize=14,
     )
     return axes
 
 
-def pairs(sets: "Sequence[Inversions]", count: int = 10, *, originals: bool = True) -> "Figure":
+def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
     """Originals above their inversions, the first `count` images by index; originals once where
     the sets share them. Without `originals`, the inversions alone.
     """
@@ -64,7 +64,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 10, *, originals: bool = Tr
         for axes, image in zip(line, images, strict=True):
             axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=14, labelpad=8)
     return figure
 
 
@@ -98,12 +98,23 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _draw(axes: "Axes", grid: np.ndarray, names: list[str]) -> None:
     image = axes.imshow(grid, vmin=0, vmax=1, cmap="viridis")
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="model", ylabel="reference")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=13)
+    axes.set_yticks(range(len(names)), names, fontsize=13)
+    axes.set_xlabel("model", fontsize=13)
+    axes.set_ylabel("reference", fontsize=13)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            colour = "white" if value < 0.6 else "black"
-            text = f"{value:.2f}" + ("\n(ceiling)" if row == column else "")
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+            colour = _legible(image.cmap(float(value)))
+            size = 11 if row == column else 15
+            text = f"{value:.2f}" + ("\nceiling" if row == column else "")
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
+
+
+def _legible(colour: tuple[float, ...]) -> str:
+    """Black or white, whichever has the higher contrast on a colour (WCAG 2, relative
+    luminance).
+    """
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "black" if luminance > 0.179 else "white"

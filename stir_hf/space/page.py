@@ -46,23 +46,27 @@ SEARCHING: dict[str, Any] = {
 }
 
 
-class Files(gr.File):
-    """Uploaded files by their paths: no address is fetched, and no file made for each."""
+def uploaded_only(box: gr.File) -> gr.File:
+    """A box of files that fetches no address and makes no further file for each.
 
-    is_template = True  # the browser shows it as gradio's own
+    Its methods are replaced, as gradio writes a file beside the module of a class that is derived
+    from its own.
+    """
+    fetch, fetch_at_once = box.async_move_resource_to_block_cache, box.move_resource_to_block_cache
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
-        """As gradio's, of files that were uploaded alone."""
-        _check_uploaded(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+    async def moved(given: Any) -> Any:
+        _check_uploaded(given)
+        return await fetch(given)
 
-    def move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
-        """As gradio's, of files that were uploaded alone."""
-        _check_uploaded(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)
+    def moved_at_once(given: Any) -> Any:
+        _check_uploaded(given)
+        return fetch_at_once(given)
 
-    def _process_single_file(self, f: Any) -> Any:
-        return str(f.path)
+    replaced: Any = box
+    replaced.async_move_resource_to_block_cache = moved
+    replaced.move_resource_to_block_cache = moved_at_once
+    replaced._process_single_file = lambda file: str(file.path)
+    return box
 
 
 def _check_uploaded(given: Any) -> None:
@@ -129,12 +133,13 @@ def images_form() -> tuple[Any, Any, Any]:
             min_width=280,
         )
     with gr.Accordion("Your own images", open=False):
-        files = Files(
+        files = gr.File(
             label=f"{LIMITS.least_images} to {LIMITS.images} image files, instead of a dataset",
             file_count="multiple",
             file_types=["image"],
             elem_id="files",
         )
+    uploaded_only(files)
     return dataset, split, files
 
 

@@ -1,16 +1,20 @@
 """Streams: what is taken of them, where it is kept, and what a buffer draws."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 
 import stir_hf
+from stir_hf.data.layout import check_card
 from stir_hf.data.samples import Samples, open_samples
 from stir_hf.data.spec import DataSpec
+from stir_hf.data.streams import _write
 from stir_hf.errors import RequestError
-from tests.tiny import Net, pictures
+from tests.tiny import Net, noise_images, pictures
 
 
 def means(samples: Samples) -> list[float]:
@@ -81,3 +85,29 @@ def test_what_is_loaded_already_is_no_stream() -> None:
         open_samples(pictures(4), DataSpec("images", streaming=True))
     with pytest.raises(RequestError, match="shuffle_buffer is for streams"):
         open_samples(pictures(4), DataSpec("images", shuffle_buffer=4))
+
+
+def test_a_stream_of_the_hub_takes_no_file_from_elsewhere(tmp_path: Path) -> None:
+    """A row may name a file of its repo, not one of this machine or of another server."""
+    elsewhere = tmp_path / "secret.png"
+    noise_images(1)[0].save(elsewhere)
+    url = "hf://datasets/lab/images@0"
+    for path in (str(elsewhere), "http://127.0.0.1:9/x.png", "zip://x.png::/tmp/x.zip", "x.png"):
+        rows = {"image": [{"bytes": None, "path": path}]}
+        columns = datasets.Features(image=datasets.Image())
+        stream = datasets.Dataset.from_dict(rows, features=columns).to_iterable_dataset()
+        with pytest.raises(RequestError, match="names a file outside of its repo"):
+            _write(stream, tmp_path / "out", DataSpec("lab/images"), lambda table: table, url)
+
+
+@pytest.mark.parametrize("named", ["http://127.0.0.1/x", "/etc/*", "../*", "zip://x::y", "*.csv"])
+def test_a_card_names_its_own_files_alone(named: str, tmp_path: Path) -> None:
+    files = [{"split": "test", "path": [named]}]
+    (tmp_path / "README.md").write_text(
+        "---\n" + json.dumps({"configs": [{"config_name": "a", "data_files": files}]}) + "\n---\n"
+    )
+    if named == "*.csv":
+        check_card(tmp_path, "lab/images")
+        return
+    with pytest.raises(RequestError, match="names files outside of it"):
+        check_card(tmp_path, "lab/images")

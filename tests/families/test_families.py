@@ -183,4 +183,5 @@ def test_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_page_is_what_was_found() -> None:
-    assert table.PAGE.read_text() == table.page(json.loads(table.RESULTS.read_text()))
+    found, sizes = (json.loads(path.read_text()) for path in (table.RESULTS, table.SIZES))
+    assert table.PAGE.read_text() == table.page(found, sizes)
