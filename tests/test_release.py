@@ -86,7 +86,8 @@ def sources(folder: Path) -> set[str]:
 def test_the_wheel_is_the_package_and_the_card_and_nothing_else(release: Release) -> None:
     info = f"stir_hf-{stir_hf.__version__}.dist-info/"
     names = release.in_wheel()
-    card = {f"stir_hf/{name}" for name in sources(ROOT / "metric_card")}
+    pages = (ROOT / "metric_card", ROOT / "spaces_demo")
+    card = {f"stir_hf/{name}" for folder in pages for name in sources(folder)}
     assert {name for name in names if not name.startswith(info)} == (
         sources(ROOT / "stir_hf") | card
     )

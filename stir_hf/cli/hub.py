@@ -102,5 +102,22 @@ def publish_metric(repo: str, package: str | None, create_pr: bool) -> None:
         click.echo(f'evaluate.load("{repo}") loads it')
 
 
+@app.command("publish-space")
+@click.argument("repo", metavar="NAMESPACE/NAME")
+@click.option(
+    "--package",
+    metavar="REQUIREMENT",
+    help="What pip installs; default: the repository of this installation at its commit.",
+)
+@click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+@debug_option
+def publish_space(repo: str, package: str | None, create_pr: bool) -> None:
+    """Create or update a Space that compares two checkpoints in a browser."""
+    from stir_hf.publish.metric_space import publish_space
+
+    pushed = publish_space(repo, package, create_pr=create_pr)
+    click.echo(f"{str(pushed)[:1].upper()}{str(pushed)[1:]}")
+
+
 def _told(line: str) -> None:
     click.echo(f"stir-hf: {line}", err=True)

@@ -80,6 +80,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.report import pairs, summary
+    from stir_hf.scoring import notes_on
 
     if dry_run:
         _show_estimates("invert", [reference], dataset, options, as_json)
@@ -90,10 +91,12 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     figures = Path(options["out"]) / "figures"
     figures.mkdir(exist_ok=True)
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
-    about = summary(made)
+    about = {**summary(made), "notes": list(notes_on(made))}
     if as_json:
         click.echo(json.dumps(about))
         return
+    for note in about["notes"]:
+        click.echo(f"Note: {note}")
     rest = about["unconverged"]
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     click.echo(

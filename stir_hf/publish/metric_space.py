@@ -1,7 +1,10 @@
-"""The evaluate module where `evaluate` looks for it: in its cache, and in a Space."""
+"""The evaluate module where `evaluate` looks for it, in its cache and in a Space; and the Space of
+the page that compares two checkpoints.
+"""
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from stir_hf.errors import RequestError
@@ -18,11 +21,16 @@ def card_folder() -> Path:
     Raises:
         RequestError: this installation lacks it.
     """
+    return _installed(f"metric_card/{NAME}")
+
+
+def _installed(name: str) -> Path:
+    """A folder beside the package, or inside it where it is installed."""
     package = Path(__file__).parent.parent
-    for folder in (package / "metric_card" / NAME, package.parent / "metric_card" / NAME):
-        if (folder / f"{NAME}.py").is_file():
+    for folder in (package / name, package.parent / name):
+        if (folder / "app.py").is_file():
             return folder
-    raise RequestError(f"this installation of stir-hf lacks metric_card/{NAME}; install it again")
+    raise RequestError(f"this installation of stir-hf lacks {name}; install it again")
 
 
 def install_metric() -> Path:
@@ -62,7 +70,9 @@ def uninstall_metric() -> Path:
 
 
 FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
-"""What the Space holds."""
+"""What the Space of the metric holds."""
+PAGE = ("README.md", "app.py", "requirements.txt", "example.json")
+"""What the Space of the page holds."""
 
 
 def publish_metric(repo_id: str, package: str | None = None, *, create_pr: bool = False) -> Pushed:
@@ -82,6 +92,19 @@ def publish_metric(repo_id: str, package: str | None = None, *, create_pr: bool 
         raise RequestError(
             f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
         )
+    return _publish(repo_id, "publish-metric", "The STIR metric", package, create_pr=create_pr)
+
+
+def publish_space(repo_id: str, package: str | None = None, *, create_pr: bool = False) -> Pushed:
+    """Create or update the Space that compares two checkpoints in a browser; args and errors as
+    `publish_metric`, of any name.
+    """
+    return _publish(repo_id, "publish-space", "STIR in a browser", package, create_pr=create_pr)
+
+
+def _publish(
+    repo_id: str, verb: str, title: str, package: str | None, *, create_pr: bool
+) -> Pushed:
     place = checked(package) if package else requirement()
     if place is None:
         raise RequestError(
@@ -89,21 +112,33 @@ def publish_metric(repo_id: str, package: str | None = None, *, create_pr: bool 
             " place to install it from: give --package 'stir-hf @ git+https://…@COMMIT'"
         )
     repo = Repo(repo_id, "space")
-    repo.check_writable("publish-metric", create_pr=create_pr)
-    files = space_files(place)
+    repo.check_writable(verb, create_pr=create_pr)
+    files = metric_files(place) if verb == "publish-metric" else page_files(place)
     if not create_pr:
         repo.create(private=None, space_sdk="gradio")
-    return repo.put(lambda _: Change(files), "The STIR metric", create_pr=create_pr)
+    return repo.put(lambda _: Change(files), title, create_pr=create_pr)
 
 
-def space_files(place: str) -> dict[str, Content]:
-    """The files of the Space; `place` is what pip installs."""
-    folder = card_folder()
-    texts = {name: (folder / name).read_text("utf-8") for name in FILES}
+def metric_files(place: str) -> dict[str, Content]:
+    """The files of the metric's Space; `place` is what pip installs."""
+    texts = _texts(card_folder(), FILES, place)
     url = place.partition("@")[2].strip()
-    texts["requirements.txt"] = f"{place}\n" + texts["requirements.txt"]
     texts["stir.py"] = re.sub(r"# From: .*", f"# From: {url}", texts["stir.py"])
     return {name: Content(text.encode()) for name, text in texts.items()}
+
+
+def page_files(place: str) -> dict[str, Content]:
+    """The files of the page's Space; `place` is what pip installs."""
+    texts = _texts(_installed("spaces_demo"), PAGE, place)
+    return {name: Content(text.encode()) for name, text in texts.items()}
+
+
+def _texts(folder: Path, names: Sequence[str], place: str) -> dict[str, str]:
+    """The files, the place of the package first among the requirements; comments are left out."""
+    texts = {name: (folder / name).read_text("utf-8") for name in names}
+    others = [line for line in texts["requirements.txt"].splitlines() if not line.startswith("#")]
+    texts["requirements.txt"] = "\n".join([place, *others]) + "\n"
+    return texts
 
 
 def _place() -> Path:

@@ -58,6 +58,21 @@ def test_the_space_is_whole_and_names_a_place_of_the_package(
     assert "holds it already" in again
 
 
+def test_the_page_is_published_with_a_place_of_the_package(worker: Worker, hub: StandInHub) -> None:
+    told = worker.done("publish-space", "lab/page", "--package", PLACE)
+    assert "spaces/lab/page" in told
+    files = hub.repo("space", "lab/page").at("main").files
+    assert set(files) - {".gitattributes"} == {
+        "README.md",
+        "app.py",
+        "requirements.txt",
+        "example.json",
+    }
+    lines = files["requirements.txt"].data.decode().splitlines()
+    assert lines[0] == PLACE
+    assert not any(line.startswith(("#", "stir-hf[")) for line in lines)
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize("token", TOKENS)
 def test_from_a_published_space(
