@@ -50,15 +50,13 @@ def home() -> Path:
 @contextmanager
 def _environment() -> Iterator[None]:
     """That of the processes: without a secret, and with a Hugging Face cache of their own."""
-    before = dict(os.environ)
-    for name in (*CACHES, *SECRETS):
-        os.environ.pop(name, None)
+    before = {name: os.environ.pop(name, None) for name in ("HF_HOME", *CACHES, *SECRETS)}
     os.environ["HF_HOME"] = str(home() / "hf")
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        del os.environ["HF_HOME"]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 @cache
@@ -182,8 +180,8 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
         except (Exception, MemoryError) as error:  # a visitor sees a sentence, the owner the log
             full = is_out_of_memory(error) or isinstance(error, MemoryError)
             full = full or "start new thread" in str(error)
-            told = TOO_LARGE if full else f"it failed inside ({type(error).__name__})"
-            messages.send({"failed": told})
+            sentence = TOO_LARGE if full else f"it failed inside ({type(error).__name__})"
+            messages.send({"failed": sentence})
             if not full:
                 raise
 
