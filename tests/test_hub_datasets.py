@@ -248,6 +248,7 @@ def test_without_the_hub_the_cache_gives_the_same(
     assert len(hub.seen) == before
 
 
+@pytest.mark.verify
 def test_a_stream_gives_the_same_and_fetches_less(
     online: Answers, hub: StandInHub, tmp_path: Path
 ) -> None:

@@ -31,13 +31,9 @@ COUNT, INVERTED = 20, 8
 CROSS_SECTION = (
     "vit",
     "dinov2 (backbone)",
-    "ijepa",
     "swin",
-    "segformer (segmentation)",
     "convnext",
-    "pp_lcnet",
     "clip",
-    "detr",
     "sam",
 )
 

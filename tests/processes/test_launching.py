@@ -49,6 +49,7 @@ def test_two_processes_print_one_object(tmp_path: Path) -> None:
     assert [score["num_samples"] for score in found["scores"]] == [12, 12]
 
 
+@pytest.mark.verify
 def test_a_wrong_request_is_one_line() -> None:
     code, out, err = done("compare", *MODELS, "--dataset", "./nowhere", *TWO)
     assert (code, out) == (2, "")

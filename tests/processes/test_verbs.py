@@ -37,7 +37,7 @@ def alone(one: Ranks, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return scores(one, COMPARE, out=str(tmp_path_factory.mktemp("alone")))
 
 
-@pytest.mark.parametrize("count", ["two", "three"])
+@pytest.mark.parametrize("count", ["two", pytest.param("three", marks=pytest.mark.verify)])
 def test_compare_is_that_of_one_process(
     request: pytest.FixtureRequest, alone: list[Any], tmp_path: Path, count: str
 ) -> None:

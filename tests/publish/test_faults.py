@@ -63,9 +63,7 @@ CASES = {
         away("POST", COMMIT, status=412), 1, "others keep writing"
     ),
     "Hub away at the commit": Case(away("POST", COMMIT, status=503), 1, "cannot be reached"),
-    "Hub asks to wait for ever": Case(
-        away("POST", COMMIT, status=429), 1, "asks to wait", quick=True
-    ),
+    "Hub asks to wait for ever": Case(away("POST", COMMIT, status=429), 1, "asks to wait"),
     "token revoked at the commit": Case(
         (fault("POST", COMMIT, status=401),), 1, "does not accept the token"
     ),
