@@ -165,6 +165,7 @@ def test_the_examples_of_the_card_run(block: str, monkeypatch: pytest.MonkeyPatc
     exec(block, {})
 
 
+@pytest.mark.verify
 def test_the_cases_of_the_card(stir: Any) -> None:
     for case in runpy.run_path(str(CARD / "tests.py"))["test_cases"]:
         expected = case.pop("result")

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def comparison_form() -> None:
     key = gr.State()
     asked, files = [model, reference, *data, *effort], data[-1]
     running = start.click(compare, asked, [output, key, files], show_progress="hidden", **WORKING)
-    stop.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
+    stopped = stop.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
+    stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
     if os.environ.get("OAUTH_CLIENT_ID"):
         push_form(key)
 
@@ -157,6 +159,12 @@ def effort_form() -> tuple[Any, Any, Any]:
 
 def _cancelled() -> str:
     return views.problem("cancelled; nothing of it was kept")
+
+
+def _cancelled_at_last() -> str:
+    """Once more, as a step that was on its way may have come in between."""
+    time.sleep(1)
+    return _cancelled()
 
 
 def push_form(key: gr.State) -> None:

@@ -187,7 +187,7 @@ KILLED = {
 
 @pytest.mark.parametrize(
     "point",
-    [pytest.param(p, marks=() if p == "LFS" else (pytest.mark.verify,)) for p in KILLED],
+    [pytest.param(p, marks=pytest.mark.verify) for p in KILLED],
 )
 def test_a_push_that_is_killed_goes_on(
     point: str, client: Client, worker: Worker, run: Path, hub: StandInHub

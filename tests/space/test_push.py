@@ -26,6 +26,11 @@ answers["nothing"] = handlers.push("guessed", "lab/mine", "hf_lab")
 print("ANSWER" + json.dumps(answers))
 """
 
+JUDGE = """
+from stir_hf.space import handlers
+print(list(handlers.judge("lab/mine", "standard-1"))[-1])
+"""
+
 
 @pytest.mark.verify
 def test_a_result_is_pushed_by_who_asked(tmp_path: Path) -> None:
@@ -47,3 +52,9 @@ def test_a_result_is_pushed_by_who_asked(tmp_path: Path) -> None:
         assert sum(name.endswith("inversions.json") for name in files) == 2
         assert any(name.startswith("scores/") for name in files)
         assert ("dataset", "other/mine") not in hub.repos
+        repo.private = False  # its owner opens it; judging reads without a token
+        judged = owner.python(JUDGE)
+        assert "standard-1, given robust" in judged
+        assert "Leaderboard given lab/standard" in judged
+        board = judged.partition("<caption>Leaderboard")[2]
+        assert "lab/" in board.partition("</table>")[0], board[:900]
