@@ -47,7 +47,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
         click.echo(json.dumps({"pushed": [{"url": o.url, "changed": o.changed} for o in say]}))
         return
     for one in say:
-        click.echo(str(one)[:1].upper() + str(one)[1:])
+        click.echo(_sentence(one))
 
 
 @app.command()
@@ -83,40 +83,44 @@ def install_metric(undo: bool) -> None:
     )
 
 
-@app.command("publish-metric")
-@click.argument("repo", metavar="NAMESPACE/stir")
-@click.option(
+package_option = click.option(
     "--package",
     metavar="REQUIREMENT",
     help="What pip installs; default: the repository of this installation at its commit.",
 )
-@click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+proposed_option = click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+
+
+@app.command("publish-metric")
+@click.argument("repo", metavar="NAMESPACE/stir")
+@package_option
+@proposed_option
 @debug_option
 def publish_metric(repo: str, package: str | None, create_pr: bool) -> None:
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
     from stir_hf.publish.metric_space import publish_metric
 
     pushed = publish_metric(repo, package, create_pr=create_pr)
-    click.echo(f"{str(pushed)[:1].upper()}{str(pushed)[1:]}")
+    click.echo(_sentence(pushed))
     if not create_pr:
         click.echo(f'evaluate.load("{repo}") loads it')
 
 
 @app.command("publish-space")
 @click.argument("repo", metavar="NAMESPACE/NAME")
-@click.option(
-    "--package",
-    metavar="REQUIREMENT",
-    help="What pip installs; default: the repository of this installation at its commit.",
-)
-@click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+@package_option
+@proposed_option
 @debug_option
 def publish_space(repo: str, package: str | None, create_pr: bool) -> None:
     """Create or update a Space that compares two checkpoints in a browser."""
     from stir_hf.publish.metric_space import publish_space
 
     pushed = publish_space(repo, package, create_pr=create_pr)
-    click.echo(f"{str(pushed)[:1].upper()}{str(pushed)[1:]}")
+    click.echo(_sentence(pushed))
+
+
+def _sentence(pushed: object) -> str:
+    return f"{str(pushed)[:1].upper()}{str(pushed)[1:]}"
 
 
 def _told(line: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import pyarrow.compute as pc
+import yaml  # type: ignore[import-untyped]  # has none
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from huggingface_hub import metadata_load
 
@@ -157,11 +158,19 @@ def check_card(root: Path, called: str) -> None:
     """See that the card of a repo names no files but its own.
 
     Raises:
-        RequestError: it names an address, another folder, or files above its own.
+        RequestError: it names an address, another folder, or files above its own; YAML that cannot
+            be read.
     """
-    card = root / "README.md"
-    said = metadata_load(card) if card.is_file() else None
-    for name in _texts([one.get("data_files") for one in _dicts((said or {}).get("configs"))]):
+    card, beside = root / "README.md", root / ".huggingface.yaml"
+    try:
+        said: list[Any] = [metadata_load(card) if card.is_file() else None]
+        said.append(yaml.safe_load(beside.read_text("utf-8")) if beside.is_file() else None)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RequestError(
+            f"the card of dataset {called} cannot be read: {one_line(error)}"
+        ) from error
+    configs = [one for about in _dicts(said) for one in _dicts(about.get("configs"))]
+    for name in _texts([one.get("data_files") for one in configs]):
         if "::" in name or "://" in name or name.startswith("/") or ".." in name.split("/"):
             raise RequestError(f"the card of dataset {called} names files outside of it: {name}")
 

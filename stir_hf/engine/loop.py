@@ -44,8 +44,8 @@ class Watch:
     active: int
     error: float
     passes: int
-    keys: Sequence[tuple[int, int]] = ()
-    best: Tensor | None = None
+    keys: Sequence[tuple[int, int]]
+    best: Tensor
 
 
 def descend(

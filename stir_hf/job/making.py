@@ -132,7 +132,6 @@ class Making:
 
     def _forming(self, seen: Watch) -> dict[int, NDArray[np.float32]]:
         """The best iterates of the images in flight, by index, within their bounds."""
-        assert seen.best is not None
         low, high = self.job.kind.bounds
         values = seen.best.detach().clamp(low, high).float().cpu().numpy()
         order = self.job.samples.order

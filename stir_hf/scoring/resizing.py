@@ -37,9 +37,9 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
     native = network.encoder.size
     if native is None or (samples is None and native == inversions.size):
         return None
-    rows = np.flatnonzero(inversions.draw == inversions.draw[0])[:LOOKED_AT]
+    rows = np.unique(inversions.index, return_index=True)[1][:LOOKED_AT]
     canvases = inversions.pixels("image", rows)
-    sizes = " and ".join("x".join(map(str, size)) for size in (inversions.size, native))
+    sizes = " to ".join("x".join(map(str, size)) for size in (inversions.size, native))
     try:
         own = _own(network, _originals(inversions, rows, canvases, samples))
     except Exception as error:  # processors fail in many ways
@@ -55,8 +55,7 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
     if native == inversions.size:
         how = "the reference's crop or resize"
     else:
-        shown = " to ".join("x".join(map(str, size)) for size in (inversions.size, native))
-        how = f"the canvas, its crop and the resize from it ({shown}),"
+        how = f"the canvas, its crop and the resize from it ({sizes}),"
     return (
         f"{network.label}: {how} changes its representation of {len(rows)} images by {change:.0%}"
         f" (median), against what its own processor, crop included, makes of {what}"

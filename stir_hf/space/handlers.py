@@ -46,10 +46,10 @@ def follow(
         for message in run:
             if message is not None and "done" in message:
                 yield None, message["done"]
-            elif message is not None:
+                return
+            if message is not None:
                 shown = views.progress(message["step"], time.monotonic() - began)
-            if message is None or "step" in message:
-                yield shown, None  # also where there is nothing new: cancelling waits for it
+            yield shown, None  # also where there is nothing new: cancelling waits for it
     finally:
         run.close()
 

@@ -101,11 +101,14 @@ def test_a_stream_of_the_hub_takes_no_file_from_elsewhere(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("named", ["http://127.0.0.1/x", "/etc/*", "../*", "zip://x::y", "*.csv"])
-def test_a_card_names_its_own_files_alone(named: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_card_names_its_own_files_alone(named: str, beside: bool, tmp_path: Path) -> None:
     files = [{"split": "test", "path": [named]}]
-    (tmp_path / "README.md").write_text(
-        "---\n" + json.dumps({"configs": [{"config_name": "a", "data_files": files}]}) + "\n---\n"
-    )
+    said = json.dumps({"configs": [{"config_name": "a", "data_files": files}]})
+    if beside:
+        (tmp_path / ".huggingface.yaml").write_text(said)
+    else:
+        (tmp_path / "README.md").write_text(f"---\n{said}\n---\n")
     if named == "*.csv":
         check_card(tmp_path, "lab/images")
         return

@@ -1,0 +1,112 @@
+"""What must not be uploaded, and bounds of time and memory: requests without a server."""
+
+import io
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import stir_hf
+from stir_hf.space import handlers, jobs
+from stir_hf.space.asked import LIMITS, Comparison, Limits
+from stir_hf.space.work import Run, home, warm_up
+
+
+def upload(folder: Path, *spoilt: bytes) -> list[str]:
+    """Files as gradio hands them in: four pictures, some of them spoilt."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(4)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 40), (60 * i, 20, 90)).save(path)
+    for path, data in zip(paths, spoilt, strict=False):
+        path.write_bytes(data)
+    return [str(path) for path in paths]
+
+
+def bomb() -> bytes:
+    """A small PNG whose pixels are hundreds of megabytes."""
+    file = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def long_one() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def broken_off() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((200, 200), 90).save(file, "PNG")
+    return file.getvalue()[:3000]
+
+
+UPLOADS = {
+    "no image": (b"<html>", "'0.png' is no image"),
+    "nothing": (b"", "'0.png' is no image"),
+    "a bomb": (bomb(), "has far more pixels than the 20 million that are taken"),
+    "20,000 pixels": (long_one(), "has far more pixels than the 20 million that are taken"),
+    "broken off": (broken_off(), "'0.png' cannot be read"),
+    "too large": (b"\x89PNG" + bytes(11_000_000), "is larger than 10 MB"),
+    "an archive": (zlib.compress(bytes(10**8)), "'0.png' is no image"),
+}
+
+
+@pytest.mark.parametrize("case", UPLOADS)
+def test_what_must_not_be_uploaded(case: str, tmp_path: Path) -> None:
+    data, words = UPLOADS[case]
+    paths = upload(tmp_path / "up", data)
+    shown = list(handlers.compare("standard-0", "robust-0", "", "", paths, "", 8, 10))
+    html, key, left = shown[-1]
+    assert (key, left) == (None, None)
+    assert words in html.replace("&#x27;", "'")
+    assert not any(Path(path).exists() for path in paths)
+
+
+def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
+    files = []
+    for i in range(5):
+        path = tmp_path / f"{i}.png"
+        Image.effect_noise((40, 40), 30 + 20 * i).save(path)
+        files.append(str(path))
+    html, key, left = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    assert (key, left) == (None, None)
+    assert "5 images; median error" in html
+    assert "--dataset FOLDER" in html
+    assert "stir-results" in html
+    assert not any(Path(path).exists() for path in files)
+    assert [path for path in home().rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("count", [1, 65])
+def test_too_few_and_too_many_files(count: int, tmp_path: Path) -> None:
+    files = [str(tmp_path / str(i)) for i in range(count)]
+    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    assert f"{count} files were uploaded; the measure takes 4 to 64 images here" in html
+
+
+def test_time_that_is_over_ends_a_request() -> None:
+    request = Comparison("standard-0", "robust-0", images=64, steps=300)
+    warm_up()
+    began = time.monotonic()
+    with pytest.raises(stir_hf.RunError, match="longer than the 3 seconds"):
+        list(Run(jobs.compare, request, Limits(seconds=3)))
+    assert time.monotonic() - began < 60
+    assert [path for path in home().rglob("*") if path.is_file()] == []
+
+
+def test_memory_that_is_over_ends_a_request() -> None:
+    request = Comparison("standard-0", "robust-0", images=64, steps=5)
+    with pytest.raises(stir_hf.RunError, match="memory"):
+        list(Run(jobs.compare, request, Limits(memory=150_000_000)))
+
+
+def test_a_path_that_is_there_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab" / "robust").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(stir_hf.RequestError, match="is no Hub id"):
+        Comparison("lab/robust", "robust-0")
+    assert LIMITS.images == 64
