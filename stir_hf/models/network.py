@@ -145,7 +145,7 @@ class Network:
         not take them.
 
         Raises:
-            RequestError: it does not take such images.
+            RequestError: it does not take such images, or is quantised and does not run here.
             RunError: there is too little memory.
         """
         shape = "x".join(map(str, (self.pixels.channels, *size)))
@@ -154,7 +154,14 @@ class Network:
                 yield
         except (RequestError, RunError):
             raise
-        except (ValueError, RuntimeError, AssertionError) as error:
+        except Exception as error:
+            if self.quantised is not None:  # their libraries fail in many ways
+                raise RequestError(
+                    f"model {self.name} is quantised ({self.quantised}) and does not run here:"
+                    f" {one_line(error)}"
+                ) from error
+            if not isinstance(error, ValueError | RuntimeError | AssertionError):
+                raise
             if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):
                 raise
             raise RequestError(

@@ -1,5 +1,6 @@
 """Checkpoints whose weights are quantised, by the libraries that do it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ METHODS: dict[str, Callable[[], Any]] = {
     "torchao": lambda: tf.TorchAoConfig(Int8WeightOnlyConfig()),
 }
 QUICK: dict[str, Any] = {"steps": 20, "num_samples": 12, "device": "cpu", "progress": False}
+
+
+@pytest.mark.filterwarnings("ignore")  # the libraries' own
+def test_weights_that_are_not_what_the_configuration_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("vit", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    capsys.readouterr()
+    code, out, err = run(["layers", str(tmp_path)], capsys)
+    assert (code, out) == (2, "")
+    assert "is quantised (bitsandbytes) and does not run here" in err
 
 
 @pytest.mark.filterwarnings("ignore")  # the libraries' own
