@@ -2,6 +2,7 @@
 the card below.
 """
 
+import re
 from pathlib import Path
 
 CARD = Path(__file__).parent / "README.md"
@@ -17,7 +18,8 @@ def main() -> None:
         gr.Markdown("# STIR: does this model ignore what that model ignores?")
         page.comparison_form()
         page.add_api()
-        gr.Markdown(CARD.read_text("utf-8").split("---", 2)[2])
+        card = CARD.read_text("utf-8").split("---", 2)[2]
+        gr.Markdown(re.sub(r"^(#+ )", r"#\1", card, flags=re.MULTILINE))  # below the page's own
     page.serve(demo)
 
 

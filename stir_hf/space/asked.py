@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stir_hf import hub
-from stir_hf.demo import IMAGES, MODELS, model_path
+from stir_hf.demo import MODELS, model_path
 from stir_hf.errors import RequestError
 
 EMBEDDED = "200 images of Fashion-MNIST"
@@ -81,14 +81,12 @@ def checked_count(given: Any, what: str, least: int, most: int) -> int:
 
 
 def _model(given: Any, what: str) -> str:
-    return given if given in MODELS else checked_id(given, what)
+    return given if isinstance(given, str) and given in MODELS else checked_id(given, what)
 
 
-def model_argument(name: str) -> str:
-    """What `stir_hf.compare` takes for a model that the page names: a folder where it is one of
-    the embedded.
-    """
-    return model_path(name) if name in MODELS else name
+def embedded_path(name: str) -> str | None:
+    """The folder of an embedded model; None for one of the Hub."""
+    return model_path(name) if name in MODELS else None
 
 
 @dataclass(frozen=True)
@@ -124,10 +122,6 @@ class Comparison:
                 f"{len(self.uploads)} files were uploaded; the measure takes"
                 f" {most.least_images} to {most.images} images here"
             )
-
-    def data(self) -> str:
-        """What `stir_hf.compare` takes for a dataset by name."""
-        return str(IMAGES) if self.dataset == EMBEDDED else self.dataset
 
     def names(self) -> list[str]:
         """The Hub ids among its models."""
@@ -181,8 +175,11 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
             )
 
 
-def check_weights(name: str, limits: Limits) -> None:
+def check_weights(name: str, limits: Limits) -> str:
     """Ask the Hub what a checkpoint holds, before anything of it is fetched.
+
+    Returns:
+        Its id at the commit that was looked at.
 
     Raises:
         RequestError: no such model, an adapter alone, or weights that are too large here.
@@ -204,10 +201,14 @@ def check_weights(name: str, limits: Limits) -> None:
             f"model {name} has {size / 1e6:.0f} MB of weights; at most"
             f" {limits.weights / 1e6:.0f} MB are taken here"
         )
+    return f"{repo}@{about.sha}"
 
 
-def check_published(name: str, limits: Limits) -> None:
+def check_published(name: str, limits: Limits) -> str:
     """Ask the Hub how large a repo of inversions is, before anything of it is fetched.
+
+    Returns:
+        Its id at the commit that was looked at.
 
     Raises:
         RequestError: no such repo, or one that is too large here.
@@ -225,3 +226,4 @@ def check_published(name: str, limits: Limits) -> None:
             f"dataset {name} has {size / 1e6:.0f} MB; at most {limits.published / 1e6:.0f} MB are"
             " taken here"
         )
+    return f"{repo}@{about.sha}"

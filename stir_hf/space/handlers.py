@@ -1,8 +1,9 @@
 """What happens when a form is sent, or an endpoint called."""
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import gradio as gr
 
 from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, RunError
-from stir_hf.space import jobs, views
+from stir_hf.space import jobs, uploads, views
 from stir_hf.space.asked import EMBEDDED, LIMITS, Comparison, Judging, Limits, checked_id
 from stir_hf.space.kept import Kept
-from stir_hf.space.work import Run, Work, runner
+from stir_hf.space.waiting import Visit
+from stir_hf.space.work import Run, Work
+from stir_hf.space.zero_gpu import runner
 
 PRESETS = {
     "Quick: 16 images, 60 passes": (16, 60),
@@ -26,7 +29,12 @@ USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
 
 
 def follow(
-    work: Work, request: Any, limits: Limits, *, device: bool = True
+    work: Work,
+    request: Any,
+    limits: Limits,
+    *,
+    device: bool = True,
+    is_gone: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
     """A request from its beginning to its end: HTML of how far it is, and at last what it found.
 
@@ -35,6 +43,7 @@ def follow(
         request: what was asked.
         limits: of it.
         device: whether it computes, so that ZeroGPU lends a device where there is one.
+        is_gone: whether nobody waits for it any more, which ends it.
 
     Raises:
         RequestError, RunError: see `Run`.
@@ -44,6 +53,8 @@ def follow(
     began, run = time.monotonic(), (runner() if device else Run)(work, request, limits)
     try:
         for message in run:
+            if is_gone():
+                raise RunError("nobody waits for it any more")
             if message is not None and "done" in message:
                 yield None, message["done"]
                 return
@@ -57,14 +68,23 @@ def follow(
 KEPT = Kept()
 
 
-def _told(make: Any) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def signs_in() -> bool:
+    """Whether visitors sign in at the Hub: in a Space alone, as elsewhere gradio takes the
+    machine's own account for everybody's.
+    """
+    return os.environ.get("SYSTEM") == "spaces" and "OAUTH_CLIENT_ID" in os.environ
+
+
+def _told(make: Any, visit: Visit) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """What a form shows: progress, then results or a sentence; and what was found."""
     try:
         request, work = make()
-        for html, done in follow(work, request, request.limits):
+        for html, done in follow(work, request, request.limits, is_gone=visit.is_gone):
             yield views.results(done) if html is None and done else html or "", done
     except (RequestError, RunError) as error:
         yield views.problem(str(error)), None
+    finally:
+        visit.end()
 
 
 def compare(
@@ -72,35 +92,52 @@ def compare(
     reference: str,
     dataset: str,
     split: str,
-    files: list[str] | None,
+    files: list[dict[str, Any]] | None,
     preset: str,
     images: float,
     steps: float,
+    request: gr.Request | None = None,
 ) -> Iterator[tuple[str, str | None, Any]]:
     """The form of a comparison: what it shows, the key of what may be pushed, and the files that
     are left in the form, which are none at its end.
+
+    Its inputs come as they are sent: nothing of gradio's has looked at them.
     """
-    uploads = tuple(str(path) for path in files or ())
+    visit, sent = Visit(request), _paths(files)
 
     def make() -> Any:
-        count, passes = PRESETS.get(preset, (images, steps))
+        count, passes = PRESETS.get(str(preset), (images, steps))
         how: Any = {"images": count, "steps": passes}
-        return Comparison(model, reference, dataset, split, uploads, **how), jobs.compare
+        return Comparison(model, reference, dataset, split, _uploaded(sent), **how), jobs.compare
 
+    html, key = "", None
     try:
-        for html, done in _told(make):
-            pushable = done is not None and "OAUTH_CLIENT_ID" in os.environ
-            key = KEPT.put(done["archive"]) if pushable and done is not None else None
+        for html, done in _told(make, visit):
+            if done is not None and signs_in():
+                key = KEPT.put(done["archive"])
             yield html, key, gr.skip()
         yield html, key, None
     finally:
-        for path in uploads:
-            Path(path).unlink(missing_ok=True)
+        own = (Path(path) for path in sent if uploads.is_upload(path))
+        uploads.remove(own, visit.is_shared)
 
 
-def judge(inversions: str, model: str) -> Iterator[str]:
+def _paths(files: Any) -> tuple[str, ...]:
+    """Of the files that a form holds."""
+    given = files if isinstance(files, list) else []
+    return tuple(str(one.get("path")) for one in given if isinstance(one, dict))
+
+
+def _uploaded(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        if not uploads.is_upload(path):
+            raise RequestError("images are uploaded, not named by a path of this machine")
+    return paths
+
+
+def judge(inversions: str, model: str, request: gr.Request | None = None) -> Iterator[str]:
     """The form of a judgement on published inversions."""
-    for html, _ in _told(lambda: (Judging(inversions, model), jobs.judge)):
+    for html, _ in _told(lambda: (Judging(inversions, model), jobs.judge), Visit(request)):
         yield html
 
 
@@ -127,6 +164,7 @@ def scores(
     split: str = "",
     images: int = 24,
     steps: int = 100,
+    request: gr.Request | None = None,
 ) -> dict[str, Any]:
     """STIR of two checkpoints in both directions: does this model ignore what that one ignores?
 
@@ -141,10 +179,14 @@ def scores(
     Returns:
         The result as `stir-hf compare --json` prints it: `scores[0]` is the model given the
         reference, `scores[1]` the reverse.
+
+    Raises:
+        gr.Error: what was asked for is refused, or it failed; in a sentence.
     """
+    visit = Visit(request)
     try:
-        request = Comparison(model, reference, dataset, split, (), images, steps)
-        for _, done in follow(jobs.compare, request, LIMITS):
+        asked = Comparison(model, reference, dataset, split, (), images, steps)
+        for _, done in follow(jobs.compare, asked, LIMITS, is_gone=visit.is_gone):
             if done is not None:
                 return dict(done["result"])
     except (RequestError, RunError) as error:
@@ -152,21 +194,39 @@ def scores(
     raise gr.Error("nothing came of it")
 
 
+SEEN = (
+    "image-classification",
+    "image-feature-extraction",
+    "zero-shot-image-classification",
+    "image-segmentation",
+    "object-detection",
+    "depth-estimation",
+    "feature-extraction",
+    None,
+)
+"""Tasks of the Hub whose models see images, or may."""
+FOUND = 8
+_SEARCHES = threading.BoundedSemaphore(4)
+
+
 def search(key: gr.KeyUpData) -> Any:
-    """Image models on the Hub whose names hold what was typed, beside the embedded ones."""
+    """Models on the Hub whose names hold what was typed, beside the embedded ones."""
     words = str(key.input_value or "").strip()[:80]
-    there = len(words) >= 3 and words not in MODELS
-    return gr.update(choices=[*MODELS, *(_found(words) if there else ())])
+    found: tuple[str, ...] = ()
+    if len(words) >= 3 and words not in MODELS and _SEARCHES.acquire(blocking=False):
+        try:
+            found = _found(words)
+        except Exception:  # the Hub is away: what is typed is taken as it is, and asked again
+            found = ()
+        finally:
+            _SEARCHES.release()
+    return gr.update(choices=[*MODELS, *found])
 
 
 @lru_cache(maxsize=256)
 def _found(words: str) -> tuple[str, ...]:
     import huggingface_hub
 
-    try:
-        models = huggingface_hub.HfApi(token=False).list_models(
-            search=words, pipeline_tag="image-classification", limit=8
-        )
-        return tuple(model.id for model in models)
-    except Exception:  # the Hub is away: what is typed is taken as it is
-        return ()
+    hub = huggingface_hub.HfApi(token=False)
+    models = hub.list_models(search=words, filter="transformers", sort="downloads", limit=40)
+    return tuple(model.id for model in models if model.pipeline_tag in SEEN)[:FOUND]

@@ -5,7 +5,6 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import stir_hf
-from stir_hf.demo import MODELS
+from stir_hf.demo import IMAGES, MODELS
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import to_png
-from stir_hf.options import command
 from stir_hf.publish import ShareConfig, boards, push_folder
 from stir_hf.results import StirResult
 from stir_hf.runtime import Step
@@ -29,8 +27,9 @@ from stir_hf.space.asked import (
     check_published,
     check_uploads,
     check_weights,
-    model_argument,
+    embedded_path,
 )
+from stir_hf.space.lines import of_comparison, of_judgement
 from stir_hf.space.work import Send
 
 SHOWN = 8
@@ -48,27 +47,25 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     Raises:
         RequestError, RunError: see `stir_hf.compare`.
     """
-    _check(request.names(), request.limits)
+    places = {name: check_weights(name, request.limits) for name in request.names()}
     data, options = _data(request)
     out = folder / "run"
     model, reference = (
-        stir_hf.load_encoder(model_argument(name), name=name)
-        for name in (request.model, request.reference)
+        _encoder(name, places, request.limits) for name in (request.model, request.reference)
     )
-    for encoder in (model, reference):
-        _check_side(encoder, request.limits)
+    count = len(request.uploads) or request.images
     result = stir_hf.compare(
         model,
         reference,
         data,
         steps=request.steps,
         out=out,
-        progress=_teller(send, request.images * 2 * request.steps),
+        progress=_teller(send, count * 2 * request.steps),
         **options,
     )
     sets = {one.manifest.names["reference"]: one for one in stir_hf.Inversions.load_all(out)}
     pairs = [_pairs(result, i, sets[score.reference]) for i, score in enumerate(result.scores)]
-    lines = reproduced(request)
+    lines = of_comparison(request, result.config)
     send({"done": {"result": result.to_dict(), "pairs": pairs, **lines, "archive": _packed(out)}})
 
 
@@ -76,20 +73,22 @@ def judge(request: Judging, _: Path, send: Send) -> None:
     """One model on the sets of a repo; sends the result and the repo's leaderboard.
 
     Raises:
-        RequestError, RunError: see `stir_hf.score`.
+        RequestError, RunError: see `stir_hf.score`; a set without its originals, which would be
+            fetched from wherever it says.
     """
-    check_published(request.inversions, request.limits)
-    name = request.model
-    _check([] if name in MODELS else [name], request.limits)
-    encoder = stir_hf.load_encoder(model_argument(name), name=name)
-    _check_side(encoder, request.limits)
-    result = stir_hf.score(encoder, request.inversions, progress=_teller(send, 0))
-    found = result.to_dict()
-    lines = {
-        "command": command("score", [name], {"inversions": request.inversions}),
-        "python": f"import stir_hf\n\nstir_hf.score({name!r}, {request.inversions!r})",
-    }
-    send({"done": {"result": found, "boards": board_rows(request.inversions), **lines}})
+    repo, name = check_published(request.inversions, request.limits), request.model
+    places = {} if name in MODELS else {name: check_weights(name, request.limits)}
+    sets = stir_hf.Inversions.load_all(repo)
+    if any("image" not in one.features for one in sets):
+        raise RequestError(
+            f"dataset {request.inversions} was published without the original images; such sets"
+            " are not judged here, but by `stir-hf score`"
+        )
+    encoder = _encoder(name, places, request.limits)
+    result = stir_hf.score(encoder, sets, progress=_teller(send, 0))
+    lines = of_judgement(name, places, repo)
+    done = {"result": result.to_dict(), "boards": board_rows(repo), **lines}
+    send({"done": done})
 
 
 def push(request: dict[str, Any], folder: Path, send: Send) -> None:
@@ -121,25 +120,29 @@ def board_rows(name: str) -> list[dict[str, Any]]:
             "about": f"given {board.reference or 'a reference'}, layer {board.layer},"
             f" {board.num_samples} images",
             "lines": [
-                [line.model, line.stir, line.stir_debiased, line.floor] for line in board.lines
+                [str(line.model), *map(_number, (line.stir, line.stir_debiased, line.floor))]
+                for line in board.lines
             ],
         }
         for board in found
     ]
 
 
-def _check(names: Sequence[str], limits: Limits) -> None:
-    for name in names:
-        check_weights(name, limits)
+def _number(given: Any) -> float | None:
+    """What somebody published as a number."""
+    return float(given) if isinstance(given, int | float) else None
 
 
-def _check_side(encoder: Any, limits: Limits) -> None:
+def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
+    """A model, at the commit that was looked at, by the name that was asked for."""
+    encoder = stir_hf.load_encoder(embedded_path(name) or places[name], name=name)
     if encoder.size is not None and max(encoder.size) > limits.side:
         height, width = encoder.size
         raise RequestError(
             f"model {encoder.name} takes images of {height}x{width} pixels; at most"
             f" {limits.side} are taken here"
         )
+    return encoder
 
 
 def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:
@@ -162,7 +165,7 @@ def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:
         options["split"] = request.split
     if request.dataset != EMBEDDED:
         options["streaming"] = True  # no more of it is fetched than is used
-    return request.data(), options
+    return (str(IMAGES) if request.dataset == EMBEDDED else request.dataset), options
 
 
 def _teller(send: Send, most: int) -> Any:
@@ -209,32 +212,6 @@ def _pair(inversions: stir_hf.Inversions, moves: Any, row: int) -> dict[str, Any
         "distance": float(moves.relative_distance[row]),
         "original": picture(inversions.pixels("image", [at])[0]),
         "inverted": picture(inversions.pixels("inverted", [at])[0]),
-    }
-
-
-def reproduced(request: Comparison) -> dict[str, str]:
-    """The command, in a clone of the repository, and the Python lines that compute the same."""
-    options: dict[str, Any] = {"num_samples": request.images, "steps": request.steps}
-    shown, written = request.dataset, repr(request.dataset)
-    if request.uploads:
-        shown, written = "FOLDER", "images"
-        del options["num_samples"]
-    elif request.dataset == EMBEDDED:
-        shown, written = "stir_hf/demo/images", "IMAGES"
-    else:
-        options["streaming"] = True
-    if request.split and not request.uploads:
-        options["split"] = request.split
-    models = [request.model, request.reference]
-    paths = [f"stir_hf/demo/models/{name}" if name in MODELS else name for name in models]
-    arguments = [f"model_path({name!r})" if name in MODELS else repr(name) for name in models]
-    arguments += [written, *(f"{name}={value!r}" for name, value in options.items())]
-    lines = ["import stir_hf"]
-    if set(models) & set(MODELS) or written == "IMAGES":
-        lines.append("from stir_hf.demo import IMAGES, model_path")
-    return {
-        "command": command("compare", paths, {"dataset": shown, **options}),
-        "python": "\n".join([*lines, "", f"stir_hf.compare({', '.join(arguments)})"]),
     }
 
 

@@ -1,9 +1,6 @@
 """The page: its forms, and how it is served."""
 
-import os
-import tempfile
-import time
-from functools import partial
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +8,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
-from stir_hf.space import views
+from stir_hf.space import uploads, views
 from stir_hf.space.asked import EMBEDDED, LIMITS
-from stir_hf.space.gate import Gate, visitor
+from stir_hf.space.gate import Gate
 from stir_hf.space.handlers import (
     OWN_NUMBERS,
     PRESETS,
@@ -23,13 +20,16 @@ from stir_hf.space.handlers import (
     push,
     scores,
     search,
+    signs_in,
 )
-from stir_hf.space.work import Run, on_zero_gpu, runner, warm_up
+from stir_hf.space.waiting import COMPUTING, Waiting
+from stir_hf.space.work import warm_up
+from stir_hf.space.zero_gpu import is_zero_gpu, lent
 
 STYLE = Path(__file__).parent / "style.css"
 WORKING: dict[str, Any] = {
     "concurrency_limit": 1,
-    "concurrency_id": "one at a time",
+    "concurrency_id": COMPUTING,
     "api_visibility": "private",
 }
 """Of all that computes: one request at a time, whatever the form."""
@@ -38,53 +38,20 @@ AT_ONCE: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-SEARCHING: dict[str, Any] = {
-    "concurrency_limit": 2,
-    "concurrency_id": "search",
-    "trigger_mode": "always_last",
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
-
-
-def uploaded_only(box: gr.File) -> gr.File:
-    """A box of files that fetches no address and makes no further file for each.
-
-    Its methods are replaced, as gradio writes a file beside the module of a class that is derived
-    from its own.
-    """
-    fetch, fetch_at_once = box.async_move_resource_to_block_cache, box.move_resource_to_block_cache
-
-    async def moved(given: Any) -> Any:
-        _check_uploaded(given)
-        return await fetch(given)
-
-    def moved_at_once(given: Any) -> Any:
-        _check_uploaded(given)
-        return fetch_at_once(given)
-
-    replaced: Any = box
-    replaced.async_move_resource_to_block_cache = moved
-    replaced.move_resource_to_block_cache = moved_at_once
-    replaced._process_single_file = lambda file: str(file.path)
-    return box
-
-
-def _check_uploaded(given: Any) -> None:
-    if "://" in str(given or ""):
-        raise gr.Error("images are uploaded, not fetched from an address", print_exception=False)
 
 
 def blocks(title: str) -> gr.Blocks:
-    """An empty page; what it is sent is removed after ten minutes at the latest."""
-    return gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, 600))
+    """An empty page."""
+    return gr.Blocks(title=title, analytics_enabled=False)
 
 
 def comparison_form() -> None:
     """The form of a comparison and its results."""
     with gr.Row():
         model = models("Model", "embedded, or type to search the Hub", "standard-0", "model")
-        reference = models("Reference", "whose blind spots are tested", "robust-0", "reference")
+        reference = models(
+            "Reference", "what it ignores is asked of the model", "robust-0", "reference"
+        )
     data = images_form()
     effort = effort_form()
     with gr.Row():
@@ -93,11 +60,18 @@ def comparison_form() -> None:
     output = gr.HTML(elem_classes=["stir"], elem_id="output")
     key = gr.State()
     asked, files = [model, reference, *data, *effort], data[-1]
-    running = start.click(compare, asked, [output, key, files], show_progress="hidden", **WORKING)
-    stopped = stop.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
-    stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
-    if os.environ.get("OAUTH_CLIENT_ID"):
+    # The inputs as they are sent: gradio would make a further file of each upload.
+    how: Any = {**WORKING, "preprocess": False, "show_progress": "hidden"}
+    running = start.click(compare, asked, [output, key, files], **how)
+    cancel_by(stop, running, output)
+    if signs_in():
         push_form(key)
+
+
+def cancel_by(button: gr.Button, running: Any, output: gr.HTML) -> None:
+    """What ends a request at once, and says so."""
+    stopped = button.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
+    stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
 
 
 def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
@@ -111,7 +85,7 @@ def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
         elem_id=elem_id,
         min_width=280,
     )
-    box.key_up(search, None, box, **SEARCHING)
+    box.key_up(search, None, box, trigger_mode="always_last", **AT_ONCE)
     return box
 
 
@@ -141,7 +115,6 @@ def images_form() -> tuple[Any, Any, Any]:
             file_types=["image"],
             elem_id="files",
         )
-    uploaded_only(files)
     return dataset, split, files
 
 
@@ -161,9 +134,9 @@ def _cancelled() -> str:
     return views.problem("cancelled; nothing of it was kept")
 
 
-def _cancelled_at_last() -> str:
+async def _cancelled_at_last() -> str:
     """Once more, as a step that was on its way may have come in between."""
-    time.sleep(1)
+    await asyncio.sleep(1)
     return _cancelled()
 
 
@@ -190,9 +163,12 @@ def judgement_form() -> None:
         elem_id="inversions",
     )
     model = models("Model", "embedded, or type to search the Hub", "standard-1", "judged")
-    start = gr.Button("Judge", variant="primary", elem_id="judge")
+    with gr.Row():
+        start = gr.Button("Judge", variant="primary", elem_id="judge")
+        stop = gr.Button("Cancel", elem_id="cancel-judging")
     output = gr.HTML(elem_classes=["stir"], elem_id="judgement")
-    start.click(judge, [inversions, model], output, show_progress="hidden", **WORKING)
+    how: Any = {**WORKING, "preprocess": False, "show_progress": "hidden"}
+    cancel_by(stop, start.click(judge, [inversions, model], output, **how), output)
 
 
 def add_api() -> None:
@@ -203,11 +179,13 @@ def add_api() -> None:
 
 def serve(page: gr.Blocks, **how: Any) -> Any:
     """Serve a page, its API and MCP tool: a queue of 20, small uploads, no foreign host."""
-    if runner() is Run:
-        warm_up()
+    if is_zero_gpu():
+        lent()
     else:
-        on_zero_gpu()
+        warm_up()
     page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
+    waiting = Waiting(page._queue)
+    uploads.keep_sweeping(waiting.names)
     theme = gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],
@@ -230,19 +208,6 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
         mcp_server=True,
         ssr_mode=False,
         run_history=False,
-        app_kwargs={"middleware": [Middleware(Gate, partial(_waiting, page), _uploads())]},
+        app_kwargs={"middleware": [Middleware(Gate, waiting.count, uploads.size)]},
         **how,
     )
-
-
-def _waiting(page: Any, address: str) -> int:
-    """How many requests of an address are at work or wait."""
-    queue = page._queue
-    waiting = [e for q in queue.event_queue_per_concurrency_id.values() for e in q.queue]
-    working = [event for job in queue.active_jobs for event in job or ()]
-    computing = (e for e in (*waiting, *working) if e.concurrency_id == WORKING["concurrency_id"])
-    return sum(visitor(event.request.scope) == address for event in computing)
-
-
-def _uploads() -> Path:
-    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")

@@ -45,10 +45,12 @@ def sentences(scores: Sequence[Data]) -> str:
 
 
 def _sentence(score: Data) -> str:
+    """In words: where STIR stands between floor and ceiling, all three debiased if they can be."""
     model, reference, stir = score["model"], score["reference"], score["stir"]
-    if stir is None or score["floor"] is None or score["ceiling"] is None:
+    found = score["debiased"] or score
+    if stir is None or None in (found["stir"], found["floor"], found["ceiling"]):
         return f"What {model} shares with {reference} cannot be told from these images."
-    share = (stir - score["floor"]) / max(score["ceiling"] - score["floor"], 1e-9)
+    share = (found["stir"] - found["floor"]) / max(found["ceiling"] - found["floor"], 1e-9)
     if share > 0.9:
         how = "nearly everything that"
     elif share > 0.65:
@@ -60,7 +62,7 @@ def _sentence(score: Data) -> str:
     return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f})."
 
 
-def results(done: Data, *, open_lines: bool = False) -> str:
+def results(done: Data) -> str:
     """All that a comparison or a judgement found."""
     scores = named(done["result"]["scores"])
     parts = [
@@ -72,7 +74,7 @@ def results(done: Data, *, open_lines: bool = False) -> str:
     for score, pairs in zip(scores, done.get("pairs", []), strict=False):
         parts.append(gallery(score, pairs))
     parts += [boards(done["boards"])] if "boards" in done else []
-    parts += [_notes(scores), lines(done, is_open=open_lines), download(done["result"])]
+    parts += [_notes(scores), lines(done), download(done["result"])]
     return f'<section class="stir-results" aria-label="Results">{"".join(parts)}</section>'
 
 
@@ -115,7 +117,7 @@ def _row(score: Data) -> str:
         low, high = sorted((_x(score["floor"]), _x(score["ceiling"])))
         span = f'<rect class="span" x="{low}" y="13" width="{high - low}" height="10"/>'
     return (
-        f"<h4>{escape(title)}: <strong>{number(score['stir'])}</strong></h4>"
+        f"<h2>{escape(title)}: <strong>{number(score['stir'])}</strong></h2>"
         f'<svg viewBox="0 0 {WIDTH} 50" role="img" aria-label="{escape(title)}: {told}">'
         f'<line class="base" x1="{LEFT}" x2="{RIGHT}" y1="18" y2="18"/>{span}{marks}{ticks}</svg>'
     )
@@ -162,7 +164,7 @@ def gallery(score: Data, pairs: Data) -> str:
     model, reference = escape(score["model"]), escape(score["reference"])
     ends = (("most", "takes for the most alike"), ("least", "tells apart best"))
     rows = "".join(
-        f"<h5>the pairs that {model} {words}</h5>{strip(pairs[name])}" for name, words in ends
+        f"<h3>the pairs that {model} {words}</h3>{strip(pairs[name])}" for name, words in ends
     )
     return (
         f"<details open><summary>Pairs that {reference} cannot tell apart, as {model} sees them"
@@ -202,11 +204,11 @@ def _notes(scores: Sequence[Data]) -> str:
     return f"<details><summary>Notes ({len(notes)})</summary><ul>{items}</ul></details>"
 
 
-def lines(done: Data, *, is_open: bool = False) -> str:
+def lines(done: Data) -> str:
     """What reproduces it."""
-    state = " open" if is_open else ""
+    where = f'<p class="hint">{escape(done["where"])}</p>' if done["where"] else ""
     return (
-        f"<details{state}><summary>Reproduce it</summary>"
+        f"<details><summary>Reproduce it</summary>{where}"
         f'<pre tabindex="0" aria-label="command line"><code>{escape(done["command"])}</code></pre>'
         f'<pre tabindex="0" aria-label="Python"><code>{escape(done["python"])}</code></pre>'
         "</details>"
@@ -248,10 +250,10 @@ def progress(step: Data | None, seconds: float) -> str:
     if step is None:
         return _bar("starting", None, "")
     share = step["passes"] / step["most"] if step["most"] else step["done"] / max(step["total"], 1)
-    if step["what"].startswith("judging"):
-        share = max(share, 0.95)
+    if step["most"] and step["what"].startswith("judging"):
+        share = max(share, 0.95)  # what comes after the inversions
     share = min(share, 1.0)
-    left = "" if share < 0.03 else f"about {seconds * (1 - share) / share:.0f} s left at most"
+    left = "" if share < 0.03 else f"at most {seconds * (1 - share) / share:.0f} s left"
     error = "" if step["error"] is None else f", error {step['error']:.2f}"
     pictures = "".join(
         f"<li>{image(source, 'inversion in the making', index)}</li>"
@@ -288,7 +290,7 @@ def first_view(done: Data) -> str:
         ("least", "No, it tells these apart:"),
         ("most", "Yes, these are nearly the same to it:"),
     )
-    shown = "".join(f"<div><h5>{words}</h5>{strip(pairs[end][:4])}</div>" for end, words in ends)
+    shown = "".join(f"<div><h2>{words}</h2>{strip(pairs[end][:4])}</div>" for end, words in ends)
     return (
         '<section class="stir-results" aria-label="Example">'
         "<h1>Does this model ignore what that model ignores?</h1>"
@@ -296,6 +298,7 @@ def first_view(done: Data) -> str:
         f" same as the one above it. Is it to <em>{escape(model)}</em>?</p>"
         f'<div class="stir-ends">{shown}</div>{hint(model)}'
         f'<p class="lead">{escape(sentences(scores))}</p>{axis(scores)}'
-        "<p>Between the <em>floor</em> (no shared blind spot at all) and the <em>ceiling</em> (all"
-        " of them). Plain similarity asks another question and hides the difference.</p></section>"
+        "<p>At the <em>floor</em> nothing that the one ignores is ignored by the other, at the"
+        " <em>ceiling</em> everything is. Plain similarity asks another question and hides the"
+        " difference.</p></section>"
     )

@@ -2,15 +2,17 @@
 behind.
 """
 
+import atexit
 import multiprocessing
 import os
 import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,16 +37,17 @@ CACHES = (
     "HF_XET_CACHE",
 )
 TOO_LARGE = "it needed more memory than there is for one request"
-GPU_SECONDS = 120
-"""Of ZeroGPU, for one request."""
+NO_ROOM = "there is no room for another request just now; try again later"
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
 
 
 @cache
 def home() -> Path:
-    """The folder of all that requests fetch and write."""
-    return Path(tempfile.mkdtemp(prefix="stir-hf-space-"))
+    """The folder of all that requests fetch and write; it goes with the page."""
+    folder = Path(tempfile.mkdtemp(prefix="stir-hf-space-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager
@@ -81,7 +84,18 @@ def _nothing() -> None:
     """What ends at once."""
 
 
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
+"""What a request fetches lies in one place, and goes with it."""
+
+
+def take_turn(seconds: float) -> None:
+    """Wait until no other request is at work; `ONE_AT_A_TIME` is then held.
+
+    Raises:
+        RunError: that lasts longer than a request may.
+    """
+    if not ONE_AT_A_TIME.acquire(timeout=seconds + 60):
+        raise RunError(NO_ROOM)
 
 
 class Run:
@@ -94,18 +108,23 @@ class Run:
     """
 
     def __init__(self, work: Work, request: Any, limits: Limits) -> None:
-        _processes()
-        self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
         self._limits, self._ended = limits, False
-        _ONE_AT_A_TIME.acquire()  # what it fetches lies in one place, and goes with it
-        self._ends = time.monotonic() + limits.seconds
-        self._messages, theirs = _processes().Pipe(duplex=False)
-        self._process = _processes().Process(
-            target=_work, args=(work, request, self._folder, theirs, limits), daemon=True
-        )
-        with _environment():
-            self._process.start()
-        theirs.close()
+        take_turn(limits.seconds)
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+            self._ends = time.monotonic() + limits.seconds
+            self._messages, theirs = _processes().Pipe(duplex=False)
+            self._process = _processes().Process(
+                target=_work, args=(work, request, self._folder, theirs, limits), daemon=True
+            )
+            with _environment():
+                self._process.start()
+            theirs.close()
+        except BaseException as error:
+            ONE_AT_A_TIME.release()
+            if isinstance(error, OSError | EOFError):
+                raise RunError(NO_ROOM) from error
+            raise
 
     def __iter__(self) -> Iterator[Message | None]:
         """The messages, None where there was none for a moment; the last one is `done`.
@@ -130,13 +149,19 @@ class Run:
             )
         if not self._messages.poll(LOOK_EVERY):
             if not self._process.is_alive() and not self._messages.poll():
-                raise RunError(TOO_LARGE)
+                raise RunError(self._why())
             return None
         try:
             message: Message = self._messages.recv()
-        except EOFError as error:
-            raise RunError(TOO_LARGE) from error
-        return told(message)
+        except (EOFError, OSError) as error:  # ended within a message
+            raise RunError(self._why()) from error
+        return answer(message)
+
+    def _why(self) -> str:
+        """Why the process ended without a word: the system ends what takes too much memory."""
+        self._process.join(5)
+        by_the_system = (self._process.exitcode or 0) < 0
+        return TOO_LARGE if by_the_system else "it ended without saying why"
 
     def close(self) -> None:
         """End the work, if it has not ended, and remove its folder and what it fetched."""
@@ -148,10 +173,10 @@ class Run:
         self._messages.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         shutil.rmtree(home() / "hf", ignore_errors=True)
-        _ONE_AT_A_TIME.release()
+        ONE_AT_A_TIME.release()
 
 
-def told(message: Message) -> Message:
+def answer(message: Message) -> Message:
     """A message, unless it is a refusal.
 
     Raises:
@@ -169,21 +194,27 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
     os.chdir(folder)
     tempfile.tempdir = str(folder)
     with suppress(BrokenPipeError), messages:
-        try:
-            work(request, folder, messages.send)
-        except RequestError as error:
-            messages.send({"refused": str(error)})
-        except RunError as error:
-            messages.send({"failed": str(error)})
-        except BrokenPipeError:
-            raise
-        except (Exception, MemoryError) as error:  # a visitor sees a sentence, the owner the log
-            full = is_out_of_memory(error) or isinstance(error, MemoryError)
-            full = full or "start new thread" in str(error)
-            sentence = TOO_LARGE if full else f"it failed inside ({type(error).__name__})"
-            messages.send({"failed": sentence})
-            if not full:
-                raise
+        attempt(work, request, folder, messages.send)
+
+
+def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
+    """Do a request; what it is refused with, or fails with, is its last message. A visitor sees a
+    sentence, the owner the log.
+    """
+    try:
+        work(request, folder, send)
+    except RequestError as error:
+        send({"refused": str(error)})
+    except RunError as error:
+        send({"failed": str(error)})
+    except BrokenPipeError:
+        raise
+    except (Exception, MemoryError) as error:
+        full = is_out_of_memory(error) or isinstance(error, MemoryError)
+        full = full or "start new thread" in str(error)
+        send({"failed": TOO_LARGE if full else f"it failed inside ({type(error).__name__})"})
+        if not full:
+            traceback.print_exc()
 
 
 def _limit(limits: Limits) -> None:
@@ -196,66 +227,3 @@ def _limit(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
-
-
-def _at_once(work: Work, request: Any) -> Message:
-    """A request in a worker of ZeroGPU; its last message, refusals included, as errors of a worker
-    lose their text.
-    """
-    import datasets
-    import huggingface_hub
-
-    for name in SECRETS:
-        os.environ.pop(name, None)
-    folder, messages = Path(tempfile.mkdtemp(prefix="request-")), list[Message]()
-    try:
-        work(request, folder, messages.append)
-    except RequestError as error:
-        return {"refused": str(error)}
-    except RunError as error:
-        return {"failed": str(error)}
-    finally:
-        for path in (
-            folder,
-            Path(huggingface_hub.constants.HF_HUB_CACHE),
-            Path(datasets.config.HF_DATASETS_CACHE),
-        ):
-            shutil.rmtree(path, ignore_errors=True)
-    return messages[-1]
-
-
-class AtOnce:
-    """A request on ZeroGPU, which lends a device for a while and tells nothing in between; as
-    `Run`.
-    """
-
-    def __init__(self, work: Work, request: Any, _: Limits) -> None:
-        self._ask = partial(on_zero_gpu(), work, request)
-
-    def __iter__(self) -> Iterator[Message | None]:
-        """Its last message.
-
-        Raises:
-            RequestError, RunError: what the work says.
-        """
-        yield None
-        yield told(self._ask())
-
-    def close(self) -> None:
-        """Nothing: `spaces` ends the worker."""
-
-
-@cache
-def on_zero_gpu() -> Callable[[Work, Any], Message]:
-    """What `spaces` makes of a request; asked for before the page is served, as it looks then for
-    what needs a GPU.
-    """
-    import spaces
-
-    lent: Callable[[Work, Any], Message] = spaces.GPU(duration=GPU_SECONDS)(_at_once)
-    return lent
-
-
-def runner() -> type[Run] | type[AtOnce]:
-    """What runs a request here."""
-    return AtOnce if os.environ.get("SPACES_ZERO_GPU") else Run

@@ -131,7 +131,7 @@ def test_a_comparison_to_its_end(visit: Visit) -> None:
     how: Any = {"num_samples": 16, "steps": 60, "progress": False}
     expected = stir_hf.compare(model, reference, str(IMAGES), **how)
     for score, other in zip(found["scores"], expected.scores, strict=True):
-        assert score["stir"] == pytest.approx(other.stir, abs=0.02)
+        assert score["stir"] == pytest.approx(other.stir, abs=1e-3)
         assert (score["model"], score["num_samples"]) == (other.model, 16)
     output = page.locator("#output")
     expect(output).to_contain_text("stir-hf compare stir_hf/demo/models/standard-0")
@@ -201,7 +201,9 @@ def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path:
     wide.page.locator("#judge").click()
     found = wide.page.locator("#judgement")
     expect(found).to_contain_text("standard-1, given robust", timeout=LONG)
-    expect(found).to_contain_text("stir-hf score standard-1 --inversions lab/inversions")
+    commit = hub.repo("dataset", "lab/inversions").at("main").sha
+    line = f"stir-hf score stir_hf/demo/models/standard-1 --inversions lab/inversions@{commit}"
+    expect(found).to_contain_text(line)
     expect(found).to_contain_text("No scores are published with these inversions yet")
     wide.shot("judged")
 

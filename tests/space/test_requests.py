@@ -5,12 +5,12 @@ refused in one sentence, and nothing of any request stays.
 import ast
 import asyncio
 import json
-import os
 import subprocess
 import sys
+import time
 import types
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,9 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.space import handlers, work
-from stir_hf.space.asked import LIMITS
-from stir_hf.space.gate import Gate
+from stir_hf.space import handlers
 from stir_hf.space.kept import Kept
 from tests.conftest import ROOT
 from tests.space.conftest import Server
@@ -161,30 +159,68 @@ def test_fifty_requests_at_once(server: Server) -> None:
     assert server.files() <= files
 
 
-def test_an_address_is_not_fetched(server: Server, hub: StandInHub) -> None:
-    """A file that was not uploaded: the server asks nobody for it."""
+def place_of(server: Server, name: str) -> int:
     about = httpx.get(f"{server.url}/config").json()
-    (place,) = (d["id"] for d in about["dependencies"] if d["api_name"] == "compare")
+    (place,) = (d["id"] for d in about["dependencies"] if d["api_name"] == name)
+    return int(place)
+
+
+def test_no_address_is_fetched(server: Server, hub: StandInHub) -> None:
+    """Whatever is sent in place of any input: the server asks nobody for it."""
+    at = f"{server.url}/gradio_api"
     file = {"path": f"{hub.url}/lab/x.png", "meta": {"_type": "gradio.FileData"}}
-    images = "200 images of Fashion-MNIST"
-    data = ["standard-0", "robust-0", images, "", [file] * 4, "As set below", 8, 10]
+    asked: dict[str, list[Any]] = {
+        "scores": ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 8, 10],
+        "compare": ["standard-0", "robust-0", "lab/images", "", None, "", 8, 10],
+        "judge": ["lab/inversions", "standard-0"],
+    }
     before = len(hub.seen)
-    asked = {"data": data, "fn_index": place, "session_hash": "address"}
-    joined = httpx.post(f"{server.url}/gradio_api/queue/join", json=asked)
-    assert joined.status_code == 200
-    with httpx.stream(
-        "GET", f"{server.url}/gradio_api/queue/data?session_hash=address", timeout=60
-    ) as answer:
-        told = next(line for line in answer.iter_lines() if "process_completed" in line)
-    assert "uploaded, not fetched from an address" in told
+    for name, inputs in asked.items():
+        for i in range(len(inputs)):
+            for spoilt in (file, [file] * 4, {"deep": [file]}):
+                data = [*inputs[:i], spoilt, *inputs[i + 1 :]]
+                joined = {"data": data, "fn_index": place_of(server, name), "session_hash": "s"}
+                told = httpx.post(f"{at}/queue/join", json=joined)
+                assert told.status_code == 400
+                assert "uploaded, not fetched from an address" in told.json()["detail"]
+    for way in ("call/scores", "call/scores/", "call/v2/scores"):
+        assert httpx.post(f"{at}/{way}", json={"data": [file] * 6}).status_code == 400
+    for way in (f"file={hub.url}/x.png", f"file/{hub.url}/x.png", f"proxy={hub.url}/x.png"):
+        assert httpx.get(f"{at}/{way}").status_code == 404
     assert len(hub.seen) == before
 
 
+def test_what_is_shown_is_not_kept(server: Server) -> None:
+    files = server.files()
+    answer = httpx.get(f"{server.url}/gradio_api/deep_link", params={"session_hash": "s"})
+    assert answer.status_code == 404
+    assert server.files() <= files
+
+
+def test_who_hangs_up_ends_the_work(server: Server) -> None:
+    alone = len(server.process.children(recursive=True))
+    at = f"{server.url}/gradio_api/call/scores"
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 64, 300]
+    event = httpx.post(at, json={"data": data}).json()["event_id"]
+    with httpx.stream("GET", f"{at}/{event}", timeout=60) as answer:
+        lines = answer.iter_lines()
+        wait_for(lambda: len(server.process.children(recursive=True)) > alone)
+        del lines
+    wait_for(lambda: len(server.process.children(recursive=True)) == alone)
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
 def test_nobody_passes_by_the_queue(server: Server) -> None:
-    answer = httpx.post(
-        f"{server.url}/gradio_api/run/scores", json={"data": ["standard-0", "robust-0"]}
-    )
-    assert answer.status_code >= 400
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 4, 1]
+    answer = httpx.post(f"{server.url}/gradio_api/run/scores", json={"data": data})
+    assert answer.status_code == 404
+    assert "join the queue" in answer.json()["detail"]
 
 
 def test_what_is_kept_goes_by_age_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,63 +236,6 @@ def test_what_is_kept_goes_by_age_and_size(monkeypatch: pytest.MonkeyPatch) -> N
     assert kept.get(None) is None
 
 
-def test_too_many_and_too_much_is_turned_away(tmp_path: Path) -> None:
-    async def app(scope: Any, _: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def status(path: str, length: int = 10, *, address: str = "1") -> int:
-        found: list[int] = []
-
-        async def send(message: Any) -> None:
-            found.append(message.get("status", 0))
-
-        headers = [(b"x-forwarded-for", f"9, {address}".encode())]
-        headers.append((b"content-length", str(length).encode()))
-        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-        await gate(scope, None, send)
-        return found[0]
-
-    gate = Gate(app, lambda address: 3 if address == "busy" else 0, tmp_path)
-    assert asyncio.run(status("/gradio_api/queue/join")) == 200
-    assert asyncio.run(status("/gradio_api/queue/join", address="busy")) == 429
-    assert asyncio.run(status("/gradio_api/upload")) == 200
-    assert asyncio.run(status("/gradio_api/upload", 10**9)) == 429
-
-
-@pytest.mark.parametrize("status", ["refused", "failed", "done"])
-def test_a_request_on_zero_gpu(
-    status: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """With a stand-in for `spaces`, whose workers lose the text of an error."""
-
-    def work_of(request: Any, folder: Path, send: Any) -> None:
-        assert "HF_TOKEN" not in os.environ
-        assert folder.is_dir()
-        if request == "refused":
-            raise stir_hf.RequestError("it is wrong")
-        if request == "failed":
-            raise stir_hf.RunError("it failed")
-        send({"step": {}})
-        send({"done": {"result": 1}})
-
-    lends = types.SimpleNamespace(GPU=lambda **_: lambda function: function)
-    monkeypatch.setitem(sys.modules, "spaces", lends)
-    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
-    monkeypatch.setenv("HF_TOKEN", "of the Space")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "data"))
-    (tmp_path / "hub").mkdir()
-    work.on_zero_gpu.cache_clear()
-    found = handlers.follow(work_of, status, LIMITS)
-    if status == "done":
-        assert list(found)[-1] == (None, {"result": 1})
-    else:
-        kind = stir_hf.RequestError if status == "refused" else stir_hf.RunError
-        with pytest.raises(kind, match=r"it is wrong|it failed"):
-            list(found)
-    assert not (tmp_path / "hub").exists()
-
-
 def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 
@@ -264,7 +243,11 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(how)
         if how["search"] == "away":
             raise OSError
-        return [types.SimpleNamespace(id=f"lab/{how['search']}-{i}") for i in range(2)]
+        tasks = ("text-generation", "image-classification", None)
+        return [
+            types.SimpleNamespace(id=f"lab/{how['search']}-{i}", pipeline_tag=task)
+            for i, task in enumerate(tasks)
+        ]
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_models", found)
 
@@ -274,10 +257,11 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
         return list(answer["choices"])
 
     embedded = ["standard-0", "standard-1", "robust-0", "robust-1"]
-    assert choices("resnet") == [*embedded, "lab/resnet-0", "lab/resnet-1"]
+    assert choices("resnet") == [*embedded, "lab/resnet-1", "lab/resnet-2"]
     assert choices("re") == choices("robust-0") == choices("away") == embedded
-    assert choices("resnet")[-1] == "lab/resnet-1"
-    assert [how["search"] for how in asked] == ["resnet", "away"]
+    assert choices("resnet")[-1] == "lab/resnet-2"
+    assert choices("away") == embedded  # asked again
+    assert [how["search"] for how in asked] == ["resnet", "away", "away"]
 
 
 BUILD = """

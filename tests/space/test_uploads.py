@@ -4,14 +4,25 @@ import io
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import stir_hf
-from stir_hf.space import handlers, jobs
+from stir_hf.space import handlers, jobs, uploads, work
 from stir_hf.space.asked import LIMITS, Comparison, Limits
 from stir_hf.space.work import Run, home, warm_up
+
+
+@pytest.fixture(autouse=True)
+def uploads_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+
+def sent(paths: list[str]) -> list[dict[str, Any]]:
+    """Files as the form holds them."""
+    return [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
 
 
 def upload(folder: Path, *spoilt: bytes) -> list[str]:
@@ -59,7 +70,7 @@ UPLOADS = {
 def test_what_must_not_be_uploaded(case: str, tmp_path: Path) -> None:
     data, words = UPLOADS[case]
     paths = upload(tmp_path / "up", data)
-    shown = list(handlers.compare("standard-0", "robust-0", "", "", paths, "", 8, 10))
+    shown = list(handlers.compare("standard-0", "robust-0", "", "", sent(paths), "", 8, 10))
     html, key, left = shown[-1]
     assert (key, left) == (None, None)
     assert words in html.replace("&#x27;", "'")
@@ -72,10 +83,13 @@ def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
         path = tmp_path / f"{i}.png"
         Image.effect_noise((40, 40), 30 + 20 * i).save(path)
         files.append(str(path))
-    html, key, left = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    html, key, left = list(
+        handlers.compare("standard-0", "robust-0", "", "", sent(files), "", 8, 10)
+    )[-1]
     assert (key, left) == (None, None)
     assert "5 images; median error" in html
     assert "--dataset FOLDER" in html
+    assert "FOLDER is where your images are" in html
     assert "stir-results" in html
     assert not any(Path(path).exists() for path in files)
     assert [path for path in home().rglob("*") if path.is_file()] == []
@@ -84,8 +98,51 @@ def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 65])
 def test_too_few_and_too_many_files(count: int, tmp_path: Path) -> None:
     files = [str(tmp_path / str(i)) for i in range(count)]
-    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", files, "", 8, 10))[-1]
+    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", sent(files), "", 8, 10))[-1]
     assert f"{count} files were uploaded; the measure takes 4 to 64 images here" in html
+
+
+def test_a_path_that_was_not_uploaded(tmp_path: Path) -> None:
+    folder = tmp_path.parent / f"{tmp_path.name}-beside"
+    paths = upload(folder)
+    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", sent(paths), "", 8, 10))[-1]
+    assert "images are uploaded, not named by a path of this machine" in html
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_an_upload_that_another_request_names_stays(tmp_path: Path) -> None:
+    paths = [Path(path) for path in upload(tmp_path / "of both")]
+    uploads.remove(paths, lambda path: path.name == "0.png")
+    assert [path.exists() for path in paths] == [True, False, False, False]
+    uploads.remove(paths, lambda _: False)
+    assert not (tmp_path / "of both").exists()
+
+
+def test_old_uploads_go(tmp_path: Path) -> None:
+    paths = [Path(path) for path in upload(tmp_path / "old")]
+    stray = tmp_path / "tmp123"
+    stray.write_bytes(b"broken off")
+    assert uploads.size() >= 5000
+    uploads.sweep(lambda _: False)
+    assert all(path.exists() for path in [*paths, stray])
+    later = time.time() + uploads.SECONDS + 1
+    uploads.sweep(lambda path: path.name == "1.png", later)
+    assert [path for path in [*paths, stray] if path.exists()] == [paths[1]]
+    uploads.sweep(lambda _: False, later)
+    assert uploads.size() == 0
+
+
+def test_a_process_that_cannot_start_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(*_: Any, **__: Any) -> Any:
+        raise OSError("no more processes")
+
+    request = Comparison("standard-0", "robust-0", images=4, steps=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(work._processes(), "Process", no_process)
+        with pytest.raises(stir_hf.RunError, match="no room for another request"):
+            Run(jobs.compare, request, LIMITS)
+    assert not work.ONE_AT_A_TIME.locked()
+    assert "done" in (list(Run(jobs.compare, request, LIMITS))[-1] or {})
 
 
 def test_time_that_is_over_ends_a_request() -> None:

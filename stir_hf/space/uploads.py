@@ -1,0 +1,69 @@
+"""Uploaded files: where gradio puts them, how much there is, and when they go."""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+SECONDS = 600
+"""So long an upload stays that no request names."""
+LOOK_EVERY = 30
+"""Seconds between two looks."""
+
+
+def folder() -> Path:
+    """Where gradio puts what is uploaded."""
+    given = os.environ.get("GRADIO_TEMP_DIR")
+    return Path(given or Path(tempfile.gettempdir()) / "gradio").resolve()
+
+
+def is_upload(path: str) -> bool:
+    """Whether a path, as a request names it, is that of an upload."""
+    return Path(path).resolve().is_relative_to(folder())
+
+
+def size() -> int:
+    """Bytes of all uploads, each file counted as a kilobyte at least."""
+    return sum(max(os.stat(path).st_size, 1000) for path in _files() if path.exists())
+
+
+def remove(paths: Iterable[Path], is_named: Callable[[Path], bool]) -> None:
+    """Remove uploads, but for those that another request names: equal files share a place."""
+    for path in paths:
+        if not is_named(path):
+            with suppress(OSError):
+                path.unlink()
+            with suppress(OSError):
+                path.parent.rmdir()  # unless it holds another
+
+
+def sweep(is_named: Callable[[Path], bool], now: float | None = None) -> None:
+    """Remove what is old: uploads that were never used, were broken off, or that gradio does not
+    know of.
+    """
+    before = (time.time() if now is None else now) - SECONDS
+    old = []
+    for path in _files():
+        with suppress(OSError):
+            old += [path] if path.stat().st_mtime < before else []
+    remove(old, is_named)
+
+
+def keep_sweeping(is_named: Callable[[Path], bool]) -> None:
+    """Sweep again and again, beside the page."""
+
+    def work() -> None:
+        while True:
+            time.sleep(LOOK_EVERY)
+            sweep(is_named)
+
+    threading.Thread(target=work, daemon=True, name="sweep uploads").start()
+
+
+def _files() -> list[Path]:
+    with suppress(OSError):
+        return [path for path in folder().rglob("*") if path.is_file()]
+    return []

@@ -1,0 +1,162 @@
+"""What is turned away before gradio sees it, and who counts as a visitor."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from stir_hf.space.gate import ASKED, Gate, names_address, visitor
+
+AT = "/gradio_api"
+
+
+class Page:
+    """What stands behind the gate: it notes what comes through."""
+
+    def __init__(self, lasts: float = 0) -> None:
+        self.bodies, self._lasts = list[bytes](), lasts
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(self._lasts)
+        self.bodies.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+def gate(page: Page, waiting: int = 0, size: int = 0) -> Gate:
+    return Gate(page, lambda _: waiting, lambda: size)
+
+
+async def status(
+    door: Gate, path: str, *parts: bytes, method: str = "POST", length: int | None = None
+) -> int:
+    found: list[int] = []
+    given = [
+        {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
+        for i, part in enumerate(parts or (b"{}",))
+    ]
+
+    async def receive() -> Any:
+        return given.pop(0)
+
+    async def send(message: Any) -> None:
+        found.append(message.get("status", 0))
+
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    await door({**scope, "client": ("9.9.9.9", 1)}, receive, send)
+    return found[0]
+
+
+JOINS = (
+    "/queue/join",
+    "/queue/join/",
+    "/call/scores",
+    "/call/scores/",
+    "/call/v2/scores",
+    "/call/x",
+)
+
+
+@pytest.mark.parametrize("path", JOINS)
+def test_what_joins_the_queue_is_counted(path: str) -> None:
+    assert asyncio.run(status(gate(Page(), waiting=2), AT + path)) == 200
+    assert asyncio.run(status(gate(Page(), waiting=3), AT + path)) == 429
+
+
+def test_requests_that_come_at_once_are_counted() -> None:
+    async def burst() -> list[int]:
+        door = gate(Page(lasts=0.1))
+        return list(await asyncio.gather(*(status(door, f"{AT}/queue/join") for _ in range(5))))
+
+    assert sorted(asyncio.run(burst())) == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("path", ["/run/_cancelled", "/cancel", "/reset", "/mcp/", "/mcp/x/y"])
+def test_what_the_page_needs_goes_through(path: str) -> None:
+    page = Page()
+    assert asyncio.run(status(gate(page, waiting=9), AT + path, b'{"a"', b": 1}")) == 200
+    assert page.bodies == [b'{"a": 1}']
+
+
+SHUT = {
+    "POST": ("/component_server", "/process_recording", "/vibe-edit", "/stream/x", "/predict"),
+    "GET": (
+        "/file=https://example.com/x",
+        "/file=HTTP://example.com/x",
+        "/file/http://example.com/x",
+        "/proxy=http://x/y",
+        "/deep_link",
+        "/stream/a/b/1/playlist.m3u8",
+        "/run-history/records",
+    ),
+    "HEAD": ("/file=https://example.com/x",),
+}
+
+
+@pytest.mark.parametrize(("method", "path"), [(m, p) for m in SHUT for p in SHUT[m]])
+def test_the_rest_is_not_there(method: str, path: str) -> None:
+    page = Page()
+    assert asyncio.run(status(gate(page), AT + path, method=method)) == 404
+    assert page.bodies == []
+
+
+def test_a_long_request_is_not_read_to_its_end() -> None:
+    parts = [b" " * (ASKED // 2)] * 10
+    page = Page()
+    assert asyncio.run(status(gate(page), f"{AT}/queue/join", *parts)) == 413
+    assert page.bodies == []
+
+
+def test_uploads_are_bounded() -> None:
+    async def at_once() -> list[int]:
+        door = gate(Page(lasts=0.1))
+        asked = (status(door, f"{AT}/upload", length=10) for _ in range(4))
+        return list(await asyncio.gather(*asked))
+
+    assert asyncio.run(status(gate(Page()), f"{AT}/upload", length=10)) == 200
+    assert asyncio.run(status(gate(Page()), f"{AT}/upload", length=10**9)) == 413
+    assert asyncio.run(status(gate(Page()), f"{AT}/upload")) == 413  # of an unknown length
+    assert asyncio.run(status(gate(Page(), size=10**9), f"{AT}/upload/", length=10)) == 429
+    assert sorted(asyncio.run(at_once())) == [200, 200, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"data": ["a", {"path": "/tmp/gradio/x/0.png", "url": "http://127.0.0.1/x"}]}, False),
+        ({"data": [{"path": None}]}, False),
+        ({"data": [{"path": "https://example.com/x"}]}, True),
+        ({"data": [[{"deep": {"path": "hf://datasets/x/y"}}]]}, True),
+        ({"data": [{"path": ["https://example.com/x"]}]}, True),
+    ],
+)
+def test_a_file_by_its_address(body: Any, found: bool) -> None:
+    assert names_address(json.dumps(body).encode()) is found
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"[" * 100_000, b"\xff\xfe"])
+def test_what_cannot_be_read_does_not_pass(body: bytes) -> None:
+    assert names_address(body)
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ("203.0.113.9, 8.8.8.8", "8.8.8.8"),
+        ("1.1.1.1, 8.8.8.8, 10.16.3.80", "8.8.8.8"),
+        ("2606:4700:1:2:3:4:5:6", "2606:4700:1:2::/64"),
+        ("nonsense, 10.0.0.1", "9.9.9.9"),
+        ("", "9.9.9.9"),
+    ],
+)
+def test_a_visitor_of_a_space(
+    forwarded: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = {
+        "headers": [(b"X-Forwarded-For", forwarded.encode())],
+        "client": ("9.9.9.9", 1),
+    }
+    assert visitor(scope) == "9.9.9.9"  # anywhere else the header is anybody's word
+    monkeypatch.setenv("SPACE_ID", "lab/page")
+    assert visitor(scope) == expected
