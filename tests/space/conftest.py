@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -83,6 +84,7 @@ def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "GRADIO_SERVER_PORT": str(port),
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",
+        "SPACE_ID": "lab/page",  # visitors are told apart as behind the Hub's proxy
         "TMPDIR": str(folder),
         "GRADIO_TEMP_DIR": str(folder / "gradio"),
     }
@@ -102,6 +104,21 @@ def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         started.terminate()
         started.wait(20)
         log.close()
+
+
+def place_of(server: Server, name: str) -> int:
+    """The number of one of the page's functions."""
+    about = httpx.get(f"{server.url}/config").json()
+    (place,) = (d["id"] for d in about["dependencies"] if d["api_name"] == name)
+    return int(place)
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    """Until something holds, for a minute at most."""
+    ends = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
 
 
 def _wait(url: str, started: "subprocess.Popen[bytes]") -> None:

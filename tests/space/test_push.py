@@ -12,7 +12,7 @@ from tests.stand_in_hub import serve
 VISIT = """
 import json, os
 from stir_hf.space import handlers
-os.environ["OAUTH_CLIENT_ID"] = "of the Space"
+os.environ |= {"OAUTH_CLIENT_ID": "of the Space", "SYSTEM": "spaces"}
 models = ("lab/robust", "lab/standard")
 *_, (html, key, _) = handlers.compare(*models, "lab/images", "", None, "", 8, 10)
 asked = {

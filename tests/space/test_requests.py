@@ -5,12 +5,10 @@ refused in one sentence, and nothing of any request stays.
 import ast
 import asyncio
 import json
+import os
 import subprocess
 import sys
-import time
 import types
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -25,7 +23,7 @@ from stir_hf.demo import IMAGES, model_path
 from stir_hf.space import handlers
 from stir_hf.space.kept import Kept
 from tests.conftest import ROOT
-from tests.space.conftest import Server
+from tests.space.conftest import Server, place_of, wait_for
 from tests.stand_in_hub import StandInHub
 
 SMALL: dict[str, Any] = {"images": 8, "steps": 10}
@@ -139,32 +137,6 @@ def test_what_must_not_be_asked(client: Any, server: Server) -> None:
     assert server.memory() < memory + 150
 
 
-@pytest.mark.verify
-def test_fifty_requests_at_once(server: Server) -> None:
-    """Some are answered, the others told that the queue is full; afterwards all is as before."""
-    files = server.files()
-
-    def ask(_: int) -> str:
-        try:
-            client = Client(server.url, verbose=False)
-            client.predict("standard-0", "robust-0", images=4, steps=1, api_name="/scores")
-        except Exception as error:  # of the client
-            return str(error)
-        return "answered"
-
-    with ThreadPoolExecutor(50) as visitors:
-        told = list(visitors.map(ask, range(50)))
-    assert told.count("answered") >= 1
-    assert all("429" in one or "queue" in one for one in told if one != "answered"), set(told)
-    assert server.files() <= files
-
-
-def place_of(server: Server, name: str) -> int:
-    about = httpx.get(f"{server.url}/config").json()
-    (place,) = (d["id"] for d in about["dependencies"] if d["api_name"] == name)
-    return int(place)
-
-
 def test_no_address_is_fetched(server: Server, hub: StandInHub) -> None:
     """Whatever is sent in place of any input: the server asks nobody for it."""
     at = f"{server.url}/gradio_api"
@@ -207,13 +179,6 @@ def test_who_hangs_up_ends_the_work(server: Server) -> None:
         wait_for(lambda: len(server.process.children(recursive=True)) > alone)
         del lines
     wait_for(lambda: len(server.process.children(recursive=True)) == alone)
-
-
-def wait_for(there: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < ends
-        time.sleep(0.1)
 
 
 def test_nobody_passes_by_the_queue(server: Server) -> None:
@@ -274,13 +239,35 @@ print("ANSWER" + json.dumps(served[0].get_config_file(), default=str))
 """
 
 
-@pytest.mark.parametrize("app", ["spaces_demo/app.py", "metric_card/stir/app.py"])
-def test_an_app_is_made_of_the_pieces(app: str) -> None:
+def built(app: str, **env: str) -> dict[str, Any]:
+    """What an app is made of."""
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(ROOT / app)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BUILD, str(ROOT / app)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "ANSWER" in done.stdout, done.stderr[-2000:]
-    about = json.loads(done.stdout.rpartition("ANSWER")[2])
+    found: dict[str, Any] = json.loads(done.stdout.rpartition("ANSWER")[2])
+    return found
+
+
+def test_visitors_sign_in_where_the_space_knows_them() -> None:
+    """In a Space alone: elsewhere gradio would take the machine's account for everybody's."""
+
+    def boxes(about: dict[str, Any]) -> set[Any]:
+        return {part["props"].get("label") or part["type"] for part in about["components"]}
+
+    secret = {"OAUTH_CLIENT_ID": "of the Space"}
+    about = built("spaces_demo/app.py", SYSTEM="spaces", SPACE_ID="lab/page", **secret)
+    assert {"Dataset repo", "loginbutton"} <= boxes(about)
+    assert not {"Dataset repo", "loginbutton"} & boxes(built("spaces_demo/app.py", **secret))
+
+
+@pytest.mark.parametrize("app", ["spaces_demo/app.py", "metric_card/stir/app.py"])
+def test_an_app_is_made_of_the_pieces(app: str) -> None:
+    about = built(app)
     ids = {part["props"].get("elem_id") for part in about["components"]}
     assert {"model", "reference", "dataset", "files", "compare", "cancel", "output"} <= ids
     public = [d["api_name"] for d in about["dependencies"] if d["api_visibility"] == "public"]

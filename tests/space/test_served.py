@@ -1,0 +1,144 @@
+"""The served page asked by hand, as whoever means no good would: uploads, sets that are published,
+many requests at once.
+"""
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client as Asking
+from PIL import Image
+
+from tests.publish.clients import Client
+from tests.space.conftest import Server, place_of, wait_for
+from tests.space.test_uploads import bomb, broken_off, long_one
+from tests.stand_in_hub import StandInHub
+
+
+def asked(server: Server, name: str, data: list[Any], session: str = "by-hand") -> str:
+    """What a form of the page shows at last."""
+    at = f"{server.url}/gradio_api/queue"
+    joined = {"data": data, "fn_index": place_of(server, name), "session_hash": session}
+    assert httpx.post(f"{at}/join", json=joined).status_code == 200
+    address, found = f"{at}/data?session_hash={session}", ""
+    with httpx.stream("GET", address, timeout=120) as answer:
+        for line in answer.iter_lines():
+            told: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line else {}
+            if told.get("msg") in ("process_generating", "process_completed"):
+                found = str(told["output"].get("data") or found)
+            if told.get("msg") == "process_completed":
+                return found
+    return found
+
+
+def uploaded(server: Server, *files: bytes) -> list[dict[str, Any]]:
+    given = [("files", (f"{i}.png", data)) for i, data in enumerate(files)]
+    paths = httpx.post(f"{server.url}/gradio_api/upload", files=given, timeout=60).json()
+    return [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
+
+
+def picture(i: int) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((40, 40), 30 + 20 * i).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_uploads_that_must_not_be_taken(server: Server) -> None:
+    """Over the network: each is refused in a sentence; memory and disk are as before."""
+    rest = [picture(i) for i in range(3)]
+    spoilt = {
+        "is no image": b"<html>",
+        "has far more pixels": bomb(),
+        "than the 20 million that are taken": long_one(),
+        "cannot be read": broken_off(),
+    }
+    form: list[Any] = ["standard-0", "robust-0", "", ""]
+    asked(server, "compare", [*form, uploaded(server, *rest, picture(3)), "", 4, 1])
+    files, memory = server.files(), server.memory()
+    for words, data in spoilt.items():
+        told = asked(server, "compare", [*form, uploaded(server, data, *rest), "", 4, 1])
+        assert words in told
+        assert "Traceback" not in told
+    wrong: dict[str, Any] = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
+    assert "hostname" not in asked(server, "compare", [*form, [wrong] * 4, "", 4, 1])
+    wait_for(lambda: server.files() <= files)
+    assert server.memory() < memory + 150
+
+
+def test_a_file_too_large_is_not_taken(server: Server) -> None:
+    files = server.files()
+    given = {"files": ("large.png", b"\x89PNG" + bytes(11_000_000))}
+    answer = httpx.post(f"{server.url}/gradio_api/upload", files=given, timeout=60)
+    assert answer.status_code == 413
+    wait_for(lambda: server.files() <= files)
+
+
+@pytest.mark.verify
+def test_a_set_without_its_images(server: Server, hub: StandInHub, tmp_path: Path) -> None:
+    made = Client(hub, tmp_path).run(
+        *("invert", "lab/robust", "--dataset", "lab/images", "--num-samples", "8", "--steps", "2"),
+        *("--out", tmp_path / "made", "--push-to", "lab/without", "--without-images"),
+    )
+    assert made.returncode == 0, made.stderr
+    told = asked(server, "judge", ["lab/without", "standard-1"])
+    assert "was published without the original images" in told
+
+
+def visitor_number(i: int) -> dict[str, str]:
+    return {"x-forwarded-for": f"1.2.{i}.4"}
+
+
+@pytest.mark.verify
+def test_fifty_requests_at_once(server: Server) -> None:
+    """Of fifty visitors some are answered, the others told that the queue is full; afterwards all
+    is as before.
+    """
+    ask(server, visitor_number(99))
+    files, memory = server.files(), server.memory()
+    with ThreadPoolExecutor(50) as visitors:
+        told = list(visitors.map(lambda i: ask(server, visitor_number(i)), range(50)))
+    assert told.count("answered") >= 20
+    assert all("ueue" in one for one in told if one != "answered"), set(told)
+    wait_for(lambda: server.files() <= files)
+    assert server.memory() < memory + 200
+
+
+@pytest.mark.verify
+def test_one_visitor_does_not_keep_the_others_out(server: Server) -> None:
+    with ThreadPoolExecutor(31) as visitors:
+        many = [visitors.submit(ask, server, visitor_number(1), 64) for _ in range(30)]
+        wait_for(lambda: any(one.done() for one in many))
+        assert ask(server, visitor_number(2)) == "answered"
+        told = [one.result() for one in many]
+    assert told.count("answered") <= 6
+    assert sum("requests of yours already" in one or "429" in one for one in told) >= 24
+
+
+def ask(server: Server, headers: dict[str, str], images: int = 4) -> str:
+    """What a visitor is told of a small comparison."""
+    try:
+        client = Asking(server.url, verbose=False, headers=headers)
+        client.predict("standard-0", "robust-0", images=images, steps=1, api_name="/scores")
+    except Exception as error:  # of the client
+        return str(error)
+    return "answered"
+
+
+@pytest.mark.verify
+def test_the_first_view_is_what_the_page_computes() -> None:
+    from stir_hf.space import LIMITS, Comparison, Run, jobs
+    from tests.space.test_views import EXAMPLE
+
+    request = Comparison("standard-0", "robust-0", images=64, steps=200)
+    done = (list(Run(jobs.compare, request, LIMITS))[-1] or {})["done"]
+    for score, shown in zip(done["result"]["scores"], EXAMPLE["result"]["scores"], strict=True):
+        assert score["model"] == shown["model"]
+        assert score["stir"] == pytest.approx(shown["stir"], abs=0.05)  # of another processor
+        assert score["floor"] == pytest.approx(shown["floor"], abs=1e-4)
+    assert {name: done[name] for name in ("command", "python", "where")} == {
+        name: EXAMPLE[name] for name in ("command", "python", "where")
+    }
