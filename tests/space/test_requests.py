@@ -257,12 +257,24 @@ def test_visitors_sign_in_where_the_space_knows_them() -> None:
     """In a Space alone: elsewhere gradio would take the machine's account for everybody's."""
 
     def boxes(about: dict[str, Any]) -> set[Any]:
-        return {part["props"].get("label") or part["type"] for part in about["components"]}
+        parts = [part["props"] for part in about["components"]]
+        return {
+            props.get(name)
+            for props in parts
+            for name in ("label", "value")
+            if isinstance(props.get(name), str)
+        }
 
-    secret = {"OAUTH_CLIENT_ID": "of the Space"}
+    secret = {
+        "OAUTH_CLIENT_ID": "of the Space",
+        "OAUTH_CLIENT_SECRET": "secret",
+        "OAUTH_SCOPES": "openid profile contribute-repos",
+        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",  # asked when somebody signs in
+    }
     about = built("spaces_demo/app.py", SYSTEM="spaces", SPACE_ID="lab/page", **secret)
-    assert {"Dataset repo", "loginbutton"} <= boxes(about)
-    assert not {"Dataset repo", "loginbutton"} & boxes(built("spaces_demo/app.py", **secret))
+    needed = {"Dataset repo", "Sign in with Hugging Face"}
+    assert needed <= boxes(about)
+    assert not needed & boxes(built("spaces_demo/app.py", **secret))
 
 
 @pytest.mark.parametrize("app", ["spaces_demo/app.py", "metric_card/stir/app.py"])
