@@ -2,17 +2,22 @@
 is a process.
 """
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pyarrow.parquet as pq
 import pytest
 
 from tests.stand_in_hub import StandInHub, serve
+from tests.tiny import noise_images
 
 CLIENT = """
 import json, sys
@@ -47,6 +52,8 @@ THERE: dict[str, Question] = {
     "second": {"model": "lab/robust@second"},
     "second, apart": {"model": "lab/robust", "revision": "second"},
     "images": {"dataset": "lab/images"},
+    "files": {"dataset": "lab/files"},
+    "zipped": {"dataset": "lab/zipped"},
 }
 NOT_THERE: dict[str, Question] = {
     "model": {"model": "lab/nothing"},
@@ -55,6 +62,15 @@ NOT_THERE: dict[str, Question] = {
     "dataset": {"dataset": "lab/nothing"},
     "dataset revision": {"dataset": "lab/images", "revision": "mian"},
 }
+ELSEWHERE = {
+    "absolute": str(Path(__file__).resolve()),
+    "relative": "x.png",
+    "private": "hf://datasets/lab/closed/0.png",
+    "address": "http://127.0.0.1:9/x.png",
+    "chain": "zip://0.png::/tmp/x.zip",
+}
+"""Files that are not in the repo of a dataset, which images of it name."""
+THEFTS: dict[str, Question] = {name: {"dataset": f"lab/{name}"} for name in ELSEWHERE}
 
 
 def ask(
@@ -71,6 +87,30 @@ def ask(
     return dict(zip(questions, json.loads(done.stdout.rpartition("ANSWER")[2]), strict=True))
 
 
+FEATURES = datasets.Features(image=datasets.Image())
+
+
+def png(seed: int) -> bytes:
+    noise_images(1, seed=seed)[0].save(file := io.BytesIO(), "png")
+    return file.getvalue()
+
+
+def naming(path: str) -> bytes:
+    """A parquet file whose last image is a file elsewhere."""
+    cells: list[Any] = [{"bytes": png(i), "path": f"{i}.png"} for i in range(5)]
+    cells += [{"bytes": None, "path": path}]
+    data = datasets.Dataset.from_dict({"image": cells}, features=FEATURES)
+    pq.write_table(data.data.table, file := io.BytesIO())
+    return file.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def hub(demo: Path) -> Iterator[StandInHub]:
     config = (demo / "models" / "robust-0" / "config.json").read_bytes()
@@ -79,6 +119,11 @@ def hub(demo: Path) -> Iterator[StandInHub]:
         hub.add("model", "lab/robust", demo / "models" / "robust-1", branch="second")
         hub.add("model", "lab/pickled", {"config.json": config, "pytorch_model.bin": b""})
         hub.add("dataset", "lab/images", demo / "images")
+        files = {f"{i}.png": png(i) for i in range(5)}
+        hub.add("dataset", "lab/files", files)
+        hub.add("dataset", "lab/zipped", {"test.zip": zipped(files)})
+        for name, path in ELSEWHERE.items():
+            hub.add("dataset", f"lab/{name}", {"test.parquet": naming(path)})
         yield hub
 
 
@@ -89,7 +134,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def online(hub: StandInHub, home: Path) -> Answers:
-    return ask(THERE | NOT_THERE, hub.url, home)
+    return ask(THERE | NOT_THERE | THEFTS, hub.url, home)
 
 
 def test_a_model_and_a_dataset_are_pinned_to_their_commits(
@@ -134,6 +179,17 @@ def test_what_is_not_there_is_told_in_one_line(
     error = online[question]["error"]
     assert "\n" not in error
     assert all(words in error for words in told), error
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_dataset_names_its_own_files_alone(online: Answers, name: str, hub: StandInHub) -> None:
+    named = "the dataset names a file outside of its repo"
+    assert online[name]["error"] == f"{named}: {ELSEWHERE[name]}"
+    assert [line for line in hub.seen if "lab/closed" in line] == []
+
+
+def test_images_in_files_and_in_an_archive_are_the_same(online: Answers) -> None:
+    assert online["files"]["fingerprint"] == online["zipped"]["fingerprint"]
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])

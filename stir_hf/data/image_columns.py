@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError, closest
@@ -36,6 +38,15 @@ class ImageColumn:
     def column(self) -> str:
         """The column that holds them."""
         return str(self.steps[0])
+
+    def cells(self, table: pa.Table) -> pa.ChunkedArray:
+        """The undecoded images of all rows; of a list, at whatever place."""
+        found = table.column(self.column)
+        for step in self.steps[1:]:
+            found = (
+                pc.list_flatten(found) if isinstance(step, int) else pc.struct_field(found, step)
+            )
+        return found
 
     def cell(self, row: dict[str, Any]) -> Any:
         """The undecoded image of a row, `bytes` and `path`; None where there is none."""

@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from numpy.typing import NDArray
 from PIL import Image
 
+from stir_hf.data.cells import check_inside, check_there, files_named
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.image_columns import ImageColumn, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
@@ -92,8 +93,7 @@ class Samples:
         try:
             row = self.rows[position]
             cell = self.images.cell(row)
-            if cell is None or not (cell["bytes"] or cell["path"]):
-                raise ValueError("there is none")
+            check_there(cell)
             image = in_mode(datasets.Image().decode_example(cell), self.images.mode)
         except _BROKEN as error:
             if _is_ours(error):
@@ -176,8 +176,7 @@ def _size(cell: Any) -> tuple[int, int]:
     Raises:
         ValueError, OSError: there is none that can be read.
     """
-    if cell is None or not (cell["bytes"] or cell["path"]):
-        raise ValueError("there is none")
+    check_there(cell)
     with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
         if image.mode in ("I", "F"):
             eight_bit(image)
@@ -230,6 +229,9 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     label = next((n for n, f in split.features.items() if isinstance(f, datasets.ClassLabel)), None)
     rows = split.with_format(None).select_columns([images.column, *([label] if label else [])])
     rows = rows.cast_column(images.column, undecoded(rows.features[images.column]))
+    if opened.roots is not None:
+        for named in files_named(images.cells(rows.data)):
+            check_inside(named, opened.roots)
     samples = Samples(
         rows.select(order),
         order,

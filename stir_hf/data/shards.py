@@ -17,7 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from datasets.features.features import require_decoding
 from numpy.typing import NDArray
+
+from stir_hf.data.cells import files_named
+from stir_hf.errors import RequestError
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -158,6 +162,25 @@ def _numbers(path: Path, names: Sequence[str]) -> pa.Table:
     return table.set_column(table.schema.get_field_index("status"), "status", codes)
 
 
+def _held(rows: datasets.Dataset) -> datasets.Dataset:
+    """Rows whose images are read from the bytes that the set itself holds, and from nothing else:
+    `datasets` would open whatever file or address a row of another's set names.
+    """
+    for name, feature in rows.features.items():
+        if isinstance(feature, datasets.Image):
+            if named := files_named(rows.data.column(name)):
+                raise RequestError(
+                    f"column {name!r} of the inversions names the file {named[0]}; expected images"
+                    " that the set itself holds"
+                )
+        elif require_decoding(feature):
+            kind = type(feature).__name__
+            raise RequestError(
+                f"column {name!r} of the inversions is of type {kind}; expected images or numbers"
+            )
+    return rows
+
+
 class Rows:
     """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
     last group.
@@ -200,7 +223,11 @@ class Rows:
         return some
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
-        """Some rows, in the order given."""
+        """Some rows, in the order given.
+
+        Raises:
+            RequestError: a set of another's that names files instead of holding its images.
+        """
         group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
         tables, places = [], []
         offset = 0
@@ -215,7 +242,7 @@ class Rows:
             places += [(int(i), offset + k) for k, i in enumerate(here)]
             offset += len(here)
         back = [place for _, place in sorted(places)]
-        return datasets.Dataset(pa.concat_tables(tables).take(back))
+        return _held(datasets.Dataset(pa.concat_tables(tables).take(back)))
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
         kept = self._last.get(columns)

@@ -46,6 +46,16 @@ class Split:
     stream: bool = False
     """Whether these are the first images of a stream."""
 
+    @property
+    def roots(self) -> list[str] | None:
+        """The folders of all files that images may name; None: any, the data is the user's own or
+        was looked at before it was kept.
+        """
+        if self.commit is None or self.stream:
+            return None
+        folders = (self.root, Path(datasets.config.EXTRACTED_DATASETS_PATH).expanduser())
+        return [str(form) for folder in folders for form in (folder.absolute(), folder.resolve())]
+
     def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
         """What a result says of the files that are not in the split.
 

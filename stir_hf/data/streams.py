@@ -12,10 +12,10 @@ import pyarrow as pa
 from datasets.table import embed_table_storage
 from PIL import Image
 
+from stir_hf.data.cells import check_inside
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.image_columns import holds_images, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
-from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
 
 ROWS_AT_ONCE = 256
@@ -120,10 +120,11 @@ def _bare(value: Any, url: str | None) -> Any:
     or a dictionary too. A file that is named must be below `url`, if there is one.
     """
     if isinstance(value, dict):
-        path = value.get("path") if value.keys() == {"bytes", "path"} else None
-        named = path if url is not None and value.get("bytes") is None else None
-        if named and not str(named).rpartition("::")[2].startswith(f"{url}/"):
-            raise RequestError(f"the dataset names a file outside of its repo: {named}")
+        if value.keys() == {"bytes", "path"}:
+            if value["bytes"]:  # `datasets` would prefer a file here that has the same name
+                return {**value, "path": None}
+            if url is not None and value["path"]:
+                check_inside(str(value["path"]), [url])
         return {name: _bare(inner, url) for name, inner in value.items()}
     if isinstance(value, list):
         return [_bare(inner, url) for inner in value]

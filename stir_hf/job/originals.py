@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stir_hf import hub
 from stir_hf.data.canvases import Canvases
 from stir_hf.data.export import ORIGINALS
 from stir_hf.data.inversions import Inversions
@@ -27,12 +28,20 @@ def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
         return inversions
     names = inversions.manifest.names
     for what, revision in (("dataset", "data_revision"), ("reference", "revision")):
-        if names.get(revision) is None:
+        name = names.get(what)
+        if names.get(revision) is None or not _is_of_hub(name):
             raise RequestError(
                 f"the inversions of {names['reference']} were published without the originals, and"
-                f" their {what} {names[what]} is not on the Hub"
+                f" their {what} {name} is not on the Hub"
             )
     return replace(inversions, originals=_Source(inversions, load).pixels)
+
+
+def _is_of_hub(name: object) -> bool:
+    """Whether a manifest, which may be another's, names no folder of this machine."""
+    if not isinstance(name, str):
+        return False
+    return not any(hub.is_local(one) for one in (name, name.partition("@")[0]))
 
 
 class _Source:

@@ -1,12 +1,15 @@
 """Streams: what is taken of them, where it is kept, and what a buffer draws."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
+from PIL import Image
 
 import stir_hf
 from stir_hf.data.layout import check_card
@@ -15,6 +18,8 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.data.streams import _write
 from stir_hf.errors import RequestError
 from tests.tiny import Net, noise_images, pictures
+
+IMAGE = datasets.Features(image=datasets.Image())
 
 
 def means(samples: Samples) -> list[float]:
@@ -92,12 +97,40 @@ def test_a_stream_of_the_hub_takes_no_file_from_elsewhere(tmp_path: Path) -> Non
     elsewhere = tmp_path / "secret.png"
     noise_images(1)[0].save(elsewhere)
     url = "hf://datasets/lab/images@0"
-    for path in (str(elsewhere), "http://127.0.0.1:9/x.png", "zip://x.png::/tmp/x.zip", "x.png"):
+    hidden = f"{elsewhere}::{url}/a.zip"
+    for path in (
+        str(elsewhere),
+        hidden,
+        f"{url}/../x.png",
+        "http://127.0.0.1:9/x.png",
+        "zip://x.png::/tmp/x.zip",
+        "x.png",
+    ):
         rows = {"image": [{"bytes": None, "path": path}]}
-        columns = datasets.Features(image=datasets.Image())
-        stream = datasets.Dataset.from_dict(rows, features=columns).to_iterable_dataset()
+        stream = datasets.Dataset.from_dict(rows, features=IMAGE).to_iterable_dataset()
         with pytest.raises(RequestError, match="names a file outside of its repo"):
             _write(stream, tmp_path / "out", DataSpec("lab/images"), lambda table: table, url)
+
+
+def test_empty_bytes_do_not_hide_a_file_from_elsewhere(tmp_path: Path) -> None:
+    rows = {"image": [{"bytes": b"", "path": str(tmp_path / "secret.png")}]}
+    stream = datasets.Dataset.from_dict(rows, features=IMAGE).to_iterable_dataset()
+    with pytest.raises(RequestError, match="names a file outside of its repo"):
+        _write(stream, tmp_path / "out", DataSpec("lab/images"), lambda table: table, "hf://x@0")
+
+
+def test_bytes_come_before_a_file_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (4, 4), 200).save("1.png")
+    cells = []
+    for i in range(3):
+        Image.new("L", (4, 4), i).save(file := io.BytesIO(), "png")
+        cells.append({"bytes": file.getvalue(), "path": f"{i}.png"})
+    table = pa.table({"image": pa.array(cells, datasets.Image().pa_type)})
+    stream = datasets.Dataset(table).cast_column("image", datasets.Image()).to_iterable_dataset()
+    assert means(open_samples(stream, DataSpec("it"))) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("named", ["http://127.0.0.1/x", "/etc/*", "../*", "zip://x::y", "*.csv"])
