@@ -1,13 +1,25 @@
 """One image as a dataset stores it: the bytes of its file, or where the file is."""
 
+import errno
+import io
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
+from huggingface_hub.errors import HfHubHTTPError
+from PIL import Image
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
+from stir_hf.hub import is_unreachable
+from stir_hf.inputs.images import eight_bit
+from stir_hf.inputs.orientation import is_on_its_side, upright
+
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
+"""Errors of the machine, not of the image."""
 
 
 def is_inside(named: str, root: str) -> bool:
@@ -34,7 +46,48 @@ def files_named(images: pa.ChunkedArray) -> list[str]:
     return [str(path) for path in paths.to_pylist() if path]
 
 
-def check_there(cell: Any) -> None:
+def _check_there(cell: Any) -> None:
     """Raise ValueError where there is no image; empty bytes are none, whatever file is named."""
     if cell is None or cell["bytes"] == b"" or not (cell["bytes"] or cell["path"]):
         raise ValueError("there is none")
+
+
+def _opened(cell: Any) -> Image.Image:
+    held = cell["bytes"] is not None
+    return Image.open(io.BytesIO(cell["bytes"]) if held else cell["path"])
+
+
+def decoded(cell: Any) -> Image.Image:
+    """A stored image, turned as its header says; decoders raise what they like."""
+    _check_there(cell)
+    try:
+        image: Image.Image = datasets.Image().decode_example(cell)
+    except (TypeError, struct.error):  # of a header that Pillow cannot write anew
+        with _opened(cell) as file:
+            return upright(file)
+    return image
+
+
+def size_of(cell: Any) -> tuple[int, int]:
+    """The size (h, w) that the header of a stored image gives, without decoding it.
+
+    Raises:
+        ValueError: there is none, or one whose values have no known range.
+    """
+    _check_there(cell)
+    with _opened(cell) as image:
+        if image.mode in ("I", "F"):
+            eight_bit(image)
+        return image.size if is_on_its_side(image) else image.size[::-1]
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether the machine, the network or the Hub failed, and not the image."""
+    if isinstance(error, MemoryError | HfHubHTTPError):
+        return True
+    return getattr(error, "errno", None) in _OURS or is_unreachable(error)
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, in a line that is the same each time."""
+    return re.sub(r" <[^<>]* object at 0x[0-9a-fA-F]+>", "", one_line(error))

@@ -2,8 +2,6 @@
 for.
 """
 
-import errno
-import io
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +9,17 @@ from typing import Any
 
 import datasets
 import numpy as np
-from huggingface_hub.errors import HfHubHTTPError
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf.data.cells import check_inside, check_there, files_named
+from stir_hf.data.cells import check_inside, decoded, files_named, is_ours, reason, size_of
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.image_columns import ImageColumn, image_column, undecoded
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.data.splits import STREAMS, Data, open_split
-from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.hub import is_unreachable, split_revision
-from stir_hf.inputs.images import as_images, eight_bit, in_mode
+from stir_hf.errors import RequestError, RunError
+from stir_hf.hub import split_revision
+from stir_hf.inputs.images import as_images, in_mode
 
 HEADERS_LOOKED_AT = 10_000
 """So many images have their header read before any work; a file that fails later is left out and
@@ -34,15 +31,6 @@ NAMED = 10
 
 FIRST = 4
 """How many samples, in the order in which they are taken, say which data these are."""
-
-ORIENTATION = 0x0112
-"""The tag of EXIF that says how an image is to be turned."""
-
-_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-_OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
-"""Errors of the machine, not of the image."""
 
 
 class UnreadableError(Exception):
@@ -93,14 +81,16 @@ class Samples:
         try:
             row = self.rows[position]
             cell = self.images.cell(row)
-            check_there(cell)
-            image = in_mode(datasets.Image().decode_example(cell), self.images.mode)
-        except _BROKEN as error:
-            if _is_ours(error):
-                where = f"image {index} of {self.spec.dataset}"
-                raise RunError(f"{where} cannot be read now: {one_line(error)}") from error
-            raise UnreadableError(one_line(error)) from error
+            image = in_mode(decoded(cell), self.images.mode)
+        except Exception as error:  # decoders raise what they like
+            raise self._unreadable(index, error) from error
         return Sample(index, image, row[self.label_column] if self.label_column else None)
+
+    def _unreadable(self, index: int, error: Exception) -> Exception:
+        if is_ours(error):
+            where = f"image {index} of {self.spec.dataset}"
+            return RunError(f"{where} cannot be read now: {reason(error)}")
+        return UnreadableError(reason(error))
 
     @cached_property
     def first(self) -> tuple[Sample | UnreadableError, ...]:
@@ -129,10 +119,13 @@ class Samples:
             cell = self.images.cell(self.rows[position])
             if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
                 continue  # it is not here
+            index = int(self.order[position])
             try:
-                sizes.add(_size(cell))
-            except (*_BROKEN, UnreadableError) as error:
-                broken[int(self.order[position])] = one_line(error)
+                sizes.add(size_of(cell))
+            except Exception as error:  # as in `read`
+                if isinstance(failed := self._unreadable(index, error), RunError):
+                    raise failed from error
+                broken[index] = str(failed)
         if not broken:
             return frozenset(sizes)
         first, *others = sorted(broken)
@@ -168,34 +161,6 @@ class Samples:
     def label_feature(self) -> Any:
         """The feature of the label column; None where there is none."""
         return self.rows.features[self.label_column] if self.label_column else None
-
-
-def _size(cell: Any) -> tuple[int, int]:
-    """The size (h, w) that the header of an undecoded image gives.
-
-    Raises:
-        ValueError, OSError: there is none that can be read.
-    """
-    check_there(cell)
-    with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
-        if image.mode in ("I", "F"):
-            eight_bit(image)
-        return image.size if _is_turned(image) else image.size[::-1]
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether the machine, the network or the Hub failed, and not the image."""
-    number = getattr(error, "errno", None)
-    return number in _OURS or is_unreachable(error) or isinstance(error, HfHubHTTPError)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether an orientation in the header swaps height and width; a PNG without one would be
-    decoded to look.
-    """
-    if image.format == "PNG" and "exif" not in image.info:
-        return False
-    return bool(image.getexif().get(ORIENTATION, 1) >= 5)
 
 
 def open_samples(data: Data, spec: DataSpec) -> Samples:

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
+from stir_hf.inputs.orientation import upright
 
 Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
@@ -140,7 +141,7 @@ def as_seen(image: Image.Image) -> Image.Image:
     """A copy of an image in memory as it is seen: turned as its header says, in a mode that a file
     keeps without loss, palettes and transparency included.
     """
-    image = ImageOps.exif_transpose(image)
+    image = upright(image)
     if image.has_transparency_data:
         return image.convert("RGBA")
     plain = ("1", "L", "RGB", "CMYK", "I", "F")
@@ -182,7 +183,9 @@ def _image(item: Any, place: int) -> Image.Image:
             if 0 in item.size:
                 raise ValueError("it is empty")
             return as_seen(item)
-        except (OSError, ValueError, SyntaxError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise what they like
             told = one_line(error)
             raise RequestError(f"data must be images; item {place} is none: {told}") from error
     got = type(item).__name__

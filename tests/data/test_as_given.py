@@ -1,5 +1,6 @@
 """Images however they come: the same pixels by every way."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stir_hf import RequestError, compare, load_encoder
-from stir_hf.data.samples import open_samples
+from stir_hf import RequestError, RunError, compare, load_encoder
+from stir_hf.data.samples import UnreadableError, open_samples
 from stir_hf.data.spec import DataSpec, described
 from stir_hf.inputs.images import as_images, as_mode
 from tests.conftest import TinyModels
@@ -173,3 +174,50 @@ def test_columns_that_could_be_images_are_told_how() -> None:
         compare(Net(), Net(1), bare, image_column="image", **QUICK)
     with pytest.raises(RequestError, match="has no splits"):
         compare(Net(), Net(1), datasets.DatasetDict(), **QUICK)
+
+
+def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """A header of these entries: tag, type, count, value or its place."""
+    body = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, kind, count, value in entries:
+        body += struct.pack("<HHI", tag, kind, count) + value
+    return b"Exif\0\0" + body + struct.pack("<I", 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "turned"),
+    [
+        (exif((0x112, 2, 2, b"6\0\0\0")), False),
+        (exif((0x112, 3, 1, b"\x09\0\0\0")), False),
+        (exif((0x112, 3, 1, b"\x06\0\0\0"), (0x11A, 2, 3, b"ab\0\0")), True),
+    ],
+    ids=["a text", "no orientation", "another field"],
+)
+def test_an_odd_header_loses_no_picture(header: bytes, turned: bool, tmp_path: Path) -> None:
+    image = Image.effect_noise((12, 8), 60)
+    image.save(tmp_path / "odd.jpg", exif=header, quality=95)
+    with Image.open(tmp_path / "odd.jpg") as plain:
+        values = np.asarray(plain)
+    expected = np.rot90(values, -1) if turned else values
+    samples = open_samples(str(tmp_path), DataSpec("it"))
+    assert samples.sizes() == {expected.shape}
+    with Image.open(tmp_path / "odd.jpg") as given:
+        listed = open_samples([given], DataSpec("a list")).read(0).image
+    for found in (samples.read(0).image, listed):
+        np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+def test_whatever_a_decoder_raises_is_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = open_samples(noise_images(3), DataSpec("it"))
+
+    def fails(error: Exception) -> Any:
+        def decode(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(datasets.Image, "decode_example", decode)
+        samples.read(0)
+
+    with pytest.raises(UnreadableError, match="an odd box"):
+        fails(KeyError("an odd box"))
+    with pytest.raises(RunError, match=r"image \d of it cannot be read now: MemoryError"):
+        fails(MemoryError())
