@@ -19,6 +19,9 @@ _LISTS = tuple(
     kind for name in ("List", "LargeList", "Sequence") if (kind := getattr(datasets, name, None))
 )
 
+_BINARY = ("binary", "large_binary")
+_LABELS = ("label", "labels", "cls", "fine_label")
+
 Step = str | int
 """The name of a field, or a place in a list."""
 
@@ -58,10 +61,20 @@ class ImageColumn:
         return found
 
 
+def _is_image(feature: Any) -> bool:
+    """Whether a feature is one of images: declared, or a file's bytes and path as other writers of
+    parquet leave them.
+    """
+    if not isinstance(feature, dict) or feature.keys() != {"bytes", "path"}:
+        return isinstance(feature, datasets.Image)
+    held, path = (getattr(feature[name], "dtype", None) for name in ("bytes", "path"))
+    return held in _BINARY and path in ("string", "large_string", "null")
+
+
 def undecoded(feature: Any) -> Any:
     """A feature with all its images left as they are stored."""
-    if isinstance(feature, datasets.Image):
-        return datasets.Image(mode=feature.mode, decode=False)
+    if _is_image(feature):
+        return datasets.Image(mode=getattr(feature, "mode", None), decode=False)
     if isinstance(feature, dict):
         return {name: undecoded(inner) for name, inner in feature.items()}
     if isinstance(feature, _LISTS):
@@ -69,9 +82,32 @@ def undecoded(feature: Any) -> Any:
     return feature
 
 
-def holds_images(feature: Any) -> bool:
-    """Whether there are images in a feature, at any depth."""
-    return next(_images(feature, ()), None) is not None
+def label_column(features: Any) -> str | None:
+    """The column of labels, if there is one: of classes, or of whole numbers under a usual name."""
+    classes = (name for name, f in features.items() if isinstance(f, datasets.ClassLabel))
+    numbers = (name for name in _LABELS if _is_whole(features.get(name)))
+    return next(classes, None) or next(numbers, None)
+
+
+def _is_whole(feature: Any) -> bool:
+    return isinstance(feature, datasets.Value) and "int" in feature.dtype
+
+
+def needed(features: Any, spec: DataSpec) -> datasets.Features:
+    """The columns that are read: the images that are asked for, undecoded, and the labels.
+
+    Raises:
+        RequestError: as `image_column`.
+    """
+    column, label = image_column(features, spec).column, label_column(features)
+    kind = undecoded(features[column])
+    if getattr(kind, "dtype", None) in _BINARY:
+        kind = datasets.Image(decode=False)
+    found = datasets.Features()
+    found[column] = kind
+    if label is not None:
+        found[label] = features[label]
+    return found
 
 
 def image_column(features: Any, spec: DataSpec) -> ImageColumn:
@@ -82,7 +118,7 @@ def image_column(features: Any, spec: DataSpec) -> ImageColumn:
             images.
     """
     found = [
-        ImageColumn(_named(steps), steps, feature.mode)
+        ImageColumn(_named(steps), steps, getattr(feature, "mode", None))
         for name, inner in (features or {}).items()
         for steps, feature in _images(inner, (name,))
     ]
@@ -107,6 +143,8 @@ def _asked(
 ) -> ImageColumn:
     if name in named:
         return named[name]
+    if getattr(features.get(name), "dtype", None) in _BINARY:  # files, since they are asked for
+        return ImageColumn(name, (name,), None)
     if (first := named.get(re.sub(r"\[\d+\]", "[0]", name))) is not None:
         places = iter(int(place) for place in re.findall(r"\[(\d+)\]", name))
         steps = tuple(next(places) if isinstance(s, int) else s for s in first.steps)
@@ -124,7 +162,7 @@ def _asked(
 
 def _images(feature: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
     """The images in a feature: the way to each, and itself."""
-    if isinstance(feature, datasets.Image):
+    if _is_image(feature):
         yield steps, feature
     elif isinstance(feature, dict):
         for name, inner in feature.items():

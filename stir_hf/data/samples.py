@@ -14,7 +14,7 @@ from PIL import Image
 
 from stir_hf.data.cells import check_inside, decoded, files_named, is_ours, reason, size_of
 from stir_hf.data.identity import array_hash, hash_of, order_of
-from stir_hf.data.image_columns import ImageColumn, image_column, undecoded
+from stir_hf.data.image_columns import ImageColumn, image_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.data.splits import STREAMS, Data, open_split
 from stir_hf.errors import RequestError, RunError
@@ -191,9 +191,10 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     there = len(split) if candidates is None else candidates[1] - candidates[0]
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
-    label = next((n for n, f in split.features.items() if isinstance(f, datasets.ClassLabel)), None)
-    rows = split.with_format(None).select_columns([images.column, *([label] if label else [])])
-    rows = rows.cast_column(images.column, undecoded(rows.features[images.column]))
+    columns = needed(split.features, spec)
+    label = next((name for name in columns if name != images.column), None)
+    rows = split.with_format(None).select_columns(list(columns))
+    rows = rows.cast_column(images.column, columns[images.column])
     if opened.roots is not None:
         for named in files_named(images.cells(rows.data)):
             check_inside(named, opened.roots)

@@ -1,6 +1,7 @@
 """The first images of a stream, on disk: only some at a time are in memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,14 +13,16 @@ import pyarrow as pa
 from datasets.table import embed_table_storage
 from PIL import Image
 
-from stir_hf.data.cells import check_inside
+from stir_hf.data.cells import check_inside, reason
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
-from stir_hf.data.image_columns import holds_images, image_column, undecoded
+from stir_hf.data.image_columns import needed
 from stir_hf.data.spec import DataSpec, check_enough
+from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
 
 ROWS_AT_ONCE = 256
-"""So many rows of a stream are in memory until they are written."""
+"""So many rows of a stream are in memory until they are written, or fewer large ones."""
+BYTES_AT_ONCE = 64 << 20
 
 KEPT = "stir_hf"
 """The folder, in the cache of `datasets`, of what was streamed from the Hub."""
@@ -45,7 +48,7 @@ def kept(
     Raises:
         RequestError: as `taken`; a row that names a file outside of the repo, which is at `url`.
     """
-    names = ("dataset", "config_name", "split", "num_samples", "shuffle_buffer")
+    names = ("dataset", "config_name", "split", "image_column", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
     cache = Path(datasets.config.HF_DATASETS_CACHE) / KEPT
     path = cache / f"{hash_of({**asked, 'commit': commit})[:16]}.arrow"
@@ -63,25 +66,30 @@ def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:
     return datasets.Dataset.from_file(str(path), split=split)
 
 
-def _rows(
-    stream: datasets.IterableDataset, spec: DataSpec, url: str | None
-) -> tuple[Iterator[dict[str, Any]], Any]:
-    """The rows that are wanted, and their columns where these are known; undecoded where they are
-    files: nothing is compressed a second time.
+def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.IterableDataset:
+    """A stream without the columns that nobody asks for, where they are known; images undecoded:
+    nothing is compressed a second time.
     """
+    stream = stream.with_format(None)
     if spec.shuffle_buffer is not None:
         stream = stream.shuffle(seed=PERMUTATION_SEED, buffer_size=spec.shuffle_buffer)
-    columns = stream.features
-    if columns is not None:
-        image_column(columns, spec)
-        for name in [name for name, inner in columns.items() if holds_images(inner)]:
-            stream = stream.cast_column(name, undecoded(columns[name]))
-        columns = stream.features
-    rows = (
-        {name: _bare(value, url) for name, value in row.items()}
-        for row in islice(stream, spec.num_samples)
-    )
-    return rows, columns
+    if stream.features is None:
+        return stream
+    columns = needed(stream.features, spec)
+    stream = stream.select_columns(list(columns))
+    for name, feature in columns.items():
+        stream = stream.cast_column(name, feature)
+    return stream
+
+
+def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
+    """The columns that are needed of rows that do not declare any."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = {name: [row.get(name) for row in rows]}
+        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # of no one type
+            found[name] = datasets.Dataset.from_dict(values).features[name]
+    return needed(found, spec)
 
 
 def _write(
@@ -95,28 +103,62 @@ def _write(
 
     Raises:
         RequestError: no images in what is asked for, known before more than the first rows are
-            read; fewer rows than are asked for.
+            read; an image in memory that cannot be read; fewer rows than are asked for.
     """
-    rows, columns = _rows(stream, spec, url)
-    first = list(islice(rows, ROWS_AT_ONCE))
-    check_enough(min(1, len(first)), replace(spec, num_samples=None))
-    part = datasets.Dataset.from_list(first, features=columns)
-    empty = [name for name, f in part.features.items() if f == datasets.Value("null")]
-    part, count = part.remove_columns(empty), len(first)
-    columns = part.features
-    image_column(columns, spec)
-    with pa.ipc.new_stream(path, part.data.schema) as writer:
-        writer.write_table(whole(part.data.table))
-        while some := list(islice(rows, ROWS_AT_ONCE)):
+    stream = _needed(stream, spec)
+    rows = iter(enumerate(islice(stream, spec.num_samples)))
+    some = _some(_bare_rows(rows, None, spec, url))
+    check_enough(min(1, len(some)), replace(spec, num_samples=None))
+    columns = stream.features if stream.features is not None else _inferred(some, spec)
+    bare, count = _bare_rows(rows, list(columns), spec, url), 0
+    with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
+        while some:
             named = [{name: row.get(name) for name in columns} for row in some]
             part = datasets.Dataset.from_list(named, features=columns)
             writer.write_table(whole(part.data.table))
             count += len(some)
+            some = _some(bare)
     check_enough(count, spec)
 
 
+def _some(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The next rows, as many as are in memory at a time."""
+    found, size = [], 0
+    for row in rows:
+        found.append(row)
+        size += _size(row)
+        if len(found) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            break
+    return found
+
+
+def _size(value: Any) -> int:
+    """The bytes of all files in a value."""
+    if isinstance(value, dict | list):
+        return sum(map(_size, value.values() if isinstance(value, dict) else value))
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def _bare_rows(
+    rows: Iterator[tuple[int, dict[str, Any]]],
+    names: list[str] | None,
+    spec: DataSpec,
+    url: str | None,
+) -> Iterator[dict[str, Any]]:
+    """Numbered rows as `_bare` has them, of these columns; None: of all."""
+    for i, row in rows:
+        try:
+            bare = {name: _bare(row.get(name), url) for name in (row if names is None else names)}
+        except (RequestError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise what they like
+            told = f"image {i} of {spec.dataset} cannot be read: {reason(error)}"
+            raise RequestError(told) from error
+        yield bare
+
+
 def _bare(value: Any, url: str | None) -> Any:
-    """An image as it is seen, so that it can be kept as a file without loss; those inside a list
+    """An image in memory as a file that keeps it as it is seen, without loss; those inside a list
     or a dictionary too. A file that is named must be below `url`, if there is one.
     """
     if isinstance(value, dict):
@@ -128,4 +170,6 @@ def _bare(value: Any, url: str | None) -> Any:
         return {name: _bare(inner, url) for name, inner in value.items()}
     if isinstance(value, list):
         return [_bare(inner, url) for inner in value]
-    return as_seen(value) if isinstance(value, Image.Image) else value
+    if isinstance(value, Image.Image):
+        return datasets.Image().encode_example(as_seen(value))
+    return value

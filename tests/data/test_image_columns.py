@@ -6,11 +6,14 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import stir_hf
 from stir_hf import RequestError
+from stir_hf.data.image_columns import label_column
 from stir_hf.data.samples import Samples, UnreadableError, open_samples
 from stir_hf.data.spec import DataSpec
 from tests.tiny import Net, compared, noise_images, pictures
@@ -187,3 +190,62 @@ def test_every_kind_of_dataset_gives_the_same_inversions(kind: str, tmp_path: Pa
     expected = stir_hf.invert(Net(), images, steps=2, progress=False)
     np.testing.assert_array_equal(np.asarray(made_of.image), np.asarray(expected.image))
     np.testing.assert_allclose(made_of.relative_error, expected.relative_error, atol=1e-5)
+
+
+def held(kind: Any) -> pa.Array:
+    """Images as writers that know nothing of `datasets` leave them."""
+    cells = [png(image) for image in IMAGES]
+    return pa.array(cells if pa.types.is_struct(kind) else [c["bytes"] for c in cells], kind)
+
+
+LARGE = pa.struct({"path": pa.large_string(), "bytes": pa.large_binary()})
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        (datasets.Image().pa_type, None),
+        (LARGE, None),
+        (pa.binary(), "image"),
+        (pa.large_binary(), "image"),
+    ],
+    ids=["struct", "large", "binary", "large binary"],
+)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_in_plain_parquet_are_images(
+    kind: Any, asked: str | None, streaming: bool, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"image": held(kind), "label": range(5)}), tmp_path / "test.parquet")
+    spec = DataSpec("it", image_column=asked, num_samples=5, streaming=streaming)
+    samples = open_samples(str(tmp_path), spec)
+    assert pixels(samples) == {i: image.tobytes() for i, image in enumerate(IMAGES)}
+    assert [s.label for s in sorted(map(samples.read, range(5)), key=lambda s: s.index)] == [
+        *range(5)
+    ]
+
+
+def test_bytes_and_paths_are_images_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"image": held(pa.binary()), "p": ["x"] * 5}), tmp_path / "test.parquet"
+    )
+    with pytest.raises(RequestError, match="has no column of images"):
+        open_samples(str(tmp_path), DataSpec("it"))
+    with pytest.raises(RequestError, match="column 'p' of it holds no images"):
+        open_samples(str(tmp_path), DataSpec("it", image_column="p"))
+
+
+def test_labels_are_classes_or_whole_numbers_under_a_usual_name() -> None:
+    whole, text = datasets.Value("int64"), datasets.Value("string")
+    classes = datasets.ClassLabel(names=["a", "b"])
+    assert label_column({"label": whole}) == "label"
+    assert label_column({"label": whole, "kind": classes}) == "kind"
+    assert label_column({"cls": datasets.Value("int32"), "n": whole}) == "cls"
+    assert label_column({"label": text, "n": whole}) is None
+    assert label_column({"label": datasets.List(whole)}) is None
+
+
+def test_whole_numbers_are_kept_as_labels() -> None:
+    data = pictures(5).add_column("label", [7, 0, 3, 9, 9])
+    made = stir_hf.invert(Net(), data, steps=1, progress=False)
+    assert made.label is not None
+    assert made.label.tolist() == [7, 0, 3, 9, 9]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import stir_hf
+from stir_hf.data import streams
 from stir_hf.data.layout import check_card
 from stir_hf.data.samples import Samples, open_samples
 from stir_hf.data.spec import DataSpec
@@ -131,6 +132,72 @@ def test_bytes_come_before_a_file_of_the_same_name(
     table = pa.table({"image": pa.array(cells, datasets.Image().pa_type)})
     stream = datasets.Dataset(table).cast_column("image", datasets.Image()).to_iterable_dataset()
     assert means(open_samples(stream, DataSpec("it"))) == [0, 1, 2]
+
+
+def streamed(rows: list[dict[str, Any]]) -> datasets.IterableDataset:
+    """Rows of no declared type."""
+    return datasets.IterableDataset.from_generator(lambda: iter(rows))
+
+
+def test_an_image_in_memory_that_breaks_off_is_named_by_its_index(tmp_path: Path) -> None:
+    whole = noise_images(4, 64)
+    whole[2].save(tmp_path / "2.png")
+    cut = (tmp_path / "2.png").read_bytes()[:500]
+
+    def rows() -> Any:
+        for i, image in enumerate(whole):
+            yield {"image": Image.open(io.BytesIO(cut)) if i == 2 else image}
+
+    stream = datasets.IterableDataset.from_generator(rows)
+    with pytest.raises(RequestError, match=r"^image 2 of it cannot be read: .*truncated"):
+        open_samples(stream, DataSpec("it"))
+
+
+@pytest.mark.parametrize("kind", ["arrow", "pandas", "numpy"])
+def test_a_format_changes_nothing(kind: str) -> None:
+    stream = pictures(4).to_iterable_dataset()
+    expected = means(open_samples(stream, DataSpec("it")))
+    assert means(open_samples(stream.with_format(kind), DataSpec("it"))) == expected
+
+
+def test_other_columns_are_neither_decoded_nor_kept() -> None:
+    kinds = datasets.Features(image=datasets.Image(), sound=datasets.Audio(), n=IMAGE["image"])
+    cells = [pictures(3).cast_column("image", datasets.Image(decode=False))[i] for i in range(3)]
+    odd = {"bytes": b"no file", "path": None}
+    rows = {"image": [c["image"] for c in cells], "sound": [odd] * 3, "n": [odd] * 3}
+    table = pa.table({name: pa.array(rows[name], kinds[name].pa_type) for name in kinds})
+    data = datasets.Dataset(table).cast(kinds)
+    spec = DataSpec("it", image_column="image")
+    samples = open_samples(data.to_iterable_dataset(), spec)
+    assert samples.rows.column_names == ["image"]
+    assert means(samples) == means(open_samples(pictures(3).to_iterable_dataset(), spec))
+
+
+def test_other_columns_may_change_their_type() -> None:
+    image = noise_images(1)[0]
+    rows: list[dict[str, Any]] = [{"image": image, "tags": [], "late": None} for _ in range(300)]
+    rows[290] = {"image": image, "tags": ["x"], "late": "late"}
+    rows[3] = {"image": image, "tags": {"a": 1}, "late": 0}
+    assert len(open_samples(streamed(rows), DataSpec("it"))) == 300
+
+
+def test_files_as_bytes_are_images() -> None:
+    whole = pictures(3).cast_column("image", datasets.Image(decode=False))
+    rows: list[dict[str, Any]] = [{"image": whole[i]["image"]} for i in range(3)]
+    expected = means(open_samples(pictures(3).to_iterable_dataset(), DataSpec("it")))
+    assert means(open_samples(streamed(rows), DataSpec("it"))) == expected
+
+
+def test_large_images_are_written_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[str, Any]] = [{"image": image} for image in noise_images(5)]
+    expected = means(open_samples(streamed(rows), DataSpec("it")))
+    monkeypatch.setattr(streams, "BYTES_AT_ONCE", 1)
+    samples = open_samples(streamed(rows), DataSpec("it"))
+    assert means(samples) == expected
+    assert samples.rows.data.column("image").num_chunks == 5
+    cells = iter([{"image": {"bytes": bytes(40), "path": None}}] * 9)
+    monkeypatch.setattr(streams, "BYTES_AT_ONCE", 100)
+    assert [len(streams._some(cells)) for _ in range(4)] == [3, 3, 3, 0]
 
 
 @pytest.mark.parametrize("named", ["http://127.0.0.1/x", "/etc/*", "../*", "zip://x::y", "*.csv"])
