@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import is_local
+from stir_hf.errors import RequestError
+from stir_hf.hub import is_local, split_revision
 from stir_hf.models.files import ADAPTER, ADAPTER_CONFIG, read_json
+from stir_hf.models.reading import readable
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class Adapter:
     num_labels: int | None
     """Of a classifier among them."""
 
-    @property
-    def shown_base(self) -> str:
-        """The base as results name it."""
+    def shown(self, commit: str | None = None) -> str:
+        """The base as results name it, at a commit where that is known."""
+        if commit is not None:
+            return f"{split_revision(self.base)[0]}@{commit}"
         name = Path(self.base).expanduser().name if is_local(self.base) else self.base
         return f"{name}@{self.revision}" if self.revision else name
 
@@ -42,21 +44,20 @@ class Adapter:
         """
         import peft
 
-        try:
-            # peft draws weights before it loads them, and uses what transformers deprecates
-            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                config = peft.PeftConfig.from_pretrained(str(self.folder))
-                model = peft.PeftModel(base, config)
-                found = model.load_adapter(str(self.folder), "default", torch_device="cpu")
-                if strange := [*found.unexpected_keys, *found.missing_keys]:
-                    raise ValueError(f"its base has no place for {strange[0]}")
-                merged: nn.Module = model.merge_and_unload()
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-            raise RequestError(
-                f"model {self.called} is an adapter that cannot be merged into its base"
-                f" {self.shown_base} here: {one_line(error)}"
-            ) from error
+        what = f"is an adapter that cannot be merged into its base {self.shown()} here"
+        # peft draws weights before it loads them, and uses what transformers deprecates
+        with (
+            readable(self.called, what),
+            torch.random.fork_rng(devices=[]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            config = peft.PeftConfig.from_pretrained(str(self.folder))
+            model = peft.PeftModel(base, config)
+            found = model.load_adapter(str(self.folder), "default", torch_device="cpu")
+            if strange := [*found.unexpected_keys, *found.missing_keys]:
+                raise ValueError(f"its base has no place for {strange[0]}")
+            merged: nn.Module = model.merge_and_unload()
         return merged.eval()
 
 
@@ -73,18 +74,24 @@ def read_adapter(folder: Path, called: str) -> Adapter:
     """
     from safetensors import safe_open
 
-    config = read_json(folder / ADAPTER_CONFIG)
+    config, path = read_json(folder / ADAPTER_CONFIG), folder / ADAPTER
     base = config.get("base_model_name_or_path")
     if not base or not isinstance(base, str):
         raise RequestError(f"model {called} is an adapter that names no base; merge it into one")
-    heads = tuple(config.get("modules_to_save") or ())
+    revision, heads = config.get("revision"), config.get("modules_to_save") or []
+    if revision is not None and not isinstance(revision, str):
+        raise RequestError(f"model {called} is an adapter of revision {revision!r} of its base")
+    if not isinstance(heads, list) or not all(isinstance(name, str) for name in heads):
+        raise RequestError(
+            f"model {called} is an adapter whose modules_to_save is {heads!r}; expected names"
+        )
     labels = None
-    with safe_open(folder / ADAPTER, "pt") as weights:
+    with readable(called, "is an adapter that cannot be read"), safe_open(path, "pt") as weights:
         for name in weights.keys():  # noqa: SIM118 - it is no dictionary
             shape = weights.get_slice(name).get_shape()
-            if name.endswith(".weight") and len(shape) == 2 and in_one_of(name, heads):
+            if name.endswith(".weight") and len(shape) == 2 and in_one_of(name, tuple(heads)):
                 labels = shape[0]
-    found = Adapter(folder, called, base, config.get("revision"), heads, labels)
+    found = Adapter(folder, called, base, revision, tuple(heads), labels)
     if importlib.util.find_spec("peft") is None:
         raise RequestError(
             f"model {called} is an adapter, of base {found.base}; merge it into its base"

@@ -11,7 +11,7 @@ from torch import nn
 from stir_hf.errors import RequestError
 from stir_hf.models.adapters import Adapter, in_one_of, read_adapter
 from stir_hf.models.families import ORDINARY, Family, family_named, family_of
-from stir_hf.models.files import CONFIG, Place, located, read_json
+from stir_hf.models.files import CONFIG, NAMED, Place, check_named, located, read_json
 from stir_hf.models.image_processors import given_processor, load_processor, pixels_of
 from stir_hf.models.processors import Pixels
 from stir_hf.models.reading import quiet, readable
@@ -75,8 +75,12 @@ def load_checkpoint(
     trust = how.trust_remote_code
     with located(spec) as place:
         if not place.adapter:
-            model_type = read_json(place.folder / CONFIG).get("model_type")
-            family_named(model_type).check_taken(spec.model)
+            said = read_json(place.folder / CONFIG)
+            if "auto_map" in said and said["auto_map"] is None:
+                raise RequestError(
+                    f"model {spec.model}: auto_map in config.json is null; remove it"
+                )
+            family_named(said.get("model_type")).check_taken(spec.model)
         if processor is None and not place.adapter:
             processor = load_processor(place, spec.model, trust_remote_code=trust)
         elif processor is not None:
@@ -101,7 +105,7 @@ def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) 
         own = processor or load_processor(place, adapter.base, trust_remote_code=trust)
         base = _loaded(place, adapter.base, how, own, adapter)
     missing = {key for key in base.missing if not in_one_of(key, adapter.heads)}
-    note = f"an adapter, merged into its base {adapter.shown_base}"
+    note = f"an adapter, merged into its base {adapter.shown(base.commit)}"
     return replace(
         base,
         module=adapter.merged(base.module),
@@ -122,6 +126,7 @@ def _loaded(
     }
     with readable(model):
         config = transformers.AutoConfig.from_pretrained(**source)
+        check_named(f"model {model}", getattr(config, NAMED, None))
         if adapter is not None and adapter.num_labels is not None:
             config.num_labels = adapter.num_labels
         auto = _auto_class(config, labelled=adapter is not None and bool(adapter.num_labels))
@@ -200,10 +205,11 @@ def _auto_class(config: Any, *, labelled: bool) -> Any:
     classifier, architectures = transformers.AutoModelForImageClassification, config.architectures
     named = [name for name in architectures or [] if "ForImageClassification" in name]
     of_timm = config.model_type == "timm_wrapper" and config.num_labels > 0
-    known = type(config) in CLASSIFIERS or classifier.__name__ in getattr(config, "auto_map", {})
+    own_code = getattr(config, "auto_map", None) or {}
+    known = type(config) in CLASSIFIERS or classifier.__name__ in own_code
     if known and (named or labelled or of_timm):
         return classifier
-    if type(config) in MODELS or not architectures or getattr(config, "auto_map", None):
+    if type(config) in MODELS or not architectures or own_code:
         return transformers.AutoModel
     own = getattr(transformers, str(architectures[0]), None)
     known = isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)

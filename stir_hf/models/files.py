@@ -18,6 +18,11 @@ CONFIG, ADAPTER_CONFIG, ADAPTER = (
     "adapter_config.json",
     "adapter_model.safetensors",
 )
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+NAMED = "transformers_weights"
+"""The entry of a configuration that names the file of the weights, where it has another name."""
+_USUAL = ("pytorch_model", "adapter_model", "tf_model", "flax_model")
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _CONVERT = "https://huggingface.co/spaces/safetensors/convert"
 
@@ -67,18 +72,22 @@ def _find(spec: ModelSpec) -> Place:
         folder = Path(spec.model).expanduser()
         return Place(folder, None, _check_folder(folder))
     found = hub.resolve(spec.model, spec.revision, "model")
-    adapter = _check_names(f"model {spec.model}", found.files)
-    return Place(hub.fetch(found, _needed(found.files)), found.commit, adapter)
+    called = f"model {spec.model}"
+    adapter = _check_names(called, found.files, found.folder)
+    folder = hub.fetch(found, _needed(found.files, found.folder))
+    _check_index(called, folder)
+    return Place(folder, found.commit, adapter)
 
 
-def _needed(files: Sequence[str]) -> list[str]:
+def _needed(files: Sequence[str], folder: Path) -> list[str]:
     """What `from_pretrained` reads of a repo: its small files and the weights under their usual
     name, else all weights.
     """
+    named = read_json(folder / CONFIG).get(NAMED) if CONFIG in files else None
     top = [name for name in files if "/" not in name]
     small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
-    if "model.safetensors" in top:
-        return [*small, "model.safetensors"]
+    if WEIGHTS in top and named is None:
+        return [*small, WEIGHTS]
     return [*small, *(name for name in top if name.endswith(".safetensors"))]
 
 
@@ -88,7 +97,9 @@ def _check_folder(folder: Path) -> bool:
 
     if not folder.is_dir():
         raise hub.no_such_folder(str(folder), "model folder")
-    adapter = _check_names(f"model folder {folder}", [path.name for path in folder.iterdir()])
+    called = f"model folder {folder}"
+    adapter = _check_names(called, [path.name for path in folder.iterdir()], folder)
+    _check_index(called, folder)
     for path in folder.glob("*.safetensors"):
         try:
             with safe_open(path, "pt"):
@@ -100,26 +111,66 @@ def _check_folder(folder: Path) -> bool:
     return adapter
 
 
-def _check_names(called: str, names: Sequence[str]) -> bool:
+def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
     """Whether these files are those of an adapter alone.
+
+    Args:
+        called: what messages call the checkpoint.
+        names: of its files; those in folders inside are never read.
+        folder: where its configuration is.
 
     Raises:
         RequestError: no configuration, or no weights in safetensors.
     """
-    weights = [name for name in names if not name.startswith("adapter_")]
-    adapter = CONFIG not in names and ADAPTER_CONFIG in names
-    if adapter:
-        weights = [name for name in names if name.startswith("adapter_")]
-    elif CONFIG not in names:
+    top = [name for name in names if "/" not in name]
+    adapter = CONFIG not in top and ADAPTER_CONFIG in top
+    if not adapter and CONFIG not in top:
         raise RequestError(f"{called} has no config.json; expected what `save_pretrained` writes")
-    if any(name.endswith(".safetensors") for name in weights):
+    named = None if adapter else read_json(folder / CONFIG).get(NAMED)
+    check_named(called, named)
+    if any(name in top for name in ((ADAPTER,) if adapter else (WEIGHTS, INDEX, named))):
         return adapter
-    if pickled := [name for name in weights if name.endswith(_PICKLED)]:
-        raise RequestError(
-            f"{called} has pickled weights only ({pickled[0]}), which can run code; write them as"
-            f" safetensors with `save_pretrained`, or convert the repo at {_CONVERT}"
-        )
-    raise RequestError(f"{called} has no weights; expected model.safetensors")
+    weights = (name for name in top if name.startswith("adapter_") == adapter)
+    pickled = [n for n in weights if n.endswith(_PICKLED) and not n.startswith(_NO_WEIGHTS)]
+    if pickled:
+        raise _pickled(called, min(pickled, key=lambda n: (not n.startswith(_USUAL), n)))
+    expected = ADAPTER if adapter else WEIGHTS
+    raise RequestError(f"{called} has no weights; expected {expected}")
+
+
+def check_named(called: str, named: Any) -> None:
+    """Raise RequestError where a configuration names other weights than safetensors beside it:
+    transformers reads those even where it is told to read safetensors alone.
+    """
+    if named is None:
+        return
+    if not isinstance(named, str) or "/" in named or "\\" in named:
+        raise RequestError(f"{called}: {NAMED} in config.json is {named!r}; expected a file beside")
+    if not named.endswith((".safetensors", ".safetensors.index.json")):
+        raise _pickled(called, named)
+
+
+def _check_index(called: str, folder: Path) -> None:
+    """Raise RequestError where the list of a checkpoint's shards names anything but safetensors
+    beside it.
+    """
+    for path in folder.glob("*.safetensors.index.json"):
+        shards = read_json(path).get("weight_map")
+        for name in dict.fromkeys(shards.values()) if isinstance(shards, dict) else ():
+            plain = isinstance(name, str) and "/" not in name and "\\" not in name
+            if plain and name.endswith(_PICKLED):
+                raise _pickled(called, name)
+            if not plain or not name.endswith(".safetensors"):
+                raise RequestError(
+                    f"{called}: {path.name} names {name!r}; expected safetensors beside it"
+                )
+
+
+def _pickled(called: str, name: str) -> RequestError:
+    return RequestError(
+        f"{called} has pickled weights only ({name}), which can run code; write them as"
+        f" safetensors with `save_pretrained`, or convert the repo at {_CONVERT}"
+    )
 
 
 def needs_timm(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import torch
 import transformers as tf
 
 from stir_hf import RequestError, compare, load_encoder
+from stir_hf.models.adapters import Adapter, read_adapter
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, noise_images
 
@@ -120,8 +121,10 @@ def test_an_adapter_beside_full_weights_changes_nothing(
         ({"base_model_name_or_path": 5}, "names no base"),
         ({"target_modules": ["nothing"]}, "cannot be merged into its base vit"),
         ({"peft_type": "STRANGE"}, "cannot be merged into its base vit"),
+        ({"modules_to_save": 5}, "whose modules_to_save is 5; expected names"),
+        ({"revision": 7}, "is an adapter of revision 7 of its base"),
     ],
-    ids=["no base", "no name", "lost base", "no target", "unknown kind"],
+    ids=["no base", "no name", "lost base", "no target", "unknown kind", "no names", "no revision"],
 )
 def test_an_adapter_that_does_not_fit(
     change: dict[str, Any], said: str, tiny_models: TinyModels, tmp_path: Path
@@ -138,3 +141,52 @@ def test_pickled_adapters_are_refused(tiny_models: TinyModels, tmp_path: Path) -
     (Path(folder) / "adapter_model.safetensors").rename(Path(folder) / "adapter_model.bin")
     with pytest.raises(RequestError, match=r"pickled weights only \(adapter_model.bin\)"):
         load_encoder(folder)
+
+
+def test_other_weights_beside_a_pickled_adapter_are_not_its_own(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder, _ = adapt(tiny_models.vit, tmp_path)
+    path = Path(folder) / "adapter_model.safetensors"
+    path.rename(path.with_name("adapter_other.safetensors"))
+    with pytest.raises(RequestError, match=r"has no weights; expected adapter_model.safetensors"):
+        load_encoder(folder)
+    path.with_name("adapter_model.bin").write_bytes(b"")
+    with pytest.raises(RequestError, match=r"pickled weights only \(adapter_model.bin\)"):
+        load_encoder(folder)
+
+
+def test_whatever_peft_raises_is_one_line(
+    tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = adapt(tiny_models.vit, tmp_path)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("no such layer")
+
+    monkeypatch.setattr(peft.PeftModel, "load_adapter", fails)
+    with pytest.raises(RequestError, match="cannot be merged into its base vit here: no such laye"):
+        load_encoder(folder)
+
+
+def test_broken_weights_of_an_adapter_are_told(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "lab/base"}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"\x08")
+    with pytest.raises(RequestError, match="weights of model it are broken or truncated"):
+        read_adapter(tmp_path, "it")
+
+
+@pytest.mark.parametrize(
+    ("base", "revision", "commit", "shown"),
+    [
+        ("lab/base", None, "c0ffee", "lab/base@c0ffee"),
+        ("lab/base@main", None, "c0ffee", "lab/base@c0ffee"),
+        ("lab/base", "main", "c0ffee", "lab/base@c0ffee"),
+        ("lab/base", "main", None, "lab/base@main"),
+        ("/tmp/base", None, None, "base"),
+    ],
+)
+def test_the_base_is_shown_at_its_commit(
+    base: str, revision: str | None, commit: str | None, shown: str
+) -> None:
+    assert Adapter(Path(), "it", base, revision, (), None).shown(commit) == shown

@@ -109,3 +109,79 @@ def test_shapes_that_disagree_are_both_told(tiny_models: TinyModels, tmp_path: P
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(RequestError, match=r"classifier.bias has shape 5 .* 7 by config.json"):
         load_encoder(str(folder))
+
+
+def made(folder: Path, source: str, config: dict[str, Any] | None = None) -> Path:
+    """A copy of a checkpoint with more in its configuration."""
+    shutil.copytree(source, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **(config or {})}))
+    return folder
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize("name", ["adapter_model.bin", "evil.bin", "../model.safetensors", 5])
+def test_weights_under_a_name_of_their_own_are_safetensors(
+    name: Any, versioned: bool, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    """A pickle under that name would be read in place of the safetensors."""
+    folder = made(tmp_path / "named", tiny_models.vit, {"transformers_weights": name})
+    if versioned:  # transformers reads this one in place of config.json
+        (folder / "config.json").rename(folder / "config.4.0.0.json")
+        plain = json.loads((Path(tiny_models.vit) / "config.json").read_text())
+        plain["configuration_files"] = ["config.4.0.0.json"]
+        (folder / "config.json").write_text(json.dumps(plain))
+    torch.save({}, folder / "adapter_model.bin")
+    torch.save({}, folder / "evil.bin")
+    binary = isinstance(name, str) and name.endswith(".bin")
+    said = rf"pickled weights only \({name}\)" if binary else "expected a file beside"
+    with pytest.raises(RequestError, match=said):
+        load_encoder(str(folder))
+
+
+def test_safetensors_under_a_name_of_their_own_are_read(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder = made(tmp_path / "named", tiny_models.vit, {"transformers_weights": "own.safetensors"})
+    (folder / "model.safetensors").rename(folder / "own.safetensors")
+    images = torch.rand(4, 3, 32, 32)
+    found = load_encoder(str(folder))(images)
+    torch.testing.assert_close(found, load_encoder(tiny_models.vit)(images))
+
+
+PICKLE = r"has pickled weights only \(pytorch_model.bin\)"
+
+
+@pytest.mark.parametrize(
+    ("files", "index", "said"),
+    [
+        (["pytorch_model.bin", "checkpoint-5/model.safetensors"], None, PICKLE),
+        (["pytorch_model.bin", "model.fp16.safetensors"], None, PICKLE),
+        (["training_args.bin", "a.bin", "optimizer.pt", "pytorch_model.bin"], None, PICKLE),
+        (["training_args.bin", "optimizer.pt", "rng_state_0.pth"], None, "has no weights"),
+        (["model.fp16.safetensors"], None, "has no weights; expected model.safetensors"),
+        (["pytorch_model.bin"], "pytorch_model.bin", PICKLE),
+        (["a.safetensors"], "../a.safetensors", r"names '../a.safetensors'; expected safetensors"),
+        (["a.safetensors"], 5, "names 5; expected safetensors beside it"),
+    ],
+)
+def test_which_files_are_weights(
+    files: list[str], index: Any, said: str, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder = made(tmp_path / "files", tiny_models.vit)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    for name in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(weights)
+    if index is not None:
+        said_of = json.dumps({"metadata": {}, "weight_map": {"x": index}})
+        (folder / "model.safetensors.index.json").write_text(said_of)
+    with pytest.raises(RequestError, match=said):
+        load_encoder(str(folder))
+
+
+def test_code_that_is_null_is_told(tiny_models: TinyModels, tmp_path: Path) -> None:
+    folder = made(tmp_path / "null", tiny_models.vit, {"auto_map": None})
+    with pytest.raises(RequestError, match=r"null: auto_map in config.json is null; remove it"):
+        load_encoder(str(folder))
