@@ -68,6 +68,12 @@ FEATURES = """dataset_info:
   - {name: image, dtype: image}
   - {name: label, dtype: {class_label: {names: {'0': cat, '1': dog}}}}
 """
+SEVERAL = """---
+configs:
+- {config_name: fine, data_files: fine.parquet}
+- {config_name: coarse, data_files: coarse.parquet}
+---
+"""
 DIRECTORIES = """---
 configs:
 - {config_name: dogs, data_dir: dogs}
@@ -82,6 +88,7 @@ THERE: dict[str, Question] = {
     "folders train": {"dataset": "lab/folders", "split": "train"},
     "captions": {"dataset": "lab/captions"},
     "zipped": {"dataset": "lab/zipped"},
+    "zipped folders": {"dataset": "lab/zipped-folders"},
     "parquet": {"dataset": "lab/parquet"},
     "parquet large": {"dataset": "lab/parquet", "config_name": "large", "split": "held_out"},
     "images small": {"dataset": "lab/images", "config_name": "small"},
@@ -95,7 +102,16 @@ REFUSED: dict[str, tuple[Question, str]] = {
         "several splits; give --split: train, held_out",
     ),
     "split": ({"dataset": "lab/parquet", "split": "tset"}, "no split 'tset'; did you mean test?"),
-    "config": ({"dataset": "lab/directories", "config_name": "birds"}, "birds"),
+    "config": (
+        {"dataset": "lab/directories", "config_name": "bogs"},
+        "dataset lab/directories has no configuration 'bogs'; did you mean dogs?",
+    ),
+    "several configs": (
+        {"dataset": "lab/several"},
+        "dataset lab/several has several configurations; give --config-name: fine, coarse",
+    ),
+    "script": ({"dataset": "lab/script"}, "a script, which is not run; the Hub may have it as par"),
+    "misfit": ({"dataset": "lab/misfit"}, "dataset lab/misfit cannot be loaded: Couldn't cast"),
 }
 NEVER_FETCHED = [
     r"/lab/captions/.*/train/",
@@ -124,10 +140,11 @@ def parquet(seed: int, bare: bool = False) -> bytes:
     return file.getvalue()
 
 
-def zipped(seed: int) -> bytes:
+def zipped(seed: int, *folders: str) -> bytes:
     with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
-        archive.writestr("0.png", png(seed))
-        archive.writestr("1.png", png(seed + 1))
+        for folder in folders or ("",):
+            archive.writestr(f"{folder}0.png", png(seed))
+            archive.writestr(f"{folder}1.png", png(seed + 1))
     return file.getvalue()
 
 
@@ -143,6 +160,13 @@ def repos() -> dict[str, dict[str, bytes]]:
         "folders": tree,
         "captions": captions | {f"{split}/metadata.csv": about for split in both},
         "zipped": {"train.zip": zipped(1), "test.zip": zipped(5)},
+        "zipped-folders": {"data.zip": zipped(1, "cat/", "dog/")},
+        "script": {"README.md": b"", "script.py": b"raise SystemExit(7)", "data.tgz": b""},
+        "several": {"README.md": SEVERAL.encode(), "fine.parquet": b"", "coarse.parquet": b""},
+        "misfit": {
+            "README.md": b"---\ndataset_info:\n  features:\n  - {name: x, dtype: image}\n---\n",
+            "test.parquet": parquet(1),
+        },
         "parquet": {
             "README.md": CARD.format(kind="parquet", features=FEATURES).encode(),
             **{f"{name}.parquet": parquet(len(name)) for name in small},
@@ -200,6 +224,7 @@ def online(hub: StandInHub, home: Path) -> Answers:
         ("folders train", "train", 6, "ClassLabel(names=['cat', 'dog'])"),
         ("captions", "test", 2, "'text': Value("),
         ("zipped", "test", 2, ""),
+        ("zipped folders", "train", 4, ""),
         ("parquet", "test", 4, "ClassLabel(names=['cat', 'dog'])"),
         ("parquet large", "held_out", 2, "ClassLabel(names=['cat', 'dog'])"),
         ("images small", "test", 2, ""),
@@ -226,6 +251,11 @@ def test_what_cannot_be_chosen_is_told(online: Answers, question: str) -> None:
     error = online[question]["error"]
     assert "\n" not in error
     assert REFUSED[question][1] in error
+
+
+def test_a_question_leaves_nothing_in_the_cache(online: Answers, home: Path) -> None:
+    assert online
+    assert list((home / "datasets").glob("*stir-hf-*")) == []
 
 
 def test_only_the_files_of_the_split_are_fetched(online: Answers, hub: StandInHub) -> None:

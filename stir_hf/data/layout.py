@@ -2,8 +2,10 @@
 split, and which images are in none.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml  # type: ignore[import-untyped]  # has none
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from huggingface_hub import metadata_load
 
-from stir_hf.errors import RequestError, one_line
+from stir_hf.errors import RequestError, closest, one_line
 
 IMAGES = "imagefolder"
 """The reader of image files."""
@@ -74,23 +76,33 @@ class Layout:
         )
 
 
-def layout_of(root: Path, config_name: str | None, called: str) -> Layout:
+def layout_of(
+    root: Path, config_name: str | None, called: str, cache: Path | None = None
+) -> Layout:
     """Ask `datasets` how it reads a folder; nothing is read but names and the card.
 
     Images with a text file beside each are images: `datasets` would read the texts.
+
+    Args:
+        root: the folder.
+        config_name: which configuration; None: the default one, or the only one.
+        called: what messages call the dataset.
+        cache: where `datasets` leaves its locks; None: in its own cache.
 
     Raises:
         RequestError: no such configuration, or files that `datasets` has no reader for.
     """
     root = root.resolve()
     images = frozenset(_images_in(root))
+    load = partial(datasets.load_dataset_builder, cache_dir=str(cache) if cache else None)
     try:
-        builder = datasets.load_dataset_builder(str(root), config_name)
+        builder = load(str(root), config_name)
         if images and config_name is None and _reader(builder) in _TEXT and not _configured(root):
-            builder = datasets.load_dataset_builder(IMAGES, data_dir=str(root))
+            builder = load(IMAGES, data_dir=str(root))
+        elif _zipped_alone(builder):
+            builder = load(str(root), config_name, drop_labels=True)
     except Exception as error:  # readers and the card's YAML fail in many ways
-        told = one_line(error).replace(str(root), called)
-        raise RequestError(f"dataset {called} cannot be loaded: {told}") from error
+        raise _refused(error, root, config_name, called) from error
     reader = _reader(builder)
     files = {
         str(split): [Path(path).relative_to(root).as_posix() for path in paths]
@@ -101,6 +113,33 @@ def layout_of(root: Path, config_name: str | None, called: str) -> Layout:
         return Layout(builder, reader, files, frozenset())
     files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
     return Layout(builder, reader, files, images)
+
+
+def _zipped_alone(builder: Any) -> bool:
+    """Whether all images are in archives, of whose folders `datasets` cannot make labels."""
+    if _reader(builder) != IMAGES or builder.config.drop_labels is not None:
+        return False
+    names = [str(path) for paths in (builder.config.data_files or {}).values() for path in paths]
+    return bool(names) and all(name.lower().endswith(_ARCHIVES) for name in names)
+
+
+def _refused(error: Exception, root: Path, config_name: str | None, called: str) -> RequestError:
+    """What `datasets` says when it cannot read a folder, in one line."""
+    known = re.findall(r"'([^']+)'", str(error).partition("[")[2].partition("]")[0])
+    if known and config_name is None and "Config name is missing" in str(error):
+        told = f"dataset {called} has several configurations; give --config-name: "
+        return RequestError(told + ", ".join(known))
+    if known and config_name is not None and "not found. Available" in str(error):
+        hint = closest(config_name, known)
+        return RequestError(f"dataset {called} has no configuration {config_name!r}; {hint}")
+    script = called.rpartition("/")[2] + ".py"
+    if "data files found" in str(error) and (root / script).is_file():
+        return RequestError(
+            f"dataset {called} is a script, which is not run; the Hub may have it as parquet, at"
+            f" {called}@refs/convert/parquet"
+        )
+    told = one_line(error).replace(str(root), called)
+    return RequestError(f"dataset {called} cannot be loaded: {told}")
 
 
 def files_note(

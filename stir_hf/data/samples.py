@@ -188,7 +188,7 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     images = image_column(split.features, spec)
     candidates = _rows_of(part, len(split), spec) if part else None
     candidates = None if candidates == (0, total) else candidates
-    there = len(split) if candidates is None else candidates[1] - candidates[0]
+    there = len(split) if candidates is None else max(0, candidates[1] - candidates[0])
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
     columns = needed(split.features, spec)

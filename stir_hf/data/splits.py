@@ -124,7 +124,9 @@ def _load(data: str | Path, spec: DataSpec) -> Split:
         datasets.exceptions.DatasetsError,
         pa.ArrowException,
     ) as error:
-        raise RequestError(f"dataset {spec.dataset} cannot be loaded: {one_line(error)}") from error
+        general = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        told = one_line(error.__cause__ if general and error.__cause__ else error)
+        raise RequestError(f"dataset {spec.dataset} cannot be loaded: {told}") from error
 
 
 def _folder(path: Path, spec: DataSpec) -> Split:
@@ -191,11 +193,12 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
     others: no data is needed to know which files belong to a split.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
-        root = Path(folder).resolve()
+        root = Path(folder).resolve() / "repo"
+        root.mkdir()
         for name in found.files:
             _stand_in(root / name, found.folder / name)
         check_card(root, found.repo_id)
-        return layout_of(root, config_name, found.repo_id)
+        return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
 
 
 def _stand_in(path: Path, fetched: Path) -> None:

@@ -1,5 +1,6 @@
 """Folders of images: what lies beside them, and what no split holds."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,15 @@ def test_the_repo_of_annotated_images_is_one_of_images(tmp_path: Path) -> None:
         "---\nconfigs:\n- {config_name: default, data_files: '*.json'}\n---\n"
     )
     assert layout_of(tmp_path, None, "org/annotated").reader == "json"  # its card says so
+
+
+def test_an_archive_of_folders_is_read_without_labels(tmp_path: Path) -> None:
+    names = [f"{kind}/{i}.png" for kind in ("cat", "dog") for i in range(2)]
+    source = saved(tmp_path / "source", names)
+    (tmp_path / "zipped").mkdir()
+    shutil.make_archive(str(tmp_path / "zipped" / "data"), "zip", source)
+    samples = open_samples(str(tmp_path / "zipped"), DataSpec("zipped"))
+    assert samples.label_column is None
+    assert sorted(image.tobytes() for image in seen(str(tmp_path / "zipped"))) == sorted(
+        np.asarray(image).tobytes() for image in noise_images(4)
+    )

@@ -258,3 +258,19 @@ def test_more_images_than_there_are(streamed: bool) -> None:
     data = grey_squares(3).to_iterable_dataset() if streamed else grey_squares(3)
     with pytest.raises(RequestError, match="4 images asked for, but squares has 3"):
         open_samples(data, DataSpec("squares", num_samples=4))
+
+
+def test_a_slice_that_ends_before_it_begins_has_no_images() -> None:
+    spec = DataSpec("squares", split="test[4:2]")
+    named = datasets.DatasetDict({"test": grey_squares(5)})
+    with pytest.raises(RequestError, match=r"at least one image asked for, .* has 0$"):
+        open_samples(named, spec)
+
+
+def test_a_file_that_is_no_image_is_told_alike_each_time() -> None:
+    cells = [{"bytes": b"no image", "path": None}] * 4
+    columns = datasets.Features(image=datasets.Image())
+    data = datasets.Dataset.from_dict({"image": cells}, features=columns)
+    said = r"^image 0 of it cannot be read: cannot identify image file; nor can 3 others: 1, 2, 3$"
+    with pytest.raises(RequestError, match=said):
+        open_samples(data, DataSpec("it"))
