@@ -23,10 +23,11 @@ test: .venv/.dev
 test-lowest: .venv-lowest/.tests
 	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not verify"
 
-# Everything: the long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest
-# versions and the release.
+# The long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the
+# release. docs/families.md is written anew: of the photographs in the folder PHOTOS, a dataset with the split `test`, or
+# of noise without it. What needs another build of torch is apart: `verify-timm`.
 verify: .venv/.dev .venv/.release lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest -n auto --dist loadfile
 	$(MAKE) benchmarks
 	$(MAKE) test-lowest
 	$(MAKE) dist

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stir_hf.cli import main
+from stir_hf.cli import app, main
+from stir_hf.cli.app import ORDER
 from stir_hf.demo import IMAGES, model_path
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -93,7 +94,15 @@ def test_layers_lists_names_shapes_and_pooling(capsys: pytest.CaptureFixture[str
 def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(arguments, capsys)
     assert code == 0
-    assert all(name in out for name in ("demo", "compare", "invert", "score", "matrix", "layers"))
+    listed = re.findall(r"^  ([a-z][a-z-]+)(?:  |$)", out.partition("Commands:")[2], re.MULTILINE)
+    assert tuple(listed) == ORDER
+    assert set(ORDER) == set(app.commands)
+
+
+def test_help_says_where_inversions_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(["score", "--help"], capsys)
+    assert "--inversions DIR_OR_ID" in out
+    assert "NAMESPACE/NAME@REVISION" in out
 
 
 def test_one_bar_counts_the_work_of_all_networks(

@@ -10,6 +10,7 @@ from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
 from stir_hf.cli import app
+from stir_hf.publish.requirement import checked
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text("utf-8")
@@ -67,6 +68,8 @@ def jobs(words: list[str]) -> None:
         command = found
     parsed = command.make_context("run", [*words[3:end], "stir-hf"], resilient_parsing=True)
     assert parsed.params["flavor"]
+    (package,) = parsed.params["with_"]
+    assert checked(package) == package  # never the name alone, which is open to squatters
     assert words[end + 1] == "stir-hf"
     ours(words[end + 2 :])
 

@@ -8,6 +8,21 @@ import click
 from stir_hf._version import __version__
 
 DEBUG = "--debug"
+ORDER = (
+    "demo",
+    "compare",
+    "invert",
+    "score",
+    "matrix",
+    "layers",
+    "merge",
+    "push",
+    "leaderboard",
+    "install-metric",
+    "publish-metric",
+    "publish-space",
+)
+"""The commands as `--help` lists them."""
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
@@ -61,13 +76,17 @@ class Verb(click.Command):
 
 
 class Group(click.Group):
-    """Commands whose summaries are shown whole."""
+    """Commands in an order of their own, whose summaries are shown whole."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """One line or more for each command, in the order in which they are written."""
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order in which a reader meets them."""
+        return sorted(self.commands, key=ORDER.index)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line or more for each command."""
         rows = [
-            (name, command.get_short_help_str(limit=1000))
-            for name, command in self.commands.items()
+            (name, self.commands[name].get_short_help_str(limit=1000))
+            for name in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

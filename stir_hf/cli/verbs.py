@@ -133,8 +133,9 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 @click.option(
     "--inversions",
     required=True,
-    metavar="DIR",
-    help="Folder that `invert`, `compare` or `matrix` wrote.",
+    metavar="DIR_OR_ID",
+    help="Folder that `invert`, `compare` or `matrix` wrote, or a dataset repo on the Hub that"
+    " `push` made: NAMESPACE/NAME or NAMESPACE/NAME@REVISION.",
 )
 @json_option
 @debug_option

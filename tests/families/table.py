@@ -55,5 +55,16 @@ def page(found: dict[str, Any], sizes: dict[str, Any]) -> str:
     )
 
 
+def made() -> str:
+    """The page, from the figures that are kept."""
+    found, sizes = (json.loads(path.read_text("utf-8")) for path in (RESULTS, SIZES))
+    return page(found, sizes)
+
+
+def write() -> None:
+    """Put the page where it is read."""
+    PAGE.write_text(made(), "utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(RESULTS.read_text()), json.loads(SIZES.read_text())))
+    write()

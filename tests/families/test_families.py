@@ -1,9 +1,9 @@
 """Every image family: what is read by default, as `transformers` itself gives it; that it can be
 inverted; that it comes back untouched.
 
-A cross-section in `make test`, all of them in `make verify`, which keeps the figures from which
-docs/families.md is made. STIR_HF_PHOTOS names a folder of photographs for that, a dataset; without
-it the images are noise with the spectrum of photographs.
+A cross-section in `make test`, all of them in `make verify`, which keeps the figures and writes
+docs/families.md from them. STIR_HF_PHOTOS names a folder of photographs for that, a dataset with
+the split `test`; without it the images are noise with the spectrum of photographs.
 """
 
 import json
@@ -176,8 +176,8 @@ def test_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert failed == {}
     assert len({member.architecture for member in MEMBERS.values()}) >= 40
     table.RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    table.write()
 
 
 def test_the_page_is_what_was_found() -> None:
-    found, sizes = (json.loads(path.read_text()) for path in (table.RESULTS, table.SIZES))
-    assert table.PAGE.read_text() == table.page(found, sizes)
+    assert table.PAGE.read_text("utf-8") == table.made()
