@@ -14,52 +14,49 @@ from stir_hf.results import StirResult
 
 DESCRIPTION = """
 STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it
-finds a different image
-that the reference represents identically, and measures how similarly the model represents the
-pair: 1, the model shares
-all the reference's invariances; at `floor`, none of them. It needs two checkpoints and some
-images, no labels.
+finds a different image that the reference represents identically, and measures how similarly the
+model represents the pair: 1, the model shares all the reference's invariances; at `floor`, none of
+them. It needs two checkpoints and some images, no labels.
 """
 
 INPUTS = """
 Args:
     data: images (PIL, uint8 arrays of shape (h, w) or (h, w, c), a column of a dataset), or a
-        dataset: its Hub id or folder
-        (with `split=`, `config_name=`, `image_column=`), a `datasets.Dataset` or an
-        `IterableDataset`. Images may also be
-        given before, by `add(data=image)` and `add_batch(data=images)`.
-    model: the checkpoint that is judged: Hub id, `id@revision`, local folder, a model
-        of `transformers` or an `nn.Module`.
+        dataset: its Hub id or folder (with `split=`, `config_name=`, `image_column=`), a
+        `datasets.Dataset` or an `IterableDataset`. Images may also be given before, by
+        `add(data=image)` and `add_batch(data=images)`.
+    model: the checkpoint that is judged: Hub id, `id@revision`, local folder, a model of
+        `transformers` or an `nn.Module`.
     reference: the checkpoint whose invariances are asked about, likewise.
     **options: those of `stir_hf.compare`: `num_samples`, `layer`, `reference_layer`, `method`,
-    `steps`, `tolerance`,
-        `start`, `draws`, `seed`, `batch_size`, `device`, `dtype`, `measure`, `out`, `progress`,
-        ...
+        `steps`, `tolerance`, `start`, `draws`, `seed`, `batch_size`, `device`, `dtype`, `measure`,
+        `out`, `progress`, ...
 Returns:
     A flat dictionary of floats. Of the model given the reference: `stir`, `similarity`, `floor`,
-    `ceiling`, the same four
-    under the debiased measure as `stir_debiased` and so on, `relative_error` (median) and
-    `converged` of the inversions. Of
-    the reference given the model: the same names with `_reverse`. And `num_samples`. A value that
-    is undefined is None.
+    `ceiling`, the same four under the debiased measure as `stir_debiased` and so on,
+    `relative_error` (median) and `converged` of the inversions. Of the reference given the model:
+    the same names with `_reverse`. And `num_samples`. A value that is undefined is None.
 Examples:
     >>> import evaluate
     >>> from stir_hf.demo import IMAGES, model_path
     >>> stir = evaluate.load("stir")
-    >>> result = stir.compute(data=str(IMAGES), model=model_path("robust-0"),
-    reference=model_path("robust-1"),
-    ...                       num_samples=20, steps=50, progress=False)
+    >>> result = stir.compute(
+    ...     data=str(IMAGES),
+    ...     model=model_path("robust-0"),
+    ...     reference=model_path("robust-1"),
+    ...     num_samples=20,
+    ...     steps=50,
+    ...     progress=False,
+    ... )
     >>> 0.9 < result["stir"] < 1
     True
 """
 
 CITATION = """
 @inproceedings{nanda2022measuring,
-  title     = {Measuring Representational Robustness of Neural Networks Through Shared
-  Invariances},
+  title     = {Measuring Representational Robustness of Neural Networks Through Shared Invariances},
   author    = {Nanda, Vedant and Speicher, Till and Kolling, Camila and Dickerson, John P. and
-  Gummadi, Krishna P. and
-               Weller, Adrian},
+               Gummadi, Krishna P. and Weller, Adrian},
   booktitle = {International Conference on Machine Learning},
   year      = {2022},
   url       = {https://arxiv.org/abs/2206.11939}

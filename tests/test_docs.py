@@ -7,6 +7,7 @@ import runpy
 import pytest
 
 from tests.conftest import ROOT
+from tests.test_architecture import RANKS
 
 PAGE = (ROOT / "docs" / "reading.md").read_text("utf-8")
 LINES = [line for line in PAGE.splitlines() if line.startswith("| ")][1:]
@@ -27,3 +28,11 @@ def test_the_tables_of_the_methods_are_those_of_the_figures() -> None:
     page = (ROOT / "docs" / "methods.md").read_text("utf-8")
     assert tables["written"](page) == page
     assert page.count("<!-- table: ") == len(tables["TABLES"])
+
+
+def test_every_room_is_described() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    rooms = {room for rooms in RANKS for room in rooms if not room.startswith("_")}
+    assert sorted(named) == sorted(rooms)

@@ -1,5 +1,6 @@
 """The evaluate module, loaded as users load it, gives what `compare` gives."""
 
+import doctest
 import os
 import re
 import runpy
@@ -163,6 +164,14 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (CARD / "README.md").read_text("utf-
 def test_the_examples_of_the_card_run(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CARD.parent)  # where the bare name is this folder
     exec(block, {})
+
+
+def test_the_example_of_its_description_runs(stir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CARD.parent)
+    example = doctest.DocTestParser().get_doctest(stir.inputs_description, {}, "stir", None, None)
+    assert len(example.examples) == 5
+    found = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(example)
+    assert (found.failed, found.attempted) == (0, 5)
 
 
 @pytest.mark.verify

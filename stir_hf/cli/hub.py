@@ -1,12 +1,16 @@
 """What goes to the Hub, and what is read from there; the evaluate module."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stir_hf.cli.app import Verb, app, debug_option, json_option
+
+if TYPE_CHECKING:
+    from stir_hf.publish.repo import Pushed
 
 
 @app.command(cls=Verb, verb="push")
@@ -38,16 +42,12 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     if in_models:
         check_models(path)
     only = how["scores_only"]
-    say = [push_folder(path, to, share, scores_only=only, say=_told)]
+    pushed = [push_folder(path, to, share, scores_only=only, say=_echo)]
     wanted = entries(path, to) if in_models else []
-    say += [entry.propose() for entry in wanted if how["eval_results"]]
+    pushed += [entry.propose() for entry in wanted if how["eval_results"]]
     by_pull = share.create_pr
-    say += [entry.index(create_pr=by_pull) for entry in wanted if how["model_index"]]
-    if as_json:
-        click.echo(json.dumps({"pushed": [{"url": o.url, "changed": o.changed} for o in say]}))
-        return
-    for one in say:
-        click.echo(_sentence(one))
+    pushed += [entry.index(create_pr=by_pull) for entry in wanted if how["model_index"]]
+    _show(pushed, as_json)
 
 
 @app.command()
@@ -69,18 +69,22 @@ def leaderboard(repo: str, as_json: bool) -> None:
 
 @app.command("install-metric")
 @click.option("--undo", is_flag=True, help="Take it out again.")
+@json_option
 @debug_option
-def install_metric(undo: bool) -> None:
+def install_metric(undo: bool, as_json: bool) -> None:
     """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
-    from stir_hf.publish.metric_space import install_metric, uninstall_metric
+    from stir_hf.publish.spaces import install_metric, uninstall_metric
 
-    if undo:
-        click.echo(f"Removed {uninstall_metric()}")
-        return
-    click.echo(
-        f'Wrote {install_metric()}: evaluate.load("stir") finds it there when the Hub has none of'
-        " that name.\nUndo it with: stir-hf install-metric --undo"
-    )
+    folder = str(uninstall_metric() if undo else install_metric())
+    if as_json:
+        click.echo(json.dumps({"removed" if undo else "installed": folder}))
+    elif undo:
+        click.echo(f"Removed {folder}")
+    else:
+        click.echo(
+            f'Wrote {folder}: evaluate.load("stir") finds it there when the Hub has none of that'
+            " name.\nUndo it with: stir-hf install-metric --undo"
+        )
 
 
 package_option = click.option(
@@ -88,40 +92,53 @@ package_option = click.option(
     metavar="REQUIREMENT",
     help="What pip installs; default: the repository of this installation at its commit.",
 )
+private_option = click.option("--private", is_flag=True, help="Make the Space private.")
 proposed_option = click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
 
 
 @app.command("publish-metric")
 @click.argument("repo", metavar="NAMESPACE/stir")
 @package_option
+@private_option
 @proposed_option
+@json_option
 @debug_option
-def publish_metric(repo: str, package: str | None, create_pr: bool) -> None:
+def publish_metric(
+    repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
+) -> None:
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
-    from stir_hf.publish.metric_space import publish_metric
+    from stir_hf.publish.spaces import publish_metric
 
-    pushed = publish_metric(repo, package, create_pr=create_pr)
-    click.echo(_sentence(pushed))
-    if not create_pr:
+    _show([publish_metric(repo, package, private=private, create_pr=create_pr)], as_json)
+    if not create_pr and not as_json:
         click.echo(f'evaluate.load("{repo}") loads it')
 
 
 @app.command("publish-space")
 @click.argument("repo", metavar="NAMESPACE/NAME")
 @package_option
+@private_option
 @proposed_option
+@json_option
 @debug_option
-def publish_space(repo: str, package: str | None, create_pr: bool) -> None:
+def publish_space(
+    repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
+) -> None:
     """Create or update a Space that compares two checkpoints in a browser."""
-    from stir_hf.publish.metric_space import publish_space
+    from stir_hf.publish.spaces import publish_space
 
-    pushed = publish_space(repo, package, create_pr=create_pr)
-    click.echo(_sentence(pushed))
-
-
-def _sentence(pushed: object) -> str:
-    return f"{str(pushed)[:1].upper()}{str(pushed)[1:]}"
+    _show([publish_space(repo, package, private=private, create_pr=create_pr)], as_json)
 
 
-def _told(line: str) -> None:
+def _show(pushed: "Sequence[Pushed]", as_json: bool) -> None:
+    """One sentence for each."""
+    if as_json:
+        plain = [{"url": one.url, "changed": one.changed} for one in pushed]
+        click.echo(json.dumps({"pushed": plain}))
+        return
+    for one in pushed:
+        click.echo(f"{str(one)[:1].upper()}{str(one)[1:]}")
+
+
+def _echo(line: str) -> None:
     click.echo(f"stir-hf: {line}", err=True)

@@ -1,10 +1,10 @@
-"""The evaluate module where `evaluate` looks for it, in its cache and in a Space; and the Space of
-the page that compares two checkpoints.
+"""The two Spaces: of the evaluate module, which `evaluate` finds in its cache, too, and of the page
+that compares two checkpoints.
 """
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stir_hf.errors import RequestError
@@ -13,6 +13,10 @@ from stir_hf.publish.requirement import checked, requirement
 from stir_hf.publish.state import Change, Content
 
 NAME = "stir"
+METRIC_FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
+"""What the Space of the metric holds."""
+PAGE_FILES = ("README.md", "app.py", "requirements.txt", "example.json")
+"""What the Space of the page holds."""
 
 
 def card_folder() -> Path:
@@ -22,6 +26,15 @@ def card_folder() -> Path:
         RequestError: this installation lacks it.
     """
     return _installed(f"metric_card/{NAME}")
+
+
+def page_folder() -> Path:
+    """The folder of the page: its app and the example that it shows first.
+
+    Raises:
+        RequestError: this installation lacks it.
+    """
+    return _installed("spaces_demo")
 
 
 def _installed(name: str) -> Path:
@@ -42,9 +55,9 @@ def install_metric() -> Path:
     """
     from evaluate import loading
 
-    folder = _place()
+    folder = _cached()
     _remove(folder)
-    loading._create_importable_file(  # private, but the only door there is: evaluate 0.4.6
+    loading._create_importable_file(  # private; nothing public does it: evaluate 0.4.6
         local_path=str(card_folder() / f"{NAME}.py"),
         local_imports=[],
         additional_files=[],
@@ -62,66 +75,88 @@ def uninstall_metric() -> Path:
     Raises:
         RequestError: it is not there.
     """
-    folder = _place()
+    folder = _cached()
     if not folder.is_dir():
         raise RequestError(f"the metric is not installed: there is no {folder}")
     _remove(folder)
     return folder
 
 
-FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
-"""What the Space of the metric holds."""
-PAGE = ("README.md", "app.py", "requirements.txt", "example.json")
-"""What the Space of the page holds."""
-
-
-def publish_metric(repo_id: str, package: str | None = None, *, create_pr: bool = False) -> Pushed:
+def publish_metric(
+    repo_id: str,
+    package: str | None = None,
+    *,
+    private: bool = False,
+    create_pr: bool = False,
+) -> Pushed:
     """Create or update the Space `NAMESPACE/stir`.
 
     Args:
         repo_id: the Space; its name must be `stir`, which is what `evaluate` loads.
         package: what pip installs; None: the repository of this installation at its commit.
+        private: make it private.
         create_pr: propose it.
 
     Raises:
-        RequestError: another name, a repo that this token may not write, or no known place of the
-            package.
+        RequestError: another name, a repo that this token may not write or that is public where
+            `private` is asked for, or no known place of the package.
         RunError: the Hub refuses, or is away for longer than the patience lasts.
     """
     if repo_id.rpartition("/")[2] != NAME:
         raise RequestError(
             f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
         )
-    return _publish(repo_id, "publish-metric", "The STIR metric", package, create_pr=create_pr)
+    files, title = metric_files(_place_of(package)), "The STIR metric"
+    return _put("publish-metric", repo_id, files, title, private=private, create_pr=create_pr)
 
 
-def publish_space(repo_id: str, package: str | None = None, *, create_pr: bool = False) -> Pushed:
+def publish_space(
+    repo_id: str,
+    package: str | None = None,
+    *,
+    private: bool = False,
+    create_pr: bool = False,
+) -> Pushed:
     """Create or update the Space that compares two checkpoints in a browser; args and errors as
     `publish_metric`, of any name.
     """
-    return _publish(repo_id, "publish-space", "STIR in a browser", package, create_pr=create_pr)
+    files, title = page_files(_place_of(package)), "STIR in a browser"
+    return _put("publish-space", repo_id, files, title, private=private, create_pr=create_pr)
 
 
-def _publish(
-    repo_id: str, verb: str, title: str, package: str | None, *, create_pr: bool
-) -> Pushed:
+def _place_of(package: str | None) -> str:
     place = checked(package) if package else requirement()
     if place is None:
         raise RequestError(
             "it is not known where this installation of stir-hf came from, and a Space must name a"
             " place to install it from: give --package 'stir-hf @ git+https://…@COMMIT'"
         )
+    return place
+
+
+def _put(
+    command: str,
+    repo_id: str,
+    files: Mapping[str, Content],
+    title: str,
+    *,
+    private: bool,
+    create_pr: bool,
+) -> Pushed:
     repo = Repo(repo_id, "space")
-    repo.check_writable(verb, create_pr=create_pr)
-    files = metric_files(place) if verb == "publish-metric" else page_files(place)
+    repo.check_writable(command, create_pr=create_pr)
+    if private and repo.is_private() is False:
+        raise RequestError(
+            f"{command} {repo_id}: it is public already; make it private in its settings"
+        )
     if not create_pr:
-        repo.create(private=None, space_sdk="gradio")
+        repo.create(private=private or None, space_sdk="gradio")
     return repo.put(lambda _: Change(files), title, create_pr=create_pr)
 
 
 def metric_files(place: str) -> dict[str, Content]:
     """The files of the metric's Space; `place` is what pip installs."""
-    texts = _texts(card_folder(), FILES, place)
+    texts = _texts(card_folder(), METRIC_FILES, place)
     url = place.partition("@")[2].strip()
     texts["stir.py"] = re.sub(r"# From: .*", f"# From: {url}", texts["stir.py"])
     return {name: Content(text.encode()) for name, text in texts.items()}
@@ -129,7 +164,7 @@ def metric_files(place: str) -> dict[str, Content]:
 
 def page_files(place: str) -> dict[str, Content]:
     """The files of the page's Space; `place` is what pip installs."""
-    texts = _texts(_installed("spaces_demo"), PAGE, place)
+    texts = _texts(page_folder(), PAGE_FILES, place)
     return {name: Content(text.encode()) for name, text in texts.items()}
 
 
@@ -141,7 +176,7 @@ def _texts(folder: Path, names: Sequence[str], place: str) -> dict[str, str]:
     return texts
 
 
-def _place() -> Path:
+def _cached() -> Path:
     from evaluate import loading
 
     return Path(loading.init_dynamic_modules()) / "metrics" / f"evaluate-metric--{NAME}"

@@ -73,6 +73,18 @@ def test_the_page_is_published_with_a_place_of_the_package(worker: Worker, hub: 
     assert not any(line.startswith(("#", "stir-hf[")) for line in lines)
 
 
+def test_a_space_is_made_private_and_told_as_json(worker: Worker, hub: StandInHub) -> None:
+    words = ("publish-space", "lab/closed", "--package", PLACE, "--private")
+    (pushed,) = worker.json(*words)["pushed"]
+    assert pushed == {"url": f"{hub.url}/spaces/lab/closed", "changed": True}
+    assert hub.repo("space", "lab/closed").private
+    assert worker.json(*words)["pushed"][0]["changed"] is False
+    worker.done("publish-space", "lab/open", "--package", PLACE)
+    assert not hub.repo("space", "lab/open").private
+    line = worker.refused(2, "publish-space", "lab/open", *words[2:])
+    assert "is public already" in line
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize("token", TOKENS)
 def test_from_a_published_space(
