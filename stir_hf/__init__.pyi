@@ -8,7 +8,14 @@ from .api import score as score
 from .data.inversions import Inversions as Inversions
 from .errors import RequestError as RequestError
 from .errors import RunError as RunError
+from .job import Estimate as Estimate
 from .models import Encoder as Encoder
 from .models import load_encoder as load_encoder
+from .models.taps import Layer as Layer
+from .results import Moves as Moves
+from .results import RelativeError as RelativeError
 from .results import Score as Score
 from .results import StirResult as StirResult
+from .results import Values as Values
+from .runtime import Step as Step
+from .runtime import Watcher as Watcher

@@ -137,9 +137,19 @@ def compare(
     """Both directions: `scores[0]` is STIR(model | reference), `scores[1]` is STIR(reference |
     model).
 
-    Args, options and errors as `invert` and `score`; `layer` is read in the model,
-    `reference_layer` in the reference. All options are in docs/options.md. A model may be compared
-    with itself; the result says so.
+    Args:
+        model: as `reference` of `invert`.
+        reference: likewise; it may be the same model, and the result says so.
+        data: Hub id, `id@revision`, local folder or dataset in memory.
+        progress: as in `invert`.
+        options: `layer` (read in the model), `reference_layer`, `num_samples`, `method`, `steps`,
+            `measure`, `out`, …: those of `stir-hf compare`, all in docs/options.md.
+
+    Raises:
+        RequestError: the request is wrong, or there are fewer images than the measure needs;
+            nothing was done.
+        RunError: values that are not finite in every image or in a representation, a constant
+            representation, fewer images left than the measure needs, or out of memory.
     """
     return _every_pair("compare", [model, reference], data, options, progress=progress)
 
@@ -150,9 +160,18 @@ def matrix(
     """STIR of every ordered pair of models: one inversion set per model, each judged by all the
     others.
 
-    All pairs are judged on the images that could be inverted for every reference. Args, options
-    and errors as `invert` and `score`; `layer` is read in every model. All options are in
-    docs/options.md.
+    All pairs are judged on the images that could be inverted for every reference.
+
+    Args:
+        models: at least two, each as `reference` of `invert`.
+        data: Hub id, `id@revision`, local folder or dataset in memory.
+        progress: as in `invert`.
+        options: `layer` (read in every model), `num_samples`, `method`, `steps`, `measure`, `out`,
+            …: those of `stir-hf matrix`, all in docs/options.md.
+
+    Raises:
+        RequestError: as `compare`; fewer than two models, or no list of them.
+        RunError: as `compare`.
     """
     if not isinstance(models, list | tuple):
         raise RequestError(f"a matrix takes a list of models, not {type(models).__name__}")
@@ -203,6 +222,7 @@ def estimate(
 
     Raises:
         RequestError: whatever the verb refuses.
+        RunError: none of the first images can be inverted, or out of memory.
     """
     processes = Processes(options.get("device"))
     with ExitStack() as stack:

@@ -180,7 +180,17 @@ def _answers(repo_id: str, commit: str, repo_type: RepoType) -> bool:
 
 @contextmanager
 def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line that says what to do."""
+    """Turn what the Hub's client raises into one line that says what to do.
+
+    Args:
+        repo_id: as it was given; it may be no repo id.
+        revision: of it; None is main.
+        repo_type: what messages call it.
+
+    Raises:
+        RequestError: in the place of whatever the client raises of the repo or the connection; any
+            other exception passes.
+    """
     from huggingface_hub import errors
 
     try:

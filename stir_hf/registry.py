@@ -69,11 +69,15 @@ class Registry(Generic[Part]):
         self._entries: dict[str, _Entry[Part]] = {}
 
     def add(self, name: str, *, version: int = 1) -> Callable[[type[Any]], type[Any]]:
-        """Enter a frozen dataclass whose fields are its options. `version` rises when its numbers
-        change beyond rounding.
+        """Enter a frozen dataclass whose fields are its options, as a decorator.
+
+        Args:
+            name: lower-case letters, digits, - and _.
+            version: rises when its numbers change beyond rounding.
 
         Raises:
-            ValueError: a name that is taken by another class, or that cannot be written.
+            ValueError: a name that is taken by another class, or that cannot be written; raised
+                when a class is decorated.
         """
 
         def enter(part: type[Any]) -> type[Any]:

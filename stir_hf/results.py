@@ -46,11 +46,12 @@ class Values:
 
 @dataclass(frozen=True)
 class RelativeError:
-    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images."""
+    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images: 0 is exact, no unit."""
 
     median: float
     mean: float
     p95: float
+    """The 95th percentile."""
 
     @classmethod
     def of(cls, errors: "NDArray[np.floating[Any]]") -> "RelativeError":
@@ -64,24 +65,37 @@ class Score:
     """STIR(model | reference) with everything that is needed to read it."""
 
     model: str
+    """The judged network: its Hub id, or the name of what is local with 8 digits of its content."""
     reference: str
+    """The network whose inversions these are, likewise."""
     layer: str
+    """Read in the model, as it was asked for: `penultimate`, not what that turned out to be."""
     reference_layer: str
+    """Read in the reference, likewise."""
     measure: str
+    """The measure S with its options, such as `linear_cka`."""
     stir: float | None
+    """S(model(X), model(X')), X' the reference's inversions of the images X; in [0, 1] under linear
+    CKA, as the three below. None where it is undefined; `notes` says why.
+    """
     similarity: float | None
+    """S(reference(X), model(X)): plain similarity."""
     floor: float | None
+    """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
     ceiling: float | None
+    """S(reference(X), reference(X')): the reference on its own inversions."""
     debiased: Values | None
     """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int
     """Images in the score."""
     relative_error: RelativeError
+    """Of all inversions in the score."""
     converged: float
     """Share of the inversions whose relative error is at or below the tolerance."""
     unconverged: RelativeError | None = None
     """The same of those above the tolerance; None where there are none."""
     interval: tuple[float, float] | None = None
+    """Of `stir`, the lower end first; always None so far: none is computed."""
     notes: tuple[str, ...] = ()
     """What the reader must know: inversions that failed, values that are undefined and why."""
     draws: int = 1
@@ -130,7 +144,9 @@ class Moves:
     """How far a judged model moves from each image to its inversion; one row per (image, draw)."""
 
     index: "NDArray[np.int64]"
+    """(n,): the image's row in its split."""
     draw: "NDArray[np.int32]"
+    """(n,): which inversion of that image, from 0."""
     relative_distance: "NDArray[np.float32]"
     """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
     where model(x) is zero.
@@ -146,8 +162,15 @@ class StirResult:
     """Scores, what was asked for, and where it ran."""
 
     scores: tuple[Score, ...]
+    """Of `compare` two: the model given the reference, then the reverse. Of `score` and `matrix`
+    one for each model and inversion set, those of one set together.
+    """
     config: dict[str, Any] = field(default_factory=dict)
+    """What was asked for, as plain data: every option, the models and the data with revisions
+    resolved to commits, and `hash`, which is equal where the same run was asked for.
+    """
     environment: dict[str, Any] = field(default_factory=dict)
+    """Where it ran, as plain data: versions, device, number of processes and threads."""
     moves: tuple[Moves, ...] = field(default=(), compare=False)
     """For each score, how far the model moves on each pair; not part of `to_dict`."""
 

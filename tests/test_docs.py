@@ -6,6 +6,7 @@ import runpy
 
 import pytest
 
+import stir_hf
 from tests.conftest import ROOT
 from tests.test_architecture import RANKS
 
@@ -36,3 +37,10 @@ def test_every_room_is_described() -> None:
     named = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
     rooms = {room for rooms in RANKS for room in rooms if not room.startswith("_")}
     assert sorted(named) == sorted(rooms)
+
+
+def test_the_page_of_python_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    apart = {"__version__", "similarity", "Watcher"}  # a folder of its own, a type's name
+    missing = {name for name in dir(stir_hf) if not re.search(rf"\b{name}\b", page)}
+    assert missing <= apart

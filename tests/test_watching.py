@@ -1,5 +1,6 @@
 """Who is told of a run's steps instead of a bar, and ends it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 import stir_hf
-from stir_hf.runtime import Step
+from stir_hf import Step
+from tests.conftest import ROOT
 from tests.tiny import Net, noise_images, rows
 
 
@@ -55,3 +57,15 @@ def test_whoever_watches_can_end_it_and_what_is_finished_stays(tmp_path: Path) -
     assert 4 <= len(rows(tmp_path)) < 12
     whole = stir_hf.invert(Net(), noise_images(12), progress=False, **how)
     assert whole.index.tolist() == list(range(12))
+
+
+def test_the_example_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
+    monkeypatch.chdir(tmp_path)
+    ran: dict[str, Any] = {}
+    exec(block, ran)
+    assert len(ran["inversions"]) == 16
+    assert [v.shape for v in ran["pictures"].values()] == [(1, 28, 28)] * 8
+    assert "robust-0: 8 of 16, error" in capsys.readouterr().out

@@ -39,10 +39,13 @@ class Inversions:
     """
 
     path: Path
+    """The folder of the set: its parquet files and `inversions.json`."""
     manifest: Manifest
+    """What made the set: its identity with the hash of it, and the names that results show."""
     num_samples: int
     """Images of the prefix that this is, those that were left out included."""
     draws: int
+    """Inversions per image; there is a row for each (index, draw)."""
     numbers: NDArray[np.int64] = field(repr=False)
     """(n,): where each row stands in the files."""
     index: NDArray[np.int64] = field(repr=False)
@@ -91,7 +94,11 @@ class Inversions:
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
-        """The finished parts of all inversion sets under a folder or in a repo, by name."""
+        """The finished parts of all sets under a folder or in a repo on the Hub, by name.
+
+        Raises:
+            RequestError: no inversion set there, no such repo, or a set that is not finished.
+        """
         return [cls.read(folder) for folder in located(path)]
 
     @classmethod

@@ -76,6 +76,7 @@ class Samples:
 
         Raises:
             UnreadableError: a file that is no image, or one whose values have no known range.
+            RunError: a file that cannot be read now.
         """
         index = int(self.order[position])
         try:
@@ -98,7 +99,12 @@ class Samples:
         return tuple(self._read_or_error(p) for p in range(min(FIRST, len(self))))
 
     def sample(self, position: int) -> Sample:
-        """As `read`, without decoding the first four samples again."""
+        """As `read`, without decoding the first four samples again.
+
+        Raises:
+            UnreadableError: a file that is no image, or one whose values have no known range.
+            RunError: a file that cannot be read now.
+        """
         if position >= FIRST:
             return self.read(position)
         found = self.first[position]

@@ -28,8 +28,13 @@ class Pixels:
     """An image processor, understood."""
 
     process: Process
+    """PIL image to the float array (c, h, w) that the network consumes; raises RequestError where
+    the processor gives another shape.
+    """
     map: PixelMap
+    """From channels in [0, 1] to what the network consumes, and back."""
     channels: int
+    """1 or 3."""
     size: Size | None
     """(h, w) that the processor gives; None when it keeps the size of the image."""
     processor: str | None = None
@@ -46,6 +51,9 @@ class Pixels:
         An image whose shape would give another size than the native one, or be filled up with a
         colour that 8 bits do not hold, is first cropped to a centred square. What is transparent
         shows white behind it.
+
+        Raises:
+            RequestError: the processor gives another size than its own even then.
         """
         image = as_mode(image, MODES[self.channels])
         image = _square(image) if self.squares else image

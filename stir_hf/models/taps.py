@@ -49,7 +49,15 @@ class Tap:
 
 
 def pool(tensor: Tensor, pooling: Pooling) -> Tensor:
-    """(b, d), (b, tokens, d) or (b, d, h, w) to (b, d'): over tokens or space, or flattened."""
+    """(b, d), (b, tokens, d) or (b, d, h, w) to (b, d'): over tokens or space, or flattened.
+
+    Args:
+        tensor: of a layer, floating-point; the result has its dtype.
+        pooling: `mean`, `max`, `cls` (the first token) or `flatten`; (b, d) stays as it is.
+
+    Raises:
+        RequestError: `cls` of what has no tokens.
+    """
     if tensor.ndim == 2 or pooling == "flatten":
         return tensor.flatten(1)
     over = (1,) if tensor.ndim == 3 else tuple(range(2, tensor.ndim))

@@ -38,7 +38,16 @@ class Packed:
 
     @classmethod
     def pack(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
-        """Write what is sent of a set under a folder."""
+        """Write what is sent of a set: its rows and a picture.
+
+        Args:
+            folder: of the set.
+            into: where it is written.
+            without_images: leave the originals out.
+
+        Raises:
+            RequestError: no finished set, or originals left out that nobody could fetch.
+        """
         inversions = Inversions.read(folder)
         manifest = _without_paths(inversions.manifest)
         without_images = without_images or ORIGINALS not in inversions.features
