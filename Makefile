@@ -14,7 +14,7 @@ demo: .venv/.core
 
 # The page of spaces_demo on this machine.
 space: .venv/.space
-	$(BIN)/python spaces_demo/app.py
+	$(BIN)/stir-hf space
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not verify"
@@ -90,7 +90,7 @@ version:
 	touch $@
 
 .venv/.space: .venv/.core
-	$(PIP) install -c constraints.txt -e ".[demo]"
+	$(PIP) install -c constraints.txt -e ".[space]"
 	touch $@
 
 .venv/.dev: .venv/.core

@@ -41,54 +41,29 @@ class PairConfig:
         check_layer("reference_layer", self.reference_layer)
 
 
+_WORK = (LoadConfig, RunConfig, ProcessConfig)
+_KEPT = (OutputConfig, PublishConfig)
 SPECS: dict[str, tuple[type[Any], ...]] = {
-    "compare": (
-        LayerConfig,
-        PairConfig,
-        DataSpec,
-        InversionConfig,
-        LoadConfig,
-        RunConfig,
-        ProcessConfig,
-        JudgeConfig,
-        OutputConfig,
-        PublishConfig,
-    ),
-    "invert": (
-        LayerConfig,
-        DataSpec,
-        PartConfig,
-        InversionConfig,
-        LoadConfig,
-        RunConfig,
-        ProcessConfig,
-        OutputConfig,
-        PublishConfig,
-    ),
-    "score": (
-        LayerConfig,
-        SetConfig,
-        LoadConfig,
-        RunConfig,
-        ProcessConfig,
-        JudgeConfig,
-        OutputConfig,
-        PublishConfig,
-    ),
-    "matrix": (
-        LayerConfig,
-        DataSpec,
-        InversionConfig,
-        LoadConfig,
-        RunConfig,
-        ProcessConfig,
-        JudgeConfig,
-        OutputConfig,
-        PublishConfig,
-    ),
+    "compare": (LayerConfig, PairConfig, DataSpec, InversionConfig, *_WORK, JudgeConfig, *_KEPT),
+    "invert": (LayerConfig, DataSpec, PartConfig, InversionConfig, *_WORK, *_KEPT),
+    "score": (LayerConfig, SetConfig, *_WORK, JudgeConfig, *_KEPT),
+    "matrix": (LayerConfig, DataSpec, InversionConfig, *_WORK, JudgeConfig, *_KEPT),
     "push": (ShareConfig,),
 }
 """What each verb is configured by."""
+
+SECTIONS: dict[str, tuple[type[Any], ...]] = {
+    "Data": (DataSpec, PartConfig, SetConfig),
+    "Layers and measure": (LayerConfig, PairConfig, JudgeConfig),
+    "Inversion": (InversionConfig,),
+    "Running": (LoadConfig, RunConfig, ProcessConfig),
+    "Results": (OutputConfig,),
+    "Publishing, with --push-to": (PublishConfig,),
+}
+"""The headings of the help, and what is under each."""
+
+_IN_PYTHON = ("given",)
+"""Parts that a command line cannot ask for, as they take tensors."""
 
 _UNRECORDED = (LayerConfig, PairConfig, ProcessConfig, OutputConfig, PublishConfig)
 """What a result records elsewhere, or not."""
@@ -120,7 +95,8 @@ class Option:
         if self.parts is None:
             return self.help
         default = "" if self.default is None else f"; default: {self.default}"
-        return f"{self.help} {', '.join(self.parts.names)}{default}."
+        names = (name for name in self.parts.names if name not in _IN_PYTHON)
+        return f"{self.help} {', '.join(names)}{default}."
 
     def written(self, value: Any) -> Any:
         """A value as it is given: of a part, its name and options."""
@@ -257,6 +233,15 @@ def click_parameters(
     return found
 
 
+def sections(verb: str) -> dict[str, list[str]]:
+    """The options of a verb by the heading under which the help shows them."""
+    found = {
+        title: [o.name for o in options_of(*(spec for spec in SPECS[verb] if spec in specs))]
+        for title, specs in SECTIONS.items()
+    }
+    return {title: names for title, names in found.items() if names}
+
+
 def command(verb: str, arguments: Sequence[str], options: Mapping[str, Any]) -> str:
     """The command line that asks for the same, as one line for a POSIX shell; options at their
     default are left out.
@@ -300,7 +285,9 @@ def table() -> str:
 
 
 def _described(parts: Registry[Any]) -> Iterable[str]:
-    return (f"- `{name}`: {parts.describe(name)}." for name in parts.names)
+    for name in parts.names:
+        where = " From Python alone." if name in _IN_PYTHON else ""
+        yield f"- `{name}`: {parts.describe(name)}.{where}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The command line: one line and the right exit code for what is wrong."""
 
 import json
+import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from stir_hf.cli import app, main
 from stir_hf.cli.app import ORDER
 from stir_hf.demo import IMAGES, model_path
+from stir_hf.engine import STARTS
+from stir_hf.options import SECTIONS, SPECS
+from tests.conftest import ROOT
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
 COMPARE = [
@@ -103,6 +108,70 @@ def test_help_says_where_inversions_come_from(capsys: pytest.CaptureFixture[str]
     _, out, _ = run(["score", "--help"], capsys)
     assert "--inversions DIR_OR_ID" in out
     assert "NAMESPACE/NAME@REVISION" in out
+
+
+def test_help_says_the_exit_codes_and_every_command_has_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, out, _ = run(["--help"], capsys)
+    assert all(re.search(rf"^ +{code} +\w", out, re.MULTILINE) for code in (0, 1, 2, 130))
+    for name, command in app.commands.items():
+        _, out, _ = run([name, "--help"], capsys)
+        (line,) = re.findall(r"Example:\n +(.*)$", out, re.MULTILINE)
+        words = shlex.split(line)
+        assert words[:2] == ["stir-hf", name]
+        command.make_context(name, words[2:])
+
+
+def test_options_stand_under_what_they_configure(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(["compare", "--help"], capsys)
+    headings = re.findall(r"^([A-Z][\w ,-]+):$", out, re.MULTILINE)
+    assert headings == [*SECTIONS, "Options"]
+    publishing = out.partition("Publishing, with --push-to:")[2].partition("\nOptions:")[0]
+    assert set(re.findall(r"^ +(--[a-z-]+)", publishing, re.MULTILINE)) == {
+        "--private",
+        "--without-images",
+        "--create-pr",
+        "--push-to",
+    }
+    assert {spec for specs in SECTIONS.values() for spec in specs} == {
+        spec for verb, specs in SPECS.items() if verb != "push" for spec in specs
+    }
+
+
+def test_a_start_that_takes_tensors_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(["compare", "--help"], capsys)
+    offered = re.findall(r"One of ([a-z, -]+)\.", " ".join(out.split()))
+    assert offered[0].split(", ") == [name for name in STARTS.names if name != "given"]
+    code, _, err = run([*COMPARE, "--start", "given"], capsys)
+    assert code == 2
+    assert "starts=" in err
+
+
+def test_the_page_needs_gradio(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stir_hf.cli.hub.find_spec", lambda _: None)
+    code, out, err = run(["space", "--port", "7999"], capsys)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert 'pip install ".[space]"' in line
+    assert "GRADIO_SERVER_PORT" not in os.environ
+
+
+def test_the_page_is_the_one_of_the_space(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[str, str, str]] = []
+
+    def serve(path: str, run_name: str) -> None:
+        served.append((path, run_name, os.environ["GRADIO_SERVER_PORT"]))
+
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7001")
+    monkeypatch.setattr("stir_hf.cli.hub.runpy.run_path", serve)
+    assert run(["space"], capsys)[0] == run(["space", "--port", "7999"], capsys)[0] == 0
+    app_file = str(ROOT / "spaces_demo" / "app.py")
+    assert served == [(app_file, "__main__", "7001"), (app_file, "__main__", "7999")]
 
 
 def test_one_bar_counts_the_work_of_all_networks(

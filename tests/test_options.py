@@ -22,7 +22,23 @@ from tests.conftest import ROOT
 FLAGS = {
     "demo": {"--out", "--json", "--debug"},
     "layers": {"--json", "--debug"},
-    "install-metric": {"--undo", "--debug"},
+    "install-metric": {"--undo", "--json", "--debug"},
+    "merge": {"--out", "--json", "--debug"},
+    "push": {
+        "--to",
+        "--scores-only",
+        "--eval-results",
+        "--model-index",
+        "--private",
+        "--public",
+        "--without-images",
+        "--create-pr",
+        "--json",
+        "--debug",
+    },
+    "leaderboard": {"--json", "--debug"},
+    "publish-metric": {"--package", "--private", "--create-pr", "--json", "--debug"},
+    "space": {"--port", "--debug"},
     "compare": {
         "--dataset",
         "--config-name",
@@ -70,6 +86,7 @@ FLAGS = {
         "--debug",
     },
 }
+FLAGS["publish-space"] = FLAGS["publish-metric"]
 FLAGS["matrix"] = FLAGS["compare"] - {"--reference-layer"}
 FLAGS["invert"] = FLAGS["matrix"] - {"--measure"}
 

@@ -21,8 +21,17 @@ ORDER = (
     "install-metric",
     "publish-metric",
     "publish-space",
+    "space",
 )
 """The commands as `--help` lists them."""
+MODEL = "A MODEL is a Hub id, id@revision or a local folder"
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    it failed while running
+  2    the request is wrong; nothing was done
+  130  interrupted; the same command continues where --out was given
+"""
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
@@ -63,6 +72,22 @@ class Verb(click.Command):
             self._whole = True
         return super().get_params(ctx)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options under headings: by what they configure; last, those of the command alone."""
+        from stir_hf.options import sections
+
+        params = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        groups = sections(self._verb)
+        if "Data" in groups:
+            first = [name for name in ("dataset", "inversions") if name in params]
+            groups["Data"] = [*first, *groups["Data"]]
+        grouped = {name for names in groups.values() for name in names}
+        groups["Options"] = [str(name) for name in params if name not in grouped]
+        for title, names in groups.items():
+            records = (params[name].get_help_record(ctx) for name in names)
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record])
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run it here, or in several processes where that was asked for and not done yet."""
         count = ctx.params.get("num_processes") or 1
@@ -92,12 +117,19 @@ class Group(click.Group):
             formatter.write_dl(rows)
 
 
+def example(line: str, *before: str) -> str:
+    """The end of a command's help: what its arguments are, and how it is called."""
+    return "\n\n".join([*(f"{text}." for text in before), f"\b\nExample:\n  {line}"])
+
+
 @click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Group,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="stir-hf")
 def app() -> None:
     """STIR: does this model ignore what that model ignores?
 
-    A MODEL is a Hub id, id@revision or a local folder.
+    A MODEL is a Hub id, id@revision or a local folder. Each command has an example in its --help.
     """

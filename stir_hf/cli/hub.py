@@ -1,19 +1,23 @@
 """What goes to the Hub, and what is read from there; the evaluate module."""
 
 import json
+import os
+import runpy
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import Verb, app, debug_option, json_option
+from stir_hf.cli.app import Verb, app, debug_option, example, json_option
+from stir_hf.errors import RequestError
 
 if TYPE_CHECKING:
     from stir_hf.publish.repo import Pushed
 
 
-@app.command(cls=Verb, verb="push")
+@app.command(cls=Verb, verb="push", epilog=example("stir-hf push run --to me/inversions"))
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--to", required=True, metavar="NAMESPACE/NAME", help="Dataset repo; made if need be."
@@ -50,7 +54,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     _show(pushed, as_json)
 
 
-@app.command()
+@app.command(epilog=example("stir-hf leaderboard me/inversions"))
 @click.argument("repo", metavar="NAMESPACE/NAME")
 @json_option
 @debug_option
@@ -67,7 +71,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
     click.echo(json.dumps(plain) if as_json else boards_text(found))
 
 
-@app.command("install-metric")
+@app.command("install-metric", epilog=example("stir-hf install-metric"))
 @click.option("--undo", is_flag=True, help="Take it out again.")
 @json_option
 @debug_option
@@ -96,7 +100,7 @@ private_option = click.option("--private", is_flag=True, help="Make the Space pr
 proposed_option = click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
 
 
-@app.command("publish-metric")
+@app.command("publish-metric", epilog=example("stir-hf publish-metric me/stir"))
 @click.argument("repo", metavar="NAMESPACE/stir")
 @package_option
 @private_option
@@ -114,7 +118,7 @@ def publish_metric(
         click.echo(f'evaluate.load("{repo}") loads it')
 
 
-@app.command("publish-space")
+@app.command("publish-space", epilog=example("stir-hf publish-space me/stir-page"))
 @click.argument("repo", metavar="NAMESPACE/NAME")
 @package_option
 @private_option
@@ -128,6 +132,31 @@ def publish_space(
     from stir_hf.publish.spaces import publish_space
 
     _show([publish_space(repo, package, private=private, create_pr=create_pr)], as_json)
+
+
+@app.command(epilog=example("stir-hf space --port 7860"))
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=7860,
+    show_default=True,
+    envvar="GRADIO_SERVER_PORT",
+    metavar="N",
+    help="Port on this machine; where it is taken, the next that is free.",
+)
+@debug_option
+def space(port: int) -> None:
+    """Serve the page that compares two checkpoints in a browser, on this machine."""
+    from stir_hf.publish.spaces import page_folder
+
+    app_file = page_folder() / "app.py"
+    if find_spec("gradio") is None:
+        raise RequestError(
+            'the page needs gradio: pip install ".[space]" in a clone of stir-hf\'s repository, or'
+            ' pip install "gradio[mcp,oauth]" beside it'
+        )
+    os.environ["GRADIO_SERVER_PORT"] = str(port)
+    runpy.run_path(str(app_file), run_name="__main__")  # what its processes import, too
 
 
 def _show(pushed: "Sequence[Pushed]", as_json: bool) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stir_hf.cli.app import (
+    MODEL,
     Verb,
     app,
     debug_option,
     dry_run_option,
+    example,
     json_option,
     main_process,
 )
@@ -26,7 +28,7 @@ dataset_option = click.option(
 )
 
 
-@app.command()
+@app.command(epilog=example("stir-hf demo --out demo"))
 @click.option(
     "--out",
     metavar="DIR",
@@ -50,7 +52,15 @@ def demo(out: str, as_json: bool) -> None:
     )
 
 
-@app.command(cls=Verb, verb="compare")
+@app.command(
+    cls=Verb,
+    verb="compare",
+    epilog=example(
+        "stir-hf compare org/finetuned org/original --dataset org/images --num-samples 500"
+        " --out run",
+        f"{MODEL}, and so is REFERENCE",
+    ),
+)
 @click.argument("model")
 @click.argument("reference")
 @dataset_option
@@ -70,7 +80,15 @@ def compare(
     _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
 
-@app.command(cls=Verb, verb="invert", changed={"out": {"required": True}})
+@app.command(
+    cls=Verb,
+    verb="invert",
+    changed={"out": {"required": True}},
+    epilog=example(
+        "stir-hf invert org/original --dataset org/images --num-samples 500 --out run",
+        MODEL.replace("MODEL", "REFERENCE"),
+    ),
+)
 @click.argument("reference")
 @dataset_option
 @dry_run_option
@@ -106,7 +124,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     )
 
 
-@app.command()
+@app.command(epilog=example("stir-hf merge parts/1 parts/2 --out run"))
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
 @click.option("--out", required=True, metavar="DIR", help="Where they are joined.")
 @json_option
@@ -128,8 +146,14 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
         )
 
 
-@app.command(cls=Verb, verb="score")
-@click.argument("models", nargs=-1, required=True)
+@app.command(
+    cls=Verb,
+    verb="score",
+    epilog=example(
+        "stir-hf score org/finetuned org/distilled --inversions run --out scores", MODEL
+    ),
+)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--inversions",
     required=True,
@@ -146,8 +170,14 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
     _show(score(list(models), inversions, **_given(options)), None, as_json)
 
 
-@app.command(cls=Verb, verb="matrix")
-@click.argument("models", nargs=-1, required=True)
+@app.command(
+    cls=Verb,
+    verb="matrix",
+    epilog=example(
+        "stir-hf matrix org/a org/b org/c --dataset org/images --num-samples 500 --out run", MODEL
+    ),
+)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @dataset_option
 @dry_run_option
 @json_option
@@ -165,7 +195,7 @@ def matrix(
     _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 
 
-@app.command()
+@app.command(epilog=example("stir-hf layers org/original", MODEL))
 @click.argument("model")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code that MODEL brings.")
 @click.option(

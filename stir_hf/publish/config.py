@@ -13,15 +13,15 @@ class ShareConfig:
 
     private: bool | None = option(
         None,
-        "Make the repo private, or public; default: private where images or a model are not"
-        " public.",
+        "Make the repo on the Hub private, or public; default: private where images or a model are"
+        " not public.",
         off="public",
     )
     without_images: bool = option(
         False,
         "Publish no originals: `score` takes them from the dataset by index and checks them.",
     )
-    create_pr: bool = option(False, "Propose it as a pull request.")
+    create_pr: bool = option(False, "Propose what is sent as a pull request.")
 
     def __post_init__(self) -> None:
         for name in ("without_images", "create_pr"):
@@ -35,7 +35,9 @@ class PublishConfig(ShareConfig):
     """Where a run is published when it is done."""
 
     push_to: str | None = option(
-        None, "Dataset repo on the Hub that takes it when it is done.", metavar="NAMESPACE/NAME"
+        None,
+        "Dataset repo on the Hub that inversions and scores are sent to when the run is done.",
+        metavar="NAMESPACE/NAME",
     )
 
     def __post_init__(self) -> None:
