@@ -22,9 +22,16 @@ from tests.conftest import ROOT
 from tests.stand_in_hub import StandInHub, serve
 from tests.test_refusals import coded, pickled
 
-CHROMIUM = shutil.which("chromium")
-"""Debian's. `.ci/run` installs it; without it the tests in the browser are not collected."""
-collect_ignore = [] if CHROMIUM and find_spec("playwright") else ["test_browser.py"]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+"""The first of them; `.ci/run` installs Debian's. Without one the tests in the browser are
+skipped.
+"""
+MISSING = [
+    *([] if CHROMIUM else [f"none of {', '.join(BROWSERS)} is installed"]),
+    *([] if find_spec("playwright") else ["playwright is not installed"]),
+]
+"""Why there is no browser here."""
 
 QUIET = (
     "--no-sandbox",
