@@ -51,4 +51,4 @@ def test_every_mention_is_of_a_command_and_its_flags(page: str, mention: str) ->
 
 def test_the_pages_have_lines() -> None:
     assert len(LINES) >= 20
-    assert len(MENTIONS) >= 20
+    assert len(MENTIONS) >= 15

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # has none
 
 import stir_hf
 from tests import lowest
@@ -22,6 +23,7 @@ from tests.conftest import ROOT
 
 IN_SDIST = {
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
@@ -124,6 +126,16 @@ def test_the_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+) \((unreleased|\d{4}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
     assert first is not None
     assert first[1] == stir_hf.__version__
+
+
+def test_the_citation_is_of_this_version_and_the_paper() -> None:
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert about["version"] == stir_hf.__version__
+    paper = about["preferred-citation"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"title     = {{{paper['title']}}}" in readme
+    authors = (f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+    assert f"author    = {{{' and '.join(authors)}}}" in readme
 
 
 def test_links_of_the_readme_work_away_from_the_repository() -> None:
