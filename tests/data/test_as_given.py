@@ -167,7 +167,7 @@ def test_arrays_generators_and_tuples_are_images() -> None:
 
 
 def test_columns_that_could_be_images_are_told_how() -> None:
-    bare = datasets.Dataset.from_dict({"image": [b"x"] * 4})
+    bare = datasets.Dataset.from_dict({"image": ["x.png"] * 4})
     with pytest.raises(RequestError, match=r"no column of images; .*cast_column"):
         compare(Net(), Net(1), bare, **QUICK)
     with pytest.raises(RequestError, match=r"holds no images; .*cast_column\('image'"):
