@@ -12,18 +12,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_LOWERED = {"torch"}
+FORM = r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?>=([0-9][0-9a-z.]*)(?:,<[0-9.]+)?"
 
 
 def lowest(requirements: Iterable[str], pinned: Iterable[str]) -> Iterator[str]:
     """The constraints: each requirement at its lower bound, what is not lowered as it is pinned.
 
     Raises:
-        ValueError: a requirement has no lower bound, or has more than that.
+        ValueError: a requirement has no lower bound, or more than an upper one beside it.
     """
     for requirement in requirements:
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?>=([0-9][0-9a-z.]*)", requirement)
+        match = re.fullmatch(FORM, requirement)
         if match is None:
-            raise ValueError(f"pyproject.toml: {requirement!r} is not of the form name>=version")
+            form = "name>=version or name>=version,<version"
+            raise ValueError(f"pyproject.toml: {requirement!r} is not of the form {form}")
         if match[1] not in NOT_LOWERED:
             yield f"{match[1]}=={match[2]}"
     yield from (line for line in pinned if line.partition("==")[0] in NOT_LOWERED)

@@ -151,8 +151,12 @@ def test_every_requirement_has_one_lower_bound(project: dict[str, Any]) -> None:
     assert "numpy==2.4.6" not in made
 
 
+def test_an_upper_bound_may_stand_beside_the_lower_one() -> None:
+    assert list(lowest.lowest(["gradio[mcp]>=6.31,<6.32"], [])) == ["gradio==6.31"]
+
+
 @pytest.mark.parametrize(
-    "requirements", [["numpy"], ["numpy>=2,<3"], ["numpy==2"], ["numpy>=2; os_name == 'nt'"]]
+    "requirements", [["numpy"], ["numpy<3,>=2"], ["numpy==2"], ["numpy>=2; os_name == 'nt'"]]
 )
 def test_a_requirement_of_another_form_is_refused(requirements: Sequence[str]) -> None:
     with pytest.raises(ValueError, match="not of the form name>=version"):
