@@ -59,7 +59,8 @@ def _sentence(score: Data) -> str:
         how = "some of what"
     else:
         how = "little of what"
-    return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f})."
+    also = f", debiased {found['stir']:.2f}" if abs(found["stir"] - stir) > 0.1 else ""
+    return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f}{also})."
 
 
 def results(done: Data) -> str:
@@ -145,7 +146,7 @@ def table(scores: Sequence[Data]) -> str:
             if values is None:
                 continue
             cells = "".join(f"<td>{number(values[name])}</td>" for _, name in COLUMNS)
-            words = f"{escape(title)}{f' <em>{kind}</em>' if kind else ''}"
+            words = f"<em>{kind}</em>" if kind else escape(title)
             rows.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
         rows.append(
             f'<tr class="small"><td colspan="5">{score["num_samples"]} images; median error of the'
