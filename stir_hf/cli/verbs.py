@@ -208,16 +208,21 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
+    from stir_hf.models.probing import LayerError
 
-    encoder = load_encoder(model, "output", device=device, trust_remote_code=trust_remote_code)
-    found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
+    try:
+        encoder = load_encoder(model, "output", device=device, trust_remote_code=trust_remote_code)
+        found = [layer for layer in (encoder.penultimate, *encoder.layers) if layer is not None]
+    except LayerError as error:  # the output cannot be read; others may
+        found = list(error.layers)
     if as_json:
         click.echo(json.dumps([asdict(layer) for layer in found]))
         return
     width = max(len(layer.name) for layer in found)
     for layer in found:
         shape = "x".join(map(str, layer.shape))
-        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}")
+        lacks = f"  not to be read: the checkpoint lacks {layer.lacks}" if layer.lacks else ""
+        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}{lacks}")
 
 
 def _show_estimates(

@@ -131,7 +131,6 @@ def _loaded(
             config.num_labels = adapter.num_labels
         auto = _auto_class(config, labelled=adapter is not None and bool(adapter.num_labels))
     family, quantised = family_of(config), quantisation(config)
-    family.set(config)
     with readable(model), quiet():
         whole, info = auto.from_pretrained(
             **source,
@@ -146,6 +145,11 @@ def _loaded(
     _check_shapes(model, info["mismatched_keys"], replaced)
     _check_layers(model, whole, info["unexpected_keys"])
     tower, module = image_tower(whole, model, family.encoder)
+    family = family_of(module.config)  # of a tower, its own
+    family.check_taken(model)
+    family.set(module.config)
+    if quantised:
+        module.config.quantization_config = whole.config.quantization_config
     prefix = f"{tower}." if tower else ""
     missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
     notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
@@ -209,7 +213,8 @@ def _auto_class(config: Any, *, labelled: bool) -> Any:
     known = type(config) in CLASSIFIERS or classifier.__name__ in own_code
     if known and (named or labelled or of_timm):
         return classifier
-    if type(config) in MODELS or not architectures or own_code:
+    auto = type(config) in MODELS and not family_of(config).apart
+    if auto or not architectures or own_code:
         return transformers.AutoModel
     own = getattr(transformers, str(architectures[0]), None)
     known = isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)

@@ -30,6 +30,14 @@ class Family:
     """
     logits: str = "logits"
     """The field of a result that holds a classifier's logits."""
+    apart: bool = False
+    """Whether `AutoModel` leaves the encoder out, so that the class that a checkpoint names is
+    loaded.
+    """
+    maps: str | None = None
+    """The field of a result that holds maps of features, where `last_hidden_state` is a map with
+    its channels last.
+    """
     refused: str | None = None
     """Why none of them is taken."""
 
@@ -43,13 +51,14 @@ class Family:
         if self.refused is not None:
             raise RequestError(f"model {called} is not taken: its family {self.refused}")
 
-    def check(self, config: Any, called: str) -> None:
+    def check(self, config: Any, called: str, part: str = "") -> None:
         """Raise RequestError where the configuration of a model in memory has other values."""
         for name, value in self.settings.items():
             if (has := getattr(config, name)) != value:
+                where = f"model.{part}." if part else "model."
                 raise RequestError(
                     f"{called} has {name}={has}, so an image has no representation of its own; set"
-                    f" model.config.{name} = {value}"
+                    f" {where}config.{name} = {value}"
                 )
 
 
@@ -65,16 +74,52 @@ FAMILIES = {
     "vit_mae": Family({"mask_ratio": 0.0}, _in_order, "masking is off: all patches are seen"),
     "pp_lcnet": Family(logits="last_hidden_state"),
     **dict.fromkeys(
-        ("depth_anything", "prompt_depth_anything", "upernet", "vitpose", "zoedepth"),
+        (
+            "chmv2",
+            "depth_anything",
+            "pp_ocrv5_mobile_det",
+            "pp_ocrv5_server_det",
+            "pp_ocrv6_medium_det",
+            "pp_ocrv6_small_det",
+            "prompt_depth_anything",
+            "tipsv2_dpt",
+            "upernet",
+            "vitpose",
+            "zoedepth",
+        ),
         Family(encoder="backbone"),
     ),
     **dict.fromkeys(
-        ("conditional_detr", "detr", "rt_detr", "rt_detr_v2"),
+        (
+            "conditional_detr",
+            "d_fine",
+            "deformable_detr",
+            "detr",
+            "pp_doclayout_v2",
+            "pp_doclayout_v3",
+            "pp_doclayout_v4",
+            "rt_detr",
+            "rt_detr_v2",
+        ),
         Family(encoder="backbone.model"),
     ),
-    "table-transformer": Family(encoder="backbone.conv_encoder.model"),
-    **dict.fromkeys(("mask2former", "maskformer"), Family(encoder="pixel_level_module.encoder")),
-    "sam": Family(encoder="vision_encoder"),
+    **dict.fromkeys(
+        ("dab-detr", "grounding-dino", "mm-grounding-dino", "table-transformer"),
+        Family(encoder="backbone.conv_encoder.model"),
+    ),
+    **dict.fromkeys(("lw_detr", "rf_detr"), Family(encoder="backbone.backbone")),
+    **dict.fromkeys(
+        ("mask2former", "maskformer", "oneformer"), Family(encoder="pixel_level_module.encoder")
+    ),
+    "omdet-turbo": Family(encoder="vision_backbone.vision_backbone"),
+    **dict.fromkeys(
+        ("edgetam", "edgetam_video", "sam", "sam2", "sam2_video", "sam3_tracker", "sam_hq"),
+        Family(encoder="vision_encoder"),
+    ),
+    **dict.fromkeys(
+        ("edgetam_vision_model", "sam2_vision_model"), Family(maps="fpn_hidden_states")
+    ),
+    "kosmos-2": Family(encoder="vision_model"),
     "vision-encoder-decoder": Family(encoder="encoder"),
     **dict.fromkeys(("owlvit", "owlv2"), Family(encoder="vision_model")),
     **dict.fromkeys(
@@ -86,10 +131,32 @@ FAMILIES = {
     **dict.fromkeys(("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")),
 }
 """By the configuration's `model_type`."""
+_DPT_AROUND_A_BACKBONE = Family(encoder="backbone", apart=True)
+"""A depth estimator whose encoder is another family's (DINOv2, Swin, BEiT)."""
+_SEES_ITSELF = ("yolos",)
+"""Detectors whose `AutoModel` is a plain encoder, without a decoder."""
+
+
+def detects(model_type: Any) -> bool:
+    """Whether the networks of a model type find objects, so that what they give is of their
+    queries, not of the image.
+    """
+    from transformers.models.auto import modeling_auto as auto
+
+    tasks: tuple[Mapping[str, Any], ...] = (
+        auto.MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
+        auto.MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING_NAMES,
+        auto.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
+        auto.MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES,
+    )
+    return model_type not in _SEES_ITSELF and any(model_type in task for task in tasks)
 
 
 def family_of(config: Any) -> Family:
     """What is odd about the networks of a configuration."""
+    own = getattr(config, "backbone_config", None) and not getattr(config, "is_hybrid", False)
+    if own and getattr(config, "model_type", "") == "dpt":
+        return _DPT_AROUND_A_BACKBONE
     return family_named(getattr(config, "model_type", ""))
 
 

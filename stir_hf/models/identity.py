@@ -45,11 +45,12 @@ def _add(digest: Any, name: str, value: Any) -> None:
     digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
 
 
-def quantised_weights(module: Any) -> str:
+def quantised_weights(module: Any, config: Any) -> str:
     """SHA-256 over the weights of a quantised network and how it computes with them, which its
-    configuration says; before the first pass, as libraries pack the weights then.
+    configuration, of the whole network where it is a tower of one, says; before the first pass, as
+    libraries pack the weights then.
     """
-    found = getattr(module.config, "quantization_config", None) or {}
+    found = getattr(config, "quantization_config", None) or {}
     about = found if isinstance(found, dict) else found.to_dict()
     spelt = json.dumps(about, sort_keys=True, default=str)
     return hashlib.sha256(f"{hash_of_weights(module)} {spelt}".encode()).hexdigest()

@@ -5,13 +5,15 @@ from typing import Any
 from torch import nn
 
 from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.hub import is_local
 from stir_hf.models.checkpoints import quantisation
 from stir_hf.models.families import family_of
+from stir_hf.models.identity import quantised_weights
 from stir_hf.models.image_processors import given_processor, pixels_of
 from stir_hf.models.network import Network
 from stir_hf.models.processors import own_size, understand
 from stir_hf.models.taps import split_call, split_selector
-from stir_hf.models.towers import image_tower, tower_note
+from stir_hf.models.towers import body_of, image_tower, part_note
 
 _WRAPPERS = {
     "torch.nn.parallel.": ".module",
@@ -24,6 +26,12 @@ _WRAPPERS = {
 _NORMALISES = (
     "a module around a model of transformers, given images in [0, 1]: it must normalise them"
     " itself, or be given with processor="
+)
+
+
+_DEFAULT_BRANCH = (
+    "its image processor is that of {} at its default branch, as a model does not say from which"
+    " revision it was loaded; processor= gives another"
 )
 
 
@@ -62,24 +70,38 @@ def network_in_memory(
 
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
-    whole = family_of(given.config)
-    whole.check_taken(called)
-    tower, module = image_tower(given, called, whole.encoder)
+    part, module = _part(given, called)
     family = family_of(module.config)
-    family.check(module.config, called)
-    found = _own_processor(given, called, trust) if processor is None else processor
-    found = given_processor(found, trust_remote_code=trust)
-    pixels = pixels_of(found, module, called)
-    notes = (*tower_note(tower, given), *([family.note] if family.note else []))
+    family.check_taken(called)
+    family.check(module.config, called, "" if module.config is given.config else part)
+    notes = [*part_note(part, given), *([family.note] if family.note else [])]
+    if processor is None:
+        processor = _own_processor(given, called, trust)
+        if not is_local(given.name_or_path):
+            notes.append(_DEFAULT_BRANCH.format(given.name_or_path))
+    found = given_processor(processor, trust_remote_code=trust)
+    quantised = quantisation(given.config)
     return Network(
         module,
-        pixels,
+        pixels_of(found, module, called),
         called,
         in_memory=True,
         family=family,
-        notes=notes,
-        quantised=quantisation(given.config),
+        notes=tuple(notes),
+        quantised=quantised,
+        weights=quantised and quantised_weights(module, given.config),
     )
+
+
+def _part(given: Any, called: str) -> tuple[str, Any]:
+    """What is read of a model of `transformers`, which is what is read of its checkpoint: its name
+    in the model, `""` where that is the model, and itself.
+    """
+    whole = family_of(given.config)
+    whole.check_taken(called)
+    body, module = ("", given) if whole.encoder else body_of(given)
+    tower, module = image_tower(module, called, whole.encoder)
+    return ".".join(filter(None, (body, tower))), module
 
 
 def _own_processor(given: Any, called: str, trust: bool) -> Any:

@@ -24,6 +24,8 @@ differently, and an inversion would depend on how many images were left at its e
 
 _SHAPES = re.compile(r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D)\b", re.IGNORECASE)
 
+_DEVICES = re.compile(r"\b(devices?|meta)\b", re.IGNORECASE)
+
 
 @dataclass(eq=False)
 class Network:
@@ -49,7 +51,7 @@ class Network:
 
     def __post_init__(self) -> None:
         if self.quantised is not None and self.weights is None:
-            self.weights = quantised_weights(self.module)
+            self.weights = quantised_weights(self.module, self.module.config)
 
     @property
     def is_spread(self) -> bool:
@@ -162,6 +164,11 @@ class Network:
                 ) from error
             if not isinstance(error, ValueError | RuntimeError | AssertionError):
                 raise
+            if self.is_spread and _DEVICES.search(str(error)):
+                raise RequestError(
+                    f"model {self.name} cannot be spread over several devices, as it reads weights"
+                    f" of its parts by itself ({one_line(error)}); choose one: --device cpu"
+                ) from error
             if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):
                 raise
             raise RequestError(

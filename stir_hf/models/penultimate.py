@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from stir_hf.errors import RequestError
 from stir_hf.models.network import Network
-from stir_hf.models.taps import Tap, list_layers, part_of, tap_of
+from stir_hf.models.taps import Tap, list_layers, modules_before, part_of, tap_of
 from stir_hf.models.trace import Call, Trace
 
 _SHOWN = 5
@@ -25,17 +25,17 @@ def penultimate(seen: Trace, network: Network) -> Tap:
     Raises:
         RequestError: it cannot be told for certain; layers to choose from are named.
     """
-    tap = head_input(seen) if seen.logits is not None else _backbone_output(seen, network)
+    tap = head_input(seen) if seen.classifies else _backbone_output(seen, network)
     if tap is not None:
         return tap
     vectors = [x.name for x in list_layers(seen) if len(x.shape) == 1 and x.name != "logits"]
     names = vectors or [x.name for x in list_layers(seen)]
-    if seen.logits is not None:
+    if seen.classifies:
         what = "no layer's product gives its logits"
     elif _pools_by_weights(network):
         what = "whether its pooler was trained is not known of a model in memory"
     else:
-        what = "it has no logits"
+        what = "it has no logits of classes"
     raise RequestError(
         f"the penultimate layer of {network.name} cannot be told for certain ({what}); choose a"
         f" layer: {', '.join(names[-_SHOWN:])} (`stir-hf layers MODEL` lists them all)"
@@ -163,19 +163,41 @@ def _pools_by_weights(network: Network) -> bool:
 
 
 def _backbone_output(seen: Trace, network: Network) -> Tap | None:
-    """Its pooler, if the checkpoint has its weights; else CLS, or the mean over tokens or space."""
+    """Its pooler, if the checkpoint has its weights; else CLS, or the mean over tokens or space, of
+    the last hidden state that depends on no weights which the checkpoint lacks.
+    """
     if network.in_memory and _pools_by_weights(network):
         return None
     pooled = getattr(seen.result, "pooler_output", None)
-    if isinstance(pooled, Tensor) and not any("pooler" in key for key in network.missing):
+    if isinstance(pooled, Tensor):
         tap = tap_of(seen, pooled, "pooler_output")
-        return Tap(tap.module, tap.at, tap.part, "flatten", tap.call)
+        if not lacking(seen, network, tap):
+            return Tap(tap.module, tap.at, tap.part, "flatten", tap.call)
     has_last = isinstance(getattr(seen.result, "last_hidden_state", None), Tensor)
-    part = "last_hidden_state" if has_last else "feature_maps"
+    part = network.family.maps or ("last_hidden_state" if has_last else "feature_maps")
     if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
         return None
     tap = tap_of(seen, last, part)
+    if lacking(seen, network, tap):
+        last, tap = _last_without_lack(seen, network) or (last, tap)
     names = [name for name, _ in network.module.named_parameters()]
     has_cls = any("cls_token" in name or "class_embedding" in name for name in names)
     pooling = "cls" if has_cls and last.ndim == 3 else tap.pooling
     return Tap(tap.module, tap.at, tap.part, pooling, tap.call)
+
+
+def _last_without_lack(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
+    """The last hidden state that depends on no weights which the checkpoint lacks."""
+    states = getattr(seen.result, "hidden_states", None) or ()
+    for i, state in reversed(list(enumerate(states))):
+        if isinstance(state, Tensor):
+            tap = tap_of(seen, state, i)
+            if not lacking(seen, network, tap):
+                return state, tap
+    return None
+
+
+def lacking(seen: Trace, network: Network, tap: Tap) -> list[str]:
+    """The weights that the checkpoint lacks and a tap depends on."""
+    ran = modules_before(seen, tap)
+    return sorted(key for key in network.missing if key.rpartition(".")[0] in ran)

@@ -2,24 +2,24 @@
 whether it repeats itself.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
 from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import Network
-from stir_hf.models.penultimate import penultimate
+from stir_hf.models.penultimate import lacking, penultimate
 from stir_hf.models.taps import (
     Layer,
     Tap,
     earliest,
     find,
     list_layers,
-    modules_before,
     part_of,
     pool,
     split_call,
@@ -34,6 +34,18 @@ _TOLERANCE, _TF32_TOLERANCE = 1e-4, 2e-2
 """How far two passes over the same images may differ, relatively: their additions may be done in
 another order.
 """
+
+
+class LayerError(RequestError):
+    """A layer that cannot be read, of a network that runs.
+
+    Attributes:
+        layers: those that it has, the default one first.
+    """
+
+    def __init__(self, message: str, layers: tuple[Layer, ...] = ()) -> None:
+        super().__init__(message)
+        self.layers = layers
 
 
 @dataclass(eq=False)
@@ -56,16 +68,54 @@ def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readin
     """Find a layer by watching one pass over the probe at a size (h, w).
 
     Raises:
-        RequestError: no such layer, images that the network does not take, a pooling that the
-            layer does not allow, or weights that the checkpoint lacks.
+        LayerError: no such layer, a pooling that the layer does not allow, or weights that the
+            checkpoint lacks.
+        RequestError: images that the network does not take, or a network that does not run.
     """
     with frozen(network.module), float32_precision(tf32=False):
-        return _read_probe(network, selector, size)
+        keep = split_call(split_selector(selector)[0])[0]
+        with _running(network):
+            seen = trace(network, size, keep)
+        try:
+            return _read(seen, network, selector, size)
+        except RequestError as error:
+            default = _default(seen, network)
+            first = () if default is None else default[1:]
+            raise LayerError(str(error), (*first, *_listed(seen, network))) from error
 
 
-def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
-    keep = split_call(split_selector(selector)[0])[0]
-    seen = trace(network, size, keep)
+@contextmanager
+def _running(network: Network) -> Iterator[None]:
+    """Around the first pass of a network of transformers: some need more than an image, or have
+    settings that no pass goes with.
+
+    Raises:
+        RequestError: it does not run.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError, ZeroDivisionError) as error:
+        if not network.transformers:
+            raise
+        raise RequestError(
+            f"model {network.name} cannot be read: {type(network.module).__name__} does not run on"
+            f" images alone ({type(error).__name__}: {one_line(error)})"
+        ) from error
+
+
+def _listed(seen: Trace, network: Network) -> tuple[Layer, ...]:
+    """All layers, with the weights that the checkpoint lacks and they depend on."""
+    layers = list_layers(seen)
+    if not network.missing:
+        return layers
+    return tuple(_lacks(seen, network, find(one.name, seen), one) for one in layers)
+
+
+def _lacks(seen: Trace, network: Network, tap: Tap, layer: Layer) -> Layer:
+    return replace(layer, lacks=next(iter(lacking(seen, network, tap)), None))
+
+
+def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -> Reading:
     tap = resolve(seen, network, selector)
     found = tensor_at(seen, tap)
     if found is not None and found.value is None:  # it was written to later: copy it in time
@@ -77,7 +127,10 @@ def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readi
         )
     if found.value.is_complex():
         raise RequestError(f"layer {selector!r} of {network.name} holds complex numbers")
-    _check_missing(network, selector, modules_before(seen, tap))
+    if lacks := lacking(seen, network, tap):
+        raise RequestError(
+            f"checkpoint {network.name} lacks {lacks[0]}, which layer {selector!r} depends on"
+        )
     try:
         value = pool(found.value, tap.pooling)[: seen.rows]
     except RequestError as error:
@@ -89,7 +142,7 @@ def _read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readi
         default is not None and tap.at == "input" and tap.module == default[0].module,
         size,
         value.to(network.device, network.image_dtype, copy=True),
-        list_layers(seen),
+        _listed(seen, network),
         None if default is None else default[1],
     )
 
@@ -134,15 +187,8 @@ def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
     assert found is not None
     width = pool(found.tensor, tap.pooling).shape[1]
     place = f"{tap.at} of {tap.module}" if tap.module else str(tap.part)
-    return tap, Layer(f"penultimate ({place})", (width,), tap.pooling)
-
-
-def _check_missing(network: Network, selector: str, ran: set[str]) -> None:
-    """Refuse a layer that depends on weights which the checkpoint lacks."""
-    if lacking := sorted(key for key in network.missing if key.rpartition(".")[0] in ran):
-        raise RequestError(
-            f"checkpoint {network.name} lacks {lacking[0]}, which layer {selector!r} depends on"
-        )
+    layer = Layer(f"penultimate ({place})", (width,), tap.pooling)
+    return tap, _lacks(seen, network, tap, layer)
 
 
 class Open(Protocol):

@@ -27,6 +27,8 @@ class Layer:
     name: str
     shape: tuple[int, ...]
     pooling: Pooling
+    lacks: str | None = None
+    """The first of the weights that it depends on and the checkpoint lacks."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,8 @@ def part_of(result: Any, part: str | int | None) -> Tensor | None:
     """
     if isinstance(part, int):
         return first_tensor(result.hidden_states[part])
-    if part == "feature_maps":
-        return first_tensor(result.feature_maps[-1])
+    if part in ("feature_maps", "fpn_hidden_states"):
+        return first_tensor(getattr(result, part)[-1])
     return first_tensor(result if part is None else getattr(result, part))
 
 

@@ -1,18 +1,22 @@
-"""The part of a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) that takes images."""
+"""The part of a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or of a detector that
+takes images.
+"""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from stir_hf.errors import RequestError
+from stir_hf.models.families import detects
 
 PIXELS = "pixel_values"
 
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
     """The name of the outermost submodule that takes `pixel_values` alone, and itself; `""` and
-    the module where that is the module.
+    the module where that is the module. Of a detector, its backbone.
 
     Args:
         module: the whole network.
@@ -23,25 +27,23 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         RequestError: there is none, or several.
     """
     if encoder:
-        names = dict(module.named_modules())
-        prefix = getattr(module, "base_model_prefix", "")
-        for name in (encoder, f"{prefix}.{encoder}"):
-            if hasattr(names.get(name), "config"):
-                return name, names[name]
+        return _named(module, called, encoder)
+    if detects(getattr(getattr(module, "config", None), "model_type", None)):
+        found = _outermost(module, _is_backbone)
+        if len(found) == 1:
+            return next(iter(found.items()))
+        has = f"several ({', '.join(found)})" if found else "none that is told apart"
         raise RequestError(
-            f"model {called} has no part {encoder!r}, which would see the image: a backbone of"
-            " timm's is built otherwise; load that one by itself"
+            f"model {called} finds objects, and of the networks that see the image it has {has};"
+            " load that one by itself and give it as an object"
         )
-    if getattr(module, "main_input_name", PIXELS) == PIXELS:
+    if getattr(module, "main_input_name", PIXELS) == PIXELS and not _needs_more(module):
         return "", module
-    found: dict[str, nn.Module] = {}
-    for name, inner in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if name and not inside and _takes_images(inner):
-            found[name] = inner
+    found = _outermost(module, _takes_images)
     if len(found) == 1:
         return next(iter(found.items()))
     takes = getattr(module, "main_input_name", "something else")
+    takes = takes if isinstance(takes, str) else " and ".join(takes)
     if not found:
         raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
     raise RequestError(
@@ -50,17 +52,86 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
     )
 
 
+def body_of(given: Any) -> tuple[str, Any]:
+    """What `AutoModel` makes of the checkpoint of a model in memory, by its name in the model, and
+    itself; `""` and the model where that is the model: a classifier, or a class that `AutoModel`
+    does not know.
+    """
+    from transformers import PreTrainedModel
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
+
+    own = type(given)
+    known = own.__module__.startswith("transformers.models.") and type(given.config) in MODELS
+    if not known or "ForImageClassification" in own.__name__:
+        return "", given
+    auto: Any = MODELS[type(given.config)]
+    if isinstance(given, auto):
+        return "", given
+    inner = getattr(given, given.base_model_prefix, None)
+    if isinstance(inner, PreTrainedModel):
+        return given.base_model_prefix, inner
+    found = _outermost(given, _takes_images)
+    return next(iter(found.items())) if len(found) == 1 else ("", given)
+
+
+def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
+    """The part that the family names, under whatever prefix the class of the network gives it."""
+    ends = f".{encoder}"
+    found = [
+        name
+        for name, inner in module.named_modules()
+        if f".{name}".endswith(ends) and hasattr(inner, "config")
+    ]
+    if found:
+        name = min(found, key=lambda name: name.count("."))
+        return name, module.get_submodule(name)
+    raise RequestError(
+        f"model {called} has no part {encoder!r} of transformers, which would see the image: its"
+        " backbone is timm's; take a revision whose backbone is not (facebook/detr-resnet-50 has"
+        " no_timm: MODEL@no_timm), or load the backbone by itself"
+    )
+
+
+def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
+    """The submodules that are wanted and inside of no other that is."""
+    found: dict[str, nn.Module] = {}
+    for name, inner in module.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if name and not inside and wanted(inner):
+            found[name] = inner
+    return found
+
+
+def _is_backbone(module: nn.Module) -> bool:
+    """Whether a module gives maps of features of an image, as a detector's backbone does."""
+    return hasattr(module, "config") and hasattr(module, "out_features") and _takes_images(module)
+
+
 def _takes_images(module: nn.Module) -> bool:
     """Whether a module's first argument are pixel values and it needs no others."""
-    if getattr(module, "main_input_name", PIXELS) != PIXELS:
+    if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
     parameters = list(inspect.signature(module.forward).parameters.values())
-    needed = [p for p in parameters[1:] if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
     keywords = {p.name for p in parameters if p.kind != p.VAR_POSITIONAL}
     whole = "output_hidden_states" in keywords or any(p.kind == p.VAR_KEYWORD for p in parameters)
-    return bool(parameters) and parameters[0].name == PIXELS and not needed and whole
+    first = bool(parameters) and parameters[0].name == PIXELS
+    return first and whole and not _needs_more(module)
+
+
+def _needs_more(module: nn.Module) -> bool:
+    """Whether a module needs another argument than its first."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    return any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters[1:])
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:
-    """What a result says of it."""
+    """What a result says of a tower."""
     return (f"the vision tower ({name}) of {type(module).__name__} is read",) if name else ()
+
+
+def part_note(name: str, given: Any) -> tuple[str, ...]:
+    """What a result says of what is read of a model in memory."""
+    if name and name == given.base_model_prefix:
+        head = type(given).__name__
+        return (f"the network before the head ({name}) of {head} is read, as of its checkpoint",)
+    return tower_note(name, given)

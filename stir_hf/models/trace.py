@@ -89,6 +89,13 @@ class Trace:
         logits = getattr(self.result, self.logits_field, None)
         return logits if isinstance(logits, Tensor) else None
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it has a classifier's logits: one vector for each image, not one for each pixel
+        or query.
+        """
+        return self.logits is not None and self.logits.ndim == 2
+
     def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
         """The first call whose output is this very tensor."""
         if tensor is None:

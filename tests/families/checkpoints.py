@@ -58,13 +58,16 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     tower = tower_of(model, member)
     if member.reads == "head":
         return _before_head(tower, inputs)
-    whole = not member.tower and "For" in member.architecture
+    whole = not member.tower and "Model" not in member.architecture
     body = getattr(tower, tower.base_model_prefix) if whole else tower
     result = body(pixel_values=inputs, return_dict=True, **_unmasked(body, inputs))
     if member.reads == "pooler":
         pooled: Tensor = result.pooler_output
         return pooled.flatten(1)
-    last: Tensor = result.feature_maps[-1] if "maps" in member.reads else result.last_hidden_state
+    if member.reads == "fpn":
+        result.feature_maps = result.fpn_hidden_states
+    maps = "maps" in member.reads or member.reads == "fpn"
+    last: Tensor = result.feature_maps[-1] if maps else result.last_hidden_state
     if member.reads in ("cls", "cls of maps"):
         return last[:, 0]
     return last.mean(1) if last.ndim == 3 else last.mean((2, 3))

@@ -56,7 +56,8 @@ class Member:
     """The family whose image processor it is, where that is another; a class of a processor."""
     reads: str = "head"
     """What the penultimate layer is: the input of the `head`, the `pooler`, `cls`, the `mean` over
-    tokens or space, or that of the last of its feature `maps`, or the `cls of maps`.
+    tokens or space, or that of the last of its feature `maps` or of those of its `fpn`, or the
+    `cls of maps`.
     """
     tower: str = ""
     """The part that takes images, where it has several."""
@@ -170,6 +171,214 @@ def _sam() -> Any:
             "num_hidden_layers": 1,
             "iou_head_hidden_dim": 16,
         },
+    )
+
+
+def _found(hidden: int = 32, layers: int = 1) -> dict[str, Any]:
+    """A small decoder over the three maps of `_hgnet`."""
+    return {
+        "encoder_in_channels": [16, 24, 32],
+        "encoder_hidden_dim": hidden,
+        "d_model": hidden,
+        "decoder_in_channels": [hidden] * 3,
+        "num_denoising": 0,
+        "num_queries": 5,
+        "encoder_layers": 1,
+        "decoder_layers": layers,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "decoder_ffn_dim": 16,
+    }
+
+
+def _hgnet() -> Any:
+    return _config("HGNetV2Config", **HGNET, out_features=STAGES[1:])
+
+
+def _pp_doclayout_v2() -> Any:
+    order = {"num_attention_heads": 2, "num_hidden_layers": 1}
+    order |= {"hidden_size": 16, "intermediate_size": 16}
+    return _config(
+        "PPDocLayoutV2Config", backbone_config=_hgnet(), reading_order_config=order, **_found()
+    )
+
+
+def _pp_doclayout_v4() -> Any:
+    values = {name: value for name, value in _found().items() if name != "d_model"}
+    return _config("PPDocLayoutV4Config", backbone_config=_hgnet(), hidden_size=32, **values)
+
+
+def _of_windows(config: str, backbone: str, own: dict[str, Any], **more: Any) -> Any:
+    """LW-DETR and RF-DETR."""
+    values = {name: value for name, value in T.items() if name != "intermediate_size"}
+    values |= {"image_size": 64, "out_indices": [1, 2], **more}
+    own = {**own, "d_model": 32, "decoder_layers": 2, "decoder_ffn_dim": 16, "num_queries": 5}
+    return _config(config, backbone_config=_config(backbone, **values), group_detr=1, **own)
+
+
+def _deformable_detr() -> Any:
+    backbone = _config("ResNetConfig", **FOUR, embedding_size=8, out_features=STAGES[1:])
+    values = {**_detector(), "d_model": 32, "decoder_layers": 2, "backbone_config": backbone}
+    return _config("DeformableDetrConfig", **values)
+
+
+def _dab_detr() -> Any:
+    values = {name: value for name, value in _detector().items() if name != "d_model"}
+    return _config("DabDetrConfig", **values, hidden_size=16)
+
+
+def _grounding_dino(config: str) -> Callable[[], Any]:
+    names = ("encoder", "decoder")
+    text = {"model_type": "bert", **{k: v for k, v in TEXT.items() if k != "projection_dim"}}
+    return lambda: _config(
+        config,
+        backbone_config=_config("SwinConfig", **SWIN, out_features=STAGES[1:]),
+        text_config=text,
+        d_model=32,
+        num_queries=5,
+        **{f"{name}_layers": 2 for name in names},
+        **{f"{name}_ffn_dim": 16 for name in names},
+        **{f"{name}_attention_heads": 2 for name in names},
+    )
+
+
+def _oneformer() -> Any:
+    text = {"width": 16, "num_layers": 1, "vocab_size": 50, "context_length": 8}
+    return _config(
+        "OneFormerConfig",
+        backbone_config=_config("SwinConfig", **SWIN, out_features=STAGES),
+        hidden_dim=32,
+        conv_dim=32,
+        mask_dim=32,
+        num_attention_heads=2,
+        encoder_layers=1,
+        decoder_layers=2,
+        task_seq_len=8,
+        num_queries=5,
+        **{f"text_encoder_{name}": value for name, value in text.items()},
+    )
+
+
+def _omdet_turbo() -> Any:
+    text = {"text_projection_in_dim": 16, "text_projection_out_dim": 16, "class_embed_dim": 16}
+    return _config(
+        "OmDetTurboConfig",
+        backbone_config=_config("SwinConfig", **SWIN, out_features=STAGES[1:]),
+        text_config={"model_type": "clip_text_model", **TEXT},
+        task_encoder_hidden_dim=16,
+        encoder_hidden_dim=32,
+        decoder_hidden_dim=32,
+        encoder_in_channels=[32, 64, 128],
+        vision_features_channels=[32] * 3,
+        encoder_layers=1,
+        decoder_num_layers=1,
+        num_queries=5,
+        **text,
+    )
+
+
+_PROMPTS = {"hidden_size": 16, "image_size": 64, "patch_size": 8}
+_MASKS = {
+    "hidden_size": 16,
+    "mlp_dim": 16,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+    "iou_head_hidden_dim": 16,
+}
+
+
+def _sam_hq() -> Any:
+    sam = _sam()
+    return _config(
+        "SamHQConfig",
+        vision_config={k: v for k, v in sam.vision_config.to_dict().items() if k != "model_type"},
+        prompt_encoder_config=_PROMPTS,
+        mask_decoder_config={**_MASKS, "vit_dim": 16},
+    )
+
+
+def _sam2() -> Any:
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 16,
+        "image_size": [64, 64],
+        "patch_kernel_size": [7, 7],
+        "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [16, 32, 64, 128],
+        "num_attention_heads_per_stage": [1, 2, 4, 8],
+        "window_size_per_stage": [4, 4, 4, 4],
+        "global_attention_blocks": [3],
+        "window_positional_embedding_background_size": [2, 2],
+    }
+    vision = {
+        "backbone_config": backbone,
+        "backbone_channel_list": [128, 64, 32, 16],
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        "fpn_hidden_size": 24,
+    }
+    parts = {"prompt_encoder_config": _PROMPTS, "mask_decoder_config": _MASKS}
+    return _config("Sam2Config", vision_config=vision, **parts)
+
+
+def _sam3_tracker() -> Any:
+    backbone = {
+        **T,
+        "model_type": "sam3_vit_model",
+        "image_size": 64,
+        "window_size": 4,
+        "global_attn_indexes": [1],
+        "pretrain_image_size": 64,
+    }
+    vision = {
+        "model_type": "sam3_vision_model",
+        "backbone_config": backbone,
+        "fpn_hidden_size": 16,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+    }
+    parts = {"prompt_encoder_config": _PROMPTS, "mask_decoder_config": _MASKS}
+    return _config("Sam3TrackerConfig", vision_config=vision, **parts)
+
+
+def _blip_2() -> Any:
+    values = {name: value for name, value in TEXT.items() if name != "projection_dim"}
+    words = {"model_type": "opt", "vocab_size": 50, "hidden_size": 16, "ffn_dim": 16}
+    words |= {"num_hidden_layers": 1, "num_attention_heads": 2, "word_embed_proj_dim": 16}
+    return _config(
+        "Blip2Config",
+        vision_config={**T},
+        qformer_config={**values, "encoder_hidden_size": 32},
+        text_config=words,
+        num_query_tokens=4,
+    )
+
+
+def _kosmos_2() -> Any:
+    text = {"embed_dim": 16, "layers": 1, "ffn_dim": 16, "attention_heads": 2, "vocab_size": 50}
+    return _config("Kosmos2Config", vision_config={**T}, text_config=text)
+
+
+def _dense(config: str, backbone: str) -> Callable[[], Any]:
+    """A depth estimator around another family's encoder."""
+    values = {**T, "num_hidden_layers": 4, "out_features": STAGES, "reshape_hidden_states": False}
+    return lambda: _config(
+        config,
+        backbone_config=_config(backbone, **values),
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+    )
+
+
+def _of_swin(config: str, **more: Any) -> Callable[[], Any]:
+    swin = {**SWIN, "out_features": STAGES}
+    return lambda: _config(config, backbone_config=_config("SwinConfig", **swin), **more)
+
+
+def _detects(
+    architecture: str, tower: str, config: Callable[[], Any], processor: str | None = None
+) -> Member:
+    return Member(
+        architecture, side=64, reads="maps", tower=tower, config=config, processor=processor
     )
 
 
@@ -575,6 +784,164 @@ MEMBERS: dict[str, Member] = {
             },
             projection_dim=8,
         ),
+    ),
+    # what sees the image in further detectors, segmenters and the like
+    "d_fine": _detects(
+        "DFineForObjectDetection",
+        "model.backbone.model",
+        lambda: _config("DFineConfig", backbone_config=_hgnet(), **_found(layers=2)),
+        "rt_detr",
+    ),
+    "deformable_detr": _detects(
+        "DeformableDetrForObjectDetection", "model.backbone.model", _deformable_detr
+    ),
+    "dab-detr": _detects(
+        "DabDetrForObjectDetection", "model.backbone.conv_encoder.model", _dab_detr, "detr"
+    ),
+    "deimv2": _detects(
+        "Deimv2ForObjectDetection",
+        "model.conv_encoder.model",
+        lambda: _config("Deimv2Config", backbone_config=_hgnet(), **_found(layers=2)),
+    ),
+    "lw_detr": _detects(
+        "LwDetrForObjectDetection",
+        "model.backbone.backbone",
+        lambda: _of_windows(
+            "LwDetrConfig",
+            "LwDetrViTConfig",
+            {"projector_scale_factors": [1.0]},
+            pretrain_image_size=64,
+            num_windows=4,
+            window_block_indices=[0],
+        ),
+    ),
+    "rf_detr": _detects(
+        "RfDetrForObjectDetection",
+        "model.backbone.backbone",
+        lambda: _of_windows("RfDetrConfig", "RfDetrDinov2Config", {}, num_windows=2),
+        "detr",
+    ),
+    "rt_detr_v2": _detects(
+        "RTDetrV2ForObjectDetection",
+        "model.backbone.model",
+        lambda: _config("RTDetrV2Config", backbone_config=_hgnet(), **_found(layers=2)),
+        "rt_detr",
+    ),
+    "table-transformer": _detects(
+        "TableTransformerForObjectDetection",
+        "model.backbone.conv_encoder.model",
+        lambda: _config("TableTransformerConfig", **_detector()),
+    ),
+    "pp_doclayout_v2": _detects(
+        "PPDocLayoutV2ForObjectDetection", "model.backbone.model", _pp_doclayout_v2, "detr"
+    ),
+    "pp_doclayout_v3": _detects(
+        "PPDocLayoutV3ForObjectDetection",
+        "model.backbone.model",
+        lambda: _config("PPDocLayoutV3Config", backbone_config=_hgnet(), **_found()),
+        "detr",
+    ),
+    "pp_doclayout_v4": _detects(
+        "PPDocLayoutV4ForObjectDetection", "model.backbone.model", _pp_doclayout_v4, "detr"
+    ),
+    "grounding-dino": _detects(
+        "GroundingDinoForObjectDetection",
+        "model.backbone.conv_encoder.model",
+        _grounding_dino("GroundingDinoConfig"),
+    ),
+    "mm-grounding-dino": _detects(
+        "MMGroundingDinoForObjectDetection",
+        "model.backbone.conv_encoder.model",
+        _grounding_dino("MMGroundingDinoConfig"),
+    ),
+    "omdet-turbo": _detects(
+        "OmDetTurboForObjectDetection", "vision_backbone.vision_backbone", _omdet_turbo
+    ),
+    "oneformer": _detects(
+        "OneFormerForUniversalSegmentation", "model.pixel_level_module.encoder", _oneformer
+    ),
+    "mask2former": _detects(
+        "Mask2FormerForUniversalSegmentation",
+        "model.pixel_level_module.encoder",
+        _of_swin(
+            "Mask2FormerConfig",
+            num_attention_heads=2,
+            feature_size=32,
+            mask_feature_size=32,
+            hidden_dim=32,
+        ),
+    ),
+    "maskformer-swin": Member(
+        "MaskFormerSwinModel", SWIN, 64, processor="maskformer", reads="pooler"
+    ),
+    "sam_hq": Member("SamHQModel", side=64, reads="mean", tower="vision_encoder", config=_sam_hq),
+    "sam2": Member(
+        "Sam2Model", side=64, processor="vit", reads="fpn", tower="vision_encoder", config=_sam2
+    ),
+    "sam3_tracker": Member(
+        "Sam3TrackerModel",
+        side=64,
+        processor="vit",
+        reads="mean",
+        tower="vision_encoder",
+        config=_sam3_tracker,
+    ),
+    "dpt (dinov2)": Member(
+        "DPTForDepthEstimation",
+        processor="dpt",
+        reads="cls of maps",
+        tower="backbone",
+        config=_dense("DPTConfig", "Dinov2Config"),
+    ),
+    "chmv2": Member(
+        "CHMv2ForDepthEstimation",
+        processor="dpt",
+        reads="cls of maps",
+        tower="backbone",
+        config=_dense("CHMv2Config", "DINOv3ViTConfig"),
+    ),
+    "tipsv2_dpt": Member(
+        "Tipsv2DptForDepthEstimation",
+        processor="dpt",
+        reads="cls of maps",
+        tower="backbone",
+        config=_dense("Tipsv2DptConfig", "Tipsv2VisionConfig"),
+    ),
+    "mobilevit (segmentation)": Member(
+        "MobileViTForSemanticSegmentation",
+        {
+            "image_size": 64,
+            "hidden_sizes": [16, 24, 32],
+            "num_attention_heads": 2,
+            "neck_hidden_sizes": [8, 8, 16, 16, 24, 24, 40],
+        },
+        64,
+        processor="mobilevit",
+        reads="mean",
+    ),
+    "tipsv2": Member(
+        "Tipsv2Model",
+        processor="vit",
+        reads="pooler",
+        tower="vision_model",
+        config=_two("Tipsv2Config", {**T}, {**TEXT, "hidden_size": 32}),
+    ),
+    "tipsv2_vision_model": Member("Tipsv2VisionModel", T, processor="vit", reads="pooler"),
+    "sapiens2": Member(
+        "Sapiens2Model", {**T, "image_size": [32, 32]}, processor="vit", reads="pooler"
+    ),
+    "blip-2": Member(
+        "Blip2ForConditionalGeneration",
+        reads="pooler",
+        tower="vision_model",
+        config=_blip_2,
+    ),
+    "kosmos-2": Member(
+        "Kosmos2ForConditionalGeneration",
+        processor="clip",
+        reads="pooler",
+        tower="vision_model",
+        config=_kosmos_2,
     ),
 }
 

@@ -59,3 +59,25 @@ def test_an_object_that_masks_is_told_how_not_to(autoencoder: str) -> None:
     torch.testing.assert_close(
         load_encoder(model)(images), load_encoder(autoencoder)(images), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_masked_autoencoder_that_is_a_tower_sees_all_patches(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    text: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 50}
+    config = tf.VisionTextDualEncoderConfig.from_vision_text_configs(
+        tf.ViTMAEConfig(**SEES),
+        tf.BertConfig(**text, hidden_size=16, intermediate_size=24),
+        projection_dim=8,
+    )
+    model: Any = tf.VisionTextDualEncoderModel(config).eval()
+    model.save_pretrained(tmp_path)
+    processor = tf.ViTImageProcessor(size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path)
+    encoder, images = load_encoder(str(tmp_path), device="cpu"), torch.rand(4, 3, 32, 32)
+    assert torch.equal(encoder(images), encoder(images))
+    assert "masking is off: all patches are seen" in encoder.notes
+    with pytest.raises(RequestError, match=r"model\.vision_model\.config\.mask_ratio = 0\.0"):
+        load_encoder(model, processor=processor)
+    model.vision_model.config.mask_ratio = 0.0
+    found = load_encoder(model, processor=processor)(images)
+    torch.testing.assert_close(encoder(images), found, rtol=1e-4, atol=1e-5)

@@ -138,3 +138,40 @@ def test_what_a_quantised_checkpoint_needs_is_told(
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
     assert "hqq" in line.lower()
+
+
+def test_a_network_that_cannot_be_spread_is_told_to_choose_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.families.checkpoints import processor_of
+    from tests.families.zoo import MEMBERS
+
+    def small(*_: Any, **__: Any) -> dict[Any, int]:
+        return {"cpu": 30_000}
+
+    MEMBERS["siglip"].make().save_pretrained(tmp_path)
+    processor_of("siglip", 32).save_pretrained(tmp_path)
+    monkeypatch.setattr("transformers.integrations.accelerate.get_max_memory", small)
+    with pytest.raises(RequestError, match=r"cannot be spread over several devices.*--device cpu"):
+        load_encoder(str(tmp_path), device="auto")
+
+
+def test_a_quantised_tower_is_told_apart_by_how_the_whole_computes() -> None:
+    from types import SimpleNamespace
+
+    from stir_hf.models.identity import quantised_weights
+    from stir_hf.models.memory import network_in_memory
+    from tests.families.zoo import MEMBERS
+
+    model: Any = MEMBERS["clip"].make().eval()
+    processor = tf.CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False)
+
+    def weights(bits: int) -> str | None:
+        model.config.quantization_config = {"quant_method": "bitsandbytes", "bits": bits}
+        network = network_in_memory(model, processor, 3, None, trust_remote_code=False)
+        assert network.quantised == "bitsandbytes"
+        return network.weights
+
+    assert weights(4) == weights(4) != weights(8)
+    whole = SimpleNamespace(quantization_config={"quant_method": "bitsandbytes", "bits": 8})
+    assert weights(8) == quantised_weights(model.vision_model, whole)

@@ -133,6 +133,49 @@ def test_an_object_of_a_family_that_is_not_taken() -> None:
         load_encoder(tf.ImageGPTModel(config), processor=tf.ViTImageProcessor())
 
 
+def test_a_detector_of_an_unknown_shape_is_read_at_its_only_backbone() -> None:
+    from stir_hf.models.towers import image_tower
+    from tests.families.zoo import MEMBERS
+
+    model: Any = MEMBERS["deformable_detr"].make()
+    assert image_tower(model, "x") == ("model.backbone.model", model.model.backbone.model)
+    with pytest.raises(RequestError, match=r"finds objects.*has none that is told apart"):
+        image_tower(model.model.decoder, "x")
+    model.other = MEMBERS["hgnet_v2 (backbone)"].make()
+    with pytest.raises(RequestError, match=r"has several \(model\.backbone\.model, other\)"):
+        image_tower(model, "x")
+
+
+def test_a_detector_around_a_backbone_of_timms_is_told_of_another_revision() -> None:
+    from stir_hf.models.families import family_named
+    from stir_hf.models.towers import image_tower
+    from tests.families.zoo import MEMBERS
+
+    model: Any = MEMBERS["detr"].make()
+    model.model.backbone.model = torch.nn.Conv2d(3, 4, 3)  # as timm's, which has no configuration
+    with pytest.raises(RequestError, match=r"backbone is timm's.*MODEL@no_timm"):
+        image_tower(model, "x", family_named("detr").encoder)
+
+
+@pytest.mark.parametrize("name", ["blip-2", "grounding-dino", "oneformer", "kosmos-2"])
+def test_networks_that_need_more_than_an_image_are_read_at_what_sees_it(
+    name: str, tmp_path: Path
+) -> None:
+    from tests.families.checkpoints import processor_of, read
+    from tests.families.zoo import MEMBERS
+
+    member = MEMBERS[name]
+    torch.manual_seed(0)
+    model = member.make().eval()
+    model.save_pretrained(tmp_path)
+    processor_of(member.processor or name, member.side).save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path), device="cpu")
+    images = torch.rand(4, 3, member.side, member.side)
+    with torch.no_grad():
+        expected = read(model, member, encoder.pixels.map(images))
+    torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_what_sees_the_image_is_where_the_family_says() -> None:
     from stir_hf.models.families import family_named
     from stir_hf.models.towers import image_tower
@@ -158,6 +201,12 @@ def test_what_sees_the_image_is_where_the_family_says() -> None:
             zoo._config("Mask2FormerConfig", backbone_config=swin, num_attention_heads=2, **small)
         ),
     }
+    for name in ("PPOCRV5MobileDet", "PPOCRV6SmallDet"):
+        if hasattr(tf, f"{name}Config"):
+            model_type = getattr(tf, f"{name}Config").model_type
+            found[model_type] = getattr(tf, f"{name}ForObjectDetection")(
+                zoo._config(f"{name}Config")
+            )
     depth = zoo._depth_anything()
     found |= {
         "owlv2": tf.Owlv2ForObjectDetection(
