@@ -216,7 +216,8 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     except LayerError as error:  # the output cannot be read; others may
         found = list(error.layers)
     if as_json:
-        click.echo(json.dumps([asdict(layer) for layer in found]))
+        told = [{k: v for k, v in asdict(one).items() if v is not None} for one in found]
+        click.echo(json.dumps(told))
         return
     width = max(len(layer.name) for layer in found)
     for layer in found:

@@ -5,6 +5,10 @@ from contextlib import contextmanager
 
 from stir_hf.errors import RequestError, one_line
 
+_OTHER_REVISION = (
+    " (some have a revision whose backbone is not timm's: facebook/detr-resnet-50@no_timm)"
+)
+
 
 @contextmanager
 def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
@@ -29,7 +33,8 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
                 f"model {model} brings Python code of its own, which is not run; read it, then"
                 " allow it with --trust-remote-code"
             ) from error
-        raise RequestError(f"model {model} {what}: {one_line(error)}") from error
+        other = _OTHER_REVISION if "timm" in str(error) else ""
+        raise RequestError(f"model {model} {what}: {one_line(error)}{other}") from error
 
 
 @contextmanager

@@ -35,6 +35,7 @@ CROSS_SECTION = (
     "convnext",
     "clip",
     "sam",
+    "deformable_detr",
 )
 
 

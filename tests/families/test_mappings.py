@@ -42,6 +42,7 @@ _TIMM = "needs timm; in make verify-timm"
 _TOWER = "its encoder is looked at in tests/models/test_towers.py"
 _VIDEO = "takes videos"
 OTHERS = {
+    "chmv2": _TOWER,
     "cohere2_vision": _LANGUAGE,
     "depth_pro": "cuts an image of 1536 pixels into 35 patches",
     "edgetam": _TIMM,

@@ -893,13 +893,6 @@ MEMBERS: dict[str, Member] = {
         tower="backbone",
         config=_dense("DPTConfig", "Dinov2Config"),
     ),
-    "chmv2": Member(
-        "CHMv2ForDepthEstimation",
-        processor="dpt",
-        reads="cls of maps",
-        tower="backbone",
-        config=_dense("CHMv2Config", "DINOv3ViTConfig"),
-    ),
     "tipsv2_dpt": Member(
         "Tipsv2DptForDepthEstimation",
         processor="dpt",

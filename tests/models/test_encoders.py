@@ -3,16 +3,19 @@ it was.
 """
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from stir_hf import Encoder, RequestError, load_encoder
 from tests.conftest import TinyModels
 from tests.models.networks import IMAGES, Small
+from tests.test_cli import run
 
 FAMILIES = ("resnet", "vit", "mobilenet")
 
@@ -102,6 +105,29 @@ def test_a_pooler_without_weights_is_never_used(bare_vit: str, tiny_models: Tiny
     )
     with pytest.raises(RequestError, match=r"lacks .*pooler"):
         load_encoder(bare_vit, "pooler", device="cpu")
+
+
+def test_layers_are_listed_where_the_output_lacks_weights(
+    bare_vit: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run(["layers", bare_vit], capsys)
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    lacks = "not to be read: the checkpoint lacks pooler.dense.bias"
+    assert code == 0
+    assert lacks in lines["pooler.dense"]
+    assert lacks not in lines["layernorm"]
+    load: Any = transformers.ViTModel.from_pretrained
+
+    def without_norm(*words: Any, **how: Any) -> Any:
+        model, info = load(*words, **how)
+        return model, {**info, "missing_keys": {*info["missing_keys"], "layernorm.weight"}}
+
+    monkeypatch.setattr(transformers.ViTModel, "from_pretrained", without_norm)
+    code, out, _ = run(["layers", bare_vit, "--json"], capsys)
+    found = {layer["name"]: layer for layer in json.loads(out)}
+    assert code == 0
+    assert found["layernorm"]["lacks"] == "layernorm.weight"
+    assert found["layers.1"] == {"name": "layers.1", "shape": [17, 16], "pooling": "mean"}
 
 
 def test_all_listed_layers_can_be_read(tiny_models: TinyModels) -> None:

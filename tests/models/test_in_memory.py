@@ -62,6 +62,18 @@ def test_without_a_processor_it_is_said_what_to_pass() -> None:
         load_encoder(gone)
 
 
+def test_a_processor_of_a_default_branch_is_noted(
+    vit: Any, tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_encoder(vit).notes == ()
+    own = transformers.AutoImageProcessor.from_pretrained(tiny_models.vit)
+    vit.name_or_path = "lab/vit"
+    monkeypatch.setattr("stir_hf.models.memory._own_processor", lambda *_: own)
+    (note,) = load_encoder(vit).notes
+    assert "that of lab/vit at its default branch" in note
+    assert load_encoder(vit, processor=own).notes == ()
+
+
 @pytest.mark.parametrize("kind", ["folder", "path", "object", "of several"])
 def test_a_processor_can_be_given(kind: str, tiny_models: TinyModels) -> None:
     own: Any = transformers.AutoImageProcessor.from_pretrained(tiny_models.vit)

@@ -152,6 +152,46 @@ def test_without_a_proof_the_penultimate_layer_is_refused(kind: type[Classifier]
     assert "act" in [layer.name for layer in as_checkpoint(kind(), "output").layers]
 
 
+class OfEachPixel(nn.Module):
+    """Logits of a segmenter, beside what its body gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Conv2d(3, 6, 4, 4), nn.Conv2d(6, 5, 1)
+
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
+        x = self.body(pixel_values)
+        return Answer(last_hidden_state=x, logits=self.head(x))
+
+
+def test_logits_of_pixels_are_no_classifiers() -> None:
+    encoder = as_checkpoint(OfEachPixel())
+    torch.testing.assert_close(encoder(IMAGES), encoder.module.body(IMAGES).mean((2, 3)))  # type: ignore[operator]
+    assert encoder.penultimate is not None
+    assert encoder.penultimate.name == "penultimate (output of body)"
+    assert as_checkpoint(OfEachPixel(), "logits:flatten")(IMAGES).shape == (3, 320)
+
+
+class Needy(Classifier):
+    """Needs a text, too."""
+
+    def forward(self, pixel_values: Tensor, *_: Any, **more: Any) -> Answer:
+        return Answer(logits=self.head(self.features(pixel_values) + len(more["input_ids"])))
+
+
+def test_a_network_that_fails_in_its_first_pass_is_refused_in_a_line() -> None:
+    with pytest.raises(RequestError, match=r"toy cannot be read: Needy .*KeyError: 'input_ids'"):
+        as_checkpoint(Needy())
+    with pytest.raises(KeyError):  # a module of the user's: its error is told in full
+        load_encoder(Odd())(IMAGES)
+
+
+class Odd(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        raise KeyError(images)
+
+
 class Shared(nn.Module):
     """One ReLU for the whole network."""
 

@@ -1,12 +1,15 @@
 """Checkpoints of several towers: the one that takes images is read."""
 
+import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers as tf
+from safetensors.torch import save_file
 
 from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
@@ -146,6 +149,16 @@ def test_a_detector_of_an_unknown_shape_is_read_at_its_only_backbone() -> None:
         image_tower(model, "x")
 
 
+@pytest.mark.skipif(find_spec("timm") is not None, reason="timm is there")
+def test_a_detector_that_needs_timm_is_told_of_another_revision(tmp_path: Path) -> None:
+    about = {"model_type": "detr", "use_timm_backbone": True, "backbone": "resnet18"}
+    about |= {"architectures": ["DetrForObjectDetection"], "backbone_config": None}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(RequestError, match=r"requires the timm library.*@no_timm"):
+        load_encoder(str(tmp_path), processor=tf.ViTImageProcessor())
+
+
 def test_a_detector_around_a_backbone_of_timms_is_told_of_another_revision() -> None:
     from stir_hf.models.families import family_named
     from stir_hf.models.towers import image_tower
@@ -157,7 +170,18 @@ def test_a_detector_around_a_backbone_of_timms_is_told_of_another_revision() -> 
         image_tower(model, "x", family_named("detr").encoder)
 
 
-@pytest.mark.parametrize("name", ["blip-2", "grounding-dino", "oneformer", "kosmos-2"])
+NEED_MORE = (
+    "blip-2",
+    "d_fine",
+    "grounding-dino",
+    "oneformer",
+    "kosmos-2",
+    "dpt (dinov2)",  # its `AutoModel` has another encoder, which is random
+    "mobilevit (segmentation)",  # its `AutoModel` has a layer more, which is random
+)
+
+
+@pytest.mark.parametrize("name", NEED_MORE)
 def test_networks_that_need_more_than_an_image_are_read_at_what_sees_it(
     name: str, tmp_path: Path
 ) -> None:
@@ -207,6 +231,9 @@ def test_what_sees_the_image_is_where_the_family_says() -> None:
             found[model_type] = getattr(tf, f"{name}ForObjectDetection")(
                 zoo._config(f"{name}Config")
             )
+    if hasattr(tf, "CHMv2Config"):
+        config = zoo._dense("CHMv2Config", "DINOv3ViTConfig")()
+        found["chmv2"] = tf.CHMv2ForDepthEstimation(config)
     depth = zoo._depth_anything()
     found |= {
         "owlv2": tf.Owlv2ForObjectDetection(
@@ -251,7 +278,7 @@ def test_what_sees_the_image_is_where_the_family_says() -> None:
             )
         ),
     }
-    sides = {"prompt_depth_anything": 56, "zoedepth": 32}
+    sides = {"chmv2": 32, "prompt_depth_anything": 56, "zoedepth": 32}
     for model_type, model in found.items():
         name, part = image_tower(model, model_type, family_named(model_type).encoder)
         assert name
