@@ -193,7 +193,10 @@ class Encoder:
         """What makes the encoder what it is, by content: equal for equal numbers, whatever the
         names. Computed anew.
         """
-        parts = network_identity(self.module, self.pixels, self.dtype, self.network.weights)
+        network = self.network
+        parts = network_identity(
+            self.module, self.pixels, self.dtype, network.weights, network.missing
+        )
         return {**parts, "tap": self._prepared().spelling.spelling()}
 
     def recorded(self) -> dict[str, Any]:

@@ -18,15 +18,24 @@ _PICTURES = ((500, 375), (301, 452))
 """(width, height) of the two pictures that show what a processor does: neither is square."""
 
 
-def hash_of_weights(module: nn.Module) -> str:
+def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) -> str:
     """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes; wherever the
-    weights are.
+    weights are. Of those that the checkpoint lacks, which no layer that can be read depends on,
+    only what is the same in every load.
     """
     digest = hashlib.sha256()
+    random = {name for name, p in module.named_parameters() if name in missing and _varies(p)}
     for name, value in sorted(module.state_dict().items()):
+        if name in random:
+            continue
         away = isinstance(value, Tensor) and value.is_meta
         _add(digest, name, brought(module, name) if away else value)
     return digest.hexdigest()
+
+
+def _varies(values: Tensor) -> bool:
+    """Whether values were drawn at random: others are all zeros, or all ones."""
+    return not values.is_meta and bool((values != values.flatten()[:1]).any())
 
 
 def _add(digest: Any, name: str, value: Any) -> None:
@@ -75,7 +84,11 @@ def rounded(pixel_map: PixelMap) -> dict[str, Any]:
 
 
 def network_identity(
-    module: nn.Module, pixels: Pixels, dtype: torch.dtype, quantised: str | None = None
+    module: nn.Module,
+    pixels: Pixels,
+    dtype: torch.dtype,
+    quantised: str | None = None,
+    missing: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """All that makes a network what it is, but for the layer that is read.
 
@@ -84,9 +97,10 @@ def network_identity(
         pixels: its image processor.
         dtype: of its weights.
         quantised: of a quantised network, `quantised_weights` from before its first pass.
+        missing: the weights that its checkpoint lacks.
     """
     return {
-        "weights": quantised or hash_of_weights(module),
+        "weights": quantised or hash_of_weights(module, missing),
         "precision": {"dtype": str(dtype).removeprefix("torch.")},
         "canvas": {
             "mode": MODES[pixels.channels],

@@ -103,6 +103,11 @@ def test_a_pooler_without_weights_is_never_used(bare_vit: str, tiny_models: Tiny
     torch.testing.assert_close(
         found[0], load_encoder(tiny_models.vit, device="cpu")(IMAGES), rtol=0, atol=1e-6
     )
+    one, two = (load_encoder(bare_vit, device="cpu") for _ in range(2))
+    assert one.identity() == two.identity()
+    with torch.no_grad():
+        two.module.get_parameter("layernorm.weight").add_(1)
+    assert one.identity() != two.identity()
     with pytest.raises(RequestError, match=r"lacks .*pooler"):
         load_encoder(bare_vit, "pooler", device="cpu")
 
