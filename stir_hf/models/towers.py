@@ -55,9 +55,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
 def body_of(given: Any) -> tuple[str, Any]:
     """What `AutoModel` makes of the checkpoint of a model in memory, by its name in the model, and
     itself; `""` and the model where that is the model: a classifier, or a class that `AutoModel`
-    does not know.
+    does not know, or a backbone that was made by itself.
     """
-    from transformers import PreTrainedModel
     from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
 
     own = type(given)
@@ -65,10 +64,10 @@ def body_of(given: Any) -> tuple[str, Any]:
     if not known or "ForImageClassification" in own.__name__:
         return "", given
     auto: Any = MODELS[type(given.config)]
-    if isinstance(given, auto):
+    if isinstance(given, auto) or _is_backbone(given):
         return "", given
     inner = getattr(given, given.base_model_prefix, None)
-    if isinstance(inner, PreTrainedModel):
+    if isinstance(inner, auto):
         return given.base_model_prefix, inner
     found = _outermost(given, _takes_images)
     return next(iter(found.items())) if len(found) == 1 else ("", given)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as tf
 
 from stir_hf import Encoder, RequestError, load_encoder
 from tests.families.checkpoints import _widen, processor_of
-from tests.families.zoo import MEMBERS, TEXT, Member, T, _two
+from tests.families.zoo import MEMBERS, SWIN, TEXT, Member, T, _two
 
 HEADS = {
     "clip (projection)": Member(
@@ -85,3 +86,21 @@ def test_some_objects_are_read_as_their_folders(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", [*MEMBERS, *HEADS])
 def test_every_object_is_read_as_its_folder(name: str, tmp_path: Path) -> None:
     check(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        (lambda: tf.Dinov2Config(**T, out_features=["stage2"]), 32),
+        (lambda: tf.DINOv3ViTConfig(**T, out_features=["stage2"]), 32),
+        (lambda: tf.SwinConfig(**SWIN, out_features=["stage4"]), 64),
+    ],
+    ids=["dinov2", "dinov3", "swin"],
+)
+def test_a_backbone_that_was_made_by_itself_is_read_as_it_is(config: Any, size: int) -> None:
+    torch.manual_seed(0)
+    model: Any = tf.AutoBackbone.from_config(config()).eval()
+    processor = tf.ViTImageProcessor(size={"height": size, "width": size})
+    encoder = load_encoder(model, processor=processor)
+    assert encoder.module is model
+    assert encoder.notes == ()
