@@ -12,7 +12,7 @@ import transformers as tf
 
 from stir_hf import Encoder, RequestError, load_encoder
 from tests.families.checkpoints import _widen, processor_of
-from tests.families.zoo import MEMBERS, SWIN, TEXT, Member, T, _two
+from tests.families.zoo import MEMBERS, SWIN, TEXT, Member, T, _config, _two
 
 HEADS = {
     "clip (projection)": Member(
@@ -91,9 +91,9 @@ def test_every_object_is_read_as_its_folder(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "size"),
     [
-        (lambda: tf.Dinov2Config(**T, out_features=["stage2"]), 32),
-        (lambda: tf.DINOv3ViTConfig(**T, out_features=["stage2"]), 32),
-        (lambda: tf.SwinConfig(**SWIN, out_features=["stage4"]), 64),
+        (lambda: _config("Dinov2Config", **T, out_features=["stage2"]), 32),
+        (lambda: _config("DINOv3ViTConfig", **T, out_features=["stage2"]), 32),
+        (lambda: _config("SwinConfig", **SWIN, out_features=["stage4"]), 64),
     ],
     ids=["dinov2", "dinov3", "swin"],
 )
