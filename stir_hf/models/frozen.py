@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from stir_hf.models.attributes import Attributes
+
 
 class _Frozen:
     """What a network was before it was frozen, and how many hold it so."""
 
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
+        self._attributes = Attributes(module)
         self._modes = [(m, m.training) for m in module.modules()]
         self._wanted = [
             (m, name, parameter.requires_grad)
@@ -34,6 +37,7 @@ class _Frozen:
             _require_grad(parameter, False)
 
     def restore(self) -> None:
+        self._attributes.restore()
         for module, mode in self._modes:
             module.training = mode
         for m, name, want in self._wanted:

@@ -114,7 +114,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         encoder, images()[:INVERTED], steps=300, tolerance=0.02, progress=False, batch_size=8
     )
     assert state_of(encoder.module) == before
-    assert hooks_of(encoder.module) == hooks  # those of transformers
+    assert hooks_of(encoder.module) == hooks
     assert len(made) == INVERTED
     error = made.relative_error
     assert np.median(error) < 0.05

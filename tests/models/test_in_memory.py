@@ -1,5 +1,6 @@
 """Models of transformers given as objects, and modules around them."""
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ from torch import nn
 
 from stir_hf import RequestError, compare, load_encoder, matrix
 from tests.conftest import TinyModels
+from tests.families.checkpoints import processor_of
+from tests.families.zoo import MEMBERS
 from tests.tiny import QUICK, SEES, Net, noise_images, pictures
 
 
@@ -49,6 +52,34 @@ def test_an_object_comes_back_untouched(vit: Any, tiny_models: TinyModels) -> No
     assert vit.training
     assert all(parameter.requires_grad for parameter in vit.parameters())
     assert all(torch.equal(before[name], value) for name, value in vit.state_dict().items())
+
+
+def left_of(module: nn.Module) -> list[Any]:
+    """Per module: its hooks, its mode and the names of its attributes."""
+    return [
+        (list(m._forward_hooks), list(m._forward_pre_hooks), m.training, list(vars(m)))
+        for m in module.modules()
+    ]
+
+
+@pytest.mark.parametrize("name", ["vit", "convnext", "clip", "levit"])
+def test_an_object_never_seen_before_comes_back_bit_for_bit(name: str) -> None:
+    """Hooks that capture hidden states are installed by the first pass that asks for these; LeViT
+    keeps its attention biases.
+    """
+    model, member = MEMBERS[name].make().train(), MEMBERS[name]
+    left, pickled = left_of(model), pickle.dumps(model)
+    for layer in (None, "hidden_states[1]"):
+        encoder = load_encoder(model, layer, processor=processor_of(name, member.side))
+        images = torch.rand(2, 3, member.side, member.side)
+        first, second = encoder.session().__enter__(), encoder.session().__enter__()
+        expected = first(images)
+        first.__exit__(None, None, None)
+        assert torch.equal(second(images), expected)
+        second.__exit__(None, None, None)
+        assert torch.equal(encoder(images), expected)
+        assert left_of(model) == left
+        assert pickle.dumps(model) == pickled
 
 
 def test_without_a_processor_it_is_said_what_to_pass() -> None:
