@@ -98,7 +98,7 @@ def _opened(
 ) -> tuple[list[Opened], list[InversionJob]]:
     """The networks at work, and the inversion set of each."""
     run, config = by_type["RunConfig"], by_type["InversionConfig"]
-    sizes = [e.size or common_size(samples, e.name) for e in encoders]
+    sizes = [e.size or e.pixels.size_of(common_size(samples, e.name)) for e in encoders]
     networks = [
         stack.enter_context(opened(e, size, run, inverted=True))
         for e, size in zip(encoders, sizes, strict=True)

@@ -19,6 +19,7 @@ from stir_hf.models.identity import network_identity, short_hash
 from stir_hf.models.network import Network
 from stir_hf.models.probing import Reading, read_probe
 from stir_hf.models.processors import Pixels
+from stir_hf.models.rounding import rounding_notes
 from stir_hf.models.session import Session
 from stir_hf.models.taps import Layer
 
@@ -55,8 +56,14 @@ class Encoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a result says of how it was read: masking that is off, one tower of several, …"""
-        return self.network.notes
+        """What a result says of how it was read: masking that is off, one tower of several,
+        values that the canvas rounds, …
+        """
+        known = (*self.network.notes, *self.pixels.notes)
+        if self._reading is None or not self.pixels.rounds:
+            return known
+        with self.session() as session:
+            return (*known, *rounding_notes(session))
 
     @property
     def name(self) -> str:

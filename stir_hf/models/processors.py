@@ -5,13 +5,15 @@ normalisation, channel order). It is learnt by feeding the processor images of o
 what it does to the shape is learnt from its output.
 """
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
@@ -41,8 +43,12 @@ class Pixels:
     """The class that was probed."""
     squares: bool = False
     """Whether images are cropped to their middle square first: the processor fills other shapes up
-    with a colour that 8 bits do not hold.
+    with a colour that 8 bits do not hold, or gives another size for another size.
     """
+    rounds: bool = False
+    """Whether the processor gives values that 8 bits do not hold, so that a canvas rounds them."""
+    notes: tuple[str, ...] = ()
+    """What a result says of how the processor was called."""
 
     def canvas(self, image: Image.Image) -> np.ndarray:
         """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
@@ -55,6 +61,16 @@ class Pixels:
         Raises:
             RequestError: the processor gives another size than its own even then.
         """
+        pixels = self.values(image)
+        return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+    def values(self, image: Image.Image) -> Tensor:
+        """The same before it is rounded to 8 bits: float64 of shape (c, h, w), 0 is black and 1
+        white.
+
+        Raises:
+            RequestError: the processor gives another size than its own.
+        """
         image = as_mode(image, MODES[self.channels])
         image = _square(image) if self.squares else image
         inputs = self.process(image)
@@ -64,8 +80,22 @@ class Pixels:
             raise RequestError(
                 f"the image processor gave {inputs.shape[1:]} for an image, not its own {self.size}"
             )
-        pixels = self.map.inverse(torch.from_numpy(inputs)[None])[0]
-        return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        return self.map.inverse(torch.from_numpy(inputs)[None])[0]
+
+    def size_of(self, size: Size) -> Size:
+        """The size (h, w) in which an image of a size comes out.
+
+        Raises:
+            RequestError: the processor does not take such images.
+        """
+        height, width = size
+        try:
+            found = self.values(Image.new(MODES[self.channels], (width, height)))
+        except ValueError as error:
+            raise RequestError(
+                f"{self.processor} cannot process images of {height}x{width}: {one_line(error)}"
+            ) from error
+        return found.shape[1], found.shape[2]
 
 
 def own_size(channels: int) -> Pixels:
@@ -84,9 +114,10 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     Args:
         processor: called as `processor(image, return_tensors="pt")["pixel_values"]`, which all of
             them can, those of timm included; or a transform, from a PIL image to a tensor
-            (c, h, w).
+            (c, h, w). One that takes boxes is given one, the whole image.
         channels: of the network, 1 or 3.
-        size: the network's native size where the processor does not resize.
+        size: the network's native size where the processor does not resize, or gives another size
+            for another size.
 
     Raises:
         RequestError: the processor does not run here, or is no affine map of pixels (patches,
@@ -102,7 +133,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
         return np.asarray(output[0])
 
     try:
-        small, large = (process(_solid([0] * channels, side)).shape[1:] for side in (97, 161))
+        sizes = {_size(process(_solid([0] * channels, side))) for side in (97, 161, 375)}
         black, *primaries = (_centre(process(_solid(colour, 128))) for colour in _colours(channels))
         check = [200, 40, 120][:channels]
         found = _centre(process(_solid(check, 128)))
@@ -120,12 +151,37 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
         raise RequestError(
             f"{_name(processor)} is no affine map of pixels ({found} instead of {expected})"
         )
-    native = tuple(small) if small == large else size
-    own = native is not None and small != large
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
-    resized = _resized(process, native) if own and native else process
-    squares = _fills_up(resized, pixel_map, channels)
-    return Pixels(resized, pixel_map, channels, native, _name(processor), squares)
+    notes = _notes(processor)
+    pixels = Pixels(process, pixel_map, channels, None, _name(processor), notes=notes)
+    pixels = _with_geometry(pixels, sizes, size)
+    return replace(pixels, rounds=_off_eight_bits(pixels.values(picture(500, 375))))
+
+
+def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixels:
+    """With the native size, and what is done to an image so that it comes out at that.
+
+    Args:
+        pixels: as they are without.
+        sizes: in which squares of different sizes come out.
+        size: the network's own.
+    """
+    process = pixels.process
+    if len(sizes) == 1:
+        (size,) = sizes
+    elif size is not None:
+        process = _resized(process, size)
+        given = _size(process(_solid([0] * pixels.channels, 97)))
+        if given != size:
+            height, width = size
+            note = (
+                f"{pixels.processor} gives another size for another size; images are cropped to"
+                f" their middle square and resized to {height}x{width} before it"
+            )
+            notes = (*pixels.notes, note)
+            return replace(pixels, process=process, size=given, squares=True, notes=notes)
+    squares = _fills_up(process, pixels.map, pixels.channels)
+    return replace(pixels, process=process, size=size, squares=squares)
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -154,6 +210,9 @@ def _check_repeats(process: Process, channels: int, called: str, times: int) -> 
 
 def _pixel_values(processor: Any, image: Image.Image) -> Any:
     """(1, c, h, w)."""
+    if _takes_boxes(processor):
+        boxes = [[[0, 0, *image.size]]]
+        return processor(image, boxes=boxes, return_tensors="pt")["pixel_values"]
     try:
         found = processor(image, return_tensors="pt")
     except TypeError:  # a transform takes the image alone
@@ -161,14 +220,35 @@ def _pixel_values(processor: Any, image: Image.Image) -> Any:
     return found[None] if isinstance(found, torch.Tensor | np.ndarray) else found["pixel_values"]
 
 
+def _takes_boxes(processor: Any) -> bool:
+    """Whether it cannot be called without boxes, as that of a network of poses of persons."""
+    preprocess = getattr(processor, "preprocess", None)
+    if preprocess is None:
+        return False
+    boxes = inspect.signature(preprocess).parameters.get("boxes")
+    return boxes is not None and boxes.default is boxes.empty
+
+
+def _notes(processor: Any) -> tuple[str, ...]:
+    if not _takes_boxes(processor):
+        return ()
+    return (f"{_name(processor)} is given one box, the whole image",)
+
+
+def _off_eight_bits(values: Tensor) -> bool:
+    """Whether 8 bits do not hold pixels in [0, 1]."""
+    levels = values.double() * 255
+    return bool((levels - levels.round()).abs().max() > 0.05)
+
+
 def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
     """Whether a white image that is not square comes out with a colour that 8 bits do not hold."""
     wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
     try:
-        filled = pixel_map.inverse(torch.from_numpy(process(wide))[None]).double() * 255
+        filled = pixel_map.inverse(torch.from_numpy(process(wide))[None])
     except Exception:  # processors fail in many ways, and all take squares
         return True
-    return bool((filled - filled.round()).abs().max() > 0.05)
+    return _off_eight_bits(filled)
 
 
 def _resized(process: Process, size: Size) -> Process:
@@ -191,6 +271,10 @@ def _colours(channels: int) -> list[list[int]]:
         [0] * channels,
         *([255 if i == j else 0 for j in range(channels)] for i in range(channels)),
     ]
+
+
+def _size(array: np.ndarray) -> Size:
+    return array.shape[1], array.shape[2]
 
 
 def _centre(array: np.ndarray) -> np.ndarray:

@@ -63,9 +63,9 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
 
 
 def _own(network: Opened, originals: Iterator[Any]) -> NDArray[np.float32]:
-    """(b, *shape): originals as the model's own processor makes them."""
-    encoder, kind = network.encoder, network.encoder.kind(network.size)
-    return np.stack([kind.values(encoder.canvas(original)) for original in originals])
+    """(b, *shape): originals as the model's own processor makes them, not rounded to 8 bits."""
+    values = [network.encoder.pixels.values(original) for original in originals]
+    return torch.stack(values).float().numpy()
 
 
 def _originals(

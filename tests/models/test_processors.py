@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.inputs.images import as_mode
+from stir_hf.inputs.images import as_mode, resize
 from stir_hf.models.processors import Pixels, own_size, understand
+from stir_hf.models.processors import picture as picture_of_processors
 from tests.tiny import noise_images
 
 PROCESSORS: dict[str, tuple[Any, int]] = {
@@ -158,3 +159,91 @@ def test_what_is_no_map_of_pixels_is_refused() -> None:
         understand(squares, 3)
     with pytest.raises(RequestError, match=r"gives shape \(1, 16, 48\)"):
         understand(patches, 3)
+
+
+def resizes_floats(image: Image.Image) -> torch.Tensor:
+    """As `Compose([ToTensor(), Resize(…), Normalize(…)])` does, and the processor of DINOv3."""
+    values = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
+    return (resize(values[None], (24, 24))[0] - 0.4) / 0.25
+
+
+def resizes_bytes(image: Image.Image) -> torch.Tensor:
+    image = image.resize((24, 24), Image.Resampling.BILINEAR)
+    return (torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255 - 0.4) / 0.25
+
+
+def test_what_the_canvas_rounds_is_measured_and_told() -> None:
+    encoder = load_encoder(torch.nn.Flatten(), processor=resizes_floats)
+    image = picture_of_processors(500, 375)
+    meant = resizes_floats(image).flatten()
+    seen = encoder(torch.from_numpy(encoder.canvas(image))[None].float() / 255)[0]
+    change = float((seen - meant).norm() / meant.norm())
+    assert 1e-4 < change < 1e-2
+    assert encoder.notes == (
+        "function gives values that 8 bits do not hold; the canvas rounds them, which changes the"
+        f" representation of a picture by {change:.2%}",
+    )
+    torch.testing.assert_close(
+        encoder.pixels.values(image).float(), resizes_floats(image) * 0.25 + 0.4
+    )
+    assert load_encoder(torch.nn.Flatten(), processor=resizes_bytes).notes == ()
+
+
+def test_a_change_of_the_rounding_that_is_small_is_not_told() -> None:
+    linear = torch.nn.Linear(3 * 24 * 24, 4)
+    torch.nn.init.constant_(linear.bias, 1e4)
+    module = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    encoder = load_encoder(module, processor=resizes_floats)
+    assert encoder.pixels.rounds
+    assert encoder.notes == ()
+
+
+def test_a_processor_that_takes_boxes_is_given_the_whole_image() -> None:
+    processor: Any = transformers.VitPoseImageProcessorPil(size={"height": 32, "width": 24})
+    pixels, image = understand(processor, 3), picture(71, 50, 3, seed=0)
+    assert pixels.size == (32, 24)
+    assert pixels.notes == ("VitPoseImageProcessorPil is given one box, the whole image",)
+    assert not pixels.rounds
+    expected = processor(image, boxes=[[[0, 0, 71, 50]]], return_tensors="pt")["pixel_values"]
+    canvas = torch.from_numpy(pixels.canvas(image)).permute(2, 0, 1)[None].float() / 255
+    torch.testing.assert_close(pixels.map(canvas), expected.float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "native", "rounds"),
+    [("Swin2SR", (32, 32), (40, 40), False), ("ZoeDepth", (64, 64), (384, 384), True)],
+)
+def test_a_processor_of_many_sizes_is_given_squares_of_the_networks(
+    kind: str, own: tuple[int, int], native: tuple[int, int], rounds: bool
+) -> None:
+    """One pads, so that another size comes out than goes in; the other pads, then resizes by the
+    larger side.
+    """
+    processor: Any = getattr(transformers, f"{kind}ImageProcessorPil")()
+    pixels = understand(processor, 3, own)
+    assert (pixels.size, pixels.rounds) == (native, rounds)
+    assert pixels.notes[0].endswith(f"resized to {own[0]}x{own[1]} before it")
+    for size in ((640, 480), (375, 500), (40, 40)):
+        image = picture(*size, 3, seed=0)
+        square = min(size)
+        left, top = (size[0] - square) // 2, (size[1] - square) // 2
+        square_image = image.crop((left, top, left + square, top + square))
+        expected = processor(
+            square_image.resize(own, Image.Resampling.BILINEAR), return_tensors="pt"
+        )["pixel_values"][0]
+        found = pixels.map(pixels.values(image)[None])[0].float()
+        torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
+        assert pixels.canvas(image).shape == (*native, 3)
+
+
+def test_a_processor_that_rounds_sizes_down_takes_images_at_their_own() -> None:
+    processor: Any = transformers.GLPNImageProcessorPil()
+    pixels, image = understand(processor, 3), picture(71, 50, 3, seed=0)
+    assert (pixels.size, pixels.rounds, pixels.notes) == (None, False, ())
+    expected = processor(image, return_tensors="pt")["pixel_values"]
+    canvas = torch.from_numpy(pixels.canvas(image)).permute(2, 0, 1)[None].float() / 255
+    assert canvas.shape[2:] == (32, 64)
+    torch.testing.assert_close(pixels.map(canvas), expected.float(), rtol=0, atol=1e-5)
+    assert pixels.size_of((50, 71)) == (32, 64)
+    with pytest.raises(RequestError, match="GLPNImageProcessorPil cannot process images of 28x40"):
+        pixels.size_of((28, 40))

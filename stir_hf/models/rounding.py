@@ -1,0 +1,32 @@
+"""What the canvas changes where a processor gives values that 8 bits do not hold, as one that
+resizes floats.
+"""
+
+import torch
+
+from stir_hf.models.processors import picture
+from stir_hf.models.session import Session
+
+TOLD_ABOVE = 1e-4
+"""A smaller relative change of a representation is not worth a note."""
+
+
+def rounding_notes(session: Session) -> tuple[str, ...]:
+    """The note of an open session, if there is one: what the rounding changes on a fixed picture.
+
+    The network must have a processor.
+    """
+    network = session.network
+    if not network.pixels.rounds:
+        return ()
+    exact = network.pixels.values(picture(500, 375)).to(network.image_dtype)
+    rounded = (exact.clamp(0, 1) * 255).round() / 255
+    with torch.no_grad():
+        meant, seen = (session(values[None]).double() for values in (exact, rounded))
+    change = float((seen - meant).norm() / meant.norm())
+    if not change > TOLD_ABOVE:
+        return ()
+    return (
+        f"{network.pixels.processor} gives values that 8 bits do not hold; the canvas rounds them,"
+        f" which changes the representation of a picture by {change:.2%}",
+    )
