@@ -74,21 +74,29 @@ def _find(spec: ModelSpec) -> Place:
     found = hub.resolve(spec.model, spec.revision, "model")
     called = f"model {spec.model}"
     adapter = _check_names(called, found.files, found.folder)
-    folder = hub.fetch(found, _needed(found.files, found.folder))
+    folder = hub.fetch(found, _needed(found))
     _check_index(called, folder)
     return Place(folder, found.commit, adapter)
 
 
-def _needed(files: Sequence[str], folder: Path) -> list[str]:
+def _needed(found: hub.Found) -> list[str]:
     """What `from_pretrained` reads of a repo: its small files and the weights under their usual
-    name, else all weights.
+    name, else those that the index of the weights names, else all weights.
     """
-    named = read_json(folder / CONFIG).get(NAMED) if CONFIG in files else None
+    files = found.files
+    named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
     top = [name for name in files if "/" not in name]
     small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
-    if WEIGHTS in top and named is None:
+    weights = [name for name in top if name.endswith(".safetensors")]
+    if named is not None:
+        return [*small, *weights]
+    if WEIGHTS in top:
         return [*small, WEIGHTS]
-    return [*small, *(name for name in top if name.endswith(".safetensors"))]
+    if INDEX in top:
+        shards = read_json(hub.fetch(found, [INDEX]) / INDEX).get("weight_map")
+        if isinstance(shards, dict):
+            weights = [name for name in weights if name in shards.values()]
+    return [*small, *weights]
 
 
 def _check_folder(folder: Path) -> bool:
