@@ -5,7 +5,6 @@ the image processor of their family.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers as tf
 from PIL import Image
@@ -18,20 +17,48 @@ from tests.families.zoo import LABELS, MEMBERS, Member
 ROWS = 28
 
 
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""Of ImageNet, where the class has the same for all channels by default."""
+RESAMPLES = {
+    0: ("efficientnet", "align"),
+    2: ("beit", "data2vec-vision", "dpt", "pvt", "pvt_v2", "mobilevit", "mobilevitv2"),
+    3: ("swin", "swinv2", "swiftformer"),
+}
+FLAGSHIPS: dict[str, dict[str, Any]] = {
+    **{name: {"resample": number} for number, names in RESAMPLES.items() for name in names},
+    "depth_anything": {"resample": 3, "keep_aspect_ratio": True, "ensure_multiple_of": 14},
+    "zoedepth": {"size": {"height": 144, "width": 192}, "ensure_multiple_of": 16},
+}
+"""What the processor of a family's best-known checkpoint has beside the defaults of its class:
+nearest (0), bilinear (2) or bicubic (3) resampling, and sizes that are no square's.
+"""
+
+
+def pixel_values(processor: Any, image: Image.Image) -> Tensor:
+    """(1, c, h, w): what a processor makes of an image."""
+    whole = {"boxes": [[[0, 0, *image.size]]]}
+    more = whole if type(processor).__name__.startswith("VitPose") else {}
+    found: Tensor = processor(image, return_tensors="pt", **more)["pixel_values"]
+    return found
+
+
 def processor_of(name: str, side: int) -> Any:
-    """The image processor of a family, all its sizes in proportion to a native side."""
+    """The image processor of a family, all its sizes in proportion to a native width, with means
+    and standard deviations that differ between the channels.
+    """
     known: Any = image_processing_auto
     entry = known.IMAGE_PROCESSOR_MAPPING_NAMES[name]
     default = getattr(tf, entry["pil"])()
     about = default.to_dict()
     values: dict[str, Any] = {}
-    if about.get("size"):
-        square = Image.new("RGB", (97, 97))
-        native = np.asarray(default(square, return_tensors="pt")["pixel_values"]).shape[-1]
+    if about.get("size") and name != "zoedepth":
+        native = pixel_values(default, Image.new("RGB", (97, 97))).shape[-1]
         for key in ("size", "crop_size", "pad_size"):
             if about.get(key):
                 values[key] = {k: round(v * side / native) for k, v in about[key].items()}
-    return type(default)(**values)
+    if len(set(about.get("image_mean") or [])) == 1:
+        values |= {"image_mean": MEAN, "image_std": STD}
+    return type(default)(**values, **FLAGSHIPS.get(name, {}))
 
 
 def build(name: str, folder: Path) -> Any:
@@ -111,10 +138,10 @@ def train(model: Any, member: Member) -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     head, rate = nn.LazyLinear(LABELS), 3e-3
-    head(read(model, member, _stripes(member.side)[0]).detach())
+    head(read(model, member, _stripes(member)[0]).detach())
     optimiser = torch.optim.Adam([*model.parameters(), *head.parameters()], rate)
     for step in range(member.steps):
-        images, labels = _stripes(member.side, step)
+        images, labels = _stripes(member, step)
         loss = F.cross_entropy(
             head(F.layer_norm(x := read(model, member, images), x.shape[1:])), labels
         )
@@ -131,14 +158,15 @@ def settle(model: Any, member: Member) -> None:
             module.momentum = None  # the mean over all passes
     with torch.no_grad():
         for step in range(8):
-            read(model, member, _stripes(member.side, step)[0])
+            read(model, member, _stripes(member, step)[0])
 
 
-def _stripes(side: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Images (n, 3, side, side) of about unit variance, and their classes."""
+def _stripes(member: Member, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, height, side) of about unit variance, and their classes."""
+    height, side = member.height or member.side, member.side
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(ROWS) % LABELS
-    y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
+    y, x = torch.meshgrid(torch.arange(height) / side, torch.arange(side) / side, indexing="ij")
     angle = labels * torch.pi / LABELS
     turned = angle.cos()[:, None, None] * x + angle.sin()[:, None, None] * y
     shift = torch.rand(ROWS, 3, 1, 1, generator=generator)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 import stir_hf
 from stir_hf.runtime import environment
 from tests.families import table
-from tests.families.checkpoints import build, processor_of, read
+from tests.families.checkpoints import build, pixel_values, processor_of, read
 from tests.families.zoo import MEMBERS, REFUSED
 from tests.test_cli import run
 
@@ -59,18 +59,28 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> Image.Image:
     return Image.fromarray((values * 50 + 128).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def processed(processor: Any, image: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+def processed(processor: Any, image: Image.Image, size: tuple[int, int], own: int) -> torch.Tensor:
     """(1, 3, h, w): what the processor makes of an image; of its middle square, where the size
-    follows the image's shape or it fills other shapes up.
+    follows the image's shape or it fills other shapes up, at the network's own size where the size
+    follows the image's.
     """
-    found: torch.Tensor = processor(image, return_tensors="pt")["pixel_values"]
-    filled = type(processor).__name__.startswith("Sam") and image.width != image.height
-    if tuple(found.shape[2:]) == size and not filled:
-        return found
-    side = min(image.size)
+    side, kind = min(image.size), type(processor).__name__
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))
-    return processed(processor, square, size)
+    if kind.startswith(("Swin2SR", "ZoeDepth")):
+        return pixel_values(processor, square.resize((own, own), Image.Resampling.BILINEAR))
+    found = pixel_values(processor, image)
+    if tuple(found.shape[2:]) == size and not kind.startswith("Sam"):
+        return found
+    return pixel_values(processor, square)
+
+
+def values_of(encoder: stir_hf.Encoder, image: Image.Image) -> torch.Tensor:
+    """(3, h, w): an image on the canvas; before it is rounded where a note tells of that."""
+    if encoder.pixels.rounds:
+        assert any("values that 8 bits do not hold" in note for note in encoder.notes)
+        return encoder.pixels.values(image).float()
+    return torch.from_numpy(encoder.canvas(image)).float() / 255
 
 
 def state_of(module: torch.nn.Module) -> dict[str, bytes]:
@@ -99,11 +109,13 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     """All that is owed of one family; the figures."""
     member, model = MEMBERS[name], build(name, folder)
     encoder = stir_hf.load_encoder(str(folder), device="cpu")
-    assert encoder.size is not None
-    canvases = torch.stack([torch.from_numpy(encoder.canvas(image)) for image in images()])
-    found = encoder(canvases.float() / 255)
+    given = images()
+    if encoder.size is None:  # they must be of one size
+        given = [image.resize((member.side + 9, member.side + 5)) for image in given]
+    canvases = torch.stack([values_of(encoder, image) for image in given])
+    found, size = encoder(canvases), (canvases.shape[2], canvases.shape[3])
     processor = tf.AutoImageProcessor.from_pretrained(folder)
-    inputs = torch.cat([processed(processor, image, encoder.size) for image in images()])
+    inputs = torch.cat([processed(processor, image, size, member.side) for image in given])
     with torch.no_grad():
         expected = read(model, member, inputs)
     assert found.shape == expected.shape
@@ -111,7 +123,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     assert own < 1e-4
     before, hooks = state_of(encoder.module), hooks_of(encoder.module)
     made = stir_hf.invert(
-        encoder, images()[:INVERTED], steps=300, tolerance=0.02, progress=False, batch_size=8
+        encoder, given[:INVERTED], steps=300, tolerance=0.02, progress=False, batch_size=8
     )
     assert state_of(encoder.module) == before
     assert hooks_of(encoder.module) == hooks
@@ -125,7 +137,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         + (f", {encoder.penultimate.pooling}" if encoder.penultimate.pooling != "flatten" else ""),
         "width": found.shape[1],
         "others": others_of(encoder.layers),
-        "size": "x".join(map(str, encoder.size)),
+        "size": "x".join(map(str, encoder.size or ("the images'",))),
         "processor": type(processor).__name__,
         "own": own,
         "error": {"median": float(np.median(error)), "max": float(error.max())},

@@ -67,6 +67,8 @@ class Member:
     """Of its training."""
     config: Callable[[], Any] | None = None
     """Makes the configuration, where keywords do not."""
+    height: int = 0
+    """Of its images, where that is not the side."""
 
     def make(self) -> Any:
         """The network, with random weights."""
@@ -148,6 +150,27 @@ def _depth_anything() -> Any:
         fusion_hidden_size=8,
         head_hidden_size=8,
         patch_size=14,
+    )
+
+
+def _zoedepth() -> Any:
+    backbone = _config(
+        "BeitConfig",
+        **{**T, "image_size": 48, "patch_size": 16, "num_hidden_layers": 4},
+        out_features=STAGES,
+        reshape_hidden_states=False,
+    )
+    return _config(
+        "ZoeDepthConfig",
+        backbone_config=backbone,
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+        bottleneck_features=8,
+        num_relative_features=8,
+        bin_embedding_dim=8,
+        num_attractors=[2, 2, 2, 2],
+        patch_transformer_hidden_size=16,
+        patch_transformer_intermediate_size=16,
     )
 
 
@@ -433,7 +456,9 @@ MEMBERS: dict[str, Member] = {
     # hierarchies of windows and pyramids
     "swin": Member("SwinForImageClassification", SWIN, 64),
     "swinv2": Member("Swinv2ForImageClassification", SWIN, 64),
-    "donut-swin": Member("DonutSwinForImageClassification", SWIN, 64, processor="vit"),
+    "donut-swin": Member(
+        "DonutSwinForImageClassification", {**SWIN, "image_size": [64, 48]}, 48, height=64
+    ),
     "hiera": Member(
         "HieraForImageClassification",
         {
@@ -495,7 +520,6 @@ MEMBERS: dict[str, Member] = {
             "decoder_hidden_size": 16,
         },
         64,
-        processor="vit",
         reads="mean",
     ),
     "cvt": Member(
@@ -535,7 +559,6 @@ MEMBERS: dict[str, Member] = {
             "num_heads": [2, 2],
             "window_size": 4,
         },
-        processor="vit",
         reads="mean",
     ),
     # convolutions
@@ -671,20 +694,26 @@ MEMBERS: dict[str, Member] = {
         side=56,
         reads="cls of maps",
         tower="backbone",
-        processor="vit",
         config=_depth_anything,
+    ),
+    "zoedepth": Member(
+        "ZoeDepthForDepthEstimation",
+        side=48,
+        reads="cls of maps",
+        tower="backbone",
+        config=_zoedepth,
     ),
     "vitpose": Member(
         "VitPoseForPoseEstimation",
-        side=32,
+        side=24,
+        height=32,
         reads="maps",
         tower="backbone",
-        processor="vit",
         config=lambda: _config(
             "VitPoseConfig",
             backbone_config=_config(
                 "VitPoseBackboneConfig",
-                **{**T, "image_size": [32, 32], "patch_size": [8, 8]},
+                **{**T, "image_size": [32, 24], "patch_size": [8, 8]},
                 out_indices=[2],
             ),
             scale_factor=2,
