@@ -67,7 +67,7 @@ def build(name: str, folder: Path) -> Any:
     torch.manual_seed(0)
     model = member.make()
     if member.widen:
-        _widen(model)
+        _widen(model, member.shift)
     train(model, member)
     settle(model, member)
     model.eval().save_pretrained(folder)
@@ -122,13 +122,14 @@ def _before_head(model: Any, inputs: Tensor) -> Tensor:
     return taken[0].flatten(1)
 
 
-def _widen(model: Any) -> None:
+def _widen(model: Any, shift: float) -> None:
     """Give weights the scale of their width: by the 0.02 of wide networks narrow ones vanish."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.ones_(module.weight)
+            nn.init.constant_(module.bias, shift)
 
 
 def train(model: Any, member: Member) -> None:

@@ -69,6 +69,10 @@ class Member:
     """Makes the configuration, where keywords do not."""
     height: int = 0
     """Of its images, where that is not the side."""
+    shift: float = 0.0
+    """By how many deviations the outputs of batch normalisation are shifted where it is widened: no
+    gradient passes a rectifier that is zero at all positions, and such an image cannot be inverted.
+    """
 
     def make(self) -> Any:
         """The network, with random weights."""
@@ -562,9 +566,12 @@ MEMBERS: dict[str, Member] = {
         reads="mean",
     ),
     # convolutions
-    "resnet": Member("ResNetForImageClassification", {**FOUR, "embedding_size": 8}, 64),
+    "resnet": Member("ResNetForImageClassification", {**FOUR, "embedding_size": 8}, 64, shift=1.0),
     "regnet": Member(
-        "RegNetForImageClassification", {**FOUR, "embedding_size": 8, "groups_width": 4}, 64
+        "RegNetForImageClassification",
+        {**FOUR, "embedding_size": 8, "groups_width": 4},
+        64,
+        shift=1.0,
     ),
     "bit": Member(
         "BitForImageClassification",
@@ -596,26 +603,26 @@ MEMBERS: dict[str, Member] = {
             "hidden_dim": 320,
         },
         64,
-        steps=150,
+        shift=0.5,
     ),
     "mobilenet_v1": Member(
         "MobileNetV1ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8},
         64,
-        widen=False,
-        steps=90,
+        shift=0.5,
+        steps=60,
     ),
     "mobilenet_v2": Member(
         "MobileNetV2ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
         64,
-        widen=False,
+        shift=1.0,
     ),
     "mobilenet_v2 (segmentation)": Member(
         "MobileNetV2ForSemanticSegmentation",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8, "depth_divisible_by": 8},
         64,
-        widen=False,
+        shift=1.0,
         processor="mobilenet_v2",
         reads="mean",
     ),
@@ -632,8 +639,10 @@ MEMBERS: dict[str, Member] = {
     "mobilevitv2": Member(
         "MobileViTV2ForImageClassification", {"image_size": 64, "width_multiplier": 0.25}, 64
     ),
-    "hgnet_v2": Member("HGNetV2ForImageClassification", HGNET, 64, processor="vit", steps=90),
-    "pp_lcnet": Member("PPLCNetForImageClassification", {"scale": 0.25}, 64, processor="vit"),
+    "hgnet_v2": Member("HGNetV2ForImageClassification", HGNET, 64, processor="vit", shift=1.0),
+    "pp_lcnet": Member(
+        "PPLCNetForImageClassification", {"scale": 0.25}, 64, processor="vit", shift=1.0
+    ),
     "textnet": Member(
         "TextNetForImageClassification",
         {
@@ -663,6 +672,7 @@ MEMBERS: dict[str, Member] = {
     "rt_detr": Member(
         "RTDetrForObjectDetection",
         side=64,
+        steps=60,
         reads="maps",
         tower="model.backbone.model",
         config=_rt_detr,
@@ -727,7 +737,7 @@ MEMBERS: dict[str, Member] = {
         config=_two("OwlViTConfig", {**T}, projection_dim=8),
     ),
     "hgnet_v2 (backbone)": Member(
-        "HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps", steps=90
+        "HGNetV2Backbone", HGNET, 64, processor="vit", reads="maps", shift=1.0
     ),
     # towers
     "clip": Member(
@@ -752,7 +762,9 @@ MEMBERS: dict[str, Member] = {
     "siglip": Member(
         "SiglipModel", reads="pooler", tower="vision_model", config=_two("SiglipConfig", {**T})
     ),
-    "siglip_vision_model": Member("SiglipVisionModel", T, processor="siglip", reads="pooler"),
+    "siglip_vision_model": Member(
+        "SiglipVisionModel", T, processor="siglip", reads="pooler", steps=45
+    ),
     "siglip (classifier)": Member(
         "SiglipForImageClassification",
         processor="siglip",
@@ -800,7 +812,7 @@ MEMBERS: dict[str, Member] = {
     "align": Member(
         "AlignModel",
         side=64,
-        steps=90,
+        shift=1.0,
         reads="pooler",
         tower="vision_model",
         config=_two(
