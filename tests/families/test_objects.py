@@ -50,7 +50,7 @@ def both(name: str, folder: Path) -> tuple[Any, Encoder, torch.Tensor]:
     torch.manual_seed(0)
     model = member.make().eval()
     if member.widen:
-        _widen(model)
+        _widen(model, member.shift)
     if model.config.model_type == "vit_mae":
         model.config.mask_ratio = 0.0
     model.save_pretrained(folder)

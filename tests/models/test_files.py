@@ -27,6 +27,7 @@ def test_only_the_weights_that_are_read_are_fetched(
 ) -> None:
     index = {"weight_map": {f"layer.{i}": name for i, name in enumerate(SHARDS)}}
     (tmp_path / INDEX).write_text(json.dumps(index))
+    (tmp_path / "config.json").write_text("{}")
     fetched: list[str] = []
 
     def fetch(_: hub.Found, names: list[str]) -> Path:
