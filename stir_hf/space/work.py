@@ -88,14 +88,23 @@ ONE_AT_A_TIME = threading.Lock()
 """What a request fetches lies in one place, and goes with it."""
 
 
-def take_turn(seconds: float) -> None:
-    """Wait until no other request is at work; `ONE_AT_A_TIME` is then held.
+@contextmanager
+def begun(limits: Limits) -> Iterator[Path]:
+    """Begin a request when no other is at work: its empty folder, and `ONE_AT_A_TIME` held, unless
+    what is done within fails.
 
     Raises:
-        RunError: that lasts longer than a request may.
+        RunError: the others last longer than they may, or the system has no room for another.
     """
-    if not ONE_AT_A_TIME.acquire(timeout=seconds + 60):
+    if not ONE_AT_A_TIME.acquire(timeout=limits.seconds + 60):
         raise RunError(NO_ROOM)
+    try:
+        yield Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+    except BaseException as error:
+        ONE_AT_A_TIME.release()
+        if isinstance(error, OSError | EOFError):
+            raise RunError(NO_ROOM) from error
+        raise
 
 
 class Run:
@@ -109,9 +118,7 @@ class Run:
 
     def __init__(self, work: Work, request: Any, limits: Limits) -> None:
         self._limits, self._ended = limits, False
-        take_turn(limits.seconds)
-        try:
-            self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+        with begun(limits) as self._folder:
             self._ends = time.monotonic() + limits.seconds
             self._messages, theirs = _processes().Pipe(duplex=False)
             self._process = _processes().Process(
@@ -120,11 +127,6 @@ class Run:
             with _environment():
                 self._process.start()
             theirs.close()
-        except BaseException as error:
-            ONE_AT_A_TIME.release()
-            if isinstance(error, OSError | EOFError):
-                raise RunError(NO_ROOM) from error
-            raise
 
     def __iter__(self) -> Iterator[Message | None]:
         """The messages, None where there was none for a moment; the last one is `done`.

@@ -4,7 +4,6 @@ import os
 import queue
 import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +22,7 @@ from stir_hf.space.work import (
     Work,
     answer,
     attempt,
-    home,
-    take_turn,
+    begun,
 )
 
 LEAST, MOST = 30, 120
@@ -98,14 +96,9 @@ class OnZeroGpu:
 
     def __init__(self, work: Work, request: Any, limits: Limits) -> None:
         self._limits, self._ended = limits, False
-        take_turn(limits.seconds)
-        try:
-            self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+        with begun(limits) as self._folder:
             self._ends = time.monotonic() + limits.seconds
             self._messages = lent()(work, request, self._folder)
-        except BaseException:
-            ONE_AT_A_TIME.release()
-            raise
 
     def __iter__(self) -> Iterator[Message | None]:
         """Its messages; the last one is `done`.
