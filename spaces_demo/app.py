@@ -8,6 +8,9 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Build the page and serve it."""
+    from stir_hf.space import uploads
+
+    uploads.claim()  # before gradio looks where to put them
     import gradio as gr
 
     from stir_hf.space import page, views

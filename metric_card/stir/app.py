@@ -10,6 +10,9 @@ CARD = Path(__file__).parent / "README.md"
 
 def main() -> None:
     """Build the page and serve it."""
+    from stir_hf.space import uploads
+
+    uploads.claim()  # before gradio looks where to put them
     import gradio as gr
 
     from stir_hf.space import page

@@ -1,7 +1,7 @@
 """What a visitor asks for, within limits: checked before anything is fetched or computed."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ class Limits:
 
 
 LIMITS = Limits()
+OF_A_TOOL = replace(LIMITS, seconds=120.0)
+"""Of a caller of the MCP tool, who cannot be seen to leave."""
+
+
+class UploadError(RequestError):
+    """The request is wrong in the files that came with it."""
 
 
 def shown(given: Any) -> str:
@@ -148,28 +154,28 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
     """Look at uploaded files without decoding them.
 
     Raises:
-        RequestError: a file that is too large, no image, or one of too many pixels.
+        UploadError: a file that is too large, no image, or one of too many pixels.
     """
     from PIL import Image
 
     for path in map(Path, paths):
         called = shown(path.name)
         if not path.is_file():
-            raise RequestError(f"the file {called} is not here any more; choose it again")
+            raise UploadError(f"the file {called} is not here any more; choose it again")
         if path.stat().st_size > limits.upload:
-            raise RequestError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
+            raise UploadError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
         try:
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
         except Image.DecompressionBombError as error:
-            raise RequestError(
+            raise UploadError(
                 f"the image {called} has far more pixels than the {limits.pixels // 1_000_000}"
                 " million that are taken"
             ) from error
         except Exception as error:  # files are broken in many ways
-            raise RequestError(f"the file {called} is no image") from error
+            raise UploadError(f"the file {called} is no image") from error
         if width * height > limits.pixels:
-            raise RequestError(
+            raise UploadError(
                 f"the image {called} has {width}x{height} pixels; at most"
                 f" {limits.pixels // 1_000_000} million are taken"
             )

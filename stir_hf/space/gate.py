@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 WAITING = 3
@@ -20,6 +20,8 @@ BODY = 100_000_000
 """Bytes of one upload of several files."""
 UPLOADS = 500_000_000
 """Bytes of all uploads that are there."""
+UPLOAD_SECONDS = 120
+"""So long one upload may take."""
 UPLOADING = 2
 """Uploads of one visitor at once."""
 
@@ -30,12 +32,16 @@ TAKEN = re.compile(r".*/(upload|queue/join|call/(v2/)?\w+|run/\w+|cancel|reset|m
 """What the page, its endpoint and its tool are sent."""
 COUNTED = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
 """What joins the queue."""
-KEPT_SHUT = re.compile(
-    r"/(file[=/]\W*https?:|proxy=|deep_link|stream/|custom_component/|monitoring|run-history|runs"
-    r"|profiling|vibe|dev/)",
+UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
+"""What is sent files."""
+SHUT = re.compile(
+    r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
+    r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
     re.IGNORECASE,
 )
 """What fetches addresses, writes what is shown to disk, or is a developer's."""
+A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
+"""A file of this machine, whatever its name; gradio knows which are anybody's."""
 
 
 class Gate:
@@ -57,16 +63,18 @@ class Gate:
         path, method = str(scope.get("path", "")), scope.get("method")
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif KEPT_SHUT.search(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+        elif _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
             await _answer(send, 404, "there is no such place here")
         elif method != "POST":
             await self._app(scope, receive, send)
-        elif path.rstrip("/").endswith("/upload"):
+        elif UPLOAD.fullmatch(path):
             await self._upload(scope, receive, send)
         elif (body := await _body(receive)) is None:
             await _answer(send, 413, f"a request has at most {ASKED // 1000} kB")
         elif names_address(body):
             await _answer(send, 400, "images are uploaded, not fetched from an address")
+        elif b"prompts/get" in body:  # of a tool's server: it would compute past the queue's count
+            await _answer(send, 400, "there are no prompts here, but a tool")
         else:
             await self._ask(scope, _again(body, receive), send)
 
@@ -93,7 +101,9 @@ class Gate:
                     told = "too much was uploaded in the last minutes; try again later"
                     await _answer(send, 429, told)
                 else:
-                    await self._app(scope, receive, send)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(UPLOAD_SECONDS):
+                            await self._app(scope, receive, send)
 
     @contextmanager
     def _announcing(self, length: int) -> Iterator[None]:
@@ -133,6 +143,10 @@ def visitor(scope: Scope) -> str:
     return str((scope.get("client") or ("",))[0])
 
 
+def _is_shut(path: str) -> bool:
+    return SHUT.fullmatch(path) is not None and A_FILE.fullmatch(path) is None
+
+
 def names_address(body: bytes) -> bool:
     """Whether a request names a file by an address, which gradio would fetch; so does one that
     cannot be read.
@@ -145,7 +159,7 @@ def names_address(body: bytes) -> bool:
         one = left.pop()
         if isinstance(one, dict):
             path = one.get("path", "")
-            if not isinstance(path, str | None) or "://" in (path or ""):
+            if not isinstance(path, str | None) or re.search(r"://|\0", path or ""):
                 return True
             left += one.values()
         elif isinstance(one, list):

@@ -13,7 +13,16 @@ import gradio as gr
 from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, RunError
 from stir_hf.space import jobs, uploads, views
-from stir_hf.space.asked import EMBEDDED, LIMITS, Comparison, Judging, Limits, checked_id
+from stir_hf.space.asked import (
+    EMBEDDED,
+    LIMITS,
+    OF_A_TOOL,
+    Comparison,
+    Judging,
+    Limits,
+    UploadError,
+    checked_id,
+)
 from stir_hf.space.kept import Kept
 from stir_hf.space.waiting import Visit
 from stir_hf.space.work import Run, Work
@@ -75,18 +84,6 @@ def signs_in() -> bool:
     return os.environ.get("SYSTEM") == "spaces" and "OAUTH_CLIENT_ID" in os.environ
 
 
-def _told(make: Any, visit: Visit) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """What a form shows: progress, then results or a sentence; and what was found."""
-    try:
-        request, work = make()
-        for html, done in follow(work, request, request.limits, is_gone=visit.is_gone):
-            yield views.results(done) if html is None and done else html or "", done
-    except (RequestError, RunError) as error:
-        yield views.problem(str(error)), None
-    finally:
-        visit.end()
-
-
 def compare(
     model: str,
     reference: str,
@@ -99,7 +96,7 @@ def compare(
     request: gr.Request | None = None,
 ) -> Iterator[tuple[str, str | None, Any]]:
     """The form of a comparison: what it shows, the key of what may be pushed, and the files that
-    are left in the form, which are none at its end.
+    are left in the form: none at its end, unless something else than these was wrong.
 
     Its inputs come as they are sent: nothing of gradio's has looked at them.
     """
@@ -110,16 +107,24 @@ def compare(
         how: Any = {"images": count, "steps": passes}
         return Comparison(model, reference, dataset, split, _uploaded(sent), **how), jobs.compare
 
-    html, key = "", None
+    html, key, stays = "", None, False
     try:
-        for html, done in _told(make, visit):
+        asked, work = make()
+        for shown, done in follow(work, asked, asked.limits, is_gone=visit.is_gone):
+            html = views.results(done) if shown is None and done else shown or ""
             if done is not None and signs_in():
                 key = KEPT.put(done["archive"])
             yield html, key, gr.skip()
         yield html, key, None
+    except UploadError as error:
+        yield views.problem(str(error)), None, None
+    except (RequestError, RunError) as error:
+        stays = True  # the files may be meant for the next try
+        yield views.problem(str(error)), None, gr.skip()
     finally:
-        own = (Path(path) for path in sent if uploads.is_upload(path))
-        uploads.remove(own, visit.is_shared)
+        visit.end()
+        own = [Path(path) for path in sent if uploads.is_upload(path)]
+        uploads.remove([] if stays else own, visit.is_shared)
 
 
 def _paths(files: Any) -> tuple[str, ...]:
@@ -131,25 +136,33 @@ def _paths(files: Any) -> tuple[str, ...]:
 def _uploaded(paths: tuple[str, ...]) -> tuple[str, ...]:
     for path in paths:
         if not uploads.is_upload(path):
-            raise RequestError("images are uploaded, not named by a path of this machine")
+            raise UploadError("images are uploaded, not named by a path of this machine")
     return paths
 
 
 def judge(inversions: str, model: str, request: gr.Request | None = None) -> Iterator[str]:
     """The form of a judgement on published inversions."""
-    for html, _ in _told(lambda: (Judging(inversions, model), jobs.judge), Visit(request)):
-        yield html
+    visit = Visit(request)
+    try:
+        asked = Judging(inversions, model)
+        for shown, done in follow(jobs.judge, asked, asked.limits, is_gone=visit.is_gone):
+            yield views.results(done) if shown is None and done else shown or ""
+    except (RequestError, RunError) as error:
+        yield views.problem(str(error))
+    finally:
+        visit.end()
 
 
-def push(key: str | None, repo: str, token: str | None) -> str:
+def push(key: str | None, repo: str, token: str | None, request: gr.Request | None = None) -> str:
     """Send a result to a visitor's own repo, by the visitor's own token."""
     try:
         if (archive := KEPT.get(key)) is None:
             raise RequestError("there is no result to push yet, or it was kept too long ago")
         if token is None:
             raise RequestError("sign in first: a result is pushed with your own account only")
-        request = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token}
-        for _, pushed in follow(jobs.push, request, LIMITS, device=False):
+        asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token}
+        gone = Visit(request).is_gone
+        for _, pushed in follow(jobs.push, asked, LIMITS, device=False, is_gone=gone):
             if pushed is not None:
                 return f'<p role="status">Pushed to {views.link(pushed["url"])} (private)</p>'
     except (RequestError, RunError) as error:
@@ -184,13 +197,16 @@ def scores(
         gr.Error: what was asked for is refused, or it failed; in a sentence.
     """
     visit = Visit(request)
+    limits = OF_A_TOOL if visit.is_of_a_tool else LIMITS
     try:
-        asked = Comparison(model, reference, dataset, split, (), images, steps)
-        for _, done in follow(jobs.compare, asked, LIMITS, is_gone=visit.is_gone):
+        asked = Comparison(model, reference, dataset, split, (), images, steps, limits)
+        for _, done in follow(jobs.compare, asked, limits, is_gone=visit.is_gone):
             if done is not None:
                 return dict(done["result"])
     except (RequestError, RunError) as error:
         raise gr.Error(str(error), print_exception=False) from error
+    finally:
+        visit.end()
     raise gr.Error("nothing came of it")
 
 

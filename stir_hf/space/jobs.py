@@ -24,6 +24,7 @@ from stir_hf.space.asked import (
     Comparison,
     Judging,
     Limits,
+    UploadError,
     check_published,
     check_uploads,
     check_weights,
@@ -36,7 +37,7 @@ SHOWN = 8
 """Pairs that are shown of each end of the ranking, and images while they form."""
 SIDE = 144
 """Pixels of a picture on the page, at most."""
-TELL_EVERY = 0.4
+TELL_EVERY = 0.7
 """Seconds between two pictures of what forms."""
 
 
@@ -158,7 +159,7 @@ def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:
                     image.load()
                     images.append(image.copy())
             except Exception as error:  # files are broken in many ways
-                raise RequestError(f"the file {Path(path).name!r} cannot be read") from error
+                raise UploadError(f"the file {Path(path).name!r} cannot be read") from error
         return images, {}
     options: dict[str, Any] = {"num_samples": request.images}
     if request.split:

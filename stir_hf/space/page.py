@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from stir_hf.demo import MODELS
 from stir_hf.space import uploads, views
 from stir_hf.space.asked import EMBEDDED, LIMITS
-from stir_hf.space.gate import Gate
+from stir_hf.space.gate import BODY, Gate
 from stir_hf.space.handlers import (
     OWN_NUMBERS,
     PRESETS,
@@ -63,14 +63,16 @@ def comparison_form() -> None:
     # The inputs as they are sent: gradio would make a further file of each upload.
     how: Any = {**WORKING, "preprocess": False, "show_progress": "hidden"}
     running = start.click(compare, asked, [output, key, files], **how)
-    cancel_by(stop, running, output)
+    cancel_by(stop, running, output, files)
     if signs_in():
         push_form(key)
 
 
-def cancel_by(button: gr.Button, running: Any, output: gr.HTML) -> None:
-    """What ends a request at once, and says so."""
+def cancel_by(button: gr.Button, running: Any, output: gr.HTML, *emptied: Any) -> None:
+    """What ends a request at once, says so, and empties boxes."""
     stopped = button.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
+    for box in emptied:
+        button.click(lambda: None, None, box, **AT_ONCE)
     stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
 
 
@@ -110,7 +112,8 @@ def images_form() -> tuple[Any, Any, Any]:
         )
     with gr.Accordion("Your own images", open=False):
         files = gr.File(
-            label=f"{LIMITS.least_images} to {LIMITS.images} image files, instead of a dataset",
+            label=f"{LIMITS.least_images} to {LIMITS.images} image files instead of a dataset,"
+            f" {BODY // 1_000_000} MB together",
             file_count="multiple",
             file_types=["image"],
             elem_id="files",
@@ -143,8 +146,8 @@ async def _cancelled_at_last() -> str:
 def push_form(key: gr.State) -> None:
     """Where the Space knows who is there."""
 
-    def pushed(key: str | None, repo: str, token: gr.OAuthToken | None) -> str:
-        return push(key, repo, None if token is None else token.token)
+    def pushed(key: str | None, repo: str, token: gr.OAuthToken | None, request: gr.Request) -> str:
+        return push(key, repo, None if token is None else token.token, request)
 
     with gr.Accordion("Push to the Hub", open=False):
         gr.LoginButton()

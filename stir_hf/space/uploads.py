@@ -1,6 +1,8 @@
 """Uploaded files: where gradio puts them, how much there is, and when they go."""
 
+import atexit
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -14,20 +16,36 @@ LOOK_EVERY = 30
 """Seconds between two looks."""
 
 
+def claim() -> None:
+    """Have gradio put uploads into a folder of the page's own, which goes with it; before gradio is
+    imported. Its usual one is that of all its pages on a machine.
+    """
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        made = tempfile.mkdtemp(prefix="stir-hf-uploads-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = made
+
+
 def folder() -> Path:
     """Where gradio puts what is uploaded."""
-    given = os.environ.get("GRADIO_TEMP_DIR")
-    return Path(given or Path(tempfile.gettempdir()) / "gradio").resolve()
+    return Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
 
 
 def is_upload(path: str) -> bool:
     """Whether a path, as a request names it, is that of an upload."""
-    return Path(path).resolve().is_relative_to(folder())
+    try:
+        return Path(path).resolve().is_relative_to(folder())
+    except (OSError, ValueError):  # names that no file can have
+        return False
 
 
 def size() -> int:
     """Bytes of all uploads, each file counted as a kilobyte at least."""
-    return sum(max(os.stat(path).st_size, 1000) for path in _files() if path.exists())
+    found = 0
+    for path in _files():
+        with suppress(OSError):
+            found += max(path.stat().st_size, 1000)
+    return found
 
 
 def remove(paths: Iterable[Path], is_named: Callable[[Path], bool]) -> None:
@@ -64,6 +82,4 @@ def keep_sweeping(is_named: Callable[[Path], bool]) -> None:
 
 
 def _files() -> list[Path]:
-    with suppress(OSError):
-        return [path for path in folder().rglob("*") if path.is_file()]
-    return []
+    return [Path(at) / name for at, _, names in os.walk(folder()) for name in names]

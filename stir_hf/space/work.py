@@ -5,6 +5,7 @@ behind.
 import atexit
 import multiprocessing
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, is_out_of_memory
-from stir_hf.space.asked import Limits
+from stir_hf.space.asked import Limits, UploadError
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -98,9 +99,12 @@ def begun(limits: Limits) -> Iterator[Path]:
     """
     if not ONE_AT_A_TIME.acquire(timeout=limits.seconds + 60):
         raise RunError(NO_ROOM)
+    folder = home() / f"request-{secrets.token_hex(8)}"
     try:
-        yield Path(tempfile.mkdtemp(prefix="request-", dir=home()))
+        folder.mkdir()
+        yield folder
     except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
         ONE_AT_A_TIME.release()
         if isinstance(error, OSError | EOFError):
             raise RunError(NO_ROOM) from error
@@ -185,7 +189,7 @@ def answer(message: Message) -> Message:
         RequestError, RunError: it is.
     """
     if "refused" in message:
-        raise RequestError(message["refused"])
+        raise (UploadError if message["uploads"] else RequestError)(message["refused"])
     if "failed" in message:
         raise RunError(message["failed"])
     return message
@@ -206,7 +210,7 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
     try:
         work(request, folder, send)
     except RequestError as error:
-        send({"refused": str(error)})
+        send({"refused": str(error), "uploads": isinstance(error, UploadError)})
     except RunError as error:
         send({"failed": str(error)})
     except BrokenPipeError:

@@ -1,20 +1,22 @@
 """Requests on ZeroGPU, which lends a device for a while (not tried on the Hub)."""
 
+import contextvars
 import os
 import queue
 import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stir_hf.errors import RunError
 from stir_hf.space.asked import Comparison, Limits
 from stir_hf.space.work import (
+    LOOK_EVERY,
     ONE_AT_A_TIME,
     SECRETS,
     Message,
@@ -43,8 +45,10 @@ def seconds(_: Work, request: Any, __: Path) -> int:
     """How long a request may hold a device: what is asked for counts against the visitor's share,
     whether it is used or not.
     """
-    passes = request.images * request.steps if isinstance(request, Comparison) else 0
-    return min(MOST, LEAST + passes // 150)
+    if not isinstance(request, Comparison):
+        return 2 * LEAST
+    count = len(request.uploads) or request.images
+    return min(MOST, LEAST + count * request.steps // 150)
 
 
 @cache
@@ -88,6 +92,9 @@ def _messages(work: Work, request: Any, folder: Path) -> Iterator[Message]:
 class OnZeroGpu:
     """A request on ZeroGPU; as `Run`, but for the bound of memory.
 
+    A thread waits for what the device's worker tells, as only that can end the worker, at its next
+    word: nobody who closes waits for it.
+
     Args:
         work: a function of a module.
         request: what was asked.
@@ -95,40 +102,58 @@ class OnZeroGpu:
     """
 
     def __init__(self, work: Work, request: Any, limits: Limits) -> None:
-        self._limits, self._ended = limits, False
+        self._limits, self._left = limits, threading.Event()
+        self._told: queue.Queue[Message | Exception] = queue.Queue()
         with begun(limits) as self._folder:
             self._ends = time.monotonic() + limits.seconds
-            self._messages = lent()(work, request, self._folder)
+            messages = lent()(work, request, self._folder)
+            # `spaces` finds out who asks by the context.
+            run = contextvars.copy_context().run
+            threading.Thread(target=run, args=(self._read, messages), daemon=True).start()
+
+    def _read(self, messages: Iterator[Message]) -> None:
+        try:
+            with closing(cast("Generator[Message]", messages)) as told:
+                for message in told:
+                    self._told.put(message)
+                    if self._left.is_set():
+                        break
+        except Exception as error:  # shown, if anybody is there
+            self._told.put(error)
+        finally:
+            for path in (self._folder, *_caches()):
+                shutil.rmtree(path, ignore_errors=True)
+            ONE_AT_A_TIME.release()
 
     def __iter__(self) -> Iterator[Message | None]:
-        """Its messages; the last one is `done`.
+        """Its messages, None where there was none for a moment; the last one is `done`.
 
         Raises:
             RequestError, RunError: what the work says, or `spaces`, or that it took too long.
         """
-        import gradio as gr
-
-        yield None
         try:
-            for message in self._messages:
+            message: Message | None = None
+            while message is None or "done" not in message:
                 if time.monotonic() > self._ends:
                     raise RunError(f"it took longer than {self._limits.seconds:.0f} seconds")
-                yield answer(message)
-        except gr.Error as error:  # no share left, or the device was taken away
-            raise RunError(" ".join(re.sub(r"<[^>]*>", " ", str(error.message)).split())) from error
+                message = self._next()
+                yield message
         finally:
             self.close()
 
+    def _next(self) -> Message | None:
+        try:
+            told = self._told.get(timeout=LOOK_EVERY)
+        except queue.Empty:
+            return None
+        if isinstance(told, Exception):  # no share left, or the device was taken away
+            text = str(getattr(told, "message", told))
+            raise RunError(" ".join(re.sub(r"<[^>]*>", " ", text).split())) from told
+        return answer(told)
+
     def close(self) -> None:
-        """End the work and remove what it fetched and wrote."""
-        if self._ended:
-            return
-        self._ended = True
-        close = getattr(self._messages, "close", lambda: None)
-        close()
-        for path in (self._folder, *_caches()):
-            shutil.rmtree(path, ignore_errors=True)
-        ONE_AT_A_TIME.release()
+        """End the work at its next word."""
+        self._left.set()
 
 
 def _caches() -> tuple[Path, ...]:

@@ -101,11 +101,38 @@ def test_the_rest_is_not_there(method: str, path: str) -> None:
     assert page.bodies == []
 
 
-def test_a_long_request_is_not_read_to_its_end() -> None:
+LONG = ("/queue/join", "/run/upload", "/call/upload", "/call/v2/upload/", "/mcp/messages/upload")
+
+
+@pytest.mark.parametrize("path", LONG)
+def test_a_long_request_is_not_read_to_its_end(path: str) -> None:
     parts = [b" " * (ASKED // 2)] * 10
     page = Page()
-    assert asyncio.run(status(gate(page), f"{AT}/queue/join", *parts)) == 413
+    assert asyncio.run(status(gate(page), AT + path, *parts, length=ASKED * 5)) == 413
     assert page.bodies == []
+
+
+def test_a_prompt_of_the_tool_is_not_there() -> None:
+    asked = b'{"method": "prompts/get", "params": {"name": "scores"}}'
+    assert asyncio.run(status(gate(Page()), f"{AT}/mcp/", asked)) == 400
+
+
+OPEN = (
+    "/file=/tmp/gradio/a1/runs.png",
+    "/file=/dev/shm/gradio/a1/vibes.jpg",
+    "/file=/tmp/gradio/a1/stream/x.png",
+    "/queue/data",
+    "/heartbeat/devices",
+    "/call/scores/a1",
+    "/startup-events",
+    "/mcp/schema",
+    "/upload_progress",
+)
+
+
+@pytest.mark.parametrize("path", [*(AT + path for path in OPEN), "/", "/config", "/login/callback"])
+def test_what_the_page_reads_goes_through(path: str) -> None:
+    assert asyncio.run(status(gate(Page()), path, b"", method="GET")) == 200
 
 
 def test_uploads_are_bounded() -> None:
@@ -129,6 +156,7 @@ def test_uploads_are_bounded() -> None:
         ({"data": [{"path": "https://example.com/x"}]}, True),
         ({"data": [[{"deep": {"path": "hf://datasets/x/y"}}]]}, True),
         ({"data": [{"path": ["https://example.com/x"]}]}, True),
+        ({"data": [{"path": "/tmp/gradio/\0"}]}, True),
     ],
 )
 def test_a_file_by_its_address(body: Any, found: bool) -> None:

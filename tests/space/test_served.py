@@ -77,6 +77,19 @@ def test_a_file_too_large_is_not_taken(server: Server) -> None:
     wait_for(lambda: server.files() <= files)
 
 
+def test_what_is_taken_back_ends(server: Server) -> None:
+    """A comparison by the endpoint, cancelled: its process ends, so that others need not wait."""
+    at, alone = f"{server.url}/gradio_api", len(server.process.children(recursive=True))
+    place = place_of(server, "scores")
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 64, 300]
+    joined = {"data": data, "fn_index": place, "session_hash": "back"}
+    event = httpx.post(f"{at}/queue/join", json=joined).json()["event_id"]
+    wait_for(lambda: len(server.process.children(recursive=True)) > alone)
+    back = {"session_hash": "back", "fn_index": place, "event_id": event}
+    httpx.post(f"{at}/cancel", json=back, timeout=60)
+    wait_for(lambda: len(server.process.children(recursive=True)) == alone)
+
+
 @pytest.mark.verify
 def test_a_set_without_its_images(server: Server, hub: StandInHub, tmp_path: Path) -> None:
     made = Client(hub, tmp_path).run(

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -75,6 +76,26 @@ def test_what_must_not_be_uploaded(case: str, tmp_path: Path) -> None:
     assert (key, left) == (None, None)
     assert words in html.replace("&#x27;", "'")
     assert not any(Path(path).exists() for path in paths)
+
+
+def test_uploads_stay_for_the_next_try_where_something_else_was_wrong(tmp_path: Path) -> None:
+    paths = upload(tmp_path / "up")
+    html, _, left = list(handlers.compare("no id", "robust-0", "", "", sent(paths), "", 8, 10))[-1]
+    assert "is no Hub id" in html
+    assert left == gr.skip()
+    assert all(Path(path).exists() for path in paths)
+    shown = handlers.compare("standard-0", "robust-0", "", "", sent(paths), "", 8, 10)
+    next(iter(shown))
+    shown_until: Any = shown
+    shown_until.close()  # who asked has left
+    assert not any(Path(path).exists() for path in paths)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, ""])
+def test_names_that_no_file_has(name: str, tmp_path: Path) -> None:
+    given = sent([str(tmp_path.parent / name)] * 4)
+    html, *_ = list(handlers.compare("standard-0", "robust-0", "", "", given, "", 8, 10))[-1]
+    assert "not named by a path of this machine" in html
 
 
 def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
