@@ -85,7 +85,8 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     tower = tower_of(model, member)
     if member.reads == "head":
         return _before_head(tower, inputs)
-    whole = not member.tower and "Model" not in member.architecture
+    bare = any(word in member.architecture for word in ("Model", "Backbone"))
+    whole = not member.tower and not bare
     body = getattr(tower, tower.base_model_prefix) if whole else tower
     result = body(pixel_values=inputs, return_dict=True, **_unmasked(body, inputs))
     if member.reads == "pooler":
