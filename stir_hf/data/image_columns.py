@@ -36,6 +36,10 @@ class ImageColumn:
     """From a row to the image; the first is the column."""
     mode: str | None
     """Which the dataset declares, if any."""
+    declared: bool = False
+    """Whether the dataset says that they are images; otherwise they are bytes and paths of files,
+    which may be of anything.
+    """
 
     @property
     def column(self) -> str:
@@ -111,31 +115,43 @@ def needed(features: Any, spec: DataSpec) -> datasets.Features:
 
 
 def image_column(features: Any, spec: DataSpec) -> ImageColumn:
-    """The images that are asked for, or the only column of images.
+    """The images that are asked for, or the only column of images: of those that are declared as
+    images, and only where there are none of those that hold files.
 
     Raises:
         RequestError: none, or several of which none is asked for; no such column, or one without
             images.
     """
     found = [
-        ImageColumn(_named(steps), steps, getattr(feature, "mode", None))
+        ImageColumn(
+            _named(steps),
+            steps,
+            getattr(feature, "mode", None),
+            declared=isinstance(feature, datasets.Image),
+        )
         for name, inner in (features or {}).items()
         for steps, feature in _images(inner, (name,))
     ]
     found.sort(key=lambda column: len(column.steps), reverse=True)  # a column before a field
-    top, named = [c for c in found if len(c.steps) == 1], {c.name: c for c in found}
     if spec.image_column is not None:
+        named = {column.name: column for column in found}
         return _asked(spec.image_column, named, features or {}, spec.dataset)
+    return _only([c for c in found if c.declared] or found, spec.dataset)
+
+
+def _only(found: list[ImageColumn], dataset: str) -> ImageColumn:
+    """The one of these that is a column."""
+    top = [column for column in found if len(column.steps) == 1]
     if len(top) == 1:
         return top[0]
+    names = ", ".join(column.name for column in top or found)
     if top:
-        told = "several image columns; give --image-column: " + ", ".join(c.name for c in top)
+        told = f"several image columns; give --image-column: {names}"
     elif found:
-        told = "no column of images, but images inside others; give --image-column: "
-        told += ", ".join(named)
+        told = f"no column of images, but images inside others; give --image-column: {names}"
     else:
         told = f"no column of images; {_CAST.format('COLUMN')}"
-    raise RequestError(f"dataset {spec.dataset} has {told}")
+    raise RequestError(f"dataset {dataset} has {told}")
 
 
 def _asked(

@@ -82,13 +82,19 @@ def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Iterab
     return stream
 
 
+class _Encoded(dict[str, Any]):
+    """An image that was in memory, as a file."""
+
+
 def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
     """The columns that are needed of rows that do not declare any."""
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        values = {name: [row.get(name) for row in rows]}
+        values = [row.get(name) for row in rows]
         with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # of no one type
-            found[name] = datasets.Dataset.from_dict(values).features[name]
+            found[name] = datasets.Dataset.from_dict({name: values}).features[name]
+            if any(isinstance(value, _Encoded) for value in values):
+                found[name] = datasets.Image(decode=False)
     return needed(found, spec)
 
 
@@ -171,5 +177,5 @@ def _bare(value: Any, url: str | None) -> Any:
     if isinstance(value, list):
         return [_bare(inner, url) for inner in value]
     if isinstance(value, Image.Image):
-        return datasets.Image().encode_example(as_seen(value))
+        return _Encoded(datasets.Image().encode_example(as_seen(value)))
     return value

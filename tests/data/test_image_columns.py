@@ -13,7 +13,7 @@ from PIL import Image
 
 import stir_hf
 from stir_hf import RequestError
-from stir_hf.data.image_columns import label_column
+from stir_hf.data.image_columns import image_column, label_column
 from stir_hf.data.samples import Samples, UnreadableError, open_samples
 from stir_hf.data.spec import DataSpec
 from tests.tiny import Net, compared, noise_images, pictures
@@ -232,6 +232,37 @@ def test_bytes_and_paths_are_images_only_where_they_are_asked_for(tmp_path: Path
         open_samples(str(tmp_path), DataSpec("it"))
     with pytest.raises(RequestError, match="column 'p' of it holds no images"):
         open_samples(str(tmp_path), DataSpec("it", image_column="p"))
+
+
+SOUND = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+ODD = {"bytes": b"RIFF", "path": "a.wav"}
+
+
+@pytest.mark.parametrize("kind", ["memory", "stream", "undeclared stream"])
+def test_a_declared_column_comes_before_other_files(kind: str) -> None:
+    """Sounds and films are kept as bytes and paths too."""
+    columns = datasets.Features(image=datasets.Image(), audio=SOUND)
+    rows = {"image": IMAGES, "audio": [ODD] * 5}
+    data: Any = datasets.Dataset.from_dict(rows, features=columns)
+    if kind == "stream":
+        data = data.to_iterable_dataset()
+    elif kind == "undeclared stream":
+        made = [{"image": image, "audio": ODD} for image in IMAGES]
+        data = datasets.IterableDataset.from_generator(lambda: iter(made))
+    samples = open_samples(data, DataSpec("it"))
+    assert samples.images.name == "image"
+    assert pixels(samples) == {i: image.tobytes() for i, image in enumerate(IMAGES)}
+
+
+def test_files_are_chosen_only_where_no_images_are_declared() -> None:
+    audio: dict[str, Any] = {"audio": SOUND}
+    both = {**audio, "meta": {"photo": datasets.Image()}}
+    with pytest.raises(RequestError, match=r"inside others; give --image-column: meta\.photo$"):
+        image_column(both, DataSpec("it"))
+    assert image_column(both, DataSpec("it", image_column="audio")).name == "audio"
+    assert image_column(audio, DataSpec("it")).name == "audio"
+    with pytest.raises(RequestError, match=r"several image columns; .*: audio, film"):
+        image_column({**audio, "film": SOUND}, DataSpec("it"))
 
 
 def test_labels_are_classes_or_whole_numbers_under_a_usual_name() -> None:
