@@ -1,7 +1,7 @@
 """The files of a checkpoint: where they are, and what is refused before anything large is read."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def _find(spec: ModelSpec) -> Place:
     called = f"model {spec.model}"
     adapter = _check_names(called, found.files, found.folder)
     folder = hub.fetch(found, _needed(found))
-    _check_index(called, folder)
+    _check_indexes(called, folder)
     return Place(folder, found.commit, adapter)
 
 
@@ -107,7 +107,7 @@ def _check_folder(folder: Path) -> bool:
         raise hub.no_such_folder(str(folder), "model folder")
     called = f"model folder {folder}"
     adapter = _check_names(called, [path.name for path in folder.iterdir()], folder)
-    _check_index(called, folder)
+    _check_indexes(called, folder)
     for path in folder.glob("*.safetensors"):
         try:
             with safe_open(path, "pt"):
@@ -158,11 +158,11 @@ def check_named(called: str, named: Any) -> None:
         raise _pickled(called, named)
 
 
-def _check_index(called: str, folder: Path) -> None:
-    """Raise RequestError where the list of a checkpoint's shards names anything but safetensors
-    beside it.
+def _check_indexes(called: str, folder: Path) -> None:
+    """Raise RequestError where a list of shards that is read names anything but safetensors beside
+    it.
     """
-    for path in folder.glob("*.safetensors.index.json"):
+    for path in _indexes(folder):
         shards = read_json(path).get("weight_map")
         for name in dict.fromkeys(shards.values()) if isinstance(shards, dict) else ():
             plain = isinstance(name, str) and "/" not in name and "\\" not in name
@@ -172,6 +172,26 @@ def _check_index(called: str, folder: Path) -> None:
                 raise RequestError(
                     f"{called}: {path.name} names {name!r}; expected safetensors beside it"
                 )
+
+
+def _indexes(folder: Path) -> list[Path]:
+    """The lists of shards that `from_pretrained` may read: of the weights that a configuration
+    names, else under the usual name where the weights are not in one file.
+    """
+    if not (folder / CONFIG).is_file():
+        return []
+    config = read_json(folder / CONFIG)
+    versions = config.get("configuration_files")  # one of these is read in place of config.json
+    others = versions if isinstance(versions, list | dict) else ()
+    configs = [config, *(read_json(folder / name) for name in _there(folder, others))]
+    names = [one.get(NAMED) or ("" if (folder / WEIGHTS).is_file() else INDEX) for one in configs]
+    indexes = [n for n in names if isinstance(n, str) and n.endswith(".safetensors.index.json")]
+    return [folder / name for name in _there(folder, dict.fromkeys(indexes))]
+
+
+def _there(folder: Path, names: Iterable[Any]) -> list[str]:
+    """Those of these names that are of files in the folder."""
+    return [name for name in names if isinstance(name, str) and (folder / name).is_file()]
 
 
 def _pickled(called: str, name: str) -> RequestError:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from stir_hf import RequestError, compare, load_encoder
+from stir_hf.models.files import NAMED
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, noise_images
 
@@ -179,6 +181,56 @@ def test_which_files_are_weights(
         (folder / "model.safetensors.index.json").write_text(said_of)
     with pytest.raises(RequestError, match=said):
         load_encoder(str(folder))
+
+
+LISTED = "model.safetensors.index.json"
+
+
+def listing(folder: Path, index: str, name: str) -> None:
+    """A list of shards that has all weights in one file."""
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        shards = dict.fromkeys(weights.keys(), name)
+    said = {"metadata": {"total_size": 1}, "weight_map": shards}
+    (folder / index).write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("index", "name"),
+    [(LISTED, "pytorch_model-00001.bin"), ("other.safetensors.index.json", "unet/x.safetensors")],
+)
+def test_lists_of_shards_that_are_not_read_are_not_looked_at(
+    index: str, name: str, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    folder, images = made(tmp_path / "stale", tiny_models.vit), torch.rand(4, 3, 32, 32)
+    listing(folder, index, name)
+    found = load_encoder(str(folder))(images)
+    torch.testing.assert_close(found, load_encoder(tiny_models.vit)(images))
+
+
+@pytest.mark.parametrize("where", ["usual", "named", "versioned", "versioned dictionary"])
+@pytest.mark.parametrize("name", ["own.safetensors", "own.bin"])
+def test_lists_of_shards_that_are_read_name_safetensors(
+    name: str, where: str, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    index = LISTED if where == "usual" else "own.safetensors.index.json"
+    folder = made(tmp_path / "listed", tiny_models.vit, {} if where == "usual" else {NAMED: index})
+    listing(folder, index, name)
+    shutil.copyfile(folder / "model.safetensors", folder / name)
+    if where == "usual":
+        (folder / "model.safetensors").unlink()
+    elif where != "named":
+        config = json.loads((Path(tiny_models.vit) / "config.json").read_text())
+        (folder / "config.json").rename(folder / "config.4.0.0.json")
+        files = ["config.4.0.0.json"]
+        config["configuration_files"] = files if where == "versioned" else dict.fromkeys(files)
+        (folder / "config.json").write_text(json.dumps(config))
+    if name.endswith(".bin"):
+        with pytest.raises(RequestError, match=r"has pickled weights only \(own.bin\)"):
+            load_encoder(str(folder))
+        return
+    images = torch.rand(4, 3, 32, 32)
+    found = load_encoder(str(folder))(images)
+    torch.testing.assert_close(found, load_encoder(tiny_models.vit)(images))
 
 
 def test_code_that_is_null_is_told(tiny_models: TinyModels, tmp_path: Path) -> None:
