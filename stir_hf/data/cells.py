@@ -39,11 +39,21 @@ def check_inside(named: str, roots: Sequence[str]) -> None:
         raise RequestError(f"the dataset names a file outside of its repo: {named}")
 
 
-def files_named(images: pa.ChunkedArray) -> list[str]:
+def check_files(images: pa.ChunkedArray, roots: Sequence[str]) -> None:
+    """`check_inside` for all files that stored images name."""
+    named = files_named(images)
+    plain = "|".join(re.escape(root) for root in roots if ":" not in root) or "$^"
+    inside = pc.match_substring_regex(named, rf"^(zip://[^:]*::)*({plain})/[^:]*$")
+    certain = pc.and_not(inside, pc.match_substring(named, ".."))
+    for name in named.filter(pc.invert(certain)).to_pylist():
+        check_inside(name, roots)
+
+
+def files_named(images: pa.ChunkedArray) -> pa.ChunkedArray:
     """The files that stored images without bytes name."""
     length = pc.fill_null(pc.binary_length(pc.struct_field(images, "bytes")), 0)
-    paths = pc.struct_field(images, "path").filter(pc.equal(length, 0))
-    return [str(path) for path in paths.to_pylist() if path]
+    paths = pc.struct_field(images, "path").filter(pc.equal(length, 0)).cast(pa.large_string())
+    return paths.filter(pc.greater(pc.binary_length(paths), 0))
 
 
 def _check_there(cell: Any) -> None:

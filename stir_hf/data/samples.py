@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf.data.cells import check_inside, decoded, files_named, is_ours, reason, size_of
+from stir_hf.data.cells import check_files, decoded, is_ours, reason, size_of
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.image_columns import ImageColumn, image_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
@@ -202,8 +202,7 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     rows = split.with_format(None).select_columns(list(columns))
     rows = rows.cast_column(images.column, columns[images.column])
     if opened.roots is not None:
-        for named in files_named(images.cells(rows.data)):
-            check_inside(named, opened.roots)
+        check_files(images.cells(rows.data), opened.roots)
     samples = Samples(
         rows.select(order),
         order,

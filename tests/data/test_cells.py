@@ -1,41 +1,82 @@
 """Stored images: which files they may name, and what is read of those without bytes."""
 
+import re
+from contextlib import nullcontext
+from typing import Any
+
 import datasets
+import pyarrow as pa
 import pytest
 
-from stir_hf.data.cells import files_named, is_inside
+from stir_hf.data import cells
+from stir_hf.data.cells import check_files, files_named, is_inside
 from stir_hf.data.image_columns import image_column
 from stir_hf.data.spec import DataSpec
+from stir_hf.errors import RequestError
 
 URL = "hf://datasets/lab/images@0"
 
 
-@pytest.mark.parametrize(
-    ("named", "inside"),
-    [
-        (f"{URL}/a.png", True),
-        (f"{URL}/more/a..b.png", True),
-        (f"zip://a/b.png::{URL}/a.zip", True),
-        (f"zip://b.png::zip://a.zip::{URL}/all.zip", True),
-        (URL, False),
-        (f"{URL}0/a.png", False),
-        (f"{URL}/../../priv/a.png", False),
-        (f"zip://../a.png::{URL}/a.zip", False),
-        (f"/etc/hostname::{URL}/a.zip", False),
-        (f"zip://a::/etc/hostname::{URL}/a.zip", False),
-        (f"http://127.0.0.1/x::{URL}/a.zip", False),
-        (f"{URL}/a.zip::/etc/hostname", False),
-        ("zip://a.png::/etc/a.zip", False),
-        ("a.png", False),
-        ("", False),
-    ],
-)
+LIES: list[tuple[str, bool]] = [
+    (f"{URL}/a.png", True),
+    (f"{URL}/more/a..b.png", True),
+    (f"zip://a/b.png::{URL}/a.zip", True),
+    (f"zip://b.png::zip://a.zip::{URL}/all.zip", True),
+    (URL, False),
+    (f"{URL}0/a.png", False),
+    (f"{URL}/../../priv/a.png", False),
+    (f"zip://../a.png::{URL}/a.zip", False),
+    (f"/etc/hostname::{URL}/a.zip", False),
+    (f"zip://a::/etc/hostname::{URL}/a.zip", False),
+    (f"http://127.0.0.1/x::{URL}/a.zip", False),
+    (f"{URL}/a.zip::/etc/hostname", False),
+    ("zip://a.png::/etc/a.zip", False),
+    ("a.png", False),
+    ("", False),
+]
+"""Files that an image may name, and whether they lie in the repo."""
+
+
+@pytest.mark.parametrize(("named", "inside"), LIES)
 def test_what_lies_in_a_repo(named: str, inside: bool) -> None:
     assert is_inside(named, URL) is inside
 
 
+ROOTS = ["/cache/a+b", "/cache/a::b"]
+
+
+def naming(paths: list[Any]) -> pa.ChunkedArray:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.null() if paths == [None] else pa.string()})
+    return pa.chunked_array([pa.array([{"bytes": None, "path": p} for p in paths], kind)])
+
+
+@pytest.mark.parametrize("root", [URL, *ROOTS])
+def test_many_files_are_checked_as_each_alone(root: str) -> None:
+    for named in [name.replace(URL, root) for name, _ in LIES if name]:
+        inside = is_inside(named, root)
+        with nullcontext() if inside else pytest.raises(RequestError, match=re.escape(named)):
+            check_files(naming([None, "", named]), [root])
+    check_files(naming([None]), [root])
+
+
+def test_the_first_file_outside_is_told() -> None:
+    names = [f"{ROOTS[0]}/1.png", "/etc/2.png", f"{ROOTS[0]}/../3.png"]
+    with pytest.raises(RequestError, match=r"outside of its repo: /etc/2\.png$"):
+        check_files(naming(names), ROOTS)
+
+
+def test_only_odd_names_are_checked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone: list[str] = []
+    monkeypatch.setattr(cells, "check_inside", lambda named, _: alone.append(named))
+    usual = [f"{ROOTS[0]}/{i}.png" for i in range(500)]
+    zipped = [f"zip://{i}.png::{ROOTS[0]}/all.zip" for i in range(500)]
+    odd = [f"{ROOTS[0]}/a..b.png", f"{ROOTS[0]}x/a.png"]
+    check_files(naming([*usual, *odd, *zipped]), ROOTS)
+    assert alone == odd
+
+
 def test_the_files_that_images_name() -> None:
-    cells = [
+    held: list[Any] = [
         {"bytes": b"held", "path": "a.png"},
         {"bytes": None, "path": "b.png"},
         {"bytes": b"", "path": "c.png"},
@@ -43,12 +84,12 @@ def test_the_files_that_images_name() -> None:
     ]
     inner = datasets.Image(decode=False)
     features = datasets.Features(image=inner, views=datasets.List({"photo": inner}))
-    views = [[{"photo": cell}, {"photo": cells[1]}] for cell in cells]
-    data = datasets.Dataset.from_dict({"image": cells, "views": views}, features=features)
+    views = [[{"photo": cell}, {"photo": held[1]}] for cell in held]
+    data = datasets.Dataset.from_dict({"image": held, "views": views}, features=features)
 
-    def found(column: str) -> list[str]:
+    def found(column: str) -> Any:
         images = image_column(features, DataSpec("it", image_column=column))
-        return files_named(images.cells(data.data))
+        return files_named(images.cells(data.data)).to_pylist()
 
     assert found("image") == ["b.png", "c.png"]
     assert found("views[0].photo") == ["b.png", "b.png", "b.png", "c.png", "b.png", "b.png"]
