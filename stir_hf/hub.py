@@ -28,9 +28,12 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 def is_local(name: str) -> bool:
     """Whether `name` is a path on disk, or can only be meant as one."""
-    return (
-        is_there(name) or name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
-    )
+    return is_there(name) or is_path(name)
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` can only be meant as a path."""
+    return name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
 
 
 def is_hub_id(name: str) -> bool:

@@ -28,20 +28,23 @@ def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
         return inversions
     names = inversions.manifest.names
     for what, revision in (("dataset", "data_revision"), ("reference", "revision")):
-        name = names.get(what)
-        if names.get(revision) is None or not _is_of_hub(name):
+        if (hindrance := _hindrance(names.get(what), names.get(revision))) is not None:
             raise RequestError(
                 f"the inversions of {names['reference']} were published without the originals, and"
-                f" their {what} {name} is not on the Hub"
+                f" their {what} {names.get(what)} {hindrance}"
             )
     return replace(inversions, originals=_Source(inversions, load).pixels)
 
 
-def _is_of_hub(name: object) -> bool:
-    """Whether a manifest, which may be another's, names no folder of this machine."""
-    if not isinstance(name, str):
-        return False
-    return not any(hub.is_local(one) for one in (name, name.partition("@")[0]))
+def _hindrance(name: object, revision: object) -> str | None:
+    """Why what a manifest names, which may be another's, is not taken from the Hub; never from a
+    folder of this machine.
+    """
+    if not isinstance(name, str) or revision is None or hub.is_path(name):
+        return "is not on the Hub"
+    if any(hub.is_there(one) for one in (name, name.partition("@")[0])):
+        return "is not fetched from the Hub while a folder here has that name; run it elsewhere"
+    return None
 
 
 class _Source:

@@ -59,22 +59,30 @@ def test_a_column_of_another_type_is_not_decoded(tmp_path: Path) -> None:
         inversions.pixels("inverted")
 
 
+ABSENT = "is not on the Hub$"
+HERE = "is not fetched from the Hub while a folder here has that name; run it elsewhere$"
+
+
 @pytest.mark.parametrize(
-    ("what", "name"),
+    ("what", "name", "said"),
     [
-        ("dataset", "/tmp"),
-        ("dataset", "~/images"),
-        ("dataset", "here@main"),
-        ("dataset", None),
-        ("reference", "./model"),
-        ("reference", "here@main"),
+        ("dataset", "/tmp", ABSENT),
+        ("dataset", "~/images", ABSENT),
+        ("dataset", "here@main", HERE),
+        ("dataset", "here", HERE),
+        ("dataset", "lab/here", HERE),
+        ("dataset", None, ABSENT),
+        ("reference", "./model", ABSENT),
+        ("reference", "here@main", HERE),
+        ("reference", "lab/here@main", HERE),
     ],
 )
 def test_originals_are_never_of_this_machine(
-    what: str, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, name: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
+    (tmp_path / "lab" / "here").mkdir(parents=True)
     inversions = changed(tmp_path / "set", lambda table: table.drop_columns("image"))
     names: dict[str, Any] = {
         "dataset": "lab/images",
@@ -83,5 +91,5 @@ def test_originals_are_never_of_this_machine(
     }
     names |= {"revision": "0" * 40, what: name}
     foreign = replace(inversions, manifest=replace(inversions.manifest, names=names))
-    with pytest.raises(RequestError, match=f"their {what} {name} is not on the Hub"):
+    with pytest.raises(RequestError, match=f"their {what} {name} {said}"):
         with_originals(foreign, LoadConfig())
