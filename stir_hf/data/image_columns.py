@@ -20,7 +20,8 @@ _LISTS = tuple(
 )
 
 _BINARY = ("binary", "large_binary")
-_LABELS = ("label", "labels", "cls", "fine_label")
+LABELS = ("label", "labels", "cls", "fine_label")
+"""Usual names of a column of labels."""
 
 Step = str | int
 """The name of a field, or a place in a list."""
@@ -89,7 +90,7 @@ def undecoded(feature: Any) -> Any:
 def label_column(features: Any) -> str | None:
     """The column of labels, if there is one: of classes, or of whole numbers under a usual name."""
     classes = (name for name, f in features.items() if isinstance(f, datasets.ClassLabel))
-    numbers = (name for name in _LABELS if _is_whole(features.get(name)))
+    numbers = (name for name in LABELS if _is_whole(features.get(name)))
     return next(classes, None) or next(numbers, None)
 
 

@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.cells import check_inside, reason
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
-from stir_hf.data.image_columns import needed
+from stir_hf.data.image_columns import LABELS, label_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
@@ -95,6 +97,9 @@ def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
             found[name] = datasets.Dataset.from_dict({name: values}).features[name]
             if any(isinstance(value, _Encoded) for value in values):
                 found[name] = datasets.Image(decode=False)
+    absent = [name for name in LABELS if found.get(name) == datasets.Value("null")]
+    if absent and label_column(found) is None:  # later rows may have some
+        found[absent[0]] = datasets.Value("int64")
     return needed(found, spec)
 
 
@@ -115,16 +120,55 @@ def _write(
     rows = iter(enumerate(islice(stream, spec.num_samples)))
     some = _some(_bare_rows(rows, None, spec, url))
     check_enough(min(1, len(some)), replace(spec, num_samples=None))
-    columns = stream.features if stream.features is not None else _inferred(some, spec)
+    declared = stream.features
+    columns = declared if declared is not None else _inferred(some, spec)
+    labels = _Labels(label_column(columns) if declared is None else None, columns)
     bare, count = _bare_rows(rows, list(columns), spec, url), 0
     with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
         while some:
-            named = [{name: row.get(name) for name in columns} for row in some]
+            named = [labels.kept({name: row.get(name) for name in columns}) for row in some]
             part = datasets.Dataset.from_list(named, features=columns)
             writer.write_table(whole(part.data.table))
             count += len(some)
             some = _some(bare)
     check_enough(count, spec)
+    if labels.name is not None and not labels.are_there:
+        _leave_out(labels.name, path, columns)
+
+
+class _Labels:
+    """The labels of rows that declare no types: there are some, and all are whole numbers."""
+
+    def __init__(self, name: str | None, columns: datasets.Features) -> None:
+        self.name, self.some, self.whole = name, False, True
+        self.range = None if name is None else np.iinfo(columns[name].dtype)
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the rows so far have labels."""
+        return self.some and self.whole
+
+    def kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, without a label that is no whole number."""
+        value = None if self.name is None else row[self.name]
+        if self.name is None or self.range is None or value is None:
+            return row
+        number = isinstance(value, Integral) and not isinstance(value, bool)
+        if number and self.range.min <= int(value) <= self.range.max:
+            self.some = True
+            return row
+        self.whole = False
+        return {**row, self.name: None}
+
+
+def _leave_out(name: str, path: Path, columns: datasets.Features) -> None:
+    """Write a file anew without one of its columns."""
+    others = datasets.Features(**{n: feature for n, feature in columns.items() if n != name})
+    anew = path.with_suffix(".anew")
+    with pa.memory_map(str(path)) as file, pa.ipc.new_stream(anew, others.arrow_schema) as writer:
+        for batch in pa.ipc.open_stream(file):
+            writer.write_batch(batch.select(list(others)))
+    anew.replace(path)
 
 
 def _some(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:

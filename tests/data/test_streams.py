@@ -181,6 +181,42 @@ def test_other_columns_may_change_their_type() -> None:
     assert len(open_samples(streamed(rows), DataSpec("it"))) == 300
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ([None, None, 7, 300], [None, None, 7, 300]),
+        ([1, None, np.uint8(3), 4], [1, None, 3, 4]),
+        ([None, None, None, None], None),
+        ([1, 2, 3, "x"], None),
+        ([1, 2, 3, 4.5], None),
+        ([None, "x", 3, 4], None),
+        ([None, True, False, True], None),
+        ([None, None, 2**70, 4], None),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 64 << 20])
+def test_labels_of_no_declared_type_are_kept_where_all_are_whole_numbers(
+    label: list[Any], expected: list[Any] | None, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows are in memory at a time."""
+    monkeypatch.setattr(streams, "BYTES_AT_ONCE", at_once)
+    images = noise_images(4)
+    rows = [{"image": i, "label": one} for i, one in zip(images, label, strict=True)]
+    samples = open_samples(streamed(rows), DataSpec("it"))
+    assert samples.rows.column_names == ["image"] + ["label"] * (expected is not None)
+    read = [samples.read(position) for position in range(4)]
+    assert [sample.label for sample in read] == (expected or [None] * 4)
+    assert [s.image.tobytes() for s in read] == [image.tobytes() for image in images]
+
+
+def test_labels_that_are_there_come_before_those_that_may_be() -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": image, "label": None, "labels": i} for i, image in enumerate(noise_images(3))
+    ]
+    samples = open_samples(streamed(rows), DataSpec("it"))
+    assert [samples.read(position).label for position in range(3)] == [0, 1, 2]
+
+
 def test_files_as_bytes_are_images() -> None:
     whole = pictures(3).cast_column("image", datasets.Image(decode=False))
     rows: list[dict[str, Any]] = [{"image": whole[i]["image"]} for i in range(3)]
