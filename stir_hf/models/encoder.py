@@ -39,6 +39,7 @@ class Encoder:
         self.network, self.layer, self.commit = network, layer, commit
         self._label = label
         self._reading: Reading | None = None
+        self._rounding: tuple[str, ...] | None = None
         self._open: Session | None = None
         network.check_batchnorm()
         if network.pixels.size is not None:
@@ -59,11 +60,23 @@ class Encoder:
         """What a result says of how it was read: masking that is off, one tower of several,
         values that the canvas rounds, …
         """
-        known = (*self.network.notes, *self.pixels.notes)
+        return (*self.network_notes, *self.pixels.notes, *self._rounding_notes())
+
+    @property
+    def network_notes(self) -> tuple[str, ...]:
+        """`notes` but for those on the image processor, which a model that is judged on the canvas
+        of another does not use.
+        """
+        return (*self.network.notes, *(self._reading.notes if self._reading else ()))
+
+    def _rounding_notes(self) -> tuple[str, ...]:
+        """What the canvas rounds, measured once."""
         if self._reading is None or not self.pixels.rounds:
-            return known
-        with self.session() as session:
-            return (*known, *rounding_notes(session))
+            return ()
+        if self._rounding is None:
+            with self.session() as session:
+                self._rounding = rounding_notes(session)
+        return self._rounding
 
     @property
     def name(self) -> str:
@@ -117,7 +130,10 @@ class Encoder:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers that can be read. An `nn.Module` must have seen images first (`prepare`)."""
+        """All layers, each with the first of the weights that the checkpoint lacks and it depends
+        on, where it cannot be read for that. An `nn.Module` must have seen images first
+        (`prepare`).
+        """
         return self._prepared().layers
 
     @property
@@ -150,6 +166,7 @@ class Encoder:
         size = self.size or size
         if self._reading is None or self._reading.size != size:
             self._reading = read_probe(self.network, self.layer, size)
+            self._rounding = None
 
     fit = prepare
 

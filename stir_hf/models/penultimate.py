@@ -3,6 +3,7 @@ never guessed.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from stir_hf.errors import RequestError
 from stir_hf.models.network import Network
-from stir_hf.models.taps import Tap, list_layers, modules_before, part_of, tap_of
+from stir_hf.models.taps import Tap, list_layers, modules_before, output_of, part_of, tap_of
 from stir_hf.models.trace import Call, Trace
 
 _SHOWN = 5
@@ -164,37 +165,69 @@ def _pools_by_weights(network: Network) -> bool:
 
 def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     """Its pooler, if the checkpoint has its weights; else CLS, or the mean over tokens or space, of
-    the last hidden state that depends on no weights which the checkpoint lacks.
+    its last hidden state, before what the checkpoint lacks.
     """
     if network.in_memory and _pools_by_weights(network):
         return None
-    pooled = getattr(seen.result, "pooler_output", None)
-    if isinstance(pooled, Tensor):
-        tap = tap_of(seen, pooled, "pooler_output")
-        if not lacking(seen, network, tap):
-            return Tap(tap.module, tap.at, tap.part, "flatten", tap.call)
-    has_last = isinstance(getattr(seen.result, "last_hidden_state", None), Tensor)
-    part = network.family.maps or ("last_hidden_state" if has_last else "feature_maps")
-    if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
+    if (tap := _pooled(seen, network)) is not None:
+        return tap
+    if (found := _last(seen, network)) is None:
         return None
-    tap = tap_of(seen, last, part)
+    last, tap = found
     if lacking(seen, network, tap):
-        last, tap = _last_without_lack(seen, network) or (last, tap)
+        last, tap = _before_lack(seen, network, last, tap) or (last, tap)
     names = [name for name, _ in network.module.named_parameters()]
     has_cls = any("cls_token" in name or "class_embedding" in name for name in names)
     pooling = "cls" if has_cls and last.ndim == 3 else tap.pooling
     return Tap(tap.module, tap.at, tap.part, pooling, tap.call)
 
 
-def _last_without_lack(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
-    """The last hidden state that depends on no weights which the checkpoint lacks."""
+def _pooled(seen: Trace, network: Network) -> Tap | None:
+    """Its pooler, if it has one and the checkpoint has its weights."""
+    pooled = getattr(seen.result, "pooler_output", None)
+    if not isinstance(pooled, Tensor):
+        return None
+    tap = tap_of(seen, pooled, "pooler_output")
+    return None if lacking(seen, network, tap) else replace(tap, pooling="flatten")
+
+
+def _last(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
+    """Its last hidden state or last map of features."""
+    has_last = isinstance(getattr(seen.result, "last_hidden_state", None), Tensor)
+    part = network.family.maps or ("last_hidden_state" if has_last else "feature_maps")
+    if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
+        return None
+    return last, tap_of(seen, last, part)
+
+
+def _before_lack(
+    seen: Trace, network: Network, last: Tensor, tap: Tap
+) -> tuple[Tensor, Tap] | None:
+    """The last hidden state before a normalisation or the like that follows the last block and
+    whose weights the checkpoint lacks; None where it lacks weights of a block.
+    """
+    if any(part.isdecimal() for key in lacking(seen, network, tap) for part in key.split(".")):
+        return None
     states = getattr(seen.result, "hidden_states", None) or ()
-    for i, state in reversed(list(enumerate(states))):
-        if isinstance(state, Tensor):
-            tap = tap_of(seen, state, i)
-            if not lacking(seen, network, tap):
-                return state, tap
-    return None
+    found = [(x, tap_of(seen, x, len(states) - 1)) for x in states[-1:] if isinstance(x, Tensor)]
+    after = seen.giver(last)
+    before = seen.giver(after.given) if after is not None and after.is_leaf else None
+    if before is not None and before.gave is not None:  # the last state may be the normalised one
+        found.append((before.gave.tensor, output_of(before)))
+    return next((one for one in found if not lacking(seen, network, one[1])), None)
+
+
+def penultimate_notes(seen: Trace, network: Network) -> tuple[str, ...]:
+    """What a result says of the default layer: what follows it and is left out, since the
+    checkpoint lacks its weights.
+    """
+    if seen.classifies or not network.missing or _pooled(seen, network) is not None:
+        return ()
+    found = _last(seen, network)
+    lacks = [] if found is None else lacking(seen, network, found[1])
+    after = dict.fromkeys(key.rpartition(".")[0] for key in lacks)
+    said = "the layer is read before {}, whose weights the checkpoint lacks"
+    return (said.format(", ".join(after)),) if after else ()
 
 
 def lacking(seen: Trace, network: Network, tap: Tap) -> list[str]:

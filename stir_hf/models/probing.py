@@ -13,7 +13,7 @@ from torch import Tensor
 from stir_hf.errors import RequestError, one_line
 from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import Network
-from stir_hf.models.penultimate import lacking, penultimate
+from stir_hf.models.penultimate import lacking, penultimate, penultimate_notes
 from stir_hf.models.taps import (
     Layer,
     Tap,
@@ -62,6 +62,8 @@ class Reading:
     """(2, d), of the probe."""
     layers: tuple[Layer, ...] = field(repr=False)
     penultimate: Layer | None
+    notes: tuple[str, ...] = ()
+    """What a result says of the layer."""
 
 
 def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
@@ -144,7 +146,13 @@ def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -
         value.to(network.device, network.image_dtype, copy=True),
         _listed(seen, network),
         None if default is None else default[1],
+        _notes(seen, network, selector),
     )
+
+
+def _notes(seen: Trace, network: Network, selector: str) -> tuple[str, ...]:
+    by_default = network.transformers and split_selector(selector)[0] == "penultimate"
+    return penultimate_notes(seen, network) if by_default else ()
 
 
 def resolve(seen: Trace, network: Network, selector: str) -> Tap:
