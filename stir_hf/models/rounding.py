@@ -14,12 +14,16 @@ TOLD_ABOVE = 1e-4
 def rounding_notes(session: Session) -> tuple[str, ...]:
     """The note of an open session, if there is one: what the rounding changes on a fixed picture.
 
-    The network must have a processor.
+    The network must have a processor; of one that keeps the size of an image, the picture has the
+    size on which the network was tried.
     """
     network = session.network
     if not network.pixels.rounds:
         return ()
-    exact = network.pixels.values(picture(500, 375)).to(network.image_dtype)
+    height, width = (375, 500) if network.pixels.size else session.reading.size
+    exact = network.pixels.values(picture(width, height)).to(network.image_dtype)
+    if network.pixels.size is None and exact.shape[1:] != (height, width):
+        return ()  # the network may not take it
     rounded = (exact.clamp(0, 1) * 255).round() / 255
     with torch.no_grad():
         meant, seen = (session(values[None]).double() for values in (exact, rounded))

@@ -189,6 +189,31 @@ def test_what_the_canvas_rounds_is_measured_and_told() -> None:
     assert load_encoder(torch.nn.Flatten(), processor=resizes_bytes).notes == ()
 
 
+def test_what_the_canvas_rounds_is_measured_at_the_size_that_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A processor that keeps the size of an image, before a network of one size."""
+
+    def blurs(image: Image.Image) -> torch.Tensor:
+        values = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
+        padded = torch.nn.functional.pad(values[None], (1, 1, 1, 1), mode="replicate")
+        return torch.nn.functional.avg_pool2d(padded, 3, 1)[0]
+
+    linear = torch.nn.Linear(3 * 24 * 32, 8, bias=False)
+    encoder = load_encoder(torch.nn.Sequential(torch.nn.Flatten(), linear), processor=blurs)
+    assert (encoder.size, encoder.pixels.rounds, encoder.notes) == (None, True, ())
+    encoder.prepare((24, 32))
+    image = picture_of_processors(32, 24)
+    meant = linear(blurs(image).flatten())
+    seen = linear(torch.from_numpy(encoder.canvas(image)).float().flatten() / 255)
+    change = float((seen - meant).norm() / meant.norm())
+    assert 1e-4 < change < 1e-2
+    (note,) = encoder.notes
+    assert note.endswith(f"changes the representation of a picture by {change:.2%}")
+    monkeypatch.setattr(encoder, "session", None)  # it is measured once
+    assert encoder.notes == (note,)
+
+
 def test_a_change_of_the_rounding_that_is_small_is_not_told() -> None:
     linear = torch.nn.Linear(3 * 24 * 24, 4)
     torch.nn.init.constant_(linear.bias, 1e4)
