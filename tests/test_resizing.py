@@ -5,13 +5,16 @@ computation by hand.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as tf
+from PIL import Image
 
 import stir_hf
+from stir_hf.inputs.images import resize
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, noise_images
+from tests.tiny import QUICK, Net, noise_images
 
 IMAGES = noise_images(10, 48)
 
@@ -52,6 +55,41 @@ def test_another_crop_at_the_same_size_is_told(tiny_models: TinyModels, tmp_path
     ).save_pretrained(tmp_path)
     result = stir_hf.compare(str(tmp_path), tiny_models.vit, IMAGES, device="cpu", **QUICK)
     assert "the reference's crop or resize changes" in told(result.scores[0].notes)
+
+
+def blurred(image: Image.Image) -> torch.Tensor:
+    """(3, 8, 8), resized as floats, of little contrast."""
+    values = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
+    return 0.5 + 0.02 * (resize(values[None], (8, 8))[0] - 0.5)
+
+
+class Amplifies(Net):
+    """Whose representations differ where images of little contrast do."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(50 * (images - 0.5))
+
+
+def test_notes_on_a_processor_are_those_of_the_reference_alone() -> None:
+    """The processor of a judged model does not see the images."""
+    plain = tf.ViTImageProcessor(size={"height": 8, "width": 8})
+    one = stir_hf.load_encoder(Amplifies(0), processor=blurred, name="one", device="cpu")
+    other = stir_hf.load_encoder(Net(1), processor=plain, name="other", device="cpu")
+    assert any("8 bits do not hold" in note for note in one.notes)
+    judged, reverse = stir_hf.compare(one, other, IMAGES, device="cpu", **QUICK).scores
+    assert (judged.model, reverse.model) == ("one", "other")
+    assert not any("8 bits do not hold" in note for note in judged.notes)
+    (note,) = (note for note in reverse.notes if "8 bits do not hold" in note)
+    assert note.startswith("one: ")
+
+
+def test_the_rounding_is_part_of_what_is_told_of_a_processor_of_floats() -> None:
+    one, other = (
+        stir_hf.load_encoder(Amplifies(i), processor=blurred, name=str(i), device="cpu")
+        for i in (0, 1)
+    )
+    for score in stir_hf.compare(one, other, IMAGES, device="cpu", **QUICK).scores:
+        assert "the reference's crop, resize or rounding changes" in told(score.notes)
 
 
 def test_nothing_is_told_where_nothing_changes(tiny_models: TinyModels) -> None:

@@ -198,7 +198,7 @@ class InversionJob:
             "split": samples.spec.split,
             "data_revision": samples.commit,
             "image_column": samples.images.name,
-            "notes": [*samples.notes, *(f"{self.network.label}: {n}" for n in encoder.notes)],
+            "notes": [*samples.notes, *self.network.notes],
         }
 
     def _check_first(self) -> None:

@@ -50,6 +50,16 @@ class Opened:
         """What messages call it and its layer."""
         return f"{self.encoder.name}, layer {self.encoder.layer}"
 
+    @property
+    def notes(self) -> list[str]:
+        """What a result says of how it was read, where images go through its own processor."""
+        return [f"{self.label}: {note}" for note in self.encoder.notes]
+
+    @property
+    def network_notes(self) -> list[str]:
+        """The same, where images are on another network's canvas."""
+        return [f"{self.label}: {note}" for note in self.encoder.network_notes]
+
     def represent(self, values: Tensor) -> Tensor:
         """Representations (b, d) of values (b, *shape), without gradients; in halves where the
         device's memory is too small for all at once.

@@ -103,8 +103,7 @@ def _score(
     without: str | None,
 ) -> Score:
     """The score; `without` says why there is no floor."""
-    names, notes = inversions.manifest.names, list(notes_on(inversions))
-    notes += [f"{network.label}: {note}" for note in network.encoder.notes]
+    names, notes = inversions.manifest.names, [*notes_on(inversions), *network.network_notes]
     if same_network(network, inversions):
         notes.append("the model and the reference are the same network")
     if without is not None:

@@ -53,7 +53,8 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
         return None
     what = "those images" if samples is not None else "the canvas"
     if native == inversions.size:
-        how = "the reference's crop or resize"
+        rounds = network.encoder.pixels.rounds
+        how = f"the reference's crop{', resize or rounding' if rounds else ' or resize'}"
     else:
         how = f"the canvas, its crop and the resize from it ({sizes}),"
     return (
