@@ -199,7 +199,7 @@ def test_what_the_canvas_rounds_is_measured_at_the_size_that_is_read(
         padded = torch.nn.functional.pad(values[None], (1, 1, 1, 1), mode="replicate")
         return torch.nn.functional.avg_pool2d(padded, 3, 1)[0]
 
-    linear = torch.nn.Linear(3 * 24 * 32, 8, bias=False)
+    linear = torch.nn.Linear(3 * 24 * 32, 8, bias=False).requires_grad_(False)
     encoder = load_encoder(torch.nn.Sequential(torch.nn.Flatten(), linear), processor=blurs)
     assert (encoder.size, encoder.pixels.rounds, encoder.notes) == (None, True, ())
     encoder.prepare((24, 32))
