@@ -84,11 +84,28 @@ def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
     if found:
         name = min(found, key=lambda name: name.count("."))
         return name, module.get_submodule(name)
+    if not _has_timm(module, encoder):
+        named = getattr(getattr(module, "config", None), "architectures", None)
+        raise RequestError(
+            f"model {called} has no part {encoder!r}, which would see the image, in"
+            f" {type(module).__name__}; its configuration names architectures={named}: name the"
+            " class that has the part, or give it as an object"
+        )
     raise RequestError(
         f"model {called} has no part {encoder!r} of transformers, which would see the image: its"
         " backbone is timm's; take a revision whose backbone is not (facebook/detr-resnet-50 has"
         " no_timm: MODEL@no_timm), or load the backbone by itself"
     )
+
+
+def _has_timm(module: nn.Module, encoder: str) -> bool:
+    """Whether a backbone is timm's: named so, or a part without a configuration."""
+    configs = [getattr(m, "config", None) for m in module.modules()]
+    return any(
+        getattr(config, "use_timm_backbone", False)
+        or str(getattr(config, "model_type", "")).startswith("timm")
+        for config in configs
+    ) or any(f".{name}".endswith(f".{encoder}") for name, _ in module.named_modules())
 
 
 def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:

@@ -170,6 +170,21 @@ def test_a_detector_around_a_backbone_of_timms_is_told_of_another_revision() -> 
         image_tower(model, "x", family_named("detr").encoder)
 
 
+@pytest.mark.parametrize("named", [None, ["DPTModel"]])
+def test_a_depth_estimator_without_its_class_is_told_of_that(
+    named: list[str] | None, tmp_path: Path
+) -> None:
+    from tests.families.zoo import MEMBERS
+
+    MEMBERS["dpt (dinov2)"].make().save_pretrained(tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**about, "architectures": named}))
+    said = r"has no part 'backbone'.* in DPTModel; .*architectures=(None|\['DPTModel'\])"
+    with pytest.raises(RequestError, match=said) as raised:
+        load_encoder(str(tmp_path), processor=tf.ViTImageProcessor(), device="cpu")
+    assert "timm" not in str(raised.value)
+
+
 NEED_MORE = (
     "blip-2",
     "d_fine",
