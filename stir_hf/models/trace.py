@@ -91,10 +91,11 @@ class Trace:
 
     @property
     def classifies(self) -> bool:
-        """Whether it has a classifier's logits: one vector for each image, not one for each pixel
-        or query.
+        """Whether it has a classifier's logits: one vector for each image, perhaps as a sequence
+        of one, not one for each pixel or query.
         """
-        return self.logits is not None and self.logits.ndim == 2
+        shape = () if self.logits is None else self.logits.shape[1:]
+        return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
 
     def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
         """The first call whose output is this very tensor."""

@@ -165,6 +165,19 @@ class OfEachPixel(nn.Module):
         return Answer(last_hidden_state=x, logits=self.head(x))
 
 
+class OneToken(Classifier):
+    """Its logits are a sequence of one, (b, 1, k)."""
+
+    def forward(self, pixel_values: Tensor, *_: Any, **__: Any) -> Answer:
+        return Answer(logits=self.head(self.features(pixel_values)[:, None]))
+
+
+def test_logits_of_one_token_are_a_classifiers() -> None:
+    module = OneToken()
+    found = as_checkpoint(module)(IMAGES)
+    torch.testing.assert_close(found, module.features(IMAGES).detach())
+
+
 def test_logits_of_pixels_are_no_classifiers() -> None:
     encoder = as_checkpoint(OfEachPixel())
     torch.testing.assert_close(encoder(IMAGES), encoder.module.body(IMAGES).mean((2, 3)))  # type: ignore[operator]
