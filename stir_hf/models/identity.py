@@ -24,18 +24,18 @@ def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) ->
     only what is the same in every load.
     """
     digest = hashlib.sha256()
-    random = {name for name, p in module.named_parameters() if name in missing and _varies(p)}
+    trained = {name for name, _ in module.named_parameters()}
     for name, value in sorted(module.state_dict().items()):
-        if name in random:
-            continue
         away = isinstance(value, Tensor) and value.is_meta
-        _add(digest, name, brought(module, name) if away else value)
+        here = brought(module, name) if away else value
+        if not (name in missing and name in trained and _varies(here)):
+            _add(digest, name, here)
     return digest.hexdigest()
 
 
 def _varies(values: Tensor) -> bool:
     """Whether values were drawn at random: others are all zeros, or all ones."""
-    return not values.is_meta and bool((values != values.flatten()[:1]).any())
+    return bool((values != values.flatten()[:1]).any())
 
 
 def _add(digest: Any, name: str, value: Any) -> None:

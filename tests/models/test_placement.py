@@ -12,6 +12,7 @@ from torch import nn
 
 import stir_hf
 from stir_hf import RequestError, load_encoder
+from stir_hf.models.identity import hash_of_weights
 from tests.conftest import TinyModels
 from tests.test_cli import run
 from tests.tiny import QUICK, noise_images
@@ -55,6 +56,18 @@ def test_a_spread_network_is_the_same_as_a_whole_one(
     assert values.grad is not None
     assert bool(values.grad.any())
     assert state_of(spread) == before
+
+
+def test_of_a_spread_network_weights_that_lack_are_no_part_of_what_it_is(
+    spread: Any, tiny_models: TinyModels
+) -> None:
+    missing = frozenset({"vit.layers.1.mlp.fc1.weight", "classifier.weight"})
+    whole = tf.ViTForImageClassification.from_pretrained(tiny_models.vit)
+    names = dict(spread.named_parameters())
+    assert missing <= set(names)
+    assert names["vit.layers.1.mlp.fc1.weight"].is_meta
+    expected = hash_of_weights(whole, missing)
+    assert hash_of_weights(spread, missing) == expected != hash_of_weights(whole)
 
 
 def test_a_spread_network_is_inverted_as_a_whole_one(spread: Any, tiny_models: TinyModels) -> None:
