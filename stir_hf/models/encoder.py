@@ -21,7 +21,7 @@ from stir_hf.models.probing import Reading, read_probe
 from stir_hf.models.processors import Pixels
 from stir_hf.models.rounding import rounding_notes
 from stir_hf.models.session import Session
-from stir_hf.models.taps import Layer
+from stir_hf.models.taps import Layer, split_call, split_selector
 
 
 class Encoder:
@@ -36,14 +36,15 @@ class Encoder:
     def __init__(
         self, network: Network, layer: str, *, commit: str | None = None, label: str | None = None
     ) -> None:
-        self.network, self.layer, self.commit = network, layer, commit
+        self._given, self.layer, self.commit = network, layer, commit
+        self.network = network.holding(split_call(split_selector(layer)[0])[0])
         self._label = label
         self._reading: Reading | None = None
         self._rounding: tuple[str, ...] | None = None
         self._open: Session | None = None
-        network.check_batchnorm()
-        if network.pixels.size is not None:
-            self.prepare(network.pixels.size)
+        self.network.check_batchnorm()
+        if self.network.pixels.size is not None:
+            self.prepare(self.network.pixels.size)
 
     @property
     def module(self) -> nn.Module:
@@ -176,7 +177,8 @@ class Encoder:
         Raises:
             RequestError: as `prepare`.
         """
-        other = Encoder(replace(self.network), layer, commit=self.commit, label=self._label)
+        given = replace(self._given, name=self.name)
+        other = Encoder(given, layer, commit=self.commit, label=self._label)
         if self._reading is not None:
             other.prepare(self._reading.size)
         return other

@@ -1,5 +1,6 @@
 """A network in memory: a model of `transformers` with its processor, or any module over images."""
 
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,7 @@ from stir_hf.models.families import family_of
 from stir_hf.models.identity import quantised_weights
 from stir_hf.models.image_processors import given_processor, pixels_of
 from stir_hf.models.network import Network
-from stir_hf.models.processors import own_size, understand
+from stir_hf.models.processors import Pixels, own_size, understand
 from stir_hf.models.taps import split_call, split_selector
 from stir_hf.models.towers import body_of, image_tower, part_note
 
@@ -71,26 +72,46 @@ def network_in_memory(
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
     part, module = _part(given, called)
-    family = family_of(module.config)
-    family.check_taken(called)
-    family.check(module.config, called, "" if module.config is given.config else part)
-    notes = [*part_note(part, given), *([family.note] if family.note else [])]
+    _check_family(part, module, given, called)
+    notes = []
     if processor is None:
         processor = _own_processor(given, called, trust)
         if not is_local(given.name_or_path):
             notes.append(_DEFAULT_BRANCH.format(given.name_or_path))
     found = given_processor(processor, trust_remote_code=trust)
-    quantised = quantisation(given.config)
+    pixels = pixels_of(found, module, called)
+    network = _as_network(part, module, given, pixels, called, notes)
+    with suppress(RequestError):  # of a model that does not take images
+        before, whole = image_tower(given, called, family_of(given.config).encoder)
+        if whole is not module:
+            same = whole.config is module.config
+            pixels = pixels if same else pixels_of(found, whole, called)
+            network.whole = _as_network(before, whole, given, pixels, called, notes)
+    return network
+
+
+def _as_network(
+    part: str, module: Any, given: Any, pixels: Pixels, called: str, notes: list[str]
+) -> Network:
+    """A part of a model of `transformers` as a network."""
+    family, quantised = family_of(module.config), quantisation(given.config)
+    about = [*part_note(part, given), *([family.note] if family.note else [])]
     return Network(
         module,
-        pixels_of(found, module, called),
+        pixels,
         called,
         in_memory=True,
         family=family,
-        notes=tuple(notes),
+        notes=(*about, *notes),
         quantised=quantised,
         weights=quantised and quantised_weights(module, given.config),
     )
+
+
+def _check_family(part: str, module: Any, given: Any, called: str) -> None:
+    family = family_of(module.config)
+    family.check_taken(called)
+    family.check(module.config, called, "" if module.config is given.config else part)
 
 
 def _part(given: Any, called: str) -> tuple[str, Any]:

@@ -5,7 +5,7 @@ and how it is fed.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,10 +48,27 @@ class Network:
     """The method by which its weights were quantised, if they were."""
     weights: str | None = None
     """Of a quantised network, the hash of its weights from before its first pass."""
+    whole: "Network | None" = None
+    """The model in memory that this is the part before the head of, by whose own names its other
+    modules are read.
+    """
 
     def __post_init__(self) -> None:
         if self.quantised is not None and self.weights is None:
             self.weights = quantised_weights(self.module, self.module.config)
+
+    def holding(self, layer: str) -> "Network":
+        """Where a layer, by its name alone, is read: in the whole model where it is one of that
+        and none of this part.
+        """
+        if self.whole is None:
+            return self
+        mine, others = (
+            {name for name, _ in module.named_modules()}
+            for module in (self.module, self.whole.module)
+        )
+        only_there = layer in others - mine - {"penultimate", "output"} or layer == "logits"
+        return replace(self.whole, name=self.name) if only_there else self
 
     @property
     def is_spread(self) -> bool:
