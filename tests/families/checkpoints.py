@@ -131,6 +131,8 @@ def _widen(model: Any, shift: float) -> None:
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.ones_(module.weight)
             nn.init.constant_(module.bias, shift)
+        elif type(module).__name__.endswith("FrozenBatchNorm2d"):  # of detectors, no torch class
+            module.bias.fill_(shift)
 
 
 def train(model: Any, member: Member) -> None:

@@ -402,11 +402,14 @@ def _of_swin(config: str, **more: Any) -> Callable[[], Any]:
 
 
 def _detects(
-    architecture: str, tower: str, config: Callable[[], Any], processor: str | None = None
+    architecture: str,
+    tower: str,
+    config: Callable[[], Any],
+    processor: str | None = None,
+    **more: Any,
 ) -> Member:
-    return Member(
-        architecture, side=64, reads="maps", tower=tower, config=config, processor=processor
-    )
+    how: dict[str, Any] = {"tower": tower, "config": config, "processor": processor, **more}
+    return Member(architecture, side=64, reads="maps", **how)
 
 
 MEMBERS: dict[str, Member] = {
@@ -609,7 +612,7 @@ MEMBERS: dict[str, Member] = {
         "MobileNetV1ForImageClassification",
         {"image_size": 64, "depth_multiplier": 0.25, "min_depth": 8},
         64,
-        shift=0.5,
+        shift=1.0,
         steps=60,
     ),
     "mobilenet_v2": Member(
@@ -832,9 +835,10 @@ MEMBERS: dict[str, Member] = {
         "model.backbone.model",
         lambda: _config("DFineConfig", backbone_config=_hgnet(), **_found(layers=2)),
         "rt_detr",
+        steps=90,
     ),
     "deformable_detr": _detects(
-        "DeformableDetrForObjectDetection", "model.backbone.model", _deformable_detr
+        "DeformableDetrForObjectDetection", "model.backbone.model", _deformable_detr, shift=0.5
     ),
     "dab-detr": _detects(
         "DabDetrForObjectDetection", "model.backbone.conv_encoder.model", _dab_detr, "detr"
@@ -843,6 +847,7 @@ MEMBERS: dict[str, Member] = {
         "Deimv2ForObjectDetection",
         "model.conv_encoder.model",
         lambda: _config("Deimv2Config", backbone_config=_hgnet(), **_found(layers=2)),
+        steps=90,
     ),
     "lw_detr": _detects(
         "LwDetrForObjectDetection",
@@ -874,16 +879,25 @@ MEMBERS: dict[str, Member] = {
         lambda: _config("TableTransformerConfig", **_detector()),
     ),
     "pp_doclayout_v2": _detects(
-        "PPDocLayoutV2ForObjectDetection", "model.backbone.model", _pp_doclayout_v2, "detr"
+        "PPDocLayoutV2ForObjectDetection",
+        "model.backbone.model",
+        _pp_doclayout_v2,
+        "detr",
+        shift=0.1,
     ),
     "pp_doclayout_v3": _detects(
         "PPDocLayoutV3ForObjectDetection",
         "model.backbone.model",
         lambda: _config("PPDocLayoutV3Config", backbone_config=_hgnet(), **_found()),
         "detr",
+        shift=0.5,
     ),
     "pp_doclayout_v4": _detects(
-        "PPDocLayoutV4ForObjectDetection", "model.backbone.model", _pp_doclayout_v4, "detr"
+        "PPDocLayoutV4ForObjectDetection",
+        "model.backbone.model",
+        _pp_doclayout_v4,
+        "detr",
+        shift=0.1,
     ),
     "grounding-dino": _detects(
         "GroundingDinoForObjectDetection",
