@@ -179,7 +179,8 @@ def test_the_cases_of_the_card(stir: Any) -> None:
     for case in runpy.run_path(str(CARD / "tests.py"))["test_cases"]:
         expected = case.pop("result")
         found = stir.compute(**case, progress=False)
-        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.02)
+        # another processor moves single scores by up to 0.022 (benchmarks/noise.py)
+        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.04)
 
 
 def test_the_card_has_every_section_and_the_tags_of_a_metric() -> None:

@@ -1,4 +1,4 @@
-"""Cases of the module: each is what `compute` is given, and what it returns (to 0.02)."""
+"""Cases of the module: each is what `compute` is given, and what it returns (to 0.04, as on another processor)."""
 
 from stir_hf.demo import IMAGES, model_path
 
