@@ -1,4 +1,6 @@
-"""Cases of the module: each is what `compute` is given, and what it returns (to 0.04, as on another processor)."""
+"""Cases of the module: each is what `compute` is given, and what it returns, to 0.04: another
+processor adds up in another order.
+"""
 
 from stir_hf.demo import IMAGES, model_path
 
