@@ -7,10 +7,13 @@ import ipaddress
 import json
 import os
 import re
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
+
+from stir_hf.space.uploads import SECONDS
 
 WAITING = 3
 """Requests of one visitor that may be at work or wait."""
@@ -20,8 +23,10 @@ BODY = 100_000_000
 """Bytes of one upload of several files."""
 UPLOADS = 500_000_000
 """Bytes of all uploads that are there."""
-UPLOAD_SECONDS = 120
+UPLOAD_SECONDS = 300
 """So long one upload may take."""
+OF_ONE = 150_000_000
+"""Bytes that one visitor may upload in the time that uploads stay."""
 UPLOADING = 2
 """Uploads of one visitor at once."""
 
@@ -56,7 +61,7 @@ class Gate:
     def __init__(self, app: App, count: Callable[[str], int], size: Callable[[], int]) -> None:
         self._app, self._count, self._size = app, count, size
         self._inside, self._uploading = Counter[str](), Counter[str]()
-        self._announced = 0
+        self._announced, self._sent = 0, deque[tuple[float, str, int]]()
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Pass a request on, or answer it with a sentence."""
@@ -73,7 +78,7 @@ class Gate:
             await _answer(send, 413, f"a request has at most {ASKED // 1000} kB")
         elif names_address(body):
             await _answer(send, 400, "images are uploaded, not fetched from an address")
-        elif b"prompts/get" in body:  # of a tool's server: it would compute past the queue's count
+        elif "/mcp" in path and asks_for_prompt(body):  # which would compute, not counted
             await _answer(send, 400, "there are no prompts here, but a tool")
         else:
             await self._ask(scope, _again(body, receive), send)
@@ -95,15 +100,37 @@ class Gate:
             await _answer(send, 413, f"an upload has at most {BODY // 1_000_000} MB")
         elif self._uploading[address] >= UPLOADING:
             await _answer(send, 429, f"at most {UPLOADING} uploads at once are taken")
+        elif self._sent_by(address) + length > OF_ONE:
+            await _answer(send, 429, "you uploaded much in the last minutes; try again later")
         else:
             with _counted(self._uploading, address), self._announcing(length):
                 if await asyncio.to_thread(self._size) + self._announced > UPLOADS:
                     told = "too much was uploaded in the last minutes; try again later"
                     await _answer(send, 429, told)
                 else:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(UPLOAD_SECONDS):
-                            await self._app(scope, receive, send)
+                    self._sent.append((time.monotonic(), address, length))
+                    await self._in_time(scope, receive, send)
+
+    def _sent_by(self, address: str) -> int:
+        """Bytes that a visitor has sent in the time that uploads stay."""
+        while self._sent and self._sent[0][0] < time.monotonic() - SECONDS:
+            self._sent.popleft()
+        return sum(length for _, one, length in self._sent if one == address)
+
+    async def _in_time(self, scope: Scope, receive: Any, send: Any) -> None:
+        begun = False
+
+        async def noted(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                await self._app(scope, receive, noted)
+        except TimeoutError:
+            if not begun:
+                await _answer(send, 408, f"an upload takes at most {UPLOAD_SECONDS} seconds")
 
     @contextmanager
     def _announcing(self, length: int) -> Iterator[None]:
@@ -152,7 +179,7 @@ def names_address(body: bytes) -> bool:
     cannot be read.
     """
     try:
-        left = [json.loads(body)] if body else []
+        left = [_read(body)]
     except (ValueError, RecursionError):
         return True
     while left:
@@ -165,6 +192,17 @@ def names_address(body: bytes) -> bool:
         elif isinstance(one, list):
             left += one
     return False
+
+
+def asks_for_prompt(body: bytes) -> bool:
+    """Whether a message to the tool's server is that; one that can be read."""
+    said = _read(body)
+    several = said if isinstance(said, list) else [said]
+    return any(isinstance(one, dict) and one.get("method") == "prompts/get" for one in several)
+
+
+def _read(body: bytes) -> Any:
+    return json.loads(body) if body else None
 
 
 def _length(scope: Scope) -> int:

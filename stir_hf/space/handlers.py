@@ -25,7 +25,7 @@ from stir_hf.space.asked import (
 )
 from stir_hf.space.kept import Kept
 from stir_hf.space.waiting import Visit
-from stir_hf.space.work import Run, Work
+from stir_hf.space.work import Run, Work, nobody
 from stir_hf.space.zero_gpu import runner
 
 PRESETS = {
@@ -43,7 +43,7 @@ def follow(
     limits: Limits,
     *,
     device: bool = True,
-    is_gone: Callable[[], bool] = lambda: False,
+    is_gone: Callable[[], bool] = nobody,
 ) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
     """A request from its beginning to its end: HTML of how far it is, and at last what it found.
 
@@ -59,7 +59,8 @@ def follow(
     """
     shown = views.progress(None, 0)
     yield shown, None
-    began, run = time.monotonic(), (runner() if device else Run)(work, request, limits)
+    began, made = time.monotonic(), runner() if device else Run
+    run = made(work, request, limits, is_gone)
     try:
         for message in run:
             if is_gone():
@@ -119,10 +120,9 @@ def compare(
     except UploadError as error:
         yield views.problem(str(error)), None, None
     except (RequestError, RunError) as error:
-        stays = True  # the files may be meant for the next try
+        stays = not visit.is_gone()  # the files may be meant for the next try
         yield views.problem(str(error)), None, gr.skip()
     finally:
-        visit.end()
         own = [Path(path) for path in sent if uploads.is_upload(path)]
         uploads.remove([] if stays else own, visit.is_shared)
 
@@ -149,8 +149,6 @@ def judge(inversions: str, model: str, request: gr.Request | None = None) -> Ite
             yield views.results(done) if shown is None and done else shown or ""
     except (RequestError, RunError) as error:
         yield views.problem(str(error))
-    finally:
-        visit.end()
 
 
 def push(key: str | None, repo: str, token: str | None, request: gr.Request | None = None) -> str:
@@ -205,8 +203,6 @@ def scores(
                 return dict(done["result"])
     except (RequestError, RunError) as error:
         raise gr.Error(str(error), print_exception=False) from error
-    finally:
-        visit.end()
     raise gr.Error("nothing came of it")
 
 

@@ -37,7 +37,7 @@ SHOWN = 8
 """Pairs that are shown of each end of the ranking, and images while they form."""
 SIDE = 144
 """Pixels of a picture on the page, at most."""
-TELL_EVERY = 0.7
+TELL_EVERY = 1.0
 """Seconds between two pictures of what forms."""
 
 
@@ -179,19 +179,23 @@ def _teller(send: Send, most: int) -> Any:
             return
         last[0] = now
         forming = [] if step.forming is None else sorted(step.forming().items())[:SHOWN]
-        pictures = {index: picture(values) for index, values in forming}
+        pictures = {index: picture(values, exact=False) for index, values in forming}
         about = {"what": step.what, "done": step.done, "total": step.total, "error": step.error}
         send({"step": {**about, "passes": step.passes, "most": most, "pictures": pictures}})
 
     return tell
 
 
-def picture(values: NDArray[np.float32]) -> str:
-    """(c, h, w) in [0, 1] as a PNG in a data URL, no larger than it is shown on a fine screen."""
+def picture(values: NDArray[np.float32], *, exact: bool = True) -> str:
+    """(c, h, w) in [0, 1] as an image in a data URL, no larger than it is shown on a fine screen: a
+    PNG, or, if it need not be exact and is not tiny, a JPEG of a tenth of the size.
+    """
     file, image = io.BytesIO(), to_png(values)
     image.thumbnail((SIDE, SIDE))
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    kind = "PNG" if exact or max(image.size) <= SIDE // 2 else "JPEG"
+    image.save(file, kind, quality=80)
+    address = base64.b64encode(file.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{address}"
 
 
 def _pairs(result: StirResult, place: int, inversions: stir_hf.Inversions) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """The page: its forms, and how it is served."""
 
 import asyncio
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +184,17 @@ def add_api() -> None:
     gr.api(scores, api_name="scores", **how)  # type: ignore[attr-defined]  # given late
 
 
+SWEEP_EVERY = 30
+"""Seconds between two looks at what nobody needs any more."""
+
+
+def _keep_clean(waiting: Waiting) -> None:
+    while True:
+        time.sleep(SWEEP_EVERY)
+        uploads.sweep(waiting.names)
+        waiting.sweep()
+
+
 def serve(page: gr.Blocks, **how: Any) -> Any:
     """Serve a page, its API and MCP tool: a queue of 20, small uploads, no foreign host."""
     if is_zero_gpu():
@@ -188,7 +203,9 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
         warm_up()
     page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
     waiting = Waiting(page._queue)
-    uploads.keep_sweeping(waiting.names)
+    threading.Thread(target=_keep_clean, args=(waiting,), daemon=True, name="keep clean").start()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what goes at exit, goes
     theme = gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],

@@ -4,7 +4,6 @@ import atexit
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,8 +11,6 @@ from pathlib import Path
 
 SECONDS = 600
 """So long an upload stays that no request names."""
-LOOK_EVERY = 30
-"""Seconds between two looks."""
 
 
 def claim() -> None:
@@ -68,17 +65,6 @@ def sweep(is_named: Callable[[Path], bool], now: float | None = None) -> None:
         with suppress(OSError):
             old += [path] if path.stat().st_mtime < before else []
     remove(old, is_named)
-
-
-def keep_sweeping(is_named: Callable[[Path], bool]) -> None:
-    """Sweep again and again, beside the page."""
-
-    def work() -> None:
-        while True:
-            time.sleep(LOOK_EVERY)
-            sweep(is_named)
-
-    threading.Thread(target=work, daemon=True, name="sweep uploads").start()
 
 
 def _files() -> list[Path]:

@@ -1,22 +1,22 @@
 """What waits and works in gradio's queue, which has no public names for it: the requirements name
-gradio's exact version.
+gradio's minor release.
 """
 
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from stir_hf.space.gate import visitor
 
 COMPUTING = "one at a time"
 """The concurrency id of all that computes."""
-UNREAD = 150
-"""Messages that nobody has read, after which nobody is taken to be there: those of half a minute.
-"""
-LEFT = 60
-"""Seconds after a request, in which its last messages may be read."""
+UNREAD = 1000
+"""Messages that nobody has read, after which nobody is taken to be there."""
+STILL = 60
+"""Seconds in which nothing is read of what there is to read: then nobody is there, either."""
 
 
 class Waiting:
@@ -28,39 +28,42 @@ class Waiting:
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
+        self._heads: dict[str, Head] = {}
 
     def count(self, address: str) -> int:
         """How many requests of an address are at work or wait."""
-        return sum(visitor(event.request.scope) == address for event in self._events())
+        events = [*self._waiting(), *self._working()]
+        return sum(visitor(event.request.scope) == address for event in events)
 
     def names(self, path: Path, *, but: str | None = None) -> bool:
-        """Whether a request that waits or is at work names an upload; `but` is a session whose
-        work does not count.
-        """
+        """Whether a request that waits or is at work names an upload, but for one request."""
         name = path.parent.name  # the hash of its content
-        asked = [*self._waiting(), *(e for e in self._working() if e.session_hash != but)]
+        asked = (e for e in [*self._waiting(), *self._working()] if e._id != but)
         return any(name in str(getattr(event.data, "data", "")) for event in asked)
 
-    def is_gone(self, session: str | None) -> bool:
-        """Whether whoever asked has left or taken it back, or does not read what is told."""
-        there = any(e.alive for e in self._working() if e.session_hash == session)
-        return not there or self.unread(session) > UNREAD
+    def is_at_work(self, event: str) -> bool:
+        """Whether a request is at work, and nobody has taken it back or left."""
+        return any(one.alive for one in self._working() if one._id == event)
 
-    def unread(self, session: str | None) -> int:
-        """How many messages to a session nobody has read."""
+    def unread(self, session: str | None) -> "list[Any]":
+        """What was told to a session and nobody has read."""
         messages = self._queue.pending_messages_per_session.get(session)
-        return 0 if messages is None else int(messages.qsize())
+        return [] if messages is None else list(messages._queue)
 
-    def forget(self, session: str | None) -> None:
-        """Drop what nobody has read, unless another request of the session is there."""
-        if any(event.session_hash == session and event.alive for event in self._events()):
-            return
-        messages = self._queue.pending_messages_per_session.get(session)
-        while messages is not None and not messages.empty():
-            messages.get_nowait()
-
-    def _events(self) -> list[Any]:
-        return [*self._waiting(), *self._working()]
+    def sweep(self, now: float | None = None) -> None:
+        """Drop what nobody reads: of sessions without a request, in which nothing was read for a
+        while. To be called again and again.
+        """
+        there = {event.session_hash for event in [*self._waiting(), *self._working()]}
+        heads = {}
+        for session, messages in list(self._queue.pending_messages_per_session.items()):
+            if session in there or not (unread := self.unread(session)):
+                continue
+            heads[session] = head = self._heads.get(session, Head())
+            if head.is_still(unread, now):
+                while not messages.empty():
+                    messages.get_nowait()
+        self._heads = heads
 
     def _waiting(self) -> list[Any]:
         queues = list(self._queue.event_queue_per_concurrency_id.values())
@@ -70,33 +73,45 @@ class Waiting:
         return [event for job in list(self._queue.active_jobs) for event in list(job or ())]
 
 
+class Head:
+    """The first of what is unread, and since when it has been that."""
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        self._since = 0.0
+
+    def is_still(self, unread: list[Any], now: float | None = None) -> bool:
+        """Whether the first has been the same for `STILL` seconds."""
+        now = time.monotonic() if now is None else now
+        first = unread[0] if unread else None
+        if first is None or first is not self._first:
+            self._first, self._since = first, now
+        return first is not None and now - self._since > STILL
+
+
 class Visit:
-    """One request, as far as its sender is concerned.
+    """The request that is at work in this thread, as far as its sender is concerned.
 
     Args:
         request: gradio's; None: nobody's.
     """
 
     def __init__(self, request: gr.Request | None = None) -> None:
-        self._session = None if request is None else request.session_hash
         asked: Any = None if request is None else request.request
         self.is_of_a_tool = asked is not None and asked.headers.get("x-gradio-user") == "mcp"
         self._waiting = None if asked is None else Waiting(asked.app.get_blocks()._queue)
+        self._session = None if request is None else request.session_hash
+        self._event: str | None = LocalContext.event_id.get(None)
+        self._head = Head()
 
     def is_gone(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self._waiting is not None and self._waiting.is_gone(self._session)
+        if self._waiting is None or self._event is None:
+            return False
+        unread = self._waiting.unread(self._session)
+        still = self._head.is_still(unread) or len(unread) > UNREAD
+        return still or not self._waiting.is_at_work(self._event)
 
     def is_shared(self, path: Path) -> bool:
         """Whether another request names an upload, too."""
-        return self._waiting is not None and self._waiting.names(path, but=self._session)
-
-    def end(self) -> None:
-        """Drop what was told to nobody: at once, and what comes last after a while."""
-        if self._waiting is None:
-            return
-        if self._waiting.is_gone(self._session):
-            self._waiting.forget(self._session)
-        later = threading.Timer(LEFT, self._waiting.forget, [self._session])
-        later.daemon = True
-        later.start()
+        return self._waiting is not None and self._waiting.names(path, but=self._event)

@@ -89,16 +89,24 @@ ONE_AT_A_TIME = threading.Lock()
 """What a request fetches lies in one place, and goes with it."""
 
 
+def nobody() -> bool:
+    """What is never gone."""
+    return False
+
+
 @contextmanager
-def begun(limits: Limits) -> Iterator[Path]:
+def begun(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
     """Begin a request when no other is at work: its empty folder, and `ONE_AT_A_TIME` held, unless
     what is done within fails.
 
     Raises:
-        RunError: the others last longer than they may, or the system has no room for another.
+        RunError: the others last longer than they may, nobody waits for this one any more, or the
+            system has no room for another.
     """
-    if not ONE_AT_A_TIME.acquire(timeout=limits.seconds + 60):
-        raise RunError(NO_ROOM)
+    ends = time.monotonic() + limits.seconds + 60
+    while not ONE_AT_A_TIME.acquire(timeout=1):
+        if is_gone() or time.monotonic() > ends:
+            raise RunError(NO_ROOM)
     folder = home() / f"request-{secrets.token_hex(8)}"
     try:
         folder.mkdir()
@@ -106,7 +114,7 @@ def begun(limits: Limits) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         ONE_AT_A_TIME.release()
-        if isinstance(error, OSError | EOFError):
+        if isinstance(error, OSError | EOFError | RuntimeError) and not isinstance(error, RunError):
             raise RunError(NO_ROOM) from error
         raise
 
@@ -118,11 +126,14 @@ class Run:
         work: a function of a module, as it runs in another process.
         request: what was asked.
         limits: of time, memory and files.
+        is_gone: whether nobody waits for it any more, while it waits for others.
     """
 
-    def __init__(self, work: Work, request: Any, limits: Limits) -> None:
+    def __init__(
+        self, work: Work, request: Any, limits: Limits, is_gone: Callable[[], bool] = nobody
+    ) -> None:
         self._limits, self._ended = limits, False
-        with begun(limits) as self._folder:
+        with begun(limits, is_gone) as self._folder:
             self._ends = time.monotonic() + limits.seconds
             self._messages, theirs = _processes().Pipe(duplex=False)
             self._process = _processes().Process(

@@ -25,6 +25,7 @@ from stir_hf.space.work import (
     answer,
     attempt,
     begun,
+    nobody,
 )
 
 LEAST, MOST = 30, 120
@@ -99,12 +100,15 @@ class OnZeroGpu:
         work: a function of a module.
         request: what was asked.
         limits: of time.
+        is_gone: as of `Run`.
     """
 
-    def __init__(self, work: Work, request: Any, limits: Limits) -> None:
+    def __init__(
+        self, work: Work, request: Any, limits: Limits, is_gone: Callable[[], bool] = nobody
+    ) -> None:
         self._limits, self._left = limits, threading.Event()
         self._told: queue.Queue[Message | Exception] = queue.Queue()
-        with begun(limits) as self._folder:
+        with begun(limits, is_gone) as self._folder:
             self._ends = time.monotonic() + limits.seconds
             messages = lent()(work, request, self._folder)
             # `spaces` finds out who asks by the context.

@@ -112,9 +112,18 @@ def test_a_long_request_is_not_read_to_its_end(path: str) -> None:
     assert page.bodies == []
 
 
-def test_a_prompt_of_the_tool_is_not_there() -> None:
-    asked = b'{"method": "prompts/get", "params": {"name": "scores"}}'
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b'{"method": "prompts/get", "params": {"name": "scores"}}',
+        b'{"method": "prompts\\/get"}',
+        b'[{"method": "tools/list"}, {"method": "prompts/get"}]',
+    ],
+)
+def test_a_prompt_of_the_tool_is_not_there(asked: bytes) -> None:
     assert asyncio.run(status(gate(Page()), f"{AT}/mcp/", asked)) == 400
+    assert asyncio.run(status(gate(Page()), f"{AT}/run/x", asked)) == 200
+    assert asyncio.run(status(gate(Page()), f"{AT}/mcp/", b'{"method": "tools/call"}')) == 200
 
 
 OPEN = (
@@ -146,6 +155,16 @@ def test_uploads_are_bounded() -> None:
     assert asyncio.run(status(gate(Page()), f"{AT}/upload")) == 413  # of an unknown length
     assert asyncio.run(status(gate(Page(), size=10**9), f"{AT}/upload/", length=10)) == 429
     assert sorted(asyncio.run(at_once())) == [200, 200, 429, 429]
+
+
+def test_one_visitor_does_not_take_all_the_room_for_uploads() -> None:
+    door, path, length = gate(Page()), f"{AT}/upload", 60_000_000
+    assert [asyncio.run(status(door, path, length=length)) for _ in range(3)] == [200, 200, 429]
+
+
+def test_an_upload_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stir_hf.space.gate.UPLOAD_SECONDS", 0.01)
+    assert asyncio.run(status(gate(Page(lasts=5)), f"{AT}/upload", length=10)) == 408
 
 
 @pytest.mark.parametrize(

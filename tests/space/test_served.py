@@ -90,6 +90,19 @@ def test_what_is_taken_back_ends(server: Server) -> None:
     wait_for(lambda: len(server.process.children(recursive=True)) == alone)
 
 
+def test_uploads_go_with_who_leaves(server: Server) -> None:
+    at, files = f"{server.url}/gradio_api/queue", server.files()
+    alone = len(server.process.children(recursive=True))
+    sent = uploaded(server, *(picture(i) for i in range(20)))
+    data = ["standard-0", "robust-0", "", "", sent, "", 64, 300]
+    joined = {"data": data, "fn_index": place_of(server, "compare"), "session_hash": "leaves"}
+    assert httpx.post(f"{at}/join", json=joined).status_code == 200
+    assert len(server.files() - files) >= 20
+    with httpx.stream("GET", f"{at}/data?session_hash=leaves", timeout=60):
+        wait_for(lambda: len(server.process.children(recursive=True)) > alone)
+    wait_for(lambda: server.files() <= files)
+
+
 @pytest.mark.verify
 def test_a_set_without_its_images(server: Server, hub: StandInHub, tmp_path: Path) -> None:
     made = Client(hub, tmp_path).run(
