@@ -72,7 +72,7 @@ def decoded(cell: Any) -> Image.Image:
     _check_there(cell)
     try:
         image: Image.Image = datasets.Image().decode_example(cell)
-    except (TypeError, struct.error):  # of a header that Pillow cannot write anew
+    except (TypeError, ValueError, struct.error):  # of a header that Pillow cannot write anew
         with _opened(cell) as file:
             return upright(file)
     return image
