@@ -86,7 +86,7 @@ def read(model: Any, member: Member, inputs: Tensor) -> Tensor:
     if member.reads == "head":
         return _before_head(tower, inputs)
     bare = any(word in member.architecture for word in ("Model", "Backbone"))
-    whole = not member.tower and not bare
+    whole = not member.tower and not bare and hasattr(tower, "base_model_prefix")
     body = getattr(tower, tower.base_model_prefix) if whole else tower
     result = body(pixel_values=inputs, return_dict=True, **_unmasked(body, inputs))
     if member.reads == "pooler":
