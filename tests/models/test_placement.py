@@ -161,7 +161,7 @@ def test_a_network_that_cannot_be_spread_is_told_to_choose_a_device(
     from tests.families.zoo import MEMBERS
 
     def small(*_: Any, **__: Any) -> dict[Any, int]:
-        return {"cpu": 30_000}
+        return {"cpu": 60_000}
 
     MEMBERS["siglip"].make().save_pretrained(tmp_path)
     processor_of("siglip", 32).save_pretrained(tmp_path)
