@@ -40,6 +40,19 @@ def test_weights_that_are_not_what_the_configuration_says(
     assert "is quantised (bitsandbytes) and does not run here" in err
 
 
+def runs(folder: Path, values: torch.Tensor) -> bool:
+    """Whether `transformers` itself runs a checkpoint here: bitsandbytes 0.50 cannot run 4 bits of
+    narrow networks on a processor with AVX-512.
+    """
+    model = tf.AutoModelForImageClassification.from_pretrained(folder, device_map={"": "cpu"})
+    try:
+        with torch.no_grad():
+            model(pixel_values=values)
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.filterwarnings("ignore")  # the libraries' own
 @pytest.mark.parametrize("method", METHODS)
 def test_it_is_judged_and_not_inverted(
@@ -54,8 +67,12 @@ def test_it_is_judged_and_not_inverted(
     (small / "preprocessor_config.json").write_bytes(
         (whole / "preprocessor_config.json").read_bytes()
     )
-    encoder = stir_hf.load_encoder(str(small), device="cpu")
     values = torch.rand(4, 3, 32, 32)
+    if not runs(small, values):
+        with pytest.raises(RequestError, match=r"is quantised .* and does not run here"):
+            stir_hf.load_encoder(str(small), device="cpu")
+        return
+    encoder = stir_hf.load_encoder(str(small), device="cpu")
     with torch.no_grad():
         expected = model.vit(encoder.pixels.map(values)).last_hidden_state[:, 0]
     torch.testing.assert_close(encoder(values), expected.float(), rtol=1e-2, atol=1e-2)
