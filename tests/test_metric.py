@@ -179,8 +179,9 @@ def test_the_cases_of_the_card(stir: Any) -> None:
     for case in runpy.run_path(str(CARD / "tests.py"))["test_cases"]:
         expected = case.pop("result")
         found = stir.compute(**case, progress=False)
-        # another processor moves single scores by up to 0.022 (benchmarks/noise.py)
-        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.04)
+        off = np.array([found[name] - value for name, value in expected.items()])
+        assert np.sqrt((off**2).mean()) < 0.02
+        assert np.abs(off).max() < 0.04  # another processor: benchmarks/noise.py
 
 
 def test_the_card_has_every_section_and_the_tags_of_a_metric() -> None:

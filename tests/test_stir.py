@@ -56,12 +56,12 @@ def test_compare_gives_both_directions_with_anchors(tmp_path: Path) -> None:
 
 
 def test_a_network_shares_its_own_invariances() -> None:
-    how: dict[str, Any] = {"steps": 500, "tolerance": 0.01}
+    how: dict[str, Any] = {"steps": 1000, "tolerance": 0.01}
     how["method"] = "adam-polyak:length=0.5,half=0,decay=0.9"
     inversions = stir_hf.invert(
         ROBUST, str(IMAGES), num_samples=12, exact=True, progress=False, **how
     )
-    assert inversions.relative_error.mean() < 0.02  # the last digits are those of the processor
+    assert inversions.relative_error.mean() < 0.01
     score = stir_hf.score(ROBUST, inversions, progress=False).scores[0]
     assert score.stir is not None
     assert score.stir >= 0.99
