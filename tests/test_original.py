@@ -67,17 +67,8 @@ def test_iterates_have_the_errors_of_the_original(name: str) -> None:
     torch.testing.assert_close(iterates(name, count, passes), recorded, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "robust-0",
-        *(
-            pytest.param(name, marks=pytest.mark.verify)
-            for name in ("standard-0", "standard-1", "robust-1")
-        ),
-    ],
-)
-def test_scores_are_those_of_the_original(reference: str) -> None:
+def differences(reference: str) -> list[float]:
+    """Of the scores on a reference's inversions; all else is held to what was recorded."""
     rows = [row for row in RECORDED["scores"] if row["reference"] == reference]
     inversions = stir_hf.invert(
         model_path(reference),
@@ -90,10 +81,23 @@ def test_scores_are_those_of_the_original(reference: str) -> None:
     )
     result = stir_hf.score([model_path(row["model"]) for row in rows], inversions, progress=False)
     assert rows
-    off = [score.stir - row["stir"] for score, row in zip(result.scores, rows, strict=True)]
-    assert np.sqrt(np.square(off).mean()) < 0.02
     for score, row in zip(result.scores, rows, strict=True):
-        # a thousand steps on another processor move single scores by up to 0.021
-        assert score.stir == pytest.approx(row["stir"], abs=0.04)
+        assert score.stir is not None
         assert score.similarity == pytest.approx(row["similarity"], abs=1e-4)
         assert score.relative_error.mean == pytest.approx(row["mean_relative_error"], rel=0.1)
+    return [
+        float(score.stir or 0) - row["stir"] for score, row in zip(result.scores, rows, strict=True)
+    ]
+
+
+def test_scores_on_a_robust_network_are_those_of_the_original() -> None:
+    assert np.abs(differences("robust-0")).max() < 0.02
+
+
+@pytest.mark.verify
+def test_scores_are_those_of_the_original() -> None:
+    """A thousand steps on another processor move single ones by up to 0.021, not all of them."""
+    references = sorted({row["reference"] for row in RECORDED["scores"]})
+    off = np.concatenate([differences(reference) for reference in references])
+    assert np.sqrt((off**2).mean()) < 0.02
+    assert np.abs(off).max() < 0.04
