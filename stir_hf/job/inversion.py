@@ -14,12 +14,13 @@ from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas, Canvases
 from stir_hf.data.identity import array_hash, local_label, probe_record, same_probe
 from stir_hf.data.inversions import Inversions
-from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import PartConfig
 from stir_hf.data.samples import Samples
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
+from stir_hf.job.left import Left, left_of
 from stir_hf.job.rows import RowMaker
 from stir_hf.models import Opened
 from stir_hf.runtime import RunConfig
@@ -28,9 +29,6 @@ PROBES, MOST_LOOKED_AT = 4, 64
 """How many samples that differ tell whether a representation is constant, and how many are looked
 through for them.
 """
-
-CHECKED_AGAIN = 64
-"""Of what is finished already, so many samples are decoded again and their hashes compared."""
 
 
 class InversionJob:
@@ -115,34 +113,13 @@ class InversionJob:
         asked[self.part.positions] = True
         return asked
 
-    def todo(self, folder: Path) -> tuple[NDArray[np.int64], dict[int, str | None]]:
-        """What was asked for and is not in `folder` yet, (n, 2): position and draw, sorted; and the
-        canvas hashes of those of its samples of which some rows are there, by index.
+    def todo(self, folder: Path) -> Left:
+        """What was asked for and is not in `folder` yet.
 
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        missing = self._asked()
-        files = shards.files_of(folder) if (folder / FILE_NAME).exists() else []
-        if not files:
-            return np.argwhere(missing), {}
-        rows, order = shards.Rows(files), self.samples.order
-        index, draw, status = rows.columns("index", "draw", "status")
-        sorter = np.argsort(order)
-        place = sorter[np.searchsorted(order, index, sorter=sorter).clip(max=len(order) - 1)]
-        asked = (order[place] == index) & (draw < self.config.draws)
-        done = asked & (status != shards.STATUSES.index(shards.UNREADABLE))
-        missing[place[done], draw[done]] = False
-        some = np.flatnonzero(done)[np.argsort(place[done])]
-        some = some[np.linspace(0, len(some) - 1, min(CHECKED_AGAIN, len(some))).astype(int)]
-        unfinished: NDArray[np.bool_] = np.any(missing, axis=1)
-        again = np.flatnonzero(asked & unfinished[place])
-        hashes = rows.hashes(np.concatenate((some, again)))
-        checked = dict(zip(place[some].tolist(), hashes[: len(some)], strict=True))
-        self.canvases.check_again(checked)
-        return np.argwhere(missing), dict(
-            zip(index[again].tolist(), hashes[len(some) :], strict=True)
-        )
+        return left_of(folder, self.canvases, self._asked())
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record what is finished, unless this is a part; one process does.
