@@ -152,7 +152,7 @@ def write_uncompressed(folder: Path) -> None:
 
     for path in folder.glob("*.parquet"):
         table = pq.read_table(path)
-        how: Any = {"compression": "none", "use_dictionary": False}
+        how: Any = {"compression": "none", "use_dictionary": False, "write_statistics": False}
         pq.write_table(table, path, write_page_checksum=True, **how)
 
 
