@@ -22,13 +22,8 @@ from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
 from stir_hf.job.left import Left, left_of
 from stir_hf.job.rows import RowMaker
-from stir_hf.models import Opened
+from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import RunConfig
-
-PROBES, MOST_LOOKED_AT = 4, 64
-"""How many samples that differ tell whether a representation is constant, and how many are looked
-through for them.
-"""
 
 
 class InversionJob:
@@ -182,10 +177,15 @@ class InversionJob:
         """Look at a few samples that differ: what is constant or never finite is known before any
         work.
         """
-        differing = self.canvases.differing(PROBES, MOST_LOOKED_AT)
-        if not differing:
-            raise RunError(f"none of the first images of {self.samples.spec.dataset} can be read")
-        self.network.check_varies(self.values(differing))
+
+        def differing(count: int) -> Tensor:
+            found = self.canvases.differing(count, LOOKED_AT)
+            if not found:
+                dataset = self.samples.spec.dataset
+                raise RunError(f"none of the first images of {dataset} can be read")
+            return self.values(found)
+
+        self.network.check_varies(differing)
 
     def values(self, canvases: Sequence[Canvas]) -> Tensor:
         """(b, *shape): what the network gets of these samples."""
