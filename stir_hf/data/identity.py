@@ -74,12 +74,12 @@ def data_order(data: Mapping[str, Any], count: int) -> NDArray[np.int64]:
     return order_of(data["rows"], count, data.get("slice"))
 
 
-def probe_record(representation: NDArray[Any]) -> list[float]:
+def probe_record(representation: NDArray[Any], most: int = _PROBE_VALUES) -> list[float]:
     """Some of the values of a probe's representation (n, d), enough to tell networks apart: at
-    most 512.
+    most 512, unless another number is given.
     """
     flat = np.asarray(representation, np.float64).ravel()
-    some = flat[np.linspace(0, flat.size - 1, min(flat.size, _PROBE_VALUES)).astype(np.int64)]
+    some = flat[np.linspace(0, flat.size - 1, min(flat.size, most)).astype(np.int64)]
     return [float(f"{value:.8g}") for value in some]
 
 
@@ -92,3 +92,12 @@ def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) ->
         return False
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     return bool(np.linalg.norm(a - b) <= PROBE_TOLERANCE[dtype] * np.linalg.norm(b))
+
+
+def other_entries(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """The entries of two configurations that both have and that differ, each in words."""
+    return [
+        f"{name} is {found[name]!r} and was {recorded[name]!r}"
+        for name in found
+        if name in recorded and found[name] != recorded[name]
+    ]

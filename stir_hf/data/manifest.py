@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.identity import hash_of, same_probe, slug
+from stir_hf.data.identity import hash_of, other_entries, same_probe, slug
 from stir_hf.errors import RequestError
 
 FILE_NAME = "inversions.json"
@@ -31,6 +31,14 @@ class Manifest:
     """The largest finished prefix, as `num_samples` and `draws`; None while there is none."""
     runs: tuple[dict[str, Any], ...] = ()
     """What recorded each continuation: device, threads, batch size, versions."""
+    images: dict[str, list[float]] = field(default_factory=dict)
+    """Values of its representations of the first images, by the hashes of their canvases: compared,
+    not hashed.
+    """
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The entries of the reference's configuration that may change what it computes: compared, not
+    hashed.
+    """
 
     @property
     def hash(self) -> str:
@@ -93,18 +101,28 @@ class Manifest:
         """Raise RequestError where this network or start stream is not what `there` was made
         with.
         """
-        if not same_probe(self.probe, there.probe, self.dtype):
+        if (why := self.differs(there)) is not None:
             raise RequestError(
                 f"{folder} was made by a network of the same weights that represents images"
-                " otherwise"
-                " (its forward pass, a constant or its configuration has changed); choose another"
-                " --out"
+                f" otherwise ({why}); choose another --out"
             )
         if self.first_start != there.first_start:
             raise RequestError(
                 f"{folder} was begun from other start images than this version draws; choose"
                 " another --out"
             )
+
+    def differs(self, other: "Manifest") -> str | None:
+        """What tells apart the networks of two manifests of equal identity; None where nothing
+        does.
+        """
+        if told := other_entries(self.settings, other.settings):
+            return f"in its configuration {', '.join(told)}"
+        both = [h for h in self.images if h in other.images]
+        pairs = [(self.probe, other.probe), *((self.images[h], other.images[h]) for h in both)]
+        if all(same_probe(one, two, self.dtype) for one, two in pairs):
+            return None
+        return "its forward pass or a constant in it has changed"
 
     def finished(self, num_samples: int, draws: int) -> "Manifest":
         """With a finished prefix recorded, unless a larger one is."""

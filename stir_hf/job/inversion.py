@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas, Canvases
-from stir_hf.data.identity import array_hash, local_label, probe_record, same_probe
+from stir_hf.data.identity import array_hash, local_label, probe_record
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import PartConfig
@@ -20,6 +20,7 @@ from stir_hf.data.samples import Samples
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
+from stir_hf.job.exercise import IMAGES, image_records
 from stir_hf.job.left import Left, left_of
 from stir_hf.job.rows import RowMaker
 from stir_hf.models import LOOKED_AT, Opened
@@ -73,25 +74,31 @@ class InversionJob:
         self._check_starts()
         labelled = samples.label_column is not None
         self.make = RowMaker(network, self.kind, config.exact, config.tolerance, labelled)
-        self.manifest = Manifest(
+        self._check_first()
+        self.manifest = self._manifest(network, self._names(labels))
+
+    def _manifest(self, network: Opened, names: dict[str, Any]) -> Manifest:
+        return Manifest(
             identity=self._identity(),
             probe=probe_record(network.probe.cpu().double().numpy()),
             first_start=array_hash(self.start(0, 0).numpy()),
-            names=self._names(labels),
+            images=image_records(network, self.kind, self.canvases.differing(IMAGES, LOOKED_AT)),
+            settings=network.encoder.settings(),
+            names=names,
         )
-        self._check_first()
 
     def check_same(self, other: Opened) -> None:
-        """See that another network of equal identity represents the probe alike.
+        """See that another network of equal identity represents images alike.
 
         Raises:
             RequestError: it does not, so that it needs inversions of its own.
         """
-        record = probe_record(other.probe.cpu().double().numpy())
-        if not same_probe(record, self.manifest.probe, self.manifest.dtype):
+        why = self.manifest.differs(self._manifest(other, {}))
+        if why is not None:
             raise RequestError(
                 f"{self.network.encoder.name} and {other.encoder.name} have the same weights and"
-                " represent images otherwise; invert each into a folder of its own, then score"
+                f" represent images otherwise ({why}); invert each into a folder of its own, then"
+                " score"
             )
 
     @property

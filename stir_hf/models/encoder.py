@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 from stir_hf.inputs.images import MODES, ImageKind
+from stir_hf.models.configuration import entries
 from stir_hf.models.identity import network_identity, short_hash
 from stir_hf.models.network import Network
 from stir_hf.models.probing import Reading, read_probe
@@ -236,6 +237,10 @@ class Encoder:
             "module_class": type(self.module).__name__,
             "processor_class": self.pixels.processor,
         }
+
+    def settings(self) -> dict[str, Any]:
+        """The entries of the network's configuration that may change what it computes."""
+        return entries(self.module)
 
     def named(self, name: str) -> "Encoder":
         """The same encoder under another name."""

@@ -3,8 +3,16 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
-from stir_hf.data.identity import array_hash, data_order, hash_of, probe_record, same_probe
+from stir_hf.data.identity import (
+    array_hash,
+    data_order,
+    hash_of,
+    other_entries,
+    probe_record,
+    same_probe,
+)
 from stir_hf.data.inversions import Inversions
 from stir_hf.engine import STARTS
 from stir_hf.errors import RequestError
@@ -12,6 +20,8 @@ from stir_hf.models import Opened
 from stir_hf.results import RelativeError
 from stir_hf.scoring.representations import start_of
 
+LOOKED_AT = 4
+"""So many images tell whether a judged network is the one that made the inversions."""
 NAMED = 10
 """So many of the images that were left out are named in a note."""
 
@@ -69,8 +79,17 @@ def same_network(network: Opened, inversions: Inversions) -> bool:
     precision = {"dtype": made_by["precision"]["dtype"]}
     if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
         return False
+    if network.size != inversions.size:
+        return False
+    if other_entries(network.encoder.settings(), manifest.settings):
+        return False
     record = probe_record(network.probe.cpu().double().numpy())
-    return network.size == inversions.size and same_probe(record, manifest.probe, manifest.dtype)
+    some = np.unique(inversions.index, return_index=True)[1][:LOOKED_AT]
+    images = torch.from_numpy(inversions.pixels("image", some))
+    found = network.represent(images).cpu().double().numpy().ravel()
+    expected = inversions.vectors("representation", some).astype(np.float64).ravel()
+    pairs = ((record, manifest.probe), (found.tolist(), expected.tolist()))
+    return all(same_probe(one, two, manifest.dtype) for one, two in pairs)
 
 
 def no_floor(inversions: Inversions) -> str | None:
