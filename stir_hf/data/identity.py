@@ -92,3 +92,10 @@ def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) ->
         return False
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     return bool(np.linalg.norm(a - b) <= PROBE_TOLERANCE[dtype] * np.linalg.norm(b))
+
+
+def same_spread(found: float | None, recorded: float | None, dtype: str) -> bool:
+    """Whether two spreads are of the same representations, up to rounding; or one is not known."""
+    if found is None or recorded is None:
+        return True
+    return abs(found - recorded) <= PROBE_TOLERANCE[dtype] * recorded

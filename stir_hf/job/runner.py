@@ -32,6 +32,7 @@ def run_jobs(
     folders = [where[job.manifest.hash] for job in jobs]
     left = []
     for job, there in zip(jobs, folders, strict=True):
+        job.settle_spread(there, processes)
         keys, hashes = processes.on_main(partial(job.todo, there))
         job.canvases.expect(hashes)
         left.append(keys)
