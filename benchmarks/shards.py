@@ -20,6 +20,7 @@ import torch
 
 from stir_hf.data import shards
 from stir_hf.data.columns import features
+from stir_hf.data.rows import Rows
 from stir_hf.inputs.images import ImageKind
 from stir_hf.runtime import environment
 
@@ -61,12 +62,12 @@ def main() -> None:
             shards.append(folder, rows(part), columns)
             taken.append((time.perf_counter() - begun) * 1000)
         begun = time.perf_counter()
-        shards.Rows(shards.files_of(folder)).columns("index", "draw", "status")
+        Rows(shards.files_of(folder)).columns("index", "draw", "status")
         finding = time.perf_counter() - begun
         begun = time.perf_counter()
         shards.compact(folder)
         compacting = time.perf_counter() - begun
-        whole = shards.Rows(shards.files_of(folder))
+        whole = Rows(shards.files_of(folder))
         assert len(whole) == args.parts * ROWS
         begun = time.perf_counter()
         whole.columns("index", "draw", "status")

@@ -1,6 +1,6 @@
 """Samples on a reference's canvas: each is decoded and processed once, and hashed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Canvas:
     array: NDArray[Any]
     hash: str
     label: int | None
+    file_hash: str | None = None
+    """Of the sample's encoded bytes."""
 
 
 class Canvases:
@@ -72,7 +74,8 @@ class Canvases:
             raise UnreadableError(one_line(error)) from error
         if array.shape != self._shape:
             raise UnreadableError(f"its canvas has shape {array.shape}, not {self._shape}")
-        found = Canvas(position, sample.index, array, array_hash(array), sample.label)
+        digest = array_hash(array)
+        found = Canvas(position, sample.index, array, digest, sample.label, sample.file_hash)
         if self._expected.get(found.index) not in (None, found.hash):
             self._refuse(found.index)
         return found
@@ -102,16 +105,13 @@ class Canvases:
         """Compare what is decoded from now on with these hashes, by index; `read` raises."""
         self._expected = hashes
 
-    def check_again(self, hashes: Mapping[int, str | None]) -> None:
-        """Decode these finished samples again, and compare.
-
-        Args:
-            hashes: by position.
+    def check_again(self, positions: Sequence[int], hashes: Sequence[str | None]) -> None:
+        """Decode these finished samples again, and compare the hashes of their canvases.
 
         Raises:
             RequestError: a sample that has changed; it is named.
         """
-        for position, digest in hashes.items():
+        for position, digest in zip(positions, hashes, strict=True):
             kept = position in self._kept
             canvas = self.peek(position)
             if canvas is None or canvas.hash != digest:

@@ -1,15 +1,18 @@
 """One image as a dataset stores it: the bytes of its file, or where the file is."""
 
 import errno
+import hashlib
 import io
 import re
 import struct
 from collections.abc import Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets.utils.file_utils import xopen
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
@@ -89,6 +92,22 @@ def size_of(cell: Any) -> tuple[int, int]:
         if image.mode in ("I", "F"):
             eight_bit(image)
         return image.size if is_on_its_side(image) else image.size[::-1]
+
+
+def hash_of_file(cell: Any) -> str | None:
+    """16 hexadecimal digits of a stored image's encoded bytes; None where there is none, where it
+    cannot be read, or where it would have to be fetched.
+    """
+    try:
+        _check_there(cell)
+        if cell["bytes"] is not None:
+            return hashlib.sha256(cell["bytes"]).hexdigest()[:16]
+        if "://" in cell["path"] and not cell["path"].startswith("zip://"):
+            return None
+        with xopen(cell["path"], "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()[:16]
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
 
 
 def is_ours(error: Exception) -> bool:

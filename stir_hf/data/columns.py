@@ -10,7 +10,8 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from stir_hf.data.shards import Rows, files_of
+from stir_hf.data.rows import Rows
+from stir_hf.data.shards import files_of
 from stir_hf.inputs.base import Kind
 
 
@@ -28,6 +29,7 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
         "index": datasets.Value("int64"),
         "draw": datasets.Value("int32"),
         "canvas_hash": datasets.Value("string"),
+        "file_hash": datasets.Value("string"),
         "status": datasets.Value("string"),
         "image": kind.feature(exact=False),
         "inverted": kind.feature(exact=exact),

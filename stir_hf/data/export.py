@@ -1,7 +1,7 @@
 """The finished rows of a set as files that are named by their content, to be sent elsewhere."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import datasets
@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.prefix import prefix_rows
-from stir_hf.data.shards import GROUP_ROWS, Rows, files_of
+from stir_hf.data.rows import Rows, opened
+from stir_hf.data.shards import GROUP_ROWS, files_of
+from stir_hf.data.stored import reading
 
 ORIGINALS, OTHERS = "image", ("image", "label")
 """The column of others' images, and what is left out with it."""
@@ -34,63 +36,55 @@ def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Pa
     Raises:
         RequestError: the set is not finished.
     """
-    manifest, files = Manifest.read(folder), files_of(folder)
-    rows = Rows(files)
+    manifest = Manifest.read(folder)
+    return reading(lambda: _exported(folder, manifest, into, without_images))
+
+
+def _exported(folder: Path, manifest: Manifest, into: Path, without_images: bool) -> list[Path]:
+    rows = Rows(files_of(folder))
     done = manifest.complete or {"num_samples": 0, "draws": 0}
     numbers, _ = prefix_rows(rows, folder, manifest, done["num_samples"], done["draws"])
     wanted = np.zeros(len(rows), bool)
     wanted[numbers] = True
     into.mkdir(parents=True, exist_ok=True)
-    written, offset = [], 0
-    for path in files:
-        count = pq.read_metadata(path).num_rows
-        mask = wanted[offset : offset + count]
-        offset += count
-        if mask.any():
-            written.append(_rewritten(path, mask, into, without_images=without_images))
+    left_out = OTHERS if without_images else ()
+    written = [_written(*one, into, left_out) for one in rows.tables(wanted)]
     return list(dict.fromkeys(written))
 
 
-def _rewritten(path: Path, mask: np.ndarray, into: Path, *, without_images: bool) -> Path:
-    schema = pq.read_schema(path)
-    kept_names = [n for n in schema.names if not (without_images and n in OTHERS)]
+def _written(
+    schema: pa.Schema, tables: Iterator[pa.Table], into: Path, left_out: Sequence[str]
+) -> Path:
+    """Some rows of a file as one of its own, at least `GROUP_ROWS` at a time."""
     features = datasets.Features.from_arrow_schema(schema)
-    kept = datasets.Features(**{name: features[name] for name in kept_names}).arrow_schema
-    partial = into / f"{path.stem}.partial"
-    with pq.ParquetWriter(partial, kept) as writer:
-        for table in _groups(path, mask, kept_names):
-            writer.write_table(table.cast(kept))
+    names = [name for name in schema.names if name not in left_out]
+    kept = datasets.Features(**{name: features[name] for name in names}).arrow_schema
+    partial = into / "data.partial"
+    waiting: list[pa.Table] = []
+    with pq.ParquetWriter(partial, kept, write_page_checksum=True) as writer:
+        for table in tables:
+            waiting.append(table.select(names).cast(kept))
+            if sum(map(len, waiting)) >= GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if sum(map(len, waiting)):
+            writer.write_table(pa.concat_tables(waiting))
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return partial.replace(into / f"data-{digest[:16]}.parquet")
 
 
-def _groups(path: Path, mask: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
-    """The rows that the mask holds, at least `GROUP_ROWS` at a time."""
-    waiting: list[pa.Table] = []
-    with pq.ParquetFile(path) as file:
-        offset = 0
-        for number in range(file.num_row_groups):
-            table = file.read_row_group(number, columns=columns)
-            waiting.append(table.filter(pa.array(mask[offset : offset + len(table)])))
-            offset += len(table)
-            if sum(map(len, waiting)) >= GROUP_ROWS:
-                yield pa.concat_tables(waiting)
-                waiting = []
-    if sum(map(len, waiting)):
-        yield pa.concat_tables(waiting)
-
-
 def columns(file: Path) -> list[str]:
     """The names of a file's columns."""
-    return list(pq.read_schema(file).names)
+    with opened(file) as parquet:
+        return list(parquet.schema_arrow.names)
 
 
 def row_digests(files: list[Path]) -> dict[tuple[int, int], str]:
     """What each (index, draw) holds: status, canvas and the inverted image as it is stored."""
     found: dict[tuple[int, int], str] = {}
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             for batch in file.iter_batches(GROUP_ROWS, columns=["index", "draw", *_COMPARED]):
                 index, draw, status, canvas = (batch[n].to_pylist() for n in _SMALL)
                 for i, key in enumerate(zip(index, draw, strict=True)):

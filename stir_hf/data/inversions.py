@@ -3,7 +3,6 @@ for.
 """
 
 import os
-import shutil
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,9 @@ from stir_hf.data.located import located
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.parts import merge
 from stir_hf.data.prefix import WHOLE, selected
-from stir_hf.data.shards import NewFile, Rows, files_of
+from stir_hf.data.shards import copied, files_of
 from stir_hf.data.spread import Spread, SpreadOfSet
+from stir_hf.data.stored import Stored, reading
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind, kind_of
 
@@ -47,8 +47,8 @@ class Inversions:
     """Images of the prefix that this is, those that were left out included."""
     draws: int
     """Inversions per image; there is a row for each (index, draw)."""
-    numbers: NDArray[np.int64] = field(repr=False)
-    """(n,): where each row stands in the files."""
+    stored: Stored = field(repr=False)
+    """The rows in the files."""
     index: NDArray[np.int64] = field(repr=False)
     """(n,): the image's row in its split."""
     draw: NDArray[np.int32] = field(repr=False)
@@ -123,8 +123,7 @@ class Inversions:
             )
         done = manifest.complete or {}
         count, k = num_samples or done["num_samples"], draws or done["draws"]
-        rows = Rows(files_of(folder))
-        found = selected(rows, folder, manifest, count, k, part)
+        found = reading(lambda: selected(folder, manifest, count, k, part))
         return cls(folder, manifest, len(range(count)[part]), k, **found)
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
@@ -143,9 +142,10 @@ class Inversions:
         keep = np.isin(self.index, sorted(indices))
         if bool(keep.all()):
             return self
-        names = ("numbers", "index", "draw", "relative_error", "converged")
+        names = ("index", "draw", "relative_error", "converged")
         parts = {name: getattr(self, name)[keep] for name in names}
-        return replace(self, left_out={**self.left_out, **(left_out or {})}, **parts)
+        lost = {**self.left_out, **(left_out or {})}
+        return replace(self, stored=self.stored.only(keep), left_out=lost, **parts)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the whole set to a folder of its own; returns it.
@@ -161,10 +161,9 @@ class Inversions:
                 f"{target} holds inversions that were made otherwise; choose another folder"
             )
         target.mkdir(parents=True, exist_ok=True)
-        for path in files_of(self.path):
-            with NewFile(target, path.stem) as partial:
-                shutil.copyfile(path, partial)
-        Manifest.read(self.path).write(target)
+        manifest = Manifest.read(self.path)  # first: what it calls finished is in the files by then
+        reading(lambda: copied(files_of(self.path), target))
+        manifest.write(target)
         return target
 
     def push_to_hub(self, repo_id: str, **how: Any) -> str:
@@ -218,15 +217,10 @@ class Inversions:
         height, width = self.kind.shape[-2:]
         return height, width
 
-    @cached_property
-    def rows(self) -> Rows:
-        """The rows in the files."""
-        return Rows(files_of(self.path))
-
-    @cached_property
+    @property
     def features(self) -> datasets.Features:
         """The columns with their types."""
-        return datasets.Features.from_arrow_schema(self.rows.schema)
+        return self.stored.features
 
     @property
     def image(self) -> Pixels:
@@ -304,14 +298,13 @@ class Inversions:
         return np.asarray(found.with_format("numpy")[column][:], np.float32).reshape(len(found), -1)
 
     def _take(self, column: str, rows: Sequence[int]) -> datasets.Dataset:
-        return self.rows.take([int(self.numbers[i]) for i in rows], [column])
+        return self.stored.take(rows, [column])
 
     def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
         """Row numbers that cover the set, in the order in which they lie on disk."""
-        order = np.argsort(self.numbers, kind="stable")
+        order = self.stored.order()
         return (order[first : first + size] for first in range(0, len(order), size))
 
     def to_dataset(self) -> datasets.Dataset:
         """All rows as a `datasets.Dataset` in memory, sorted by (index, draw)."""
-        names = [str(name) for name in self.features]
-        return self.rows.take([int(n) for n in self.numbers], names)
+        return self.stored.take(range(len(self)), [str(name) for name in self.features])

@@ -2,19 +2,22 @@
 
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from stir_hf.data import sources
 from stir_hf.data.folder import SETS, claimed, sets_in, writable
 from stir_hf.data.identity import data_order
 from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.prefix import WHOLE
-from stir_hf.data.shards import NewFile, Rows, as_part, compact, files_of
+from stir_hf.data.rows import Rows
+from stir_hf.data.shards import compact, copied, files_of
+from stir_hf.data.stored import reading
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
 
@@ -90,10 +93,12 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
         manifests.insert(0, Manifest.read(folder))
     for manifest in manifests:
         first.check_continues(manifest, folder)
+    there = [folder] if (folder / FILE_NAME).exists() else []
+    samples = reading(lambda: sources.check_same([*there, *parts]))
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (path for part in parts for path in files_of(part)):
-        with NewFile(folder, as_part(path.stem)) as partial:
-            shutil.copyfile(path, partial)
+    sources.keep(folder, samples)
+    for part in parts:
+        reading(partial(_copied_from, part, folder))
     compact(folder)
     runs = {str(run): run for manifest in manifests for run in manifest.runs}
     whole = replace(first, complete=None, runs=tuple(runs.values()))
@@ -104,6 +109,10 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
         )
     whole.finished(count, draws).write(folder)
     return folder
+
+
+def _copied_from(part: Path, folder: Path) -> None:
+    copied(files_of(part), folder, as_parts=True)
 
 
 def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:

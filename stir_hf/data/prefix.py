@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from stir_hf.data.identity import data_order
 from stir_hf.data.manifest import Manifest
-from stir_hf.data.shards import STATUSES, UNREADABLE, Rows, first_of_each
+from stir_hf.data.rows import STATUSES, UNREADABLE, Rows, first_of_each
+from stir_hf.data.shards import files_of
+from stir_hf.data.stored import Stored
 from stir_hf.errors import RequestError
 
 WHOLE = slice(None)
@@ -16,7 +18,6 @@ WHOLE = slice(None)
 
 
 def selected(
-    rows: Rows,
     folder: Path,
     manifest: Manifest,
     num_samples: int,
@@ -26,17 +27,19 @@ def selected(
     """The rows of a prefix, or of a part of it, each (index, draw) once, without the images that
     were left out.
     """
+    rows = Rows(files_of(folder))
     first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part)
     index, draw, status = columns["index"], columns["draw"], columns["status"]
     left_out = first[status[first] >= STATUSES.index("not_finite")]
     bad = {int(index[i]): STATUSES[status[i]] for i in left_out}
     kept = first[~np.isin(index[first], sorted(bad))]
-    error = np.asarray(columns["relative_error"], np.float32)
+    error = np.asarray(columns["relative_error"], np.float32)[kept]
+    keys = np.stack((index[kept], draw[kept].astype(np.int64)), axis=1)
     return {
-        "numbers": kept,
+        "stored": Stored(folder, rows, kept, keys, error),
         "index": index[kept],
         "draw": draw[kept],
-        "relative_error": error[kept],
+        "relative_error": error,
         "converged": status[kept] == STATUSES.index("converged"),
         "left_out": bad,
     }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf.data.cells import check_files, decoded, is_ours, reason, size_of
+from stir_hf.data.cells import check_files, decoded, hash_of_file, is_ours, reason, size_of
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.image_columns import ImageColumn, image_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
@@ -45,6 +45,8 @@ class Sample:
     """Its row in the split; in a stream, its position."""
     image: Image.Image
     label: int | None
+    file_hash: str | None = None
+    """16 hexadecimal digits of its encoded bytes, where they are on this machine."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,25 @@ class Samples:
             image = in_mode(decoded(cell), self.images.mode)
         except Exception as error:  # decoders raise what they like
             raise self._unreadable(index, error) from error
-        return Sample(index, image, row[self.label_column] if self.label_column else None)
+        label = row[self.label_column] if self.label_column else None
+        return Sample(index, image, label, hash_of_file(cell))
+
+    def file_hash(self, position: int) -> str | None:
+        """The `file_hash` of the sample at a position, without decoding it."""
+        return hash_of_file(self.images.cell(self.rows[position]))
+
+    def label(self, position: int) -> int | None:
+        """The label of the sample at a position, without decoding it."""
+        column = self.label_column
+        found: int | None = None if column is None else self._labels[position]
+        return found
+
+    @cached_property
+    def _labels(self) -> list[int | None]:
+        found: list[int | None] = self.rows.select_columns([self.label_column])[:][
+            self.label_column
+        ]
+        return found
 
     def _unreadable(self, index: int, error: Exception) -> Exception:
         if is_ours(error):

@@ -2,11 +2,11 @@
 when it is finished.
 
 A row that is there twice is there identically, so that a kill at any moment, also while shards are
-compacted, does no
-harm: readers take the first.
+compacted, does no harm: readers take the first. Pages have checksums, which readers compare.
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +15,10 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets.features.features import require_decoding
 from numpy.typing import NDArray
 
-from stir_hf.data.cells import files_named
-from stir_hf.errors import RequestError
+from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, opened
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -29,11 +26,6 @@ GROUP_BYTES = 1 << 20
 """A group of a shard has at least so many rows and bytes: what is read of it is read whole, and
 what describes it is in memory all the time.
 """
-UNREADABLE = "unreadable"
-"""The status of a sample that could not be decoded; it is tried again."""
-
-STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
-
 _PART, _SHARD = "part", "data"
 
 
@@ -48,12 +40,22 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
         whole = [{name: row.get(name) for name in columns} for row in rows]
         table = datasets.Dataset.from_list(whole, features=columns).data.table
         with NewFile(folder, f"{_PART}-{uuid.uuid4().hex}") as path:
-            pq.write_table(table, path)
+            pq.write_table(table, path, write_page_checksum=True)
 
 
-def as_part(name: str) -> str:
-    """The name of a part with the rows of a file of another folder."""
-    return f"{_PART}-{name.partition('-')[2]}"
+def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> None:
+    """Copy files of another folder; `as_parts` to be compacted with those that are there.
+
+    Raises:
+        GoneError: one is not there any more.
+    """
+    for path in files:
+        name = f"{_PART}-{path.stem.partition('-')[2]}" if as_parts else path.stem
+        try:
+            with NewFile(folder, name) as partial:
+                shutil.copyfile(path, partial)
+        except FileNotFoundError as error:
+            raise GoneError(f"{path} was removed while it was read; try again") from error
 
 
 class NewFile:
@@ -100,7 +102,7 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
     with (
         NewFile(folder, f"{_SHARD}-{uuid.uuid4().hex}") as path,
         path.open("wb") as file,
-        pq.ParquetWriter(file, first.schema) as writer,
+        pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer,
     ):
         table: pa.Table | None = first
         while table is not None:
@@ -116,7 +118,7 @@ def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iter
     waiting: list[pa.Table] = []
     first = 0
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
                 here = np.flatnonzero(wanted[first : first + len(table)])
@@ -140,115 +142,3 @@ def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:
     counts = np.zeros(len(index), bool)
     counts[first_of_each(index, draw, status == STATUSES.index(UNREADABLE))] = True
     return counts[before:]
-
-
-def first_of_each(
-    index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """The number of the first row of each (index, draw), sorted by it; rows that are `last` come
-    after all others.
-    """
-    order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
-    return order[new]
-
-
-def _numbers(path: Path, names: Sequence[str]) -> pa.Table:
-    table = pq.read_table(path, columns=list(names))
-    if "status" not in names:
-        return table
-    codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
-    return table.set_column(table.schema.get_field_index("status"), "status", codes)
-
-
-def _held(rows: datasets.Dataset) -> datasets.Dataset:
-    """Rows whose images are read from the bytes that the set itself holds, and from nothing else:
-    `datasets` would open whatever file or address a row of another's set names.
-    """
-    for name, feature in rows.features.items():
-        if isinstance(feature, datasets.Image):
-            if named := files_named(rows.data.column(name)):
-                raise RequestError(
-                    f"column {name!r} of the inversions names the file {named[0]}; expected images"
-                    " that the set itself holds"
-                )
-        elif require_decoding(feature):
-            kind = type(feature).__name__
-            raise RequestError(
-                f"column {name!r} of the inversions is of type {kind}; expected images or numbers"
-            )
-    return rows
-
-
-class Rows:
-    """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
-    last group.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = list(files)
-        self._groups: list[tuple[int, int]] = []
-        sizes = []
-        for i, path in enumerate(self.files):
-            about = pq.read_metadata(path)
-            self._groups += [(i, g) for g in range(about.num_row_groups)]
-            sizes += [about.row_group(g).num_rows for g in range(about.num_row_groups)]
-        self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
-        self._last: dict[tuple[str, ...], tuple[int, pa.Table]] = {}
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns, with what `datasets` recorded of their types."""
-        return pq.read_schema(self.files[0])
-
-    def columns(self, *names: str) -> list[NDArray[Any]]:
-        """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
-        Every file is opened once.
-        """
-        if not self.files:
-            types = {"status": np.int8, "draw": np.int32, "relative_error": np.float32}
-            return [np.zeros(0, types.get(name, np.int64)) for name in names]
-        whole = pa.concat_tables(_numbers(path, names) for path in self.files)
-        return [whole[name].to_numpy() for name in names]
-
-    def hashes(self, numbers: NDArray[np.int64]) -> list[str | None]:
-        """The canvas hashes of some rows."""
-        found = [pq.read_table(path, columns=["canvas_hash"])["canvas_hash"] for path in self.files]
-        chunks = pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.string())
-        some: list[str | None] = chunks.take(pa.array(numbers, pa.int64())).to_pylist()
-        return some
-
-    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
-        """Some rows, in the order given.
-
-        Raises:
-            RequestError: a set of another's that names files instead of holding its images.
-        """
-        group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
-        tables, places = [], []
-        offset = 0
-        for group in dict.fromkeys(group_of.tolist()):
-            here = np.flatnonzero(group_of == group)
-            first = int(self._ends[group - 1]) if group else 0
-            tables.append(
-                self._group(group, tuple(columns)).take(
-                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
-                )
-            )
-            places += [(int(i), offset + k) for k, i in enumerate(here)]
-            offset += len(here)
-        back = [place for _, place in sorted(places)]
-        return _held(datasets.Dataset(pa.concat_tables(tables).take(back)))
-
-    def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
-        kept = self._last.get(columns)
-        if kept is None or kept[0] != group:
-            file, number = self._groups[group]
-            with pq.ParquetFile(self.files[file]) as opened:
-                kept = group, opened.read_row_group(number, columns=list(columns))
-            self._last[columns] = kept
-        return kept[1]

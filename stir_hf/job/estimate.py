@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stir_hf.data import shards
 from stir_hf.data.folder import places, remove, temporary
+from stir_hf.data.rows import Rows
 from stir_hf.engine import Item, Represent, descend
 from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims
@@ -74,11 +75,11 @@ def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> 
     keys, made = job.keys(), temporary()
     notes = processes.on_main(lambda: _too_loose(job))
     job.settle_spread(folder, processes)
-    left = keys if folder is None else processes.on_main(lambda: job.todo(folder))[0]
+    left = keys if folder is None else processes.on_main(lambda: job.todo(folder)).keys
     try:
         passes, forward = _timed(job, keys, made, processes)
-        rows = shards.Rows(shards.files_of(made))
-        disk = sum(path.stat().st_size for path in rows.files) / len(rows)
+        files = shards.files_of(made)
+        disk = sum(path.stat().st_size for path in files) / len(Rows(files))
     finally:
         remove(made)
     found = processes.exchange((passes, forward, _memory(job)))

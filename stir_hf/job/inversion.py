@@ -22,17 +22,13 @@ from stir_hf.data.spread import Spread, spread_of
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
+from stir_hf.job.left import Left, left_of
 from stir_hf.job.rows import RowMaker
-from stir_hf.models import Opened
+from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
 
-PROBES, MOST_LOOKED_AT = 4, 64
-"""How many samples that differ tell whether a representation is constant, and how many are looked
-through for them.
-"""
-
-CHECKED_AGAIN = 64
-"""Of what is finished already, so many samples are decoded again and their hashes compared."""
+SPREAD_OVER = 64
+"""Of so many of the first samples' representations is the spread that a tolerance is of."""
 
 
 class InversionJob:
@@ -94,7 +90,7 @@ class InversionJob:
         """Of the representations of the first 64 samples in the order of the data, whichever of
         them are made here; None where fewer than two can be read, or all are represented the same.
         """
-        first = range(min(len(self.samples), MOST_LOOKED_AT))
+        first = range(min(len(self.samples), SPREAD_OVER))
         canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
         batches = (
             self.network.represent(self.values(canvases[i : i + self.batch_size])).cpu().double()
@@ -154,34 +150,13 @@ class InversionJob:
         asked[self.part.positions] = True
         return asked
 
-    def todo(self, folder: Path) -> tuple[NDArray[np.int64], dict[int, str | None]]:
-        """What was asked for and is not in `folder` yet, (n, 2): position and draw, sorted; and the
-        canvas hashes of those of its samples of which some rows are there, by index.
+    def todo(self, folder: Path) -> Left:
+        """What was asked for and is not in `folder` yet.
 
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        missing = self._asked()
-        files = shards.files_of(folder) if (folder / FILE_NAME).exists() else []
-        if not files:
-            return np.argwhere(missing), {}
-        rows, order = shards.Rows(files), self.samples.order
-        index, draw, status = rows.columns("index", "draw", "status")
-        sorter = np.argsort(order)
-        place = sorter[np.searchsorted(order, index, sorter=sorter).clip(max=len(order) - 1)]
-        asked = (order[place] == index) & (draw < self.config.draws)
-        done = asked & (status != shards.STATUSES.index(shards.UNREADABLE))
-        missing[place[done], draw[done]] = False
-        some = np.flatnonzero(done)[np.argsort(place[done])]
-        some = some[np.linspace(0, len(some) - 1, min(CHECKED_AGAIN, len(some))).astype(int)]
-        unfinished: NDArray[np.bool_] = np.any(missing, axis=1)
-        again = np.flatnonzero(asked & unfinished[place])
-        hashes = rows.hashes(np.concatenate((some, again)))
-        checked = dict(zip(place[some].tolist(), hashes[: len(some)], strict=True))
-        self.canvases.check_again(checked)
-        return np.argwhere(missing), dict(
-            zip(index[again].tolist(), hashes[len(some) :], strict=True)
-        )
+        return left_of(folder, self.canvases, self._asked())
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record what is finished, unless this is a part; one process does.
@@ -244,10 +219,15 @@ class InversionJob:
         """Look at a few samples that differ: what is constant or never finite is known before any
         work.
         """
-        differing = self.canvases.differing(PROBES, MOST_LOOKED_AT)
-        if not differing:
-            raise RunError(f"none of the first images of {self.samples.spec.dataset} can be read")
-        self.network.check_varies(self.values(differing))
+
+        def differing(count: int) -> Tensor:
+            found = self.canvases.differing(count, LOOKED_AT)
+            if not found:
+                dataset = self.samples.spec.dataset
+                raise RunError(f"none of the first images of {dataset} can be read")
+            return self.values(found)
+
+        self.network.check_varies(differing)
 
     def values(self, canvases: Sequence[Canvas]) -> Tensor:
         """(b, *shape): what the network gets of these samples."""

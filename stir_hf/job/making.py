@@ -16,7 +16,13 @@ from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas
 from stir_hf.data.columns import columns_of, features
 from stir_hf.engine import Inverted, Item, Represent, Watch, descend
-from stir_hf.errors import ONE_AT_A_TIME, is_out_of_memory, memory_errors
+from stir_hf.errors import (
+    ONE_AT_A_TIME,
+    RequestError,
+    RunError,
+    is_out_of_memory,
+    memory_errors,
+)
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.rows import Key, Pending, Work
@@ -47,6 +53,7 @@ class Making:
         self.job, self.folder, self.claims = job, folder, claims
         self.progress, self.processes = progress, processes
         self.batch_size, self.work, self.active = job.batch_size, Work(), 0
+        self._seen: tuple[Tensor, Tensor] | None = None
         self.columns = columns_of(folder) or features(
             job.kind, job.config.exact, job.starts is not None, job.samples.label_feature
         )
@@ -58,7 +65,9 @@ class Making:
         Where the memory of the device is too small for a batch, half of it is tried.
 
         Raises:
-            RunError: out of memory with a single image; what another process failed with.
+            RequestError: a network that looks at the other images of a batch.
+            RunError: out of memory with a single image; what another process failed with; a
+                network that has changed during the run.
         """
         doing = f"in {self.job.network.where}"
         try:
@@ -71,8 +80,18 @@ class Making:
                     logger.warning(
                         "out of memory %s: batches of %d from here", doing, self.batch_size
                     )
+                self._check_unchanged()
         finally:
             self.put()
+
+    def _check_unchanged(self) -> None:
+        """See that the images of the last batch are still represented as they were."""
+        if self._seen is None:
+            return
+        try:
+            self.job.network.check_alone(*self._seen)
+        except RequestError as error:
+            raise RunError(f"{error} Remove {self.folder}, which holds its inversions") from error
 
     @contextmanager
     def _prepared(self) -> Iterator[Represent]:
@@ -174,6 +193,9 @@ class Making:
     def _started(self, canvases: Sequence[Canvas], draws: dict[int, list[int]]) -> Iterator[Item]:
         job, values = self.job, self.job.values(canvases)
         targets: Tensor = job.network.represent(values)
+        if self._seen is None:
+            job.network.check_alone(values, targets)
+        self._seen = values, targets
         good = (targets.isfinite().all(1) & targets.any(1)).tolist()
         limits = job.make.limits(targets)
         for i, canvas in enumerate(canvases):

@@ -67,7 +67,7 @@ class RowMaker:
         """A row of which no more is known than the sample, or not even that."""
         row: dict[str, Any] = {"index": index, "draw": draw, "status": status}
         if canvas is not None:
-            row["canvas_hash"] = canvas.hash
+            row["canvas_hash"], row["file_hash"] = canvas.hash, canvas.file_hash
             row["image"] = self.kind.store(self.kind.values(canvas.array), exact=False)
         if self.labelled:
             row["label"] = None if canvas is None else canvas.label

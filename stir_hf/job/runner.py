@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stir_hf.data import sources
 from stir_hf.data.folder import places
 from stir_hf.data.inversions import Inversions
+from stir_hf.data.labels import relabel
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
@@ -33,11 +35,13 @@ def run_jobs(
     left = []
     for job, there in zip(jobs, folders, strict=True):
         job.settle_spread(there, processes)
-        keys, hashes = processes.on_main(partial(job.todo, there))
-        job.canvases.expect(hashes)
-        left.append(keys)
+        found = processes.on_main(partial(job.todo, there))
+        job.canvases.expect(found.hashes)
+        left.append(found.keys)
         if processes.main:
-            _record(job, there, anything_to_do=len(keys) > 0)
+            if found.labels:
+                relabel(there, found.labels, job.samples.label_feature)
+            _record(job, there, anything_to_do=len(found.keys) > 0)
     processes.wait()
     total, counters = sum(job.count for job in jobs), processes.counters()
     done = total - sum(map(len, left))
@@ -67,6 +71,8 @@ def _record(job: InversionJob, folder: Path, *, anything_to_do: bool) -> None:
     about: dict[str, Any] = {**environment(device), "batch_size": job.batch_size}
     about |= job.network.encoder.recorded()
     about |= {"data_revision": job.samples.commit}
+    folder.mkdir(parents=True, exist_ok=True)
     if job.part.part is not None:
+        sources.record(folder, job.samples)
         about |= {"part": job.part.part, "num_samples": len(job.samples)}
     replace(there, names=job.manifest.names, runs=(*there.runs, about)).write(folder)

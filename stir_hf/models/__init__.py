@@ -2,10 +2,11 @@
 
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.loading import load_encoder
-from stir_hf.models.opened import Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models.opened import LOOKED_AT, Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.models.session import Session
 
 __all__ = [
+    "LOOKED_AT",
     "Encoder",
     "Model",
     "Opened",

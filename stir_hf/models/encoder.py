@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ class Encoder:
         self._label = label
         self._reading: Reading | None = None
         self._rounding: tuple[str, ...] | None = None
-        self._open: Session | None = None
+        self._open: tuple[int, Session] | None = None
+        self.network.check_there()
         self.network.check_batchnorm()
         if self.network.pixels.size is not None:
             self.prepare(self.network.pixels.size)
@@ -243,12 +245,12 @@ class Encoder:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Keep a session open that calls of the encoder use."""
+        """Keep a session open that calls of the encoder in this thread use."""
         if self._reading is None or self._open is not None:
             yield
             return
         with self.session() as session:
-            self._open = session
+            self._open = get_ident(), session
             try:
                 yield
             finally:
@@ -274,8 +276,8 @@ class Encoder:
         if self._reading is None:
             self.prepare(size)
         with self.network.taking(size):
-            if self._open is not None:
-                return self._open(images)
+            if (kept := self._open) is not None and kept[0] == get_ident():
+                return kept[1](images)
             with self.session() as session:
                 return session(images)
 

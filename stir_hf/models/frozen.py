@@ -2,15 +2,17 @@
 was, bit for bit.
 """
 
-import warnings
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from stir_hf.models.attributes import Attributes
+from stir_hf.models.modes import Modes, mark
+from stir_hf.models.precision import has_own_default, usual_default
 
 
 class _Frozen:
@@ -19,7 +21,7 @@ class _Frozen:
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
         self._attributes = Attributes(module)
-        self._modes = [(m, m.training) for m in module.modules()]
+        self._modes = Modes(module)
         self._wanted = [
             (m, name, parameter.requires_grad)
             for m in module.modules()
@@ -32,32 +34,41 @@ class _Frozen:
             for name, buffer in m._buffers.items()
             if buffer is not None
         ]
-        module.eval()
+        self._modes.set_eval()
         for parameter in module.parameters():
             _require_grad(parameter, False)
 
     def restore(self) -> None:
         self._attributes.restore()
-        for module, mode in self._modes:
-            module.training = mode
         for m, name, want in self._wanted:
             parameter = m._parameters[name]  # of a network that is spread, another object
             if parameter is not None and parameter.requires_grad != want:
                 _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:
             if not buffer.is_meta and not torch.equal(buffer, before):
-                with torch.inference_mode(buffer.is_inference()):
+                with mark(buffer):
                     buffer.copy_(before)
             module._buffers[name] = buffer
+        self._modes.restore()
 
 
 def _require_grad(parameter: nn.Parameter, want: bool) -> None:
-    with torch.inference_mode(parameter.is_inference()):  # its flag can be set nowhere else
+    with mark(parameter):
         parameter.requires_grad_(want)
 
 
+_FREEZING = threading.RLock()
+_LOCKS: "WeakKeyDictionary[nn.Module, threading.RLock]" = WeakKeyDictionary()
 _FROZEN: dict[int, _Frozen] = {}
 """By the id of the network's outermost module, which is kept alive as long as it is here."""
+
+
+def lock_of(module: nn.Module) -> "threading.RLock":
+    """The lock that a pass of a network holds: threads take turns, since modules may keep what they
+    compute.
+    """
+    with _FREEZING:
+        return _LOCKS.setdefault(module, threading.RLock())
 
 
 @contextmanager
@@ -65,95 +76,28 @@ def frozen(module: nn.Module) -> Iterator[None]:
     """The network in eval mode and without weight gradients; when the last who holds it leaves, as
     it was before.
     """
-    with torch.inference_mode(False), torch.no_grad():
+    with _FREEZING, torch.inference_mode(False), torch.no_grad():
         state = _FROZEN.get(id(module)) or _Frozen(module)
-    _FROZEN[id(module)] = state
-    state.users += 1
+        _FROZEN[id(module)] = state
+        state.users += 1
     try:
         yield
     finally:
-        state.users -= 1
-        if not state.users:
-            del _FROZEN[id(module)]
-            with torch.inference_mode(False), torch.no_grad():
+        with _FREEZING, torch.inference_mode(False), torch.no_grad():
+            state.users -= 1
+            if not state.users:
+                del _FROZEN[id(module)]
                 state.restore()
 
 
-class _Precision:
-    """The settings of float32 arithmetic, in torch's old terms and, from torch 2.9 on, in its new
-    ones.
-    """
-
-    def __init__(self) -> None:
-        self.matmul: str | None = None
-        self.cudnn: bool | None = None
-        with _quietly():  # where the user has set new terms, the old ones cannot be read
-            with suppress(RuntimeError):
-                self.matmul = torch.get_float32_matmul_precision()
-            with suppress(RuntimeError):
-                self.cudnn = torch.backends.cudnn.allow_tf32
-            self.new = [part.fp32_precision for part in _new_terms()]
-
-    def restore(self) -> None:
-        with _quietly():
-            if self.matmul is not None:
-                torch.set_float32_matmul_precision(self.matmul)
-            if self.cudnn is not None:
-                torch.backends.cudnn.allow_tf32 = self.cudnn
-            for part, value in zip(_new_terms(), self.new, strict=True):
-                if part.fp32_precision != value:
-                    part.fp32_precision = value
-
-
-_HELD: list[bool] = []
-"""What those who hold the precision asked for, the latest last."""
-_BEFORE: list[_Precision] = []
-"""The settings before the first of them, if there is one."""
-
-
 @contextmanager
-def float32_precision(tf32: bool) -> Iterator[None]:
-    """Matrix products and convolutions of float32 in full, or on CUDA in TF32; on leaving, as they
-    were set before.
+def turn(module: nn.Module, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Around one pass of a network: threads take turns, and neither autocast nor the default dtype
+    that the caller or another library has set changes what it computes.
     """
-    if not _HELD:
-        _BEFORE[:] = [_Precision()]
-    _HELD.append(tf32)
-    _set_tf32(tf32)
-    try:
-        yield
-    finally:
-        del _HELD[len(_HELD) - 1 - _HELD[::-1].index(tf32)]
-        if _HELD:
-            _set_tf32(_HELD[-1])
-        else:
-            _BEFORE.pop().restore()
-
-
-def _set_tf32(on: bool) -> None:
-    with _quietly():
-        torch.backends.cuda.matmul.allow_tf32 = on
-        torch.backends.cudnn.allow_tf32 = on
-        for part in _new_terms():
-            if not on and part.fp32_precision in ("tf32", "bf16"):  # set or inherited otherwise
-                part.fp32_precision = "ieee"
-
-
-def _new_terms() -> list[Any]:
-    backends: Any = torch.backends
-    if not hasattr(backends.cuda.matmul, "fp32_precision"):
-        return []
-    return [
-        backends.cuda.matmul,
-        backends.cudnn.conv,
-        backends.cudnn.rnn,
-        backends.mkldnn.matmul,
-    ]
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without torch's advice on which of its two sets of terms to use."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with lock_of(module), ExitStack() as stack:
+        if torch.is_autocast_enabled(device.type):
+            stack.enter_context(torch.autocast(device.type, enabled=False))
+        if has_own_default(dtype):
+            stack.enter_context(usual_default(dtype))
         yield

@@ -1,5 +1,6 @@
 """A checkpoint, a module or an encoder as an encoder."""
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from stir_hf.models.memory import check_module_layer, network_in_memory
 from stir_hf.models.network import Network
 from stir_hf.models.spec import ModelSpec, check_layer
 from stir_hf.runtime import SPREAD, DType, pick_device, precision
+
+_LOADING = threading.RLock()
+"""While it loads, transformers changes settings of the whole process, such as the default dtype."""
 
 
 def load_encoder(
@@ -100,7 +104,7 @@ def _from_checkpoint(
     trust_remote_code: bool,
 ) -> Encoder:
     place = pick_device(device)
-    with torch.inference_mode(False):  # the weights must let a gradient pass
+    with _LOADING, torch.inference_mode(False):  # the weights must let a gradient pass
         how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
         loaded = load_checkpoint(spec, how, processor)
         module: Any = loaded.module

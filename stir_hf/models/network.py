@@ -100,7 +100,7 @@ class Network:
         """Two images of noise, (2, c, h, w), always the same, where the network is."""
         generator = torch.Generator().manual_seed(0)
         shape = (2, self.pixels.channels, *size)
-        images = torch.rand(shape, generator=generator, device="cpu")
+        images = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
         return images.to(self.device, self.image_dtype)
 
     def arithmetic(self) -> AppliedMap | None:
@@ -149,6 +149,21 @@ class Network:
             asked = MODES.get(channels, f"{channels} channels")
             raise RequestError(f"{self.name} takes {has} images, not {asked!r}")
 
+    def check_there(self) -> None:
+        """Raise RequestError where weights have no values: those of a lazy module, or on the meta
+        device and not brought from elsewhere.
+        """
+        for name, value in (*self.module.named_parameters(), *self.module.named_buffers()):
+            if nn.parameter.is_lazy(value):
+                raise RequestError(
+                    f"{self.name} is lazy: {name} has no shape yet; run it once on some images"
+                )
+            if value.is_meta and not self.is_spread:
+                raise RequestError(
+                    f"{self.name} has no weights: {name} is on the meta device; load them, as"
+                    " from_pretrained does"
+                )
+
     def check_batchnorm(self) -> None:
         """Raise RequestError where the network normalises by the statistics of the batch."""
         for name, module in self.module.named_modules():
@@ -173,8 +188,8 @@ class Network:
                 yield
         except (RequestError, RunError):
             raise
-        except Exception as error:
-            if self.quantised is not None:  # their libraries fail in many ways
+        except Exception as error:  # networks fail in many ways
+            if self.quantised is not None:
                 raise RequestError(
                     f"model {self.name} is quantised ({self.quantised}) and does not run here:"
                     f" {one_line(error)}"
@@ -185,6 +200,13 @@ class Network:
                 raise RequestError(
                     f"model {self.name} cannot be spread over several devices, as it reads weights"
                     f" of its parts by itself ({one_line(error)}); choose one: --device cpu"
+                ) from error
+            kinds = {str(p.dtype) for p in self.module.parameters() if p.is_floating_point()}
+            if len(kinds) > 1:
+                shown = " and ".join(sorted(kind.removeprefix("torch.") for kind in kinds))
+                raise RequestError(
+                    f"model {self.name} has weights in {shown} and does not run: {one_line(error)};"
+                    " give it in one precision: model.float()"
                 ) from error
             if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):
                 raise
@@ -203,7 +225,7 @@ def prepare_images(
     own.
     """
     rows = fill(images)
-    inputs = resize(rows, size)
+    inputs = resize(rows, size).contiguous()  # pixels of a PNG have their channels last
     inputs = (inputs if arithmetic is None else arithmetic(inputs)).to(dtype)
     return inputs.clone() if inputs is images else inputs  # the network may work in place
 

@@ -1,6 +1,6 @@
 """An encoder at work: its session open, tried on the probe, and what it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,23 @@ from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.folding import folded
 from stir_hf.models.loading import load_encoder
+from stir_hf.models.network import LEAST_BATCH
+from stir_hf.models.probing import tolerance_of
 from stir_hf.models.session import Session
 from stir_hf.models.spec import LoadConfig
 from stir_hf.runtime import RunConfig, release_memory
+
+FEW, LOOKED_AT = 4, 64
+"""How many samples that differ tell whether a representation is constant, and among how many of the
+first they are looked for.
+"""
+
+AGAIN = 16
+"""So many rows of a batch are represented again beside fewer others."""
+SLACK = 10
+"""Batches of other sizes may differ by so many times as much as passes over the same batch: other
+kernels compute them.
+"""
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""
@@ -70,6 +84,31 @@ class Opened:
         with torch.no_grad(), memory_errors(f"in {self.where}", ONE_AT_A_TIME):
             return _in_halves(self.session, values)
 
+    def check_alone(self, values: Tensor, found: Tensor) -> None:
+        """Represent some rows of a batch again, a few at a time, and compare.
+
+        Args:
+            values: (b, *shape): the batch.
+            found: (b, d): its representations.
+
+        Raises:
+            RequestError: a row has another representation beside fewer others.
+        """
+        count = min(len(values), AGAIN)
+        if count <= LEAST_BATCH:
+            return
+        rows = torch.linspace(0, len(values) - 1, count).long()
+        parts = [self.represent(values[some]) for some in torch.split(rows, LEAST_BATCH)]
+        alone, beside = torch.cat(parts).double(), found[rows.to(found.device)].double()
+        alone = alone.to(beside.device)
+        change = float((alone - beside).norm() / beside.norm())
+        if change > SLACK * tolerance_of(self.encoder.dtype, tf32=self.session.tf32):
+            raise RequestError(
+                f"{self.where}: an image has another representation in a batch of {len(values)}"
+                f" than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of its own; does"
+                " the network look at the other images of a batch, or keep what it saw?"
+            )
+
     @contextmanager
     def descending(self) -> Iterator[Session]:
         """What is inverted: the same network, with its batch normalisations folded into its
@@ -83,13 +122,22 @@ class Opened:
         with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
             yield session
 
-    def check_varies(self, values: Tensor) -> None:
-        """Look at a few samples that differ: what is constant or never finite is known before any
-        work.
+    def check_varies(self, differing: Callable[[int], Tensor]) -> None:
+        """Look at samples that differ: what is constant or never finite is known before any work.
+
+        Args:
+            differing: up to so many of the first samples, (b, *shape). A few tell, unless they are
+                represented alike.
 
         Raises:
             RunError: representations that are all not finite, all zeros, or all the same.
         """
+        try:
+            self._check_varies(differing(FEW))
+        except RunError:
+            self._check_varies(differing(LOOKED_AT))
+
+    def _check_varies(self, values: Tensor) -> None:
         found = self.represent(values)
         good = found[found.isfinite().all(1)]
         if not len(good):

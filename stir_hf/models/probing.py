@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.models.frozen import float32_precision, frozen
+from stir_hf.models.frozen import frozen
 from stir_hf.models.network import Network
 from stir_hf.models.penultimate import lacking, penultimate, penultimate_notes
+from stir_hf.models.precision import float32_precision
 from stir_hf.models.taps import (
     Layer,
     Tap,
@@ -240,8 +241,13 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
     )
 
 
+def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
+    """How far two passes over the same images may differ, relatively, in a precision."""
+    return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
+
+
 def _nearness(network: Network, *, tf32: bool) -> Callable[[Tensor, Tensor], bool]:
-    tolerance = _TF32_TOLERANCE if tf32 else _TOLERANCES.get(network.dtype, _TOLERANCE)
+    tolerance = tolerance_of(network.dtype, tf32=tf32)
 
     def near(one: Tensor, two: Tensor) -> bool:
         if one.shape != two.shape:
@@ -264,21 +270,34 @@ def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], b
     return None
 
 
-def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
-    """See that a gradient of the representation (2, d) arrives at the probe's pixels.
+STEADY_PASSES = 8
+"""So many further passes tell a network that drifts from one that adds in another order each time.
+"""
+
+
+def check_steady(session: Open, probe: Tensor) -> None:
+    """See that passes over other images leave the representation of the probe as it was when it was
+    last traced, to the bit.
 
     Raises:
-        RequestError: none does, though the representation is finite and differs between the two
-            images.
+        RequestError: a network that keeps something of what it saw, however little: its scores
+            would depend on how many passes there were before.
     """
-    gradient: Tensor | None = None
-    if found.requires_grad:
-        generator = torch.Generator().manual_seed(1)
-        weights = torch.randn(found.shape, generator=generator, device="cpu").to(found)
-        (gradient,) = torch.autograd.grad((found * weights).sum(), probe, allow_unused=True)
-    tells_apart = bool(found.isfinite().all()) and not torch.equal(found[0], found[1])
-    if gradient is None or (tells_apart and not bool(gradient.any())):
-        raise RequestError(
-            f"the representation of {network.name} carries no gradient to the pixels, so nothing"
-            " can be inverted with it"
-        )
+    module, expected = session.network.module, session.reading.representation
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    first = session(probe)
+    if torch.equal(first, expected):
+        return
+    for _ in range(STEADY_PASSES):
+        session(1 - probe)
+        last = session(probe)
+    now = dict(module.named_buffers())
+    changed = [n for n, b in buffers.items() if not b.is_meta and not torch.equal(b, now[n])]
+    step, drift = ((one - expected).double().norm() for one in (first, last))
+    if not changed and not bool(drift > STEADY_PASSES / 2 * step):
+        return
+    what = f" (its buffer {changed[0]} changes)" if changed else ""
+    raise RequestError(
+        f"{session.network.name} changes a little in every pass{what}, so an image has no"
+        " representation of its own; give it without what it keeps of earlier passes"
+    )

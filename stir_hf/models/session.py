@@ -2,7 +2,8 @@
 one layer.
 """
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import AppliedMap
-from stir_hf.models.frozen import float32_precision, frozen
+from stir_hf.models.frozen import frozen, lock_of, turn
+from stir_hf.models.gradients import check_gradient, differentiable
 from stir_hf.models.network import Network, prepare_images
-from stir_hf.models.probing import Reading, check_gradient, check_repeats
+from stir_hf.models.precision import float32_precision
+from stir_hf.models.probing import Reading, check_repeats, check_steady
 from stir_hf.models.taps import Tap, part_of, pool
 from stir_hf.models.trace import first_tensor
 
@@ -27,11 +30,12 @@ class Session:
     encoder.session() as session`.
 
     The network is frozen (eval mode, no weight gradients) and holds one hook, which acts only in
-    this session's own passes, so that sessions of one network may be nested. Leaving gives the
-    network back bit for bit. The pass follows the caller's grad mode. It ends at the layer that is
-    read, but for the input of a classifier's head, where nothing is left to save and the whole
-    pass compiles (`torch.compile(session, fullgraph=True)`), and for a network that is spread over
-    several devices, whose weights must go back where they were. With `autocast` the network runs in
+    this session's own passes, so that sessions of one network may be nested. Threads may share a
+    session or a network: they take turns. Leaving gives the network back bit for bit. The pass
+    follows the caller's grad mode. It ends at the layer that is read, but for the input of a
+    classifier's head, where nothing is left to save and the whole pass compiles
+    (`torch.compile(session, fullgraph=True)`), and for a network that is spread over several
+    devices, whose weights must go back where they were. With `autocast` the network runs in
     bfloat16 autocast.
     """
 
@@ -43,7 +47,8 @@ class Session:
         self._hidden_states = isinstance(self.tap.part, int)
         self._stops = not reading.is_head_input and not network.is_spread
         self._stack: ExitStack | None = None
-        self._running, self._calls = False, 0
+        self._runs_in: int | None = None
+        self._calls = 0
         self._found: Tensor | None = None
         self._arithmetic: AppliedMap | None = None
 
@@ -71,9 +76,10 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         """Give the network back as it was."""
-        stack, self._stack = self._stack, None
-        if stack is not None:
-            stack.close()
+        with lock_of(self.network.module):
+            stack, self._stack = self._stack, None
+            if stack is not None:
+                stack.close()
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (b, c, h, w) of any float dtype, on any device, to (b, d) on the network's
@@ -89,15 +95,20 @@ class Session:
                 f"{self.network.name} takes images (b, {self.channels}, h, w),"
                 f" not {tuple(images.shape)}"
             )
+        if torch.compiler.is_compiling():
+            return self._represent(images)
+        with turn(self.network.module, self.device, self.dtype):
+            return self._represent(images)
+
+    def _represent(self, images: Tensor) -> Tensor:
         placed = images.to(self.device, self.image_dtype)
         inputs = prepare_images(placed, self.size, self._arithmetic, self.dtype)
         if self.autocast:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 tensor = self._read(inputs)
+            tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
         else:
             tensor = self._read(inputs)
-        if self.autocast:
-            tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
         pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
         return pooled[: images.shape[0]]
 
@@ -113,17 +124,22 @@ class Session:
             The representation of the two images, (2, d).
 
         Raises:
-            RequestError: another representation, as of a network that draws at random, or no
-                gradient.
+            RequestError: another representation, as of a network that draws at random or remembers
+                what it saw, or no gradient.
         """
         size = self.size or canvas
-        with torch.inference_mode(False), torch.set_grad_enabled(gradient):
+        with torch.inference_mode(False), self.network.taking(size):
             probe = self.network.probe(size).requires_grad_(gradient)
-            with self.network.taking(size):
-                found = self(probe.flip(0)).flip(0)  # beside other images than when it was traced
-            check_repeats(self, found.detach(), size)
+            fails = differentiable(self.network) if gradient else nullcontext()
+            with torch.set_grad_enabled(gradient), fails:
+                rows = torch.cat((probe.flip(0), 1 - probe.detach()))  # beside others than before
+                found = self(rows)[:2].flip(0)
+            with torch.no_grad():
+                check_repeats(self, found.detach(), size)
+                check_steady(self, probe.detach())
             if gradient:
-                check_gradient(self.network, found, probe)
+                with torch.enable_grad(), differentiable(self.network):
+                    check_gradient(self.network, found, probe)
         return found.detach()
 
     def _read(self, inputs: Tensor) -> Tensor:
@@ -131,14 +147,14 @@ class Session:
         if self.tap.module is None:
             result = self.network.feed(inputs, hidden_states=self._hidden_states)
             return self._some(part_of(result, self.tap.part))
-        self._running, self._calls = True, 0
+        self._runs_in, self._calls = _thread(), 0
         try:
             if self._stops:
                 self._run_until_reached(inputs)
             else:
                 self.network.feed(inputs, hidden_states=False)
         finally:
-            self._running = False
+            self._runs_in = None
             found, self._found = self._found, None
         return self._some(found)
 
@@ -157,11 +173,11 @@ class Session:
         stack.callback(handle.remove)
 
     def _before(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._running:
+        if self._runs_in == _thread():
             self._take((args, kwargs))
 
     def _after(self, _: Any, __: tuple[Any, ...], output: Any) -> None:
-        if self._running:
+        if self._runs_in == _thread():
             self._take(output)
 
     def _take(self, value: Any) -> None:
@@ -176,3 +192,8 @@ class Session:
             where = self.tap.module or self.tap.part or "output"
             raise RequestError(f"the pass of {self.network.name} does not reach layer {where!r}")
         return tensor
+
+
+def _thread() -> int:
+    """The thread that runs; while a session is compiled there is but one."""
+    return 0 if torch.compiler.is_compiling() else get_ident()

@@ -5,13 +5,15 @@ gave.
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stir_hf.models.frozen import float32_precision, frozen
+from stir_hf.models.frozen import frozen, turn
 from stir_hf.models.network import LEAST_BATCH, Network, prepare_images
+from stir_hf.models.precision import float32_precision
 
 
 @dataclass(eq=False)
@@ -125,7 +127,7 @@ class _Watch:
     """The hooks of a trace."""
 
     def __init__(self, seen: Trace, keep: str | None) -> None:
-        self.seen, self.keep = seen, keep
+        self.seen, self.keep, self.thread = seen, keep, get_ident()
         self.numbers: Counter[str] = Counter()
         self.open: list[Call] = []
 
@@ -137,6 +139,8 @@ class _Watch:
     def before(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        if get_ident() != self.thread:  # another thread's pass of the same network
+            return
         given = self.note(name, first_tensor((args, kwargs)))
         number, started = self.numbers[name], len(self.seen.starts)
         self.open.append(Call(name, module, number, given, started))
@@ -144,6 +148,8 @@ class _Watch:
         self.seen.starts.append(name)
 
     def after(self, name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        if get_ident() != self.thread:
+            return
         call = self.open.pop()
         while call.name != name:  # an inner call that the network let fail
             call = self.open.pop()
@@ -162,14 +168,16 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
     Raises:
         RequestError: the network does not take such images.
     """
-    exact = torch.autocast(network.device.type, enabled=False)
-    with torch.inference_mode(False), torch.no_grad(), exact, frozen(network.module):
+    alone = turn(network.module, network.device, network.dtype)
+    with torch.inference_mode(False), torch.no_grad(), frozen(network.module), alone:
         probe = network.probe(size)
         seen = Trace(len(probe), logits_field=network.family.logits)
         watch = _Watch(seen, keep)
         handles = []
         try:
             for name, module in network.module.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # it takes no hooks; what it gives can be read all the same
                 before, after = partial(watch.before, name), partial(watch.after, name)
                 handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
                 handles.append(module.register_forward_hook(after))

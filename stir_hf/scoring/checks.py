@@ -9,12 +9,9 @@ import torch
 
 from stir_hf.data.inversions import Inversions
 from stir_hf.errors import RequestError
-from stir_hf.models import Encoder, Opened
+from stir_hf.models import LOOKED_AT, Encoder, Opened
 from stir_hf.registry import option
 from stir_hf.similarity import MEASURES, Measure
-
-LOOKED_AT, PROBES = 64, 4
-"""How many of the first images are looked through for how many that differ."""
 
 
 @dataclass(frozen=True)
@@ -65,4 +62,4 @@ def check_first(networks: Sequence[Opened], sets: Sequence[Inversions]) -> None:
     some = sets[0].pixels("image", range(min(LOOKED_AT, len(sets[0]))))
     _, differing = np.unique([image.tobytes() for image in some], return_index=True)
     for network in networks:
-        network.check_varies(torch.from_numpy(some[np.sort(differing)[:PROBES]]))
+        network.check_varies(lambda count: torch.from_numpy(some[np.sort(differing)[:count]]))

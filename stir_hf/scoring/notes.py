@@ -68,7 +68,7 @@ def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
 def copies_in(inversions: Inversions) -> Iterator[str]:
     """Which images are the same as others, on the canvas."""
     _, once = np.unique(inversions.index, return_index=True)
-    hashes = inversions.rows.hashes(inversions.numbers[once])
+    hashes = inversions.stored.values("canvas_hash", once)
     first: dict[str | None, int] = {}
     copies: list[str] = []
     for index, digest in zip(inversions.index[once].tolist(), hashes, strict=True):

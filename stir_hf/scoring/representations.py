@@ -34,15 +34,18 @@ def accumulate(
     sums, or rows where there are fewer of them than columns.
 
     Raises:
+        RequestError: a network that looks at the other images of a batch.
         RunError: a representation that is not finite.
     """
     parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
     moves = np.zeros((2, len(inversions)), np.float32)
     batches = list(inversions.batches(batch_size))
     mine = (len(batches) * rank // processes.count for rank in (processes.rank, processes.rank + 1))
-    for rows in batches[slice(*mine)]:
+    batches = batches[slice(*mine)]
+    for i, rows in enumerate(batches):
         processes.check()
-        pairs = dict(_pairs(network, inversions, rows, anchors))
+        looked_at = i in (0, len(batches) - 1)
+        pairs = dict(_pairs(network, inversions, rows, anchors, check=looked_at))
         for draw, part in enumerate(parts):
             here = torch.from_numpy(inversions.draw[rows] == draw)
             for name, (x, y) in pairs.items():
@@ -76,9 +79,20 @@ def _moves(original: Tensor, inverted: Tensor) -> NDArray[np.float32]:
 
 
 def _pairs(
-    network: Opened, inversions: Inversions, rows: NDArray[np.int64], anchors: Sequence[str]
+    network: Opened,
+    inversions: Inversions,
+    rows: NDArray[np.int64],
+    anchors: Sequence[str],
+    *,
+    check: bool,
 ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-    original = _represent(network, inversions.pixels("image", rows))
+    """The pairs of representations of each anchor; `check` compares them with those of smaller
+    batches.
+    """
+    images = inversions.pixels("image", rows)
+    original = _represent(network, images)
+    if check:
+        network.check_alone(torch.from_numpy(images), original)
     own, own_inverted = (
         torch.from_numpy(inversions.vectors(f"representation{suffix}", rows))
         for suffix in ("", "_inverted")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stir_hf import RequestError, RunError, load_encoder
-from stir_hf.models.frozen import float32_precision
+from stir_hf.models.precision import float32_precision
 from tests.conftest import TinyModels
 from tests.models.networks import IMAGES, Classifier, Small, as_checkpoint
 from tests.models.test_encoders import state_of
@@ -273,7 +273,7 @@ def test_the_new_terms_of_precision_are_restored(name: str, before: str) -> None
 
 
 @pytest.mark.parametrize("layer", ["penultimate", "logits", "vit.layers.1:cls", "hidden_states[2]"])
-def test_one_pass_finds_the_layer_and_one_checks_it(layer: str, tiny_models: TinyModels) -> None:
+def test_one_pass_finds_the_layer_and_two_check_it(layer: str, tiny_models: TinyModels) -> None:
     passes: list[int] = []
     import transformers
 
@@ -296,7 +296,7 @@ def test_one_pass_finds_the_layer_and_one_checks_it(layer: str, tiny_models: Tin
         assert len(passes) == 1
         with encoder.session() as session:
             found = session.check((32, 32), gradient=True)
-        assert len(passes) == 2
+        assert len(passes) == 3
     finally:
         vit.forward = kept
     assert found.shape[0] == 2
@@ -312,7 +312,7 @@ def test_a_module_takes_one_pass_for_each_size(small: Small) -> None:
         assert len(passes) == expected
     with encoder.session() as session:
         session.check((12, 8), gradient=True)
-    assert len(passes) == 3
+    assert len(passes) == 4
 
 
 class Draws(nn.Module):

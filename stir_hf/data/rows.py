@@ -1,0 +1,231 @@
+"""The rows of parquet files by number, read a row group at a time and checked as they are read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets.features.features import require_decoding
+from numpy.typing import NDArray
+
+from stir_hf.data.cells import files_named
+from stir_hf.errors import RequestError, one_line
+
+UNREADABLE = "unreadable"
+"""The status of a sample that could not be decoded; it is tried again."""
+
+STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
+
+
+class GoneError(RequestError):
+    """A file that is not there any more, or not as it was when its rows were counted."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file; the checksums of its pages are compared as they are read.
+
+    Raises:
+        GoneError: it is not there.
+        RequestError: it is broken or cut off.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise GoneError(f"{path} was removed while it was read; try again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise RequestError(
+            f"{path} is broken or cut off ({one_line(error)}); remove it, and the command that made"
+            " the inversions makes its rows again"
+        ) from error
+
+
+def first_of_each(
+    index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The number of the first row of each (index, draw), sorted by it; rows that are `last` come
+    after all others.
+    """
+    order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
+    return order[new]
+
+
+def _numbers(file: "_File", names: Sequence[str]) -> pa.Table:
+    with file.opened() as opened_file:
+        table = opened_file.read(list(names))
+    if "status" not in names:
+        return table
+    codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
+    return table.set_column(table.schema.get_field_index("status"), "status", codes)
+
+
+def _held(rows: datasets.Dataset) -> datasets.Dataset:
+    """Rows whose images are read from the bytes that the set itself holds, and from nothing else:
+    `datasets` would open whatever file or address a row of another's set names.
+    """
+    for name, feature in rows.features.items():
+        if isinstance(feature, datasets.Image):
+            if named := files_named(rows.data.column(name)):
+                raise RequestError(
+                    f"column {name!r} of the inversions names the file {named[0]}; expected images"
+                    " that the set itself holds"
+                )
+        elif require_decoding(feature):
+            kind = type(feature).__name__
+            raise RequestError(
+                f"column {name!r} of the inversions is of type {kind}; expected images or numbers"
+            )
+    return rows
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file as it was when its rows were counted."""
+
+    path: Path
+    stamp: tuple[int, int]
+    """Bytes and time of its last change."""
+    groups: tuple[int, ...]
+    """Rows of each row group."""
+
+    @classmethod
+    def of(cls, path: Path) -> "_File":
+        with opened(path) as file:
+            about = file.metadata
+            groups = (about.row_group(g).num_rows for g in range(about.num_row_groups))
+            return cls(path, _stamp(path), tuple(groups))
+
+    @contextmanager
+    def opened(self) -> Iterator[pq.ParquetFile]:
+        """Open it.
+
+        Raises:
+            GoneError: it is another file now.
+        """
+        with opened(self.path) as file:
+            if _stamp(self.path) != self.stamp:
+                raise GoneError(f"{self.path} has changed since its rows were counted; try again")
+            yield file
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
+
+
+class Rows:
+    """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
+    last group.
+
+    The files are those that were there when this was made, and stay as they were: a file that is
+    gone or another one since raises `GoneError` where it is read.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Count the rows of the files.
+
+        Raises:
+            GoneError, RequestError: a file that is not there, or broken.
+        """
+        self._files = [_File.of(path) for path in paths]
+        self._groups = [(file, g) for file in self._files for g in range(len(file.groups))]
+        sizes = [size for file in self._files for size in file.groups]
+        self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
+        self._last: dict[tuple[str, ...], tuple[int, pa.Table]] = {}
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns, with what `datasets` recorded of their types."""
+        with self._files[0].opened() as file:
+            return file.schema_arrow
+
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
+        Every file is opened once.
+        """
+        if not self._files:
+            types = {"status": np.int8, "draw": np.int32, "relative_error": np.float32}
+            return [np.zeros(0, types.get(name, np.int64)) for name in names]
+        whole = pa.concat_tables(_numbers(file, names) for file in self._files)
+        return [whole[name].to_numpy() for name in names]
+
+    def values(self, column: str, numbers: NDArray[np.int64]) -> list[Any]:
+        """A column of small values, of some rows; None where a file does not have it."""
+        found: list[Any] = []
+        for file in self._files:
+            with file.opened() as opened_file:
+                there = column in opened_file.schema_arrow.names
+                found += [opened_file.read([column])[column] if there else sum(file.groups)]
+        kind = next((one.type for one in found if not isinstance(one, int)), pa.null())
+        columns = [pa.nulls(one, kind) if isinstance(one, int) else one for one in found]
+        chunks = [chunk for one in columns for chunk in getattr(one, "chunks", [one])]
+        whole = pa.chunked_array(chunks, kind)
+        some: list[Any] = whole.take(pa.array(numbers, pa.int64())).to_pylist()
+        return some
+
+    def tables(self, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
+        """File by file, those that hold wanted rows: the columns, and these rows a row group at a
+        time.
+
+        Args:
+            wanted: (n,).
+        """
+        first = 0
+        for file in self._files:
+            last = first + sum(file.groups)
+            if wanted[first:last].any():
+                with file.opened() as opened_file:
+                    yield opened_file.schema_arrow, _filtered(opened_file, wanted[first:last])
+            first = last
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
+        """Some rows, in the order given.
+
+        Raises:
+            RequestError: a set of another's that names files instead of holding its images.
+        """
+        group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
+        tables, places = [], []
+        offset = 0
+        for group in dict.fromkeys(group_of.tolist()):
+            here = np.flatnonzero(group_of == group)
+            first = int(self._ends[group - 1]) if group else 0
+            tables.append(
+                self._group(group, tuple(columns)).take(
+                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
+                )
+            )
+            places += [(int(i), offset + k) for k, i in enumerate(here)]
+            offset += len(here)
+        back = [place for _, place in sorted(places)]
+        return _held(datasets.Dataset(pa.concat_tables(tables).take(back)))
+
+    def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
+        kept = self._last.get(columns)
+        if kept is None or kept[0] != group:
+            file, number = self._groups[group]
+            with file.opened() as opened_file:
+                kept = group, opened_file.read_row_group(number, columns=list(columns))
+            self._last[columns] = kept
+        return kept[1]
+
+
+def _filtered(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    first = 0
+    for number in range(file.num_row_groups):
+        table = file.read_row_group(number)
+        yield table.filter(pa.array(wanted[first : first + len(table)]))
+        first += len(table)

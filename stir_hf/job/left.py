@@ -1,0 +1,92 @@
+"""The part of an inversion set that is still to be made, and the check that the rest is of the same
+samples.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stir_hf.data import shards
+from stir_hf.data.canvases import Canvases
+from stir_hf.data.labels import LABEL
+from stir_hf.data.rows import STATUSES, UNREADABLE, Rows
+from stir_hf.data.samples import Samples
+from stir_hf.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Left:
+    """The rows that are still to be made."""
+
+    keys: NDArray[np.int64]
+    """(n, 2): position and draw, sorted."""
+    hashes: dict[int, str | None]
+    """The canvas hashes of those samples of which some rows are there, by index."""
+    labels: dict[int, int | None] = field(default_factory=dict)
+    """The labels of all samples, by index, where the set has others."""
+
+
+def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
+    """Find what is missing of a set, and compare every sample that it holds with the data.
+
+    The encoded bytes are compared by their hash; samples whose bytes differ are decoded, and
+    compared by the hash of their canvas, so that the same pixels in another file are the same.
+
+    Args:
+        folder: of the set; it may be empty.
+        canvases: of the samples.
+        asked: (positions, draws): which rows are wanted.
+
+    Raises:
+        RequestError: a sample that has changed since it was inverted; labels that have, while the
+            set holds other samples, too, which would keep theirs.
+    """
+    files, missing = shards.files_of(folder), asked.copy()
+    if not files:
+        return Left(np.argwhere(missing), {})
+    rows, order = Rows(files), canvases.samples.order
+    index, draw, status = rows.columns("index", "draw", "status")
+    sorter = np.argsort(order)
+    place = sorter[np.searchsorted(order, index, sorter=sorter).clip(max=len(order) - 1)]
+    selected = order[place] == index
+    wanted = selected & (draw < asked.shape[1])
+    done = wanted & (status != STATUSES.index(UNREADABLE))
+    done[done] &= asked[place[done], draw[done]]
+    missing[place[done], draw[done]] = False
+    _check_bytes(rows, np.flatnonzero(done), place, canvases)
+    labels = _labels(rows, np.flatnonzero(done), place, canvases.samples)
+    if labels and not selected.all():
+        raise RequestError(
+            f"labels of {canvases.samples.spec.dataset} have changed since its images were"
+            f" inverted; ask for all images that {folder} holds, which corrects them there, or"
+            " choose another --out"
+        )
+    again = np.flatnonzero(wanted & np.any(missing, axis=1)[place])
+    hashes = rows.values("canvas_hash", again)
+    unfinished = dict(zip(index[again].tolist(), hashes, strict=True))
+    return Left(np.argwhere(missing), unfinished, labels)
+
+
+def _check_bytes(
+    rows: Rows, numbers: NDArray[np.int64], place: NDArray[np.int64], canvases: Canvases
+) -> None:
+    numbers = numbers[np.argsort(place[numbers], kind="stable")]
+    now = cache(canvases.samples.file_hash)
+    pairs = zip(numbers, rows.values("file_hash", numbers), strict=True)
+    differ = np.array([n for n, then in pairs if then is None or then != now(int(place[n]))], int)
+    canvases.check_again(place[differ].tolist(), rows.values("canvas_hash", differ))
+
+
+def _labels(
+    rows: Rows, numbers: NDArray[np.int64], place: NDArray[np.int64], samples: Samples
+) -> dict[int, int | None]:
+    """The labels of samples by index, where one differs from that of its row."""
+    if LABEL not in rows.schema.names:
+        return {}
+    now = [samples.label(int(place[number])) for number in numbers]
+    if now == rows.values(LABEL, numbers):
+        return {}
+    return dict(zip(samples.order[place[numbers]].tolist(), now, strict=True))
