@@ -45,6 +45,7 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/cost.py --threads 1 --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python benchmarks/whole.py
+	$(BIN)/python benchmarks/spread.py $(if $(PHOTOS),--large $(LARGE) --photos $(PHOTOS))
 	$(if $(LARGE),$(BIN)/python benchmarks/real.py --photos $(PHOTOS) $(LARGE))
 	$(if $(LARGE),$(BIN)/python benchmarks/photographs.py --photos $(PHOTOS) --out $$(mktemp -d) $(wordlist 1,2,$(LARGE)))
 	$(BIN)/python benchmarks/original.py

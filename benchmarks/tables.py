@@ -6,6 +6,7 @@ python benchmarks/tables.py
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from math import hypot
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -187,7 +188,37 @@ def photographs() -> str:
     return table(head, rows())
 
 
-TABLES = (passes, settings, real, shifts, by_reference, photographs, costs, whole)
+def spreads() -> str:
+    head = ("network", "‖mean‖ / spread", ".02 of the length, of the spread")
+    rows = (
+        (name, f"{row['mean_over_spread']:.2f}", f"{row['tolerance_over_spread']:.4f}")
+        for name, row in figures("spread")["networks"].items()
+    )
+    return table(head, rows)
+
+
+def turned() -> str:
+    found = figures("spread")["maps"]
+    head = ("‖mean‖ / spread", ".02, of the spread", "at 0.02", "at spread:0.05")
+    rows = (
+        (offset, f"{0.02 * hypot(1, float(offset)):.3f}", *(f"{v:.4f}" for v in row.values()))
+        for offset, row in found.items()
+    )
+    return table(head, rows)
+
+
+TABLES = (
+    passes,
+    settings,
+    real,
+    shifts,
+    by_reference,
+    photographs,
+    costs,
+    whole,
+    spreads,
+    turned,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 

@@ -15,6 +15,7 @@ from .models.taps import Layer as Layer
 from .results import Moves as Moves
 from .results import RelativeError as RelativeError
 from .results import Score as Score
+from .results import SpreadError as SpreadError
 from .results import StirResult as StirResult
 from .results import Values as Values
 from .runtime import Step as Step

@@ -34,8 +34,9 @@ Args:
 Returns:
     A flat dictionary of floats. Of the model given the reference: `stir`, `similarity`, `floor`,
     `ceiling`, the same four under the debiased measure as `stir_debiased` and so on,
-    `relative_error` (median) and `converged` of the inversions. Of the reference given the model:
-    the same names with `_reverse`. And `num_samples`. A value that is undefined is None.
+    `relative_error` and `spread_error` (medians) and `converged` of the inversions. Of the
+    reference given the model: the same names with `_reverse`. And `num_samples`. A value that is
+    undefined is None.
 Examples:
     >>> import evaluate
     >>> from stir_hf.demo import IMAGES, model_path

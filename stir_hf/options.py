@@ -74,7 +74,8 @@ class Option:
     """One option, as its field has it."""
 
     name: str
-    kind: type[Any]
+    kind: Any
+    """The type of its value, or what makes one of a text."""
     default: Any
     help: str
     metavar: str | None
@@ -125,12 +126,23 @@ def options_of(*specs: type[Any]) -> Iterator[Option]:
                 )
 
 
-def _plain(kind: Any) -> type[Any]:
-    """int, float, bool or str of an annotation such as `int | None`."""
+def _plain(kind: Any) -> Any:
+    """int, float, bool or str of an annotation such as `int | None`; for a number or a text, what
+    tells them apart.
+    """
+    if {float, str} <= set(get_args(kind)):
+        return _number_or_text
     kinds = [k for k in (get_args(kind) or (kind,)) if k in (int, float, bool)]
     if get_origin(kind) is None and kind in (int, float, bool):
-        return kind  # type: ignore[no-any-return]
+        return kind
     return kinds[0] if kinds else str
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def sorted_into(

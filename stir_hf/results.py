@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -45,8 +45,8 @@ class Values:
 
 
 @dataclass(frozen=True)
-class RelativeError:
-    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images: 0 is exact, no unit."""
+class _Errors:
+    """Of the stored images: 0 is exact, no unit."""
 
     median: float
     mean: float
@@ -54,10 +54,21 @@ class RelativeError:
     """The 95th percentile."""
 
     @classmethod
-    def of(cls, errors: "NDArray[np.floating[Any]]") -> "RelativeError":
+    def of(cls, errors: "NDArray[np.floating[Any]]") -> Self:
         """Of the errors of at least one inversion, (n,)."""
         median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
         return cls(median, float(errors.mean()), p95)
+
+
+class RelativeError(_Errors):
+    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images: 0 is exact, no unit."""
+
+
+class SpreadError(_Errors):
+    """‖reference(x') - reference(x)‖ of the stored images over the spread: the root mean square
+    distance of the representations reference(x) from their mean. 0 is exact; 1, as far off as the
+    mean of all images.
+    """
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,10 @@ class Score:
     """Share of the inversions whose relative error is at or below the tolerance."""
     unconverged: RelativeError | None = None
     """The same of those above the tolerance; None where there are none."""
+    spread_error: SpreadError | None = None
+    """The same distances over the spread of the representations, of all inversions in the score:
+    what is left of the differences between images. None where the spread is 0 (see `notes`).
+    """
     interval: tuple[float, float] | None = None
     """Of `stir`, the lower end first; always None so far: none is computed."""
     notes: tuple[str, ...] = ()
@@ -108,30 +123,38 @@ class Score:
     """16 hexadecimal digits of the identity of the judged network, its layer included."""
 
     def flat(self) -> dict[str, float | None]:
-        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; the median
-        `relative_error`.
+        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; medians, as
+        `relative_error` and `spread_error`.
         """
         values = {name: getattr(self, name) for name in ANCHORS}
         debiased = {f"{name}_debiased": getattr(self.debiased, name, None) for name in ANCHORS}
-        errors = {"relative_error": self.relative_error.median, "converged": self.converged}
+        errors = {
+            "relative_error": self.relative_error.median,
+            "spread_error": getattr(self.spread_error, "median", None),
+            "converged": self.converged,
+        }
         return {**values, **debiased, **errors}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Score":
         """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
         interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
+        spread = data.get("spread_error")
         return _known(
             cls,
             data,
             debiased=None if debiased is None else _known(Values, debiased),
             relative_error=_known(RelativeError, data["relative_error"]),
             unconverged=None if rest is None else _known(RelativeError, rest),
+            spread_error=None if spread is None else _known(SpreadError, spread),
             interval=None if interval is None else (interval[0], interval[1]),
             notes=tuple(data.get("notes", ())),
         )
 
     def __str__(self) -> str:
         values = {name: _number(getattr(self, name)) for name in ANCHORS}
+        if self.debiased is not None:
+            values["ceiling"] += f", debiased {_number(self.debiased.ceiling)}"
         shown = ", ".join(f"{name} {value}" for name, value in values.items() if name != "stir")
         return (
             f"STIR({self.model} | {self.reference}) = {values['stir']} ({shown};"
@@ -259,13 +282,13 @@ class StirResult:
         return "\n".join(map(str, self.scores)) or "StirResult without scores"
 
     def _repr_html_(self) -> str:
-        names = ("model", "reference", *ANCHORS, "num_samples", "converged")
+        errors = ("relative_error", "spread_error", "converged")
+        names = ("model", "reference", *ANCHORS, "ceiling_debiased", "num_samples", *errors)
         head = "".join(f"<th>{name}</th>" for name in names)
+        shown = [{**vars(score), **score.flat()} for score in self.scores]
         rows = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(_number(getattr(s, n)))}</td>" for n in names)
-            + "</tr>"
-            for s in self.scores
+            "<tr>" + "".join(f"<td>{html.escape(_number(s[n]))}</td>" for n in names) + "</tr>"
+            for s in shown
         )
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes())
         below = f"<ul>{notes}</ul>" if notes else ""

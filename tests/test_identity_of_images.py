@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import stir_hf
 from stir_hf import RequestError
+from stir_hf.data.identity import order_of
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.models.configuration import entries
 from tests.tiny import inverted, judged, noise_images, record
@@ -106,8 +107,9 @@ def test_images_at_high_contrast_are_looked_at(tmp_path: Path) -> None:
 
 def test_images_are_recorded_by_their_canvas_so_that_a_set_may_grow(tmp_path: Path) -> None:
     images = noise_images(9)
-    inverted(Sees(9), images, tmp_path, num_samples=2)
-    assert len(record(tmp_path)["images"]) == 2
+    images[int(order_of(9, 9)[1])] = images[int(order_of(9, 9)[0])]  # three of four that differ
+    inverted(Sees(9), images, tmp_path, num_samples=4)
+    assert len(record(tmp_path)["images"]) == 3
     made = inverted(Sees(9), images, tmp_path, num_samples=9)
     assert len(made) == 9
     assert judged(Sees(9), made).stir == pytest.approx(1, abs=0.5)

@@ -50,9 +50,11 @@ def test_the_dictionary_is_what_compare_gives(
             assert result[name + suffix] == getattr(score, name)
             assert result[f"{name}_debiased{suffix}"] == getattr(score.debiased, name)
         assert result[f"relative_error{suffix}"] == score.relative_error.median
+        assert score.spread_error is not None
+        assert result[f"spread_error{suffix}"] == score.spread_error.median
         assert result[f"converged{suffix}"] == score.converged
     assert result["num_samples"] == 8
-    assert len(result) == 21
+    assert len(result) == 23
 
 
 def test_images_in_every_form_give_the_same(

@@ -104,6 +104,7 @@ SCORE_KEYS = {
     "interval",
     "num_samples",
     "relative_error",
+    "spread_error",
     "converged",
     "notes",
     "draws",

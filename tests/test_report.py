@@ -6,7 +6,7 @@ from itertools import permutations
 from stir_hf import Score, StirResult
 from stir_hf.report.figures import heat_map
 from stir_hf.report.table import labels, table
-from stir_hf.results import RelativeError, Values
+from stir_hf.results import RelativeError, SpreadError, Values
 
 
 def result(*models: tuple[str, str]) -> StirResult:
@@ -65,8 +65,19 @@ def test_heat_map_has_a_place_for_every_model() -> None:
 def test_table_says_first_what_must_be_known() -> None:
     lines = table(result(("x/a", "logits"), ("x/b", "logits"))).splitlines()
     assert lines[0] == "Note: a: 10% of the inversions did not reach"
-    assert lines[-2].split("|")[1:5] == [" b     ", " a         ", " 10 ", " 0.000 "]
-    assert lines[-1].split("|")[6] == " –     "
+    assert lines[-4].split("|")[1:5] == [" b        ", " a         ", " 10 ", " 0.000 "]
+    assert lines[-2].split("|")[6] == " –     "
+
+
+def test_below_each_score_are_the_debiased_values_and_the_error_over_the_spread() -> None:
+    found = result(("x/a", "logits"), ("x/b", "logits"))
+    known = replace(found.scores[0], spread_error=SpreadError(0.25, 0.3, 0.4))
+    lines = table(StirResult((known, found.scores[1]))).splitlines()
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[-4:]]
+    assert shown[0] == ["b", "a", "10", "0.000", "0.800", "–", "0.990", "0.100", "90%"]
+    assert shown[1] == ["debiased", "", "", "0.600", "0.700", "–", "0.980", "0.250", ""]
+    assert shown[3][-2] == "–"
+    assert max(map(len, lines[-6:])) <= 88
 
 
 def test_the_numbers_of_a_heat_map_are_legible() -> None:

@@ -97,6 +97,7 @@ def compare(
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
     from stir_hf.api import invert
+    from stir_hf.engine import Tolerance
     from stir_hf.report import pairs, summary
     from stir_hf.scoring import notes_on
 
@@ -115,12 +116,13 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
         return
     for note in about["notes"]:
         click.echo(f"Note: {note}")
-    rest = about["unconverged"]
+    rest, left = about["unconverged"], about["spread_error"]
+    of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     click.echo(
         f"{about['rows']} inversions in {made.path}: median relative error"
-        f" {about['relative_error']['median']:.3f}, {about['converged']:.0%} at or below"
-        f" {about['tolerance']:g}{others}; {figures / 'pairs.png'} shows some"
+        f" {about['relative_error']['median']:.3f}{of_spread}, {about['converged']:.0%} at or below"
+        f" {Tolerance.parse(about['tolerance'])}{others}; {figures / 'pairs.png'} shows some"
     )
 
 

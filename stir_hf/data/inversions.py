@@ -21,6 +21,7 @@ from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.parts import merge
 from stir_hf.data.prefix import WHOLE, selected
 from stir_hf.data.shards import copied, files_of
+from stir_hf.data.spread import Spread, SpreadOfSet
 from stir_hf.data.stored import Stored, reading
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind, kind_of
@@ -251,6 +252,24 @@ class Inversions:
         if "label" not in self.features:
             return None
         return np.asarray(self._take("label", range(len(self)))["label"])
+
+    @property
+    def spread(self) -> Spread | None:
+        """Of the reference's representations of the images, each once, in float64; None where there
+        are fewer than two images, or all are represented the same.
+        """
+        return self._spread.of_images
+
+    @property
+    def spread_error(self) -> NDArray[np.float64] | None:
+        """(n,): the distance of `relative_error` over the spread; None where there is none."""
+        if self.spread is None:
+            return None
+        return self.relative_error * self._spread.lengths / self.spread.spread
+
+    @cached_property
+    def _spread(self) -> SpreadOfSet:
+        return SpreadOfSet.of(self)
 
     def _column(self, name: str) -> Pixels:
         return Pixels(partial(self.pixels, name), (len(self), *self.kind.shape))

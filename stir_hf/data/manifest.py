@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.identity import hash_of, other_entries, same_probe, slug
+from stir_hf.data.identity import hash_of, other_entries, same_probe, same_spread, slug
 from stir_hf.errors import RequestError
 
 FILE_NAME = "inversions.json"
@@ -29,6 +29,10 @@ class Manifest:
     """What the reference, its layer and the dataset are called in results."""
     complete: dict[str, int] | None = None
     """The largest finished prefix, as `num_samples` and `draws`; None while there is none."""
+    spread: float | None = None
+    """Of the representations of the first images, where the tolerance is of it: measured before
+    the first inversion, then used by all; compared, not hashed.
+    """
     runs: tuple[dict[str, Any], ...] = ()
     """What recorded each continuation: device, threads, batch size, versions."""
     images: dict[str, list[float]] = field(default_factory=dict)
@@ -110,6 +114,12 @@ class Manifest:
             raise RequestError(
                 f"{folder} was begun from other start images than this version draws; choose"
                 " another --out"
+            )
+        if not same_spread(self.spread, there.spread, self.dtype):
+            raise RequestError(
+                f"{folder} was made to a tolerance of the spread {there.spread}, this to one of the"
+                f" spread {self.spread}; ask for as many images in every part, or choose another"
+                " --out"
             )
 
     def differs(self, other: "Manifest") -> str | None:

@@ -9,6 +9,7 @@ from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth
 from stir_hf.engine.starts import STARTS, Start, start_value
 from stir_hf.engine.starts.given import Given
+from stir_hf.engine.tolerance import Tolerance
 
 __all__ = [
     "CONSTRAINTS",
@@ -26,6 +27,7 @@ __all__ = [
     "Rule",
     "Smooth",
     "Start",
+    "Tolerance",
     "Watch",
     "descend",
     "relative_error",

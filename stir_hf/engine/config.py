@@ -1,14 +1,13 @@
 """How an inversion is made: frozen, typed, validated where it is made."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from numbers import Real
 from typing import Any
 
 from stir_hf.engine.constraints import CONSTRAINTS, Constraint
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
+from stir_hf.engine.tolerance import Tolerance
 from stir_hf.errors import RequestError, as_count, as_flag
 from stir_hf.registry import option, spelt
 
@@ -33,10 +32,10 @@ class InversionConfig:
         "Most passes per image, one forward and one backward each; default: the method's.",
         metavar="N",
     )
-    tolerance: float = option(
+    tolerance: float | str = option(
         0.02,
         "Relative error at or below which an image counts as converged, and at which its descent"
-        " ends, but by paper.",
+        " ends, but by paper; spread:X takes the error over the spread of the representations.",
         metavar="X",
     )
     start: Start = option(
@@ -70,13 +69,18 @@ class InversionConfig:
         self._keep("steps", self.method.default_steps if steps is None else steps)
         for name, least in (("steps", 1), ("draws", 1), ("seed", 0)):
             self._keep(name, as_count(name, getattr(self, name), least))
-        self._keep("tolerance", _positive("tolerance", self.tolerance))
+        self._keep("tolerance", Tolerance.parse(self.tolerance).plain)
         self._keep("exact", as_flag("exact", self.exact))
         if self.draws > 1 and self.start.shared and not self.start.random:
             start = STARTS.text(self.start)
             raise RequestError(
                 f"draws={self.draws} with start={start!r} repeats the same inversion; use draws=1"
             )
+
+    @property
+    def good_enough(self) -> Tolerance:
+        """The tolerance with what it is relative to."""
+        return Tolerance.parse(self.tolerance)
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -109,12 +113,3 @@ class InversionConfig:
             elif field.metadata["neutral"] is not MISSING:
                 found[field.name] = field.metadata["neutral"]
         return cls(**found)
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise RequestError(f"{name} must be a positive number, not {value!r}")
-    number = float(value)
-    if not (math.isfinite(number) and number > 0):
-        raise RequestError(f"{name} must be a positive number, not {value!r}")
-    return number

@@ -1,5 +1,6 @@
 """What is known of each image in flight: a few values per image, which change in every pass."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from torch import Tensor
 HOST = "cpu"
 """The device whose values can be looked at without waiting."""
 
+_COLUMNS = ("enough", "best", "passes", "finite")
+
 
 class Ledger:
     """The best error of each slot, the passes that it took, and whether all its values were finite.
@@ -17,16 +20,18 @@ class Ledger:
     in torch, where the host does not wait for a value in every pass. Both run the same lines.
     """
 
-    def __init__(self, count: int, like: Tensor, enough: float) -> None:
-        """`count` slots; `like` has the device and the precision of the errors. At or below
-        `enough` an image is done.
+    def __init__(self, enough: Sequence[float], like: Tensor) -> None:
+        """A slot for each error at or below which its image is done; `like` has the device and the
+        precision of the errors.
         """
-        self.on_host = like.device.type == HOST
-        self.enough = enough
+        count, self.on_host = len(enough), like.device.type == HOST
         self._space: Any = np if self.on_host else torch
         self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
         place: dict[str, Any] = {} if self.on_host else {"device": like.device}
         precision = getattr(self._space, str(self._precision).removeprefix("torch."))
+        self.enough: Any = (np.array if self.on_host else torch.tensor)(
+            enough, dtype=precision, **place
+        )
         self.best: Any = self._space.full((count,), torch.inf, dtype=precision, **place)
         self.passes: Any = self._space.zeros((count,), dtype=self._space.int64, **place)
         self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **place)
@@ -73,14 +78,12 @@ class Ledger:
         errors = self.best[self.finite]
         return float(errors.mean()) if len(errors) else float("nan")
 
-    def reset(self, rows: list[int]) -> None:
-        """Forget what is known of some slots."""
-        self.best[rows], self.passes[rows], self.finite[rows] = torch.inf, 0, True
+    def refill(self, rows: list[int], new: "Ledger") -> None:
+        """Put what is known of new slots in place of some."""
+        for name in _COLUMNS:
+            getattr(self, name)[rows] = getattr(new, name)
 
     def keep(self, rows: list[int]) -> None:
         """Keep some slots only."""
-        self.best, self.passes, self.finite = (
-            self.best[rows],
-            self.passes[rows],
-            self.finite[rows],
-        )
+        for name in _COLUMNS:
+            setattr(self, name, getattr(self, name)[rows])

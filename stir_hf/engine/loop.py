@@ -22,11 +22,6 @@ Represent = Callable[[Tensor], Tensor]
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Representations (b, d) and targets (b, d) to what is minimised (b,); its least value is 0."""
 
-STOP_MARGIN = 0.9
-"""An image stops at this share of the tolerance, which leaves room for what rounding it to 8 bits
-adds to its error.
-"""
-
 LOOK_EVERY = {"cpu": 5}
 LOOK_EVERY_ELSEWHERE = 25
 """Passes between two looks at the errors from the host, for which an accelerator has to be waited
@@ -79,7 +74,7 @@ def descend(
         rule: how a step is taken.
         constraint: where iterates may lie.
         passes: the most per image, at least 1.
-        tolerance: of the relative error.
+        tolerance: of the relative error, of items that have none of their own.
         batch_size: the most images at a time.
         objective: what is minimised, where it is not the relative error itself.
         watch: called after each look.
@@ -91,7 +86,7 @@ def descend(
     if not (first := _taken(source, batch_size)):
         return
     with torch.inference_mode(False), torch.no_grad():
-        slots = Slots(first, rule, constraint, STOP_MARGIN * tolerance if rule.stops else -1.0)
+        slots = Slots(first, rule, constraint, tolerance)
     every = LOOK_EVERY.get(slots.x.device.type, LOOK_EVERY_ELSEWHERE)
     while slots.keys:
         left = passes - max(slots.ages)

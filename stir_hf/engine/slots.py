@@ -13,6 +13,11 @@ from stir_hf.engine.ledger import Ledger
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.shapes import per_image
 
+STOP_MARGIN = 0.9
+"""An image stops at this share of its tolerance, which leaves room for what rounding it to 8 bits
+adds to its error.
+"""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -20,12 +25,14 @@ class Item:
 
     `key` is what it is known by, `start` (…) where the descent begins, `target` (d,) the
     representation to be met, and `origin` (…) the original, for constraints that use it.
+    `tolerance` is of its relative error, where it is not that of the run.
     """
 
     key: tuple[int, int]
     start: Tensor
     target: Tensor
     origin: Tensor | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,9 @@ class Slots:
     """
 
     def __init__(
-        self, items: Sequence[Item], rule: Rule, constraint: Constraint, enough: float
+        self, items: Sequence[Item], rule: Rule, constraint: Constraint, tolerance: float
     ) -> None:
-        self.rule, self.constraint = rule, constraint
+        self.rule, self.constraint, self.tolerance = rule, constraint, tolerance
         self.keys = [item.key for item in items]
         self.ages = [0] * len(items)
         self.target = torch.stack([item.target for item in items])
@@ -62,7 +69,12 @@ class Slots:
         self.state = rule.begin(self.x)
         self.best = self.x.clone()
         self.noted: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.ledger = Ledger(len(items), self.target, enough)
+        self.ledger = Ledger([self._enough(item) for item in items], self.target)
+
+    def _enough(self, item: Item) -> float:
+        """The error at which an image stops; below 0 under a rule that does not."""
+        tolerance = self.tolerance if item.tolerance is None else item.tolerance
+        return STOP_MARGIN * tolerance if self.rule.stops else -1.0
 
     def note(self, error: Tensor, gradient: Tensor) -> None:
         """Note what a pass found of the iterates; on the CPU it is settled later, a few passes at
@@ -110,12 +122,12 @@ class Slots:
 
     def refill(self, rows: list[int], items: Sequence[Item]) -> None:
         """Put new items in place of those in some slots."""
-        new, at = Slots(items, self.rule, self.constraint, self.ledger.enough), self._at(rows)
+        new, at = Slots(items, self.rule, self.constraint, self.tolerance), self._at(rows)
         for tensor, values in zip(self._tensors(), new._tensors(), strict=True):
             tensor.index_copy_(0, at, values)
         for row, key in zip(rows, new.keys, strict=True):
             self.keys[row], self.ages[row] = key, 0
-        self.ledger.reset(rows)
+        self.ledger.refill(rows, new.ledger)
 
     def keep(self, rows: list[int]) -> None:
         """Keep some slots only: what is left when no item waits."""

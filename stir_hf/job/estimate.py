@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ class Estimate:
     """Bytes, by process: of the device where it has memory of its own."""
     disk: int
     """Bytes of the rows."""
+    notes: tuple[str, ...] = ()
+    """Of a tolerance that is too loose for the spread of the first images' representations."""
 
 
 def estimate(
@@ -71,6 +73,8 @@ def estimate(
 
 def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> Estimate:
     keys, made = job.keys(), temporary()
+    notes = processes.on_main(lambda: _too_loose(job))
+    job.settle_spread(folder, processes)
     left = keys if folder is None else processes.on_main(lambda: job.todo(folder)).keys
     try:
         passes, forward = _timed(job, keys, made, processes)
@@ -89,7 +93,15 @@ def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> 
         judging=3 * job.count / judging,
         memory=tuple(one[2] for one in found),
         disk=round(disk * len(left)),
+        notes=notes,
     )
+
+
+def _too_loose(job: InversionJob) -> tuple[str, ...]:
+    if (measured := job.measured_spread()) is None:
+        return ()
+    warning = job.config.good_enough.warning(measured.mean, measured.spread)
+    return () if warning is None else (warning,)
 
 
 def _timed(
@@ -106,7 +118,7 @@ def _timed(
         while True:
             claims = Claims(keys[:batch], counters, f"of {batch}", 1)
             making = Making(job, folder, claims, bar, processes)
-            items = [item for item in making.items() if item is not None]
+            items = [replace(item, tolerance=None) for item in making.items() if item is not None]
             if not items:
                 raise RunError(f"{job.network.where}: none of the first images can be inverted")
             try:

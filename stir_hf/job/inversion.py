@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from stir_hf.data import shards
 from stir_hf.data.canvases import Canvas, Canvases
 from stir_hf.data.identity import array_hash, local_label, probe_record
 from stir_hf.data.inversions import Inversions
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.parts import PartConfig
 from stir_hf.data.samples import Samples
+from stir_hf.data.spread import Spread, spread_of
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
@@ -24,7 +26,10 @@ from stir_hf.job.exercise import IMAGES, image_records
 from stir_hf.job.left import Left, left_of
 from stir_hf.job.rows import RowMaker
 from stir_hf.models import LOOKED_AT, Opened
-from stir_hf.runtime import RunConfig
+from stir_hf.runtime import Processes, RunConfig
+
+SPREAD_OVER = 64
+"""Of so many of the first samples' representations is the spread that a tolerance is of."""
 
 
 class InversionJob:
@@ -73,7 +78,7 @@ class InversionJob:
         self._places = {int(samples.order[p]): i for i, p in enumerate(rank)}
         self._check_starts()
         labelled = samples.label_column is not None
-        self.make = RowMaker(network, self.kind, config.exact, config.tolerance, labelled)
+        self.make = RowMaker(network, self.kind, config.exact, config.good_enough, labelled)
         self._check_first()
         self.manifest = self._manifest(network, self._names(labels))
 
@@ -86,6 +91,43 @@ class InversionJob:
             settings=network.encoder.settings(),
             names=names,
         )
+
+    def measured_spread(self) -> Spread | None:
+        """Of the representations of the first 64 samples in the order of the data, whichever of
+        them are made here; None where fewer than two can be read, or all are represented the same.
+        """
+        first = range(min(len(self.samples), SPREAD_OVER))
+        canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
+        batches = (
+            self.network.represent(self.values(canvases[i : i + self.batch_size])).cpu().double()
+            for i in range(0, len(canvases), self.batch_size)
+        )
+        return spread_of(found[found.isfinite().all(1)].numpy() for found in batches)
+
+    def settle_spread(self, folder: Path | None, processes: Processes) -> None:
+        """Take the spread that the tolerance is of, where it is: what the folder's set was begun
+        with, else the main process measures it.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if not self.config.good_enough.of_spread:
+            return
+
+        def found() -> float | None:
+            there = folder is not None and (folder / FILE_NAME).exists()
+            known = Manifest.read(folder).spread if folder is not None and there else None
+            measured = self.measured_spread() if known is None else None
+            return known if measured is None else measured.spread
+
+        spread = processes.on_main(found)
+        if spread is None:
+            raise RequestError(
+                f"tolerance={self.config.tolerance!r} is of the spread of the first images, and"
+                f" {self.network.where} represents no two of them otherwise; give a number"
+            )
+        self.make = replace(self.make, spread=spread)
+        self.manifest = replace(self.manifest, spread=spread)
 
     def check_same(self, other: Opened) -> None:
         """See that another network of equal identity represents images alike.

@@ -144,7 +144,7 @@ class Making:
             config.method,
             constraint=config.constraint,
             passes=config.steps,
-            tolerance=config.tolerance,
+            tolerance=config.good_enough.value,
             batch_size=self.batch_size,
             watch=watch,
         )
@@ -197,6 +197,7 @@ class Making:
             job.network.check_alone(values, targets)
         self._seen = values, targets
         good = (targets.isfinite().all(1) & targets.any(1)).tolist()
+        limits = job.make.limits(targets)
         for i, canvas in enumerate(canvases):
             mine = draws[canvas.position]
             if not good[i]:
@@ -207,7 +208,7 @@ class Making:
             origin = values[i].to(targets) if job.config.constraint.uses_origin else None
             for draw in mine:
                 start = job.start(canvas.position, draw).to(targets)
-                yield Item((canvas.position, draw), start, targets[i], origin)
+                yield Item((canvas.position, draw), start, targets[i], origin, limits[i])
 
     def _bare(self, position: int, rows: Sequence[dict[str, Any]]) -> None:
         self.work.rows += rows

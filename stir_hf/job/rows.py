@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf.data.canvases import Canvas
-from stir_hf.engine import Inverted, relative_error
+from stir_hf.engine import Inverted, Tolerance, relative_error
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
@@ -49,8 +49,17 @@ class RowMaker:
     network: Opened
     kind: Kind
     exact: bool
-    tolerance: float
+    tolerance: Tolerance
     labelled: bool
+    spread: float | None = None
+    """Of the representations, where the tolerance is of it."""
+
+    def limits(self, targets: Tensor) -> list[float]:
+        """The relative error that is good enough for each of these representations (b, d)."""
+        if not self.tolerance.of_spread:
+            return [self.tolerance.value] * len(targets)
+        lengths = targets.cpu().double().norm(dim=1).tolist()
+        return [self.tolerance.limit(length, self.spread) for length in lengths]
 
     def bare(
         self, index: int, draw: int, status: str, canvas: Canvas | None = None
@@ -88,19 +97,32 @@ class RowMaker:
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
         reached = self.network.represent(restored)
         target = torch.stack([one.target for _, one in good])
-        error = relative_error(reached, target).tolist()
+        error, limits = relative_error(reached, target).tolist(), self.limits(target)
         vectors = [t.float().cpu().numpy() for t in (target, reached)]
         return [
-            self._row(one, result.key[1], stored[i], error[i], (vectors[0][i], vectors[1][i]))
+            self._row(
+                one,
+                result.key[1],
+                stored[i],
+                (error[i], limits[i]),
+                (vectors[0][i], vectors[1][i]),
+            )
             for i, (result, one) in enumerate(good)
         ]
 
     def _row(
-        self, one: Pending, draw: int, stored: Any, error: float, vectors: tuple[Any, Any]
+        self,
+        one: Pending,
+        draw: int,
+        stored: Any,
+        errors: tuple[float, float],
+        vectors: tuple[Any, Any],
     ) -> dict[str, Any]:
+        """The row of an inversion; `errors` are its own and the one that is good enough."""
+        error, limit = errors
         if not np.isfinite(error):
             return self.bare(one.canvas.index, draw, "not_finite", one.canvas)
-        status = "converged" if error <= self.tolerance else "budget"
+        status = "converged" if error <= limit else "budget"
         return {
             **self.bare(one.canvas.index, draw, status, one.canvas),
             "inverted": stored,

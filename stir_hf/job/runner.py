@@ -34,6 +34,7 @@ def run_jobs(
     folders = [where[job.manifest.hash] for job in jobs]
     left = []
     for job, there in zip(jobs, folders, strict=True):
+        job.settle_spread(there, processes)
         found = processes.on_main(partial(job.todo, there))
         job.canvases.expect(found.hashes)
         left.append(found.keys)

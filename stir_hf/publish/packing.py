@@ -15,7 +15,7 @@ from stir_hf.errors import RequestError
 from stir_hf.publish.sources import sources_of
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import pairs
-from stir_hf.results import RelativeError
+from stir_hf.results import RelativeError, SpreadError
 
 _PART = r"[^\s/'\":;,()<>|]+"
 _PATH = re.compile(
@@ -61,10 +61,11 @@ class Packed:
         picture = into / f"{manifest.slug}.png"
         figure = pairs([inversions], originals=not without_images)
         figure.savefig(picture, dpi=100, bbox_inches="tight", metadata={"Software": None})
-        above = ~inversions.converged
+        above, left = ~inversions.converged, inversions.spread_error
         figures = {
             "rows": len(inversions),
             "relative_error": asdict(RelativeError.of(inversions.relative_error)),
+            "spread_error": None if left is None else asdict(SpreadError.of(left)),
             "converged": float((~above).mean()),
         }
         record = {

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.identity import hash_of
 from stir_hf.data.manifest import json_text
-from stir_hf.engine import RULES, STARTS
+from stir_hf.engine import RULES, STARTS, Tolerance
 from stir_hf.errors import RequestError
 from stir_hf.results import ANCHORS, Moves, Score, StirResult
 
@@ -32,11 +32,13 @@ COLUMNS: Any = {
     "draws": _COUNT,
     "left_out": _COUNT,
     **{f"relative_error_{name}": _REAL for name in ERRORS},
+    **{f"spread_error_{name}": _REAL for name in ERRORS},
     "converged": _REAL,
     "method": _TEXT,
     "start": _TEXT,
     "steps": _COUNT,
     "tolerance": _REAL,
+    "spread_tolerance": _REAL,
     "seed": _COUNT,
     "dataset": _TEXT,
     "dataset_revision": _TEXT,
@@ -85,7 +87,12 @@ def _about(
 ) -> dict[str, Any]:
     engine = made["inversion"]
     values = {f"{name}_debiased": getattr(score.debiased, name, None) for name in ANCHORS}
-    errors = {f"relative_error_{name}": getattr(score.relative_error, name) for name in ERRORS}
+    errors = {
+        f"{which}_{name}": getattr(getattr(score, which), name, None)
+        for which in ("relative_error", "spread_error")
+        for name in ERRORS
+    }
+    tolerance = Tolerance.parse(engine["tolerance"])
     plain = asdict(score)
     same = ("model", "layer", "reference", "reference_layer", "inversions", "measure", *ANCHORS)
     more = ("num_samples", "draws", "left_out", "converged", "network")
@@ -97,7 +104,9 @@ def _about(
         "reference_revision": made["revision"],
         "method": RULES.text(RULES.build(engine["method"])),
         "start": STARTS.text(STARTS.build(engine["start"])),
-        **{name: engine[name] for name in ("steps", "tolerance", "seed")},
+        **{name: engine[name] for name in ("steps", "seed")},
+        "tolerance": None if tolerance.of_spread else tolerance.value,
+        "spread_tolerance": tolerance.value if tolerance.of_spread else None,
         "dataset": made["dataset"],
         "dataset_revision": made["data_revision"],
         "split": made["split"],

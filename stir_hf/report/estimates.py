@@ -21,6 +21,7 @@ def estimates(found: "Sequence[Estimate]") -> str:
         )
         if len(one.seconds_per_pass) > 1:
             lines += _by_process(one)
+        lines += [f"  Note: {note}" for note in one.notes]
     whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
     memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
     lines.append(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stir_hf.results import RelativeError, Score, StirResult
+from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult
 
 if TYPE_CHECKING:
     from stir_hf.data.inversions import Inversions
@@ -20,16 +20,15 @@ COLUMNS = (
     "similarity",
     "floor",
     "ceiling",
-    "debiased",
     "error",
     "converged",
 )
 
 
 def table(result: StirResult) -> str:
-    """The scores as a Markdown table, what must be known about them first."""
+    """The scores as a Markdown table, two lines each, what must be known about them first."""
     names = labels(result)
-    rows = [_cells(score, names) for score in result.scores]
+    rows = [row for score in result.scores for row in _rows(score, names)]
     widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
     lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
     lines += [_line(row, widths) for row in rows]
@@ -53,29 +52,32 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
     }
 
 
-def _cells(score: Score, names: dict[tuple[str, str], str]) -> tuple[str, ...]:
-    values = score.debiased
-    shown = (None, None) if values is None else (values.stir, values.floor)
-    debiased = " / ".join(_number(value) for value in shown)
-    error = f"{score.relative_error.median:.3f}"
-    numbers = (_number(v) for v in (score.stir, score.similarity, score.floor, score.ceiling))
-    model, reference = (
-        names[score.model, score.layer],
-        names[score.reference, score.reference_layer],
+def _rows(score: Score, names: dict[tuple[str, str], str]) -> list[tuple[str, ...]]:
+    """The values with the relative error; below them the debiased ones, over the spread."""
+    model = names[score.model, score.layer]
+    reference = names[score.reference, score.reference_layer]
+    left = getattr(score.spread_error, "median", None)
+    plain, debiased = (
+        tuple(_number(getattr(values, name, None)) for name in ANCHORS)
+        for values in (score, score.debiased)
     )
-    images = str(score.num_samples)
-    return (model, reference, images, *numbers, debiased, error, f"{score.converged:.0%}")
+    images, converged = str(score.num_samples), f"{score.converged:.0%}"
+    return [
+        (model, reference, images, *plain, _number(score.relative_error.median), converged),
+        ("debiased", "", "", *debiased, _number(left), ""),
+    ]
 
 
 def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
-    """Each note once per reference, with a line below them that names two of the columns."""
+    """Each note once per reference, with a line below them that explains the columns."""
     notes = dict.fromkeys(
         f"Note: {names[s.reference, s.reference_layer]}: {note}" for s in scores for note in s.notes
     )
     return [
         *notes,
         *([""] if notes else []),
-        "(n: images; debiased: STIR / floor; error: median relative error of the inversions)",
+        "(n: images; error: median of the inversions' errors, relative, and below it over the"
+        " spread of the representations)",
         "",
     ]
 
@@ -100,6 +102,7 @@ def last_part(name: str) -> str:
 def summary(inversions: "Inversions") -> dict[str, Any]:
     """An inversion set in numbers: what `stir-hf invert --json` prints."""
     error, above = inversions.relative_error, ~inversions.converged
+    left = inversions.spread_error
     return {
         "inversions": str(inversions.path),
         "num_samples": len(np.unique(inversions.index)),
@@ -108,6 +111,7 @@ def summary(inversions: "Inversions") -> dict[str, Any]:
         "relative_error": asdict(RelativeError.of(error)),
         "converged": float((~above).mean()),
         "unconverged": asdict(RelativeError.of(error[above])) if above.any() else None,
+        "spread_error": None if left is None else asdict(SpreadError.of(left)),
         "tolerance": inversions.manifest.identity["engine"]["tolerance"],
         "config": inversions.recipe,
     }

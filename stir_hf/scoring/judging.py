@@ -11,7 +11,7 @@ from stir_hf.data.inversions import Inversions
 from stir_hf.data.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
-from stir_hf.results import ANCHORS, Moves, RelativeError, Score, Values
+from stir_hf.results import ANCHORS, Moves, RelativeError, Score, SpreadError, Values
 from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
@@ -117,6 +117,7 @@ def _score(
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, ~inversions.converged
+    left = inversions.spread_error
     return Score(
         model=network.label,
         reference=names["reference"],
@@ -132,6 +133,7 @@ def _score(
         relative_error=RelativeError.of(errors),
         converged=float((~above).mean()),
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
+        spread_error=None if left is None else SpreadError.of(left),
         notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,
         left_out=inversions.num_samples - len(np.unique(inversions.index)),

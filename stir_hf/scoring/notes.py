@@ -14,7 +14,8 @@ from stir_hf.data.identity import (
     same_probe,
 )
 from stir_hf.data.inversions import Inversions
-from stir_hf.engine import STARTS
+from stir_hf.engine import STARTS, Tolerance
+from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError
 from stir_hf.models import Opened
 from stir_hf.results import RelativeError
@@ -29,14 +30,17 @@ NAMED = 10
 def notes_on(inversions: Inversions) -> Iterator[str]:
     """What must be known about an inversion set to read its scores."""
     engine, above = inversions.manifest.identity["engine"], ~inversions.converged
+    tolerance = Tolerance.parse(engine["tolerance"])
     yield from inversions.manifest.names.get("notes", ())
     if above.any():
-        rest = RelativeError.of(inversions.relative_error[above])
+        left = inversions.spread_error if tolerance.of_spread else None
+        rest = RelativeError.of((inversions.relative_error if left is None else left)[above])
+        asked = f"{'an' if tolerance.of_spread else 'a relative'} error of {tolerance}"
         yield (
-            f"{above.mean():.0%} of the inversions did not reach a relative error of"
-            f" {engine['tolerance']:g}; theirs is {rest.median:.3f} (median), {rest.p95:.3f} (95th"
-            f" percentile). Give more than {engine['steps']} steps, read another layer, or accept"
-            " that and believe the debiased values"
+            f"{above.mean():.0%} of the inversions did not reach {asked}; theirs is"
+            f" {rest.median:.3f} (median), {rest.p95:.3f} (95th percentile). Give more than"
+            f" {engine['steps']} steps, read another layer, or accept that and believe the debiased"
+            " values"
         )
     for status, words in (
         ("unreadable", "could not be read"),
@@ -47,6 +51,7 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
             more = ", …" if len(indices) > NAMED else ""
             shown = ", ".join(map(str, indices[:NAMED])) + more
             yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
+    yield from too_loose(inversions, tolerance)
     yield from copies_in(inversions)
     data = inversions.manifest.identity["data"]
     if "shuffle_buffer" in data:
@@ -54,6 +59,20 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         yield f"{inversions.num_samples} images of a stream, drawn from a buffer of {buffer}"
     elif data["order"] == "stream":
         yield f"the first {inversions.num_samples} images of a stream"
+
+
+def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
+    """Why images may count as converged before they are inverted, and why that is not known."""
+    spread, left = inversions.spread, inversions.spread_error
+    if spread is None or left is None:
+        if len(inversions):
+            few = len(np.unique(inversions.index)) < 2
+            why = "there is one image" if few else "all images are represented the same"
+            yield f"the error over the spread is undefined: {why}"
+        return
+    warning = tolerance.warning(spread.mean, spread.spread)
+    if warning is not None and bool((left[inversions.converged] > LOOSE).any()):
+        yield f"{warning}, and read the debiased ceiling"
 
 
 def copies_in(inversions: Inversions) -> Iterator[str]:

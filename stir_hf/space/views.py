@@ -150,7 +150,8 @@ def table(scores: Sequence[Data]) -> str:
             rows.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
         rows.append(
             f'<tr class="small"><td colspan="5">{score["num_samples"]} images; median error of the'
-            f" inversions {score['relative_error']['median']:.3f}; {score['converged']:.0%} reached"
+            f" inversions {score['relative_error']['median']:.3f}{_of_spread(score)};"
+            f" {score['converged']:.0%} reached"
             " the tolerance</td></tr>"
         )
     return (
@@ -158,6 +159,11 @@ def table(scores: Sequence[Data]) -> str:
         f'<th scope="col">direction</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</div>"
     )
+
+
+def _of_spread(score: Data) -> str:
+    left = score.get("spread_error")  # which older results lack
+    return f" ({left['median']:.3f} of the spread)" if left else ""
 
 
 def gallery(score: Data, pairs: Data) -> str:

@@ -99,3 +99,12 @@ def test_a_spelling_goes_through_json_and_back(options: dict[str, Any]) -> None:
     assert spelling == config.spelling()
     assert InversionConfig.from_spelling(spelling) == config
     assert made(**options, draws=4 if config.start.random else 1).spelling() == spelling
+
+
+def test_a_tolerance_of_the_spread_is_spelt_as_text_and_read_back() -> None:
+    config = made(tolerance="spread:.05")
+    assert config.spelling()["tolerance"] == config.tolerance == "spread:0.05"
+    assert InversionConfig.from_spelling(json.loads(json.dumps(config.spelling()))) == config
+    assert made(tolerance="spread:0.05") == config != made(tolerance=0.05)
+    assert config.good_enough.limit(length=4.0, spread=2.0) == 0.025
+    assert made(tolerance=0.05).good_enough.limit(length=4.0, spread=None) == 0.05

@@ -5,13 +5,17 @@
 
 import json
 import re
+from math import sqrt
 from typing import Any
 
+from stir_hf.engine.tolerance import LOOSE
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "families.json"
 SIZES = ROOT / "benchmarks" / "results" / "native_sizes.json"
 PAGE = ROOT / "docs" / "families.md"
+BOUND = sqrt((LOOSE / 0.02) ** 2 - 1)
+"""Of the mean's length over the spread: above it the default tolerance is loose."""
 TEMPLATE = (ROOT / "tests" / "families" / "page.md").read_text("utf-8")
 
 
@@ -37,10 +41,15 @@ def page(found: dict[str, Any], sizes: dict[str, Any]) -> str:
         rows.append(
             f"| {name}: `{one['class']}` | {one['layer']} | {one['width']} | {one['others']} |"
             f" {one['size']} | `{one['processor']}` | {one['own']:.0e} |"
+            f" {one['mean_over_spread']:.2g} |"
             f" {one['error']['median']:.3f} ({one['error']['max']:.3f}) |"
         )
     refused = [f"| {name} | {line} |" for name, line in found["refused"].items()]
+    ratios = [one["mean_over_spread"] for one in found["families"].values()]
     return TEMPLATE.format(
+        bound=BOUND,
+        loose=sum(ratio > BOUND for ratio in ratios),
+        rows=len(ratios),
         version=found["environment"]["transformers"],
         images=found["images"],
         count=len({name.partition(" (")[0] for name in found["families"]}),

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import stir_hf
+from stir_hf.data.spread import spread_of
 from stir_hf.runtime import environment
 from tests.families import table
 from tests.families.checkpoints import build, pixel_values, processor_of, read
@@ -133,6 +134,8 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     error = made.relative_error
     assert error.max() < 0.05
     assert encoder.penultimate is not None
+    spread = spread_of([found.double().numpy()])
+    assert spread is not None
     return {
         "class": member.architecture,
         "layer": encoder.penultimate.name.removeprefix("penultimate ").strip("()")
@@ -142,6 +145,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         "size": "x".join(map(str, encoder.size or ("the images'",))),
         "processor": type(processor).__name__,
         "own": own,
+        "mean_over_spread": spread.mean / spread.spread,
         "error": {"median": float(np.median(error)), "max": float(error.max())},
         "notes": list(encoder.notes),
     }

@@ -150,3 +150,15 @@ def test_a_wrong_request_is_the_same_for_all(two: Ranks, tmp_path: Path) -> None
     assert answers[0]["text"] == answers[1]["text"]
     two.tell(COMPARE, **{**NAMES, "how": {**NAMES["how"], "num_processes": 3}}, out=str(tmp_path))
     assert all("num_processes=3, but this run has 2" in one["text"] for one in two.answers())
+
+
+def test_a_tolerance_of_the_spread_is_that_of_one_process(
+    one: Ranks, two: Ranks, tmp_path: Path
+) -> None:
+    code = (
+        "import stir_hf\n"
+        "m = stir_hf.invert(b, data, out=out, tolerance='spread:0.2', **how)\n"
+        "found = [m.manifest.spread, *m.relative_error.tolist()]\n"
+    )
+    alone = scores(one, code, out=str(tmp_path / "one"))
+    assert scores(two, code, out=str(tmp_path / "two")) == pytest.approx(alone, abs=1e-5)

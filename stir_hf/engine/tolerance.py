@@ -1,0 +1,91 @@
+"""When an inversion is good enough."""
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from stir_hf.errors import RequestError
+
+OF_SPREAD = "spread:"
+
+LOOSE = 0.1
+"""Of the spread: a tolerance above it is noted. On linear maps with a bias, whose rotation must get
+1, errors of .1 of the spread took at most .006 off the debiased score, of .2 .02, of .6 .16
+(docs/methods.md); .02 of the length is .025 of the spread for the embedded networks.
+"""
+
+ADVISED = f"{OF_SPREAD}0.05"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest error ‖f(x') - f(x)‖ that is good enough: over the length ‖f(x)‖ of the
+    original's representation, or over the spread of all originals' representations.
+    """
+
+    value: float
+    of_spread: bool = False
+
+    @classmethod
+    def parse(cls, given: Any) -> "Tolerance":
+        """From a number, or from `spread:` and a number.
+
+        Raises:
+            RequestError: anything else, or a number that is not positive and finite.
+        """
+        of_spread = isinstance(given, str) and given.startswith(OF_SPREAD)
+        value = _number(given.removeprefix(OF_SPREAD)) if of_spread else given
+        number = float(value) if isinstance(value, Real) and not isinstance(given, bool) else 0.0
+        if math.isfinite(number) and number > 0:
+            return cls(number, of_spread)
+        raise RequestError(
+            "tolerance must be a positive number or spread:X, such as 0.02 or spread:0.05, not"
+            f" {given!r}"
+        )
+
+    @property
+    def plain(self) -> float | str:
+        """As it is given, and spelt in an identity."""
+        return f"{OF_SPREAD}{self.value!r}" if self.of_spread else self.value
+
+    def limit(self, length: float, spread: float | None) -> float:
+        """The largest relative error that is good enough.
+
+        Args:
+            length: of the original's representation.
+            spread: of all originals' representations; needed where the tolerance is of it.
+        """
+        if not self.of_spread:
+            return self.value
+        if spread is None:
+            raise ValueError("a tolerance of the spread needs the spread")
+        return self.value * spread / length
+
+    def share(self, length: float, spread: float) -> float:
+        """The tolerance over the spread, for an original whose representation has this length."""
+        return self.value if self.of_spread else self.value * length / spread
+
+    def warning(self, mean: float, spread: float) -> str | None:
+        """A sentence where the tolerance is loose for representations of this spread whose mean is
+        so long; it says what to give instead.
+        """
+        share = self.share(math.hypot(mean, spread), spread)
+        if share <= LOOSE:
+            return None
+        equal = "" if self.of_spread else f" is {share:.2g} of the spread"
+        return (
+            f"a tolerance of {self}{equal} of the representations (the length of their mean is"
+            f" {mean / spread:.3g} of it): images count as converged with more than {LOOSE:g} of"
+            f" that left. Give --tolerance {ADVISED}"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.value:g} of the spread" if self.of_spread else f"{self.value:g}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
