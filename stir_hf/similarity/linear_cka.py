@@ -87,7 +87,8 @@ class LinearCKA:
         self._accept((u.shape[1], v.shape[1]), (_resolution(u.dtype), _resolution(v.dtype)))
         for start in range(0, len(u), self._chunk):
             piece = slice(start, start + self._chunk)
-            self._take(_kept(u[piece], adopted=adopted), _kept(v[piece], adopted=adopted))
+            x_piece, y_piece = (u, v) if len(u) <= self._chunk else (u[piece], v[piece])
+            self._take(_kept(x_piece, adopted=adopted), _kept(y_piece, adopted=adopted))
 
     def merge(self, other: "LinearCKA") -> None:
         """Add the rows that `other` has seen, and leave `other` as it is.
@@ -242,7 +243,7 @@ def _whole(x: Any, y: Any) -> LinearCKA:
 def _checked(values: Any) -> Tensor:
     """Rows of shape (b, d), all finite, still where they are."""
     given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
-    rows: Tensor = given.detach()
+    rows: Tensor = given.detach() if given.requires_grad else given
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise ValueError(f"expected rows of shape (n, d), got shape {tuple(rows.shape)}")
     if not torch.isfinite(rows).all():
@@ -253,6 +254,7 @@ def _checked(values: Any) -> Tensor:
 def _kept(rows: Tensor, *, adopted: bool) -> Tensor:
     """A copy on the CPU, in the rows' own dtype if that is a float: the caller may overwrite the
     original, unless it is `adopted`, which is copied only where it is a view of something larger.
+    What is shared stays the same object, which pickle writes once.
     """
     view = rows.untyped_storage().nbytes() > rows.nbytes
     rows = rows.to("cpu", copy=view or not adopted)

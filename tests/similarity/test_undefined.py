@@ -107,7 +107,7 @@ def test_equals_exact_arithmetic_or_is_refused(
     own = exact_hsic(x, x)
     assert own >= 0
     offset = 0 if offset * np.finfo(dtype).eps > 1e-4 else offset
-    moved = ((x + offset) * scale).astype(dtype)
+    moved: Matrix = ((x + offset) * scale).astype(dtype)
     cka = seen(moved, y, form)
     if (x == x[0]).all():
         with pytest.raises(ConstantError):
@@ -143,10 +143,8 @@ def test_rows_that_differ_else_by_rounding_only(
     y = pair(30, 4, 4)[1]
     for one, other, side in ((rounded, y, "x"), (y, rounded, "y")):
         cka = seen(one, other, form)
-        cka._resolution = tuple(  # as of rows of that precision, which NumPy may not have
-            8 * torch.finfo(dtype).eps if s == side else cka._resolution[i]
-            for i, s in enumerate("xy")
-        )
+        fine, coarse = (8 * torch.finfo(t).eps for t in (torch.float64, dtype))
+        cka._resolution = (coarse, fine) if side == "x" else (fine, coarse)
         assert 0 <= cka.value() <= 1
         with pytest.raises(ValueError, match=f"HSIC of {side} with itself is 0"):
             cka.debiased()
