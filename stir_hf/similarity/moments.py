@@ -7,20 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stir_hf.similarity.sums import BLOCK, Columns, PairSums, Sums
-
-
-def _add_product(total: Tensor, u: Tensor, v: Tensor) -> None:
-    """Add uᵀv in place; of u with itself, a symmetric product, only the blocks on and above the
-    diagonal are multiplied.
-    """
-    if u is not v:
-        total.addmm_(u.T, v)
-        return
-    for start in range(0, len(total), BLOCK):
-        here, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
-        total[here, start:].addmm_(u[:, here].T, u[:, start:])
-        total[after, here] = total[here, after].T
+from stir_hf.similarity.sums import Columns, PairSums, Sums, add_product
 
 
 @dataclass
@@ -39,7 +26,7 @@ class _Cross:
 
     def add(self, u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> None:
         """Add rows, in place."""
-        _add_product(self.uv, u, v)
+        add_product(self.uv, u, v)
         self.av.addmv_(v.T, a)
         self.bu.addmv_(u.T, b)
         self.ab += float(a @ b)

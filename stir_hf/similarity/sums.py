@@ -118,7 +118,8 @@ def _gram(pieces: Sequence[Tensor]) -> tuple[Tensor, Columns]:
         u = rows.sub_(mean)
         left = u.mean(0)  # the mean's own rounding
         u.sub_(left)
-        gram.addmm_(u, u.T)
+        columns = u.T
+        add_product(gram, columns, columns)
         spread = torch.linalg.vecdot(u, u, dim=0)
         found.append(Columns(spread, spread + n * (mean + left).square()))
     spread, size = (
@@ -132,3 +133,16 @@ def _blocks(pieces: Sequence[Tensor]) -> Iterator[Tensor]:
     for start in range(0, pieces[0].shape[1], BLOCK):
         columns = slice(start, start + BLOCK)
         yield torch.cat([piece[:, columns].to(torch.float64) for piece in pieces])
+
+
+def add_product(total: Tensor, u: Tensor, v: Tensor) -> None:
+    """Add uᵀv in place; of u with itself, a symmetric product, only the blocks on and above the
+    diagonal are multiplied.
+    """
+    if u is not v:
+        total.addmm_(u.T, v)
+        return
+    for start in range(0, len(total), BLOCK):
+        here, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
+        total[here, start:].addmm_(u[:, here].T, u[:, start:])
+        total[after, here] = total[here, after].T
