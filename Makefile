@@ -53,6 +53,7 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/wide.py
 	$(BIN)/python benchmarks/shards.py
 	$(if $(shell command -v chromium),$(BIN)/python benchmarks/page.py)
 	$(BIN)/python benchmarks/tables.py

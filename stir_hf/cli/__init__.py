@@ -8,9 +8,11 @@ import click
 
 from stir_hf.cli import hub as hub
 from stir_hf.cli import verbs as verbs
-from stir_hf.cli.app import DEBUG, main_process
+from stir_hf.cli.app import DEBUG
 from stir_hf.cli.app import app as app
+from stir_hf.cli.streams import write_anything
 from stir_hf.errors import TOLD, RequestError, RunError, one_line
+from stir_hf.launched import main_process
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,6 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     (interrupted).
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    write_anything()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     _told_plainly()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

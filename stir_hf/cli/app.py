@@ -1,11 +1,11 @@
 """The command group, and options that several commands have."""
 
-import os
 from typing import Any
 
 import click
 
 from stir_hf._version import __version__
+from stir_hf.launched import is_launched
 
 DEBUG = "--debug"
 ORDER = (
@@ -43,11 +43,6 @@ dry_run_option = click.option(
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
-
-
-def main_process() -> bool:
-    """Whether this is the process that talks, of those that a launcher has started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 class Verb(click.Command):
@@ -91,12 +86,14 @@ class Verb(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it here, or in several processes where that was asked for and not done yet."""
         count = ctx.params.get("num_processes") or 1
-        if count > 1 or "WORLD_SIZE" in os.environ:
-            from stir_hf.runtime import end_with_launcher, is_launched, launch
+        if is_launched():
+            from stir_hf.runtime import end_with_launcher
 
-            if not is_launched():
-                ctx.exit(launch(ctx.find_root().obj, count))
             end_with_launcher()
+        elif count > 1:
+            from stir_hf.runtime import launch
+
+            ctx.exit(launch(ctx.find_root().obj, count))
         return super().invoke(ctx)
 
 

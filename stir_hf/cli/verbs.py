@@ -14,8 +14,8 @@ from stir_hf.cli.app import (
     dry_run_option,
     example,
     json_option,
-    main_process,
 )
+from stir_hf.launched import main_process
 
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
@@ -264,7 +264,7 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
     figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:
-        click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+        click.echo(json.dumps(result.to_dict()))
         return
     click.echo(table(result))
     if out:

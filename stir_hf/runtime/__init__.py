@@ -5,7 +5,7 @@ it.
 from stir_hf.runtime.config import DType, RunConfig, precision
 from stir_hf.runtime.device import pick_device
 from stir_hf.runtime.environment import environment
-from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, is_launched, launch
+from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, launch
 from stir_hf.runtime.placement import SPREAD, brought, execution_device, is_spread
 from stir_hf.runtime.processes import Counters, Processes, release_memory
 from stir_hf.runtime.progress import Progress, Step, Watcher, progress_bar
@@ -24,7 +24,6 @@ __all__ = [
     "end_with_launcher",
     "environment",
     "execution_device",
-    "is_launched",
     "is_spread",
     "launch",
     "pick_device",

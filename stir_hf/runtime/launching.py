@@ -15,8 +15,11 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 
 from stir_hf.errors import RequestError, as_count
+from stir_hf.launched import main_process
 from stir_hf.registry import option
 from stir_hf.runtime.processes import Processes
+
+logger = logging.getLogger(__name__)
 
 LOUD = (
     "torch.distributed.elastic.agent.server.api",
@@ -61,11 +64,6 @@ class ProcessConfig:
             )
 
 
-def is_launched() -> bool:
-    """Whether a launcher has started this process as one of several."""
-    return "WORLD_SIZE" in os.environ
-
-
 def end_with_launcher() -> None:
     """End this process when the launcher that started it has: killed, it cannot end those that it
     started, and they would go on by themselves and keep the folder.
@@ -77,10 +75,9 @@ def end_with_launcher() -> None:
     def watch() -> None:
         while os.getppid() == launcher:
             time.sleep(5 * LOOK_EVERY)
-        if os.environ.get("RANK") == "0":
-            sys.stderr.write(
-                "stir-hf: what started this run has been killed; the same command with --out"
-                " continues\n"
+        if main_process():
+            logger.warning(
+                "what started this run has been killed; the same command with --out continues"
             )
         os._exit(1)
 
@@ -126,9 +123,10 @@ def _told(error: ChildFailedError) -> int:
         return max(codes.values())
     rank = killed[0] if killed else next(iter(codes))
     name = signal.Signals(-codes[rank]).name
-    sys.stderr.write(
-        f"stir-hf: process {rank} was ended by {name}, and the others with it; the same command"
-        " with --out continues\n"
+    logger.warning(
+        "process %s was ended by %s, and the others with it; the same command with --out continues",
+        rank,
+        name,
     )
     return 1
 

@@ -9,20 +9,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 import torch
 import torch.distributed as dist
-from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
 from stir_hf.errors import TOLD, RequestError, RunError, one_line
+from stir_hf.launched import launch_of_this
+from stir_hf.runtime.joining import TIME_LIMIT, joined
 from stir_hf.runtime.placement import SPREAD
-
-TIME_LIMIT = timedelta(hours=6)
-"""The longest wait for processes that live; one that has ended is noticed at once."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +69,14 @@ class Processes:
 
         Raises:
             RequestError: one card for several processes; a launcher's processes that accelerate
-                does not know of.
+                does not know of, or that have nowhere to meet.
         """
-        self._state = PartialState(cpu=_on_cpu(device), timeout=TIME_LIMIT)
-        started = int(os.environ.get("WORLD_SIZE", "1"))
-        if started > 1 and self.count == 1:
+        self._state = joined(device)
+        launch = launch_of_this()
+        if launch is not None and launch.size > 1 and self.count == 1:
             raise RequestError(
-                f"the launcher started {started} processes, but accelerate's state was made as that"
-                " of one, before stir_hf; make it after the launcher has set its environment"
+                f"the launcher started {launch.size} processes, but accelerate's state was made as"
+                " that of one, before stir_hf; make it after the launcher has set its environment"
             )
         if self.count > 1 and device == SPREAD:
             raise RequestError(
@@ -228,15 +225,6 @@ class Processes:
     @property
     def _group(self) -> Any:
         return _host_group()
-
-
-def _on_cpu(device: object) -> bool:
-    """Whether the processes meet on the CPU: with several of them, also where the accelerator has
-    no collectives of its own.
-    """
-    if device not in (None, SPREAD):
-        return str(device).partition(":")[0] in ("cpu", "mps")
-    return not torch.accelerator.is_available() or torch.backends.mps.is_available()
 
 
 @cache

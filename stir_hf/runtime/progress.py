@@ -1,5 +1,6 @@
 """How far all processes are: in one bar, or told to whoever watches."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def progress_bar(
         main: whether this process shows or tells it.
     """
     watcher = progress if callable(progress) and main else None
-    shown = progress is True and main
+    shown = progress is True and main and sys.stderr is not None  # pythonw has none
     with tqdm(
         total=total, initial=done, unit="image", disable=not shown, dynamic_ncols=True
     ) as bar:

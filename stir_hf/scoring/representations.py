@@ -1,6 +1,6 @@
 """What the judged model and the reference represent, batch by batch, into accumulators."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Moves
 from stir_hf.runtime import Processes, Progress
-from stir_hf.similarity import Accumulator, Measure
+from stir_hf.similarity import Accumulator, Adopting, Measure
 
 Parts = list[dict[str, Accumulator]]
 """For each draw, an accumulator per anchor."""
@@ -47,15 +47,26 @@ def accumulate(
         looked_at = i in (0, len(batches) - 1)
         pairs = dict(_pairs(network, inversions, rows, anchors, check=looked_at))
         for draw, part in enumerate(parts):
-            here = torch.from_numpy(inversions.draw[rows] == draw)
-            for name, (x, y) in pairs.items():
-                part[name].update(x[here], y[here])
+            add(part, pairs, torch.from_numpy(inversions.draw[rows] == draw))
         moves[:, rows] = _moves(*pairs["stir"])
         progress.add(len(rows))
     parts, moves = processes.merged((parts, moves), _merged)
     distance, cosine = moves
     errors = inversions.relative_error
     return parts, Moves(inversions.index, inversions.draw, distance, cosine, errors)
+
+
+def add(
+    part: Mapping[str, Accumulator], pairs: Mapping[str, tuple[Tensor, Tensor]], here: Tensor
+) -> None:
+    """Add the pairs of rows where `here` is true to the accumulator of their anchor. Rows that
+    several anchors have are copied once, and shared by the accumulators that can.
+    """
+    chosen = {id(rows): rows[here] for pair in pairs.values() for rows in pair}
+    for name, (x, y) in pairs.items():
+        accumulator = part[name]
+        adds = accumulator.adopt if isinstance(accumulator, Adopting) else accumulator.update
+        adds(chosen[id(x)], chosen[id(y)])
 
 
 _Seen = tuple[Parts, NDArray[np.float32]]

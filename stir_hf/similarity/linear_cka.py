@@ -10,20 +10,24 @@ rows,
 
 Both are invariant to rotation, isotropic scaling and translation of either side. CKA lies in [0,
 1] and is biased upwards when there are few rows (independent Gaussians of 512 dimensions: 0.83 at
-n = 100); the debiased form is centred on 0 for unrelated inputs and may be negative. Cost O(n d²)
-time and O(d²) memory, or O(n² d) and O(n d) while n ≤ d.
+n = 100); the debiased form is centred on 0 for unrelated inputs and lies in [-1, 1], since HSIC₁ is
+an inner product (Székely and Rizzo 2014). It is undefined where HSIC₁ of a side with itself is 0:
+where the squared distance of any two rows is a sum of one number for each of them, as of rows that
+are equal but for one. Cost O(n d²) time and O(d²) memory, or O(n² d) and O(n d) while n ≤ d.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stir_hf.similarity.measure import MEASURES, ConstantError
-from stir_hf.similarity.moments import Moments, PairSums
+from stir_hf.similarity.moments import Moments
+from stir_hf.similarity.sums import Columns, PairSums, Sums
 
 CHUNK = 1024
 """Rows that are folded into the sums at a time: few enough to hold, enough for the products to be
@@ -61,6 +65,18 @@ class LinearCKA:
             ValueError: shapes that do not fit each other or the rows before, or values that are
                 not finite.
         """
+        self._add(x, y, adopted=False)
+
+    def adopt(self, x: Any, y: Any) -> None:
+        """Add b rows as `update` does. Tensors on the CPU are kept as they are, without a copy, so
+        that several accumulators share them: nobody may change them any more.
+
+        Raises:
+            ValueError: as `update`.
+        """
+        self._add(x, y, adopted=True)
+
+    def _add(self, x: Any, y: Any, *, adopted: bool) -> None:
         u, v = _checked(x), _checked(y)
         if len(u) != len(v):
             raise ValueError(
@@ -71,7 +87,8 @@ class LinearCKA:
         self._accept((u.shape[1], v.shape[1]), (_resolution(u.dtype), _resolution(v.dtype)))
         for start in range(0, len(u), self._chunk):
             piece = slice(start, start + self._chunk)
-            self._take(_kept(u[piece]), _kept(v[piece]))
+            x_piece, y_piece = (u, v) if len(u) <= self._chunk else (u[piece], v[piece])
+            self._take(_kept(x_piece, adopted=adopted), _kept(y_piece, adopted=adopted))
 
     def merge(self, other: "LinearCKA") -> None:
         """Add the rows that `other` has seen, and leave `other` as it is.
@@ -99,14 +116,15 @@ class LinearCKA:
         Raises:
             ValueError: fewer than 3 rows, or a side whose rows are all the same (`ConstantError`).
         """
-        return min(1.0, self._ratio("linear_cka", least=3, debiased=False))
+        return self._ratio("linear_cka", least=3, debiased=False)
 
     def debiased(self) -> float:
-        """Debiased linear CKA: 0 on average for unrelated inputs, at most 1 up to sampling error.
+        """Debiased linear CKA, in [-1, 1]: 0 on average for unrelated inputs.
 
         Raises:
             ValueError: fewer than 4 rows, a side whose rows are all the same (`ConstantError`), or
-                so few distinct rows that the unbiased HSIC of a side with itself is not positive.
+                so few distinct rows that the unbiased HSIC of a side with itself is 0 up to
+                rounding.
         """
         return self._ratio("debiased_cka", least=4, debiased=True)
 
@@ -128,47 +146,58 @@ class LinearCKA:
         waiting = self.n - (self._moments.n if self._moments else 0)
         if waiting < self._chunk or (self._moments is None and self.n <= max(self._widths or ())):
             return
-        x, y = self._joined()
-        self._moments = self._moments or Moments.about_mean(x[: self._chunk], y[: self._chunk])
-        whole = len(x) - len(x) % self._chunk
-        for start in range(0, whole, self._chunk):
-            piece = slice(start, start + self._chunk)
-            self._moments.add(x[piece], y[piece])
-        self._rows = [(x[whole:].clone(), y[whole:].clone())] if whole < len(x) else []
+        while waiting >= self._chunk:
+            x, y = self._first_chunk()
+            self._moments = self._moments or Moments.about_mean(x, y)
+            self._moments.add(x, y)
+            waiting -= self._chunk
 
-    def _joined(self) -> tuple[Tensor, Tensor]:
-        """The rows that are kept, as two tensors."""
-        return torch.cat([x for x, _ in self._rows]), torch.cat([y for _, y in self._rows])
+    def _first_chunk(self) -> tuple[Tensor, Tensor]:
+        """Take a whole chunk out of the rows that are kept."""
+        found, lacking = list[tuple[Tensor, Tensor]](), self._chunk
+        while lacking > 0:
+            x, y = self._rows.pop(0)
+            if len(x) > lacking:
+                self._rows.insert(0, (x[lacking:].clone(), y[lacking:].clone()))
+                x, y = x[:lacking], y[:lacking]
+            found.append((x, y))
+            lacking -= len(x)
+        return _joined(found)
 
     def _summed(self) -> PairSums:
         """The sums over all rows; what is kept is left as it is."""
         if self._moments is None:
-            x, y = self._joined()
             if self.n <= max(self._widths or ()):
-                return PairSums.of_rows(x.to(torch.float64), y.to(torch.float64))
+                return PairSums.of_rows(*zip(*self._rows, strict=True))
+            x, y = _joined(self._rows)
             moments = Moments.about_mean(x, y)
             moments.add(x, y)
         else:
             moments = self._moments
             if self._rows:
                 moments = moments.copy()
-                moments.add(*self._joined())
+                moments.add(*_joined(self._rows))
         return moments.sums()
 
     def _ratio(self, name: str, *, least: int, debiased: bool) -> float:
         if self.n < least:
             raise ValueError(f"{name} needs at least {least} rows, not {self.n}")
         self._sums = sums = self._sums or self._summed()
-        for side, squares, size, resolution in (
-            ("x", sums.xx.a, sums.size[0], self._resolution[0]),
-            ("y", sums.yy.a, sums.size[1], self._resolution[1]),
-        ):
-            if math.sqrt(squares) <= resolution * size < math.inf:
-                raise ConstantError("x" if side == "x" else "y")
+        sides: tuple[tuple[Literal["x", "y"], Columns, Sums], ...] = (
+            ("x", sums.columns[0], sums.xx),
+            ("y", sums.columns[1], sums.yy),
+        )
+        for (side, columns, _), resolution in zip(sides, self._resolution, strict=True):
+            if columns.constant(resolution):
+                raise ConstantError(side)
+        for (side, columns, own), resolution in zip(sides, self._resolution, strict=True):
+            if debiased and not own.defined(columns.noise(resolution / 4)):
+                raise ValueError(
+                    "the debiased measure is undefined here: but for rounding, the unbiased HSIC"
+                    f" of {side} with itself is 0 (too few distinct rows)"
+                )
         xy, xx, yy = (part.hsic(debiased=debiased) for part in (sums.xy, sums.xx, sums.yy))
-        if xx <= 0 or yy <= 0:
-            raise ValueError("the debiased measure is undefined here: too few or nearly equal rows")
-        return xy / math.sqrt(xx) / math.sqrt(yy)
+        return max(-1.0, min(1.0, xy / math.sqrt(xx) / math.sqrt(yy)))
 
 
 @MEASURES.add("linear_cka")
@@ -214,7 +243,7 @@ def _whole(x: Any, y: Any) -> LinearCKA:
 def _checked(values: Any) -> Tensor:
     """Rows of shape (b, d), all finite, still where they are."""
     given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
-    rows: Tensor = given.detach()
+    rows: Tensor = given.detach() if given.requires_grad else given
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise ValueError(f"expected rows of shape (n, d), got shape {tuple(rows.shape)}")
     if not torch.isfinite(rows).all():
@@ -222,12 +251,19 @@ def _checked(values: Any) -> Tensor:
     return rows
 
 
-def _kept(rows: Tensor) -> Tensor:
-    """A copy on the CPU, in the rows' own dtype if that is a float; the caller may overwrite the
-    original.
+def _kept(rows: Tensor, *, adopted: bool) -> Tensor:
+    """A copy on the CPU, in the rows' own dtype if that is a float: the caller may overwrite the
+    original, unless it is `adopted`, which is copied only where it is a view of something larger.
+    What is shared stays the same object, which pickle writes once.
     """
-    rows = rows.to("cpu", copy=True)
+    view = rows.untyped_storage().nbytes() > rows.nbytes
+    rows = rows.to("cpu", copy=view or not adopted)
     return rows if rows.is_floating_point() else rows.to(torch.float64)
+
+
+def _joined(pieces: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The rows of both sides, each as one tensor."""
+    return torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
 
 
 def _resolution(dtype: torch.dtype) -> float:

@@ -67,6 +67,14 @@ class Accumulator(Protocol):
 
 
 @runtime_checkable
+class Adopting(Protocol):
+    """An accumulator that keeps rows, and can share them with others."""
+
+    def adopt(self, x: Any, y: Any) -> None:
+        """Add b rows as `update` does, kept as they are: nobody changes them any more."""
+
+
+@runtime_checkable
 class Measure(Protocol):
     """A named measure with its options."""
 

@@ -7,79 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Sums:
-    """What linear HSIC needs of n centred pairs of rows (u, v), with a = ‖u‖² and b = ‖v‖²."""
-
-    n: int
-    a: float
-    """Σ a"""
-    b: float
-    """Σ b"""
-    ab: float
-    """Σ a b"""
-    uv: float
-    """‖Σ u vᵀ‖²"""
-
-    def hsic(self, *, debiased: bool) -> float:
-        """HSIC over Σ a Σ b, up to a factor of n; both cancel in CKA.
-
-        Raises:
-            ValueError: the products of the rows' squares leave the range of float64.
-        """
-        scale = self.a * self.b
-        if not 1e-280 < scale < 1e280:
-            raise ValueError("the values are too large or too small: scale them")
-        if not debiased:
-            return self.uv / scale
-        n = self.n
-        return self.uv / scale - n / (n - 2) * self.ab / scale + 1 / ((n - 1) * (n - 2))
-
-
-@dataclass(frozen=True)
-class PairSums:
-    """The sums of (x, y), (x, x) and (y, y), and the size of the rows before they were centred."""
-
-    xy: Sums
-    xx: Sums
-    yy: Sums
-    size: tuple[float, float]
-    """Root of the summed squared lengths of the rows of x and of y."""
-
-    @classmethod
-    def of_rows(cls, x: Tensor, y: Tensor) -> "PairSums":
-        """From the n × n Gram matrices of rows x (n, d) and y (n, e), float64; the cheaper way
-        while n ≤ d.
-        """
-        size = float(x.square().sum().sqrt()), float(y.square().sum().sqrt())
-        u, v = x - x.mean(0), y - y.mean(0)
-        k, m = u @ u.T, v @ v.T
-
-        def sums(k: Tensor, m: Tensor) -> Sums:
-            a, b = k.diagonal(), m.diagonal()
-            return Sums(len(k), float(a.sum()), float(b.sum()), float(a @ b), float((k * m).sum()))
-
-        return cls(sums(k, m), sums(k, k), sums(m, m), size)
-
-
-BLOCK = 512
-"""Columns of a block of a symmetric product: at 2048 columns this saves a third of the product's
-time.
-"""
-
-
-def _add_product(total: Tensor, u: Tensor, v: Tensor) -> None:
-    """Add uᵀv in place; of u with itself, a symmetric product, only the blocks on and above the
-    diagonal are multiplied.
-    """
-    if u is not v:
-        total.addmm_(u.T, v)
-        return
-    for start in range(0, len(total), BLOCK):
-        here, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
-        total[here, start:].addmm_(u[:, here].T, u[:, start:])
-        total[after, here] = total[here, after].T
+from stir_hf.similarity.sums import Columns, PairSums, Sums, add_product
 
 
 @dataclass
@@ -98,7 +26,7 @@ class _Cross:
 
     def add(self, u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> None:
         """Add rows, in place."""
-        _add_product(self.uv, u, v)
+        add_product(self.uv, u, v)
         self.av.addmv_(v.T, a)
         self.bu.addmv_(u.T, b)
         self.ab += float(a @ b)
@@ -210,10 +138,14 @@ class Moments:
 
     def about(self, origin: tuple[Tensor, Tensor]) -> "Moments":
         """The same rows' sums about another point."""
-        dx, dy = self.origin[0] - origin[0], self.origin[1] - origin[1]
+        by = self.origin[0] - origin[0], self.origin[1] - origin[1]
+        return replace(self._shifted(by), origin=origin)
+
+    def _shifted(self, by: tuple[Tensor, Tensor]) -> "Moments":
+        """The sums for u + δ and v + ε, (δ, ε) = `by`; the origin is left as it was."""
+        dx, dy = by
         return replace(
             self,
-            origin=origin,
             x=self.x.shifted(self.n, dx),
             y=self.y.shifted(self.n, dy),
             xy=self.xy.shifted(self.n, self.x, self.y, (dx, dy)),
@@ -223,22 +155,23 @@ class Moments:
 
     def sums(self) -> PairSums:
         """The sums about the mean of the rows."""
-        mean_x, mean_y = (
-            origin + side.sum / self.n
-            for origin, side in zip(self.origin, (self.x, self.y), strict=True)
-        )
-        centred = self.about((mean_x, mean_y))
+        from_x, from_y = self.x.sum / self.n, self.y.sum / self.n  # the origin, which may be long
+        centred = self._shifted((-from_x, -from_y))
         a, b = (max(side.squares, 0.0) for side in (centred.x, centred.y))
 
         def sums(cross: _Cross, a: float, b: float) -> Sums:
             return Sums(self.n, a, b, cross.ab, float(cross.uv.square().sum()))
+
+        def columns(cross: _Cross, mean: Tensor) -> Columns:
+            spread = cross.uv.diagonal().clamp(min=0)
+            return Columns(spread, spread + self.n * mean.square())
 
         return PairSums(
             sums(centred.xy, a, b),
             sums(centred.xx, a, a),
             sums(centred.yy, b, b),
             (
-                (a + self.n * float(mean_x @ mean_x)) ** 0.5,
-                (b + self.n * float(mean_y @ mean_y)) ** 0.5,
+                columns(centred.xx, self.origin[0] + from_x),
+                columns(centred.yy, self.origin[1] + from_y),
             ),
         )

@@ -1,0 +1,28 @@
+"""What is printed reaches streams of any encoding, and of none."""
+
+import os
+import sys
+
+REPLACED = "backslashreplace"
+"""How a character is written that a stream's encoding lacks: as Python does on stderr, so that two
+names stay two.
+"""
+FAILS = ("strict", "surrogateescape")
+"""What Python does on stdout where nothing was asked for: a name that it lacks, or one that is no
+text, would end a run after its work.
+"""
+
+
+def write_anything() -> None:
+    """Let no character fail on stdout or stderr, in this process and in those that it starts.
+
+    A stream that is no file's (a test's, a notebook's) or is not there (pythonw) is left alone, and
+    so is how a user wants it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and stream.errors in FAILS:
+            reconfigure(errors=REPLACED)
+    encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
+    if errors in ("", *FAILS):
+        os.environ["PYTHONIOENCODING"] = f"{encoding}:{REPLACED}"

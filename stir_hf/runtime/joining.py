@@ -1,0 +1,70 @@
+"""How this process joins the others of its run, where a launcher has started any."""
+
+import logging
+import os
+import threading
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+
+from stir_hf.launched import MEETING, launch_of_this, leftovers, without
+from stir_hf.runtime.placement import SPREAD
+
+TIME_LIMIT = timedelta(hours=6)
+"""The longest wait for processes that live; one that has ended is noticed at once."""
+
+WAITING = 30.0
+"""Seconds after which a line tells that the other processes have not come."""
+
+logger = logging.getLogger(__name__)
+
+
+def joined(device: object) -> PartialState:
+    """What accelerate knows of the processes. Variables of a launcher that has started nothing are
+    hidden from it, with a line where they name other processes than this; where one has, a line
+    tells of a long wait for the others.
+
+    Raises:
+        RequestError: several processes that have nowhere to meet.
+    """
+    if PartialState._shared_state or dist.is_initialized():
+        return PartialState(cpu=_on_cpu(device), timeout=TIME_LIMIT)
+    unused = leftovers()
+    alone = {name: "1" if name.endswith(("SIZE", "NRANKS")) else "0" for name in unused}
+    telling = [f"{name}={value}" for name, value in unused.items() if value != alone[name]]
+    if telling:
+        logger.warning(
+            "no launcher has started this process, so these variables are ignored: %s",
+            ", ".join(telling),
+        )
+    waiting = threading.Timer(WAITING, _tell_waiting)
+    waiting.daemon = True
+    waiting.start()
+    try:
+        with without(unused):
+            return PartialState(cpu=_on_cpu(device), timeout=TIME_LIMIT)
+    finally:
+        waiting.cancel()
+
+
+def _tell_waiting() -> None:
+    launch = launch_of_this()
+    if launch is not None and launch.size > 1:
+        logger.warning(
+            "process %s still waits for the others of %s that the environment names, at %s;"
+            " where nothing was launched, unset RANK, WORLD_SIZE and MASTER_ADDR",
+            launch.rank,
+            launch.size,
+            os.environ.get(MEETING),
+        )
+
+
+def _on_cpu(device: object) -> bool:
+    """Whether the processes meet on the CPU: with several of them, also where the accelerator has
+    no collectives of its own.
+    """
+    if device not in (None, SPREAD):
+        return str(device).partition(":")[0] in ("cpu", "mps")
+    return not torch.accelerator.is_available() or torch.backends.mps.is_available()
