@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from stir_hf.data.cells import files_named
 from stir_hf.errors import RequestError
+from stir_hf.pointers import check_pointer
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -191,6 +192,7 @@ class Rows:
         self._groups: list[tuple[int, int]] = []
         sizes = []
         for i, path in enumerate(self.files):
+            check_pointer(path)
             about = pq.read_metadata(path)
             self._groups += [(i, g) for g in range(about.num_row_groups)]
             sizes += [about.row_group(g).num_rows for g in range(about.num_row_groups)]

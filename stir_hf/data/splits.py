@@ -11,12 +11,15 @@ from zipfile import ZipFile
 import datasets
 import numpy as np
 import pyarrow as pa
+from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.layout import Layout, check_card, files_note, layout_of
+from stir_hf.data.contents import cache_of
+from stir_hf.data.layout import IMAGES, Layout, check_card, files_note, layout_of
 from stir_hf.data.spec import DataSpec, check_buffer
 from stir_hf.data.streams import kept, taken
+from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
 
@@ -65,7 +68,8 @@ class Split:
         """
         if self.layout is None:
             return ()
-        return files_note(self.layout, self.root, self.rows, column, asked=asked)
+        found = files_note(self.layout, self.root, self.rows, column, asked=asked)
+        return (*found, *([self.layout.broken] if self.layout.broken else []))
 
 
 def open_split(data: Data, spec: DataSpec) -> Split:
@@ -137,21 +141,47 @@ def _folder(path: Path, spec: DataSpec) -> Split:
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
         saved = _in_memory(datasets.load_from_disk(str(path)), spec)
         return _chosen(_streamed(saved) if spec.streaming else saved, spec)
-    if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
-        raise RequestError(
-            f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
-        )
+    tree = tree_of(path)
+    if all(map(is_hidden, tree.files)):
+        told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
+        raise RequestError(f"dataset folder {spec.dataset} is empty{told}")
     if any(mark in str(path.resolve()) for mark in "[]*?"):
         raise RequestError(
             f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
             " pattern; rename it"
         )
-    layout = layout_of(path, spec.config_name, spec.dataset)
+    return _of_files(path, tree, spec)
+
+
+def _of_files(path: Path, tree: Tree, spec: DataSpec) -> Split:
+    """A split of a folder that holds files; of image files with the labels of all splits."""
+    root = path.resolve()
+    layout = _local_layout(root, tree, spec)
+    spec = _named(spec, layout.files)
+    name = str(spec.split)
+    names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
+    cache = cache_of(root, names, layout.images)
+    files = {
+        split: DataFilesList([f"{root}/{file}" for file in found], [])
+        for split, found in names.items()
+    }
+    rows = _read(layout, spec, files, cache)
     if spec.streaming:
-        return _chosen(layout.builder.as_streaming_dataset(), spec)
-    layout.builder.download_and_prepare()
-    found = _chosen(layout.builder.as_dataset(), spec)
-    return replace(found, layout=layout, root=path)
+        return _chosen(rows, spec)
+    layout.check_count(name, len(rows), spec.dataset)
+    return Split(rows, spec, layout=layout, root=path)
+
+
+def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
+    """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
+    over.
+    """
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        how = spec.config_name, spec.dataset, Path(folder)
+        if not tree.linked:
+            return replace(layout_of(root, *how), broken=tree.note)
+        with without_linked_folders(root, tree.files) as staged:
+            return replace(layout_of(staged, *how), broken=tree.note)
 
 
 def _from_hub(name: str, spec: DataSpec) -> Split:
@@ -161,22 +191,27 @@ def _from_hub(name: str, spec: DataSpec) -> Split:
     found = hub.resolve(name, spec.revision, "dataset")
     layout = _layout(found, spec.config_name)
     spec = _named(spec, layout.files)
-    if spec.streaming:
-        rows = kept(lambda: _read(layout, spec, found.url), spec, found.commit, found.url)
-        return Split(rows, spec, found.commit, stream=True)
-    folder = hub.fetch(found, layout.files[str(spec.split)])
-    return Split(_read(layout, spec, str(folder)), spec, found.commit, layout, folder)
-
-
-def _read(layout: Layout, spec: DataSpec, root: str) -> Any:
-    """One split of what is in a folder, or behind a URL."""
     names = layout.files[str(spec.split)]
+
+    def read(root: str) -> Any:
+        return _read(layout, spec, {str(spec.split): [escape(f"{root}/{n}") for n in names]})
+
+    if spec.streaming:
+        rows = kept(lambda: read(found.url), spec, found.commit, found.url)
+        return Split(rows, spec, found.commit, stream=True)
+    folder = hub.fetch(found, names)
+    return Split(read(str(folder)), spec, found.commit, layout, folder)
+
+
+def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | None = None) -> Any:
+    """One split of files, kept in a cache of their own or in the one of `datasets`."""
     return datasets.load_dataset(  # type: ignore[call-overload]  # a stream or not
         layout.reader,
-        data_files={str(spec.split): [escape(f"{root}/{name}") for name in names]},
+        data_files=files,
         split=spec.split,
         features=layout.features,
         streaming=spec.streaming,
+        cache_dir=None if cache is None else str(cache),
         **layout.options,
     )
 

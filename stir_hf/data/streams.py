@@ -16,6 +16,7 @@ from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.cells import check_inside, reason
+from stir_hf.data.contents import kept_folder
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.image_columns import LABELS, label_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
@@ -25,9 +26,6 @@ from stir_hf.inputs.images import as_seen
 ROWS_AT_ONCE = 256
 """So many rows of a stream are in memory until they are written, or fewer large ones."""
 BYTES_AT_ONCE = 64 << 20
-
-KEPT = "stir_hf"
-"""The folder, in the cache of `datasets`, of what was streamed from the Hub."""
 
 
 def taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
@@ -52,7 +50,7 @@ def kept(
     """
     names = ("dataset", "config_name", "split", "image_column", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / KEPT
+    cache = kept_folder()
     path = cache / f"{hash_of({**asked, 'commit': commit})[:16]}.arrow"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,10 @@ from stir_hf.hub import is_local, is_there, split_revision
 from stir_hf.models.files import Place, needs_timm
 from stir_hf.models.processors import Pixels, understand
 from stir_hf.models.reading import quiet, readable
+from stir_hf.pointers import check_pointer
+
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""The files that may say what the image processor is."""
 
 
 def pixels_of(processor: Any, module: Any, called: str) -> Pixels:
@@ -38,6 +42,8 @@ def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
 
     if needs_timm(place.folder) and importlib.util.find_spec("timm") is None:
         raise RequestError(f"model {model} is one of timm's; install timm to load it")
+    for name in PROCESSORS:
+        check_pointer(place.folder / name)
     what = "has no image processor that loads here, so it takes no images (processor= gives one)"
     with readable(model, what), quiet():
         return transformers.AutoImageProcessor.from_pretrained(
