@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from stir_hf import hub
 from stir_hf.data.contents import cache_of
 from stir_hf.data.layout import IMAGES, Layout, check_card, files_note, layout_of
-from stir_hf.data.spec import DataSpec, check_buffer
+from stir_hf.data.spec import DataSpec, check_stream_options
 from stir_hf.data.streams import kept, taken
 from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
+from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
 
@@ -72,23 +73,28 @@ class Split:
         return (*found, *([self.layout.broken] if self.layout.broken else []))
 
 
-def open_split(data: Data, spec: DataSpec) -> Split:
+def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
     """Find the split that is asked for; of a stream, its first images.
+
+    Args:
+        data: Hub id, local folder, or a dataset in memory.
+        spec: which split.
+        progress: a bar over what is read of a stream, or who is told instead.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
     """
     if isinstance(data, str | Path):
-        return _load(data, spec)
+        return _load(data, spec, progress)
     if spec.streaming:
         raise RequestError(
             f"streaming: {spec.dataset} is loaded already; give its Hub id or folder, or a stream"
         )
-    check_buffer(spec, stream=isinstance(data, STREAMS))
-    return _chosen(_in_memory(data, spec), spec)
+    check_stream_options(spec, stream=isinstance(data, STREAMS))
+    return _chosen(_in_memory(data, spec), spec, progress)
 
 
-def _chosen(data: Any, spec: DataSpec) -> Split:
+def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
     """The split that is meant of a dataset in memory, or of a saved one."""
     if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, data)
@@ -100,14 +106,13 @@ def _chosen(data: Any, spec: DataSpec) -> Split:
         )
     if not isinstance(data, datasets.IterableDataset):
         return Split(data, spec)
-    return Split(taken(data, spec), spec, stream=True)
+    return Split(taken(data, spec, progress), spec, stream=True)
 
 
-def _load(data: str | Path, spec: DataSpec) -> Split:
-    check_buffer(spec, stream=spec.streaming)
+def _load(data: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    check_stream_options(spec, stream=spec.streaming)
     name, there = str(data), is_there(str(data))
-    path = Path(data).expanduser() if there else Path()
-    if there and path.is_file():
+    if there and Path(name).expanduser().is_file():
         raise RequestError(
             f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow"
             " files"
@@ -116,7 +121,7 @@ def _load(data: str | Path, spec: DataSpec) -> Split:
         raise hub.no_such_folder(name, "dataset folder")
     try:
         with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
-            return _folder(path, spec) if there else _from_hub(name, spec)
+            return (_folder if there else _from_hub)(data, spec, progress)
     except RequestError:
         raise
     except (
@@ -133,14 +138,15 @@ def _load(data: str | Path, spec: DataSpec) -> Split:
         raise RequestError(f"dataset {spec.dataset} cannot be loaded: {told}") from error
 
 
-def _folder(path: Path, spec: DataSpec) -> Split:
+def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    path = Path(name).expanduser()
     if spec.revision:
         raise RequestError(
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
         saved = _in_memory(datasets.load_from_disk(str(path)), spec)
-        return _chosen(_streamed(saved) if spec.streaming else saved, spec)
+        return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
         told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
@@ -150,10 +156,10 @@ def _folder(path: Path, spec: DataSpec) -> Split:
             f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
             " pattern; rename it"
         )
-    return _of_files(path, tree, spec)
+    return _of_files(path, tree, spec, progress)
 
 
-def _of_files(path: Path, tree: Tree, spec: DataSpec) -> Split:
+def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
     """A split of a folder that holds files; of image files with the labels of all splits."""
     root = path.resolve()
     layout = _local_layout(root, tree, spec)
@@ -167,7 +173,7 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec) -> Split:
     }
     rows = _read(layout, spec, files, cache)
     if spec.streaming:
-        return _chosen(rows, spec)
+        return _chosen(rows, spec, progress)
     layout.check_count(name, len(rows), spec.dataset)
     return Split(rows, spec, layout=layout, root=path)
 
@@ -184,11 +190,11 @@ def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
             return replace(layout_of(staged, *how), broken=tree.note)
 
 
-def _from_hub(name: str, spec: DataSpec) -> Split:
+def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
     """Fetch the files of one split alone into the Hub's cache and read them there, with or without
     the Hub.
     """
-    found = hub.resolve(name, spec.revision, "dataset")
+    found = hub.resolve(str(name), spec.revision, "dataset")
     layout = _layout(found, spec.config_name)
     spec = _named(spec, layout.files)
     names = layout.files[str(spec.split)]
@@ -197,7 +203,7 @@ def _from_hub(name: str, spec: DataSpec) -> Split:
         return _read(layout, spec, {str(spec.split): [escape(f"{root}/{n}") for n in names]})
 
     if spec.streaming:
-        rows = kept(lambda: read(found.url), spec, found.commit, found.url)
+        rows = kept(lambda: read(found.url), spec, found.commit, found.url, progress)
         return Split(rows, spec, found.commit, stream=True)
     folder = hub.fetch(found, names)
     return Split(read(str(folder)), spec, found.commit, layout, folder)
