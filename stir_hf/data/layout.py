@@ -41,8 +41,8 @@ class Layout:
     """The files of each split, relative to the root."""
     images: frozenset[str]
     """Of a folder of image files, all of them."""
-    broken: str | None = None
-    """What to say of links that lead nowhere, if there are any."""
+    remark: str | None = None
+    """What else a result says of the files."""
 
     @property
     def features(self) -> datasets.Features | None:
@@ -190,6 +190,17 @@ def files_note(
         f"{len(left)} image file{several} not among the {len(rows)} of split {str(rows.split)!r}:"
         f" {shown}",
     )
+
+
+def all_shards(names: Iterable[str]) -> list[str]:
+    """The names of files, and of the other shards that those of the form `…-00000-of-00002…` tell
+    of.
+    """
+    found = dict.fromkeys(names)
+    for name in list(found):
+        if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):
+            found |= {f"{told[1]}{i:05d}{told[2]}": None for i in range(int(told[3]))}
+    return list(found)
 
 
 def _is_image(name: str) -> bool:

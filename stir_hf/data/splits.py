@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stir_hf import hub
 from stir_hf.data.contents import cache_of
-from stir_hf.data.layout import IMAGES, Layout, check_card, files_note, layout_of
+from stir_hf.data.layout import IMAGES, Layout, all_shards, check_card, files_note, layout_of
 from stir_hf.data.spec import DataSpec, check_stream_options
 from stir_hf.data.streams import kept, taken
 from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
@@ -70,7 +70,7 @@ class Split:
         if self.layout is None:
             return ()
         found = files_note(self.layout, self.root, self.rows, column, asked=asked)
-        return (*found, *([self.layout.broken] if self.layout.broken else []))
+        return (*found, *([self.layout.remark] if self.layout.remark else []))
 
 
 def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
@@ -185,9 +185,9 @@ def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         how = spec.config_name, spec.dataset, Path(folder)
         if not tree.linked:
-            return replace(layout_of(root, *how), broken=tree.note)
+            return replace(layout_of(root, *how), remark=tree.note)
         with without_linked_folders(root, tree.files) as staged:
-            return replace(layout_of(staged, *how), broken=tree.note)
+            return replace(layout_of(staged, *how), remark=tree.note)
 
 
 def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
@@ -195,8 +195,9 @@ def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Spl
     the Hub.
     """
     found = hub.resolve(str(name), spec.revision, "dataset")
-    layout = _layout(found, spec.config_name)
-    spec = _named(spec, layout.files)
+    with hub.only_cached(found):
+        layout = _layout(found, spec.config_name)
+        spec = _named(spec, layout.files)
     names = layout.files[str(spec.split)]
 
     def read(root: str) -> Any:
@@ -205,6 +206,10 @@ def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Spl
     if spec.streaming:
         rows = kept(lambda: read(found.url), spec, found.commit, found.url, progress)
         return Split(rows, spec, found.commit, stream=True)
+    if not found.listed:
+        names = all_shards(names)
+        told = f"split {spec.split!r} is of the files in the cache, and {hub.silence()} for others"
+        layout = replace(layout, remark=told)
     folder = hub.fetch(found, names)
     return Split(read(str(folder)), spec, found.commit, layout, folder)
 

@@ -38,6 +38,8 @@ class Place:
     """The commit it came from; None for a folder of the user's."""
     adapter: bool = False
     """Whether it holds an adapter alone, without the weights of its base."""
+    repo: hub.Found | None = None
+    """The repo that it is of, where nobody knows which files that has."""
     notes: tuple[str, ...] = ()
 
 
@@ -62,7 +64,7 @@ def located(spec: ModelSpec) -> Iterator[Place]:
         for path in place.folder.iterdir():
             if not path.name.startswith("adapter_"):
                 (Path(staged) / path.name).symlink_to(path.resolve())
-        yield Place(Path(staged), place.commit, notes=(note,))
+        yield Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
 
 
 def _find(spec: ModelSpec) -> Place:
@@ -75,11 +77,12 @@ def _find(spec: ModelSpec) -> Place:
         return Place(folder, None, _check_folder(folder))
     found = hub.resolve(spec.model, spec.revision, "model")
     called = f"model {spec.model}"
-    adapter = _check_names(called, found.files, found.folder)
+    with hub.only_cached(found):
+        adapter = _check_names(called, found.files, found.folder)
     folder = hub.fetch(found, _needed(found))
     _check_indexes(called, folder)
     _check_weights(folder, adapter)
-    return Place(folder, found.commit, adapter)
+    return Place(folder, found.commit, adapter, None if found.listed else found)
 
 
 def _needed(found: hub.Found) -> list[str]:
@@ -98,7 +101,8 @@ def _needed(found: hub.Found) -> list[str]:
     if INDEX in top:
         shards = read_json(hub.fetch(found, [INDEX]) / INDEX).get("weight_map")
         if isinstance(shards, dict):
-            weights = [name for name in weights if name in shards.values()]
+            known = (name for name in weights if name in shards.values())
+            weights = list(known if found.listed else dict.fromkeys(shards.values()))
     return [*small, *weights]
 
 
