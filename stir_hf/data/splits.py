@@ -22,6 +22,7 @@ from stir_hf.data.streams import kept, taken
 from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
+from stir_hf.pointers import check_pointer
 from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
@@ -145,6 +146,8 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        for file in tree_of(path).files:
+            check_pointer(path / file)
         saved = _in_memory(datasets.load_from_disk(str(path)), spec)
         return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
     tree = tree_of(path)
