@@ -57,7 +57,7 @@ def invert(
     processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        how: Any = {"revision": revision, "starts": starts}
+        how: Any = {"revision": revision, "starts": starts, "progress": progress}
         ready = prepare(stack, processes, "invert", [reference], data, options, **how)
         (job,), out, share = ready.jobs, ready["OutputConfig"].out, ready["PublishConfig"]
         if job.part.part is not None and share.push_to is not None:
@@ -191,7 +191,7 @@ def _every_pair(
     processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        ready = prepare(stack, processes, verb, models, data, options)
+        ready = prepare(stack, processes, verb, models, data, options, progress=progress)
         manifests = [job.manifest for job in ready.jobs]
         asked = asked_for(verb, ready.networks, manifests, ready.configured)
         output, share = ready["OutputConfig"], ready["PublishConfig"]
@@ -209,7 +209,12 @@ def _every_pair(
 
 
 def estimate(
-    models: Sequence[Model], data: Data, *, verb: str = "matrix", **options: Any
+    models: Sequence[Model],
+    data: Data,
+    *,
+    verb: str = "matrix",
+    progress: bool | Watcher = True,
+    **options: Any,
 ) -> list[Estimate]:
     """What a run would take, from a few real passes of each network: time, memory and disk. Nothing
     is kept.
@@ -218,6 +223,7 @@ def estimate(
         models: those of `compare` or `matrix`, or the one of `invert`.
         data: as that verb's.
         verb: which verb's options these are.
+        progress: as in `invert`, of a stream that is read.
         options: those of the verb, in docs/options.md.
 
     Raises:
@@ -227,7 +233,7 @@ def estimate(
     processes = Processes(options.get("device"))
     with ExitStack() as stack:
         stack.enter_context(processes.together())
-        ready = prepare(stack, processes, verb, models, data, options)
+        ready = prepare(stack, processes, verb, models, data, options, progress=progress)
         return estimated(ready.distinct, ready["OutputConfig"].out, processes)
 
 

@@ -72,6 +72,8 @@ class Found:
     """Where its small files are in the Hub's cache, and what `fetch` adds."""
     files: tuple[str, ...] = ()
     """The names of all its files; of those in the cache, where that is all that is known."""
+    listed: bool = True
+    """Whether all are named."""
 
     @property
     def url(self) -> str:
@@ -79,6 +81,7 @@ class Found:
         return f"hf://datasets/{self.repo_id}@{self.commit}"
 
 
+_SHOWN = 3
 _FEW = 100
 """So many patterns take no time."""
 
@@ -105,12 +108,16 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
         commit = hub.resolve_revision(repo_id, repo_type=repo_type, revision=revision).resolved
         found = Found(repo_id, repo_type, commit, _answers(repo_id, commit, repo_type))
         folder = fetch(found, SMALL_FILES[repo_type])
+        listed = True
         try:
             tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
             files = [file.path for file in tree]
         except hub.errors.CachedRepoTreeNotFoundError:
             files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-    return replace(found, folder=folder, files=tuple(files))
+            listed = False
+    found = replace(found, folder=folder, files=tuple(files), listed=listed)
+    fetch(found, [name for name in SMALL_FILES[repo_type] if name in files])
+    return found
 
 
 def fetch(found: Found, files: Sequence[str]) -> Path:
@@ -128,10 +135,51 @@ def fetch(found: Found, files: Sequence[str]) -> Path:
             found.repo_id,
             repo_type=found.repo_type,
             revision=found.commit,
-            allow_patterns=_patterns(files, found.files),
+            allow_patterns=_patterns(files, found.files) if found.reachable else [],
             local_files_only=not found.reachable,
         )
+    if not found.reachable and found.files:
+        owed = [name for name in files if name in found.files or not found.listed]
+        if lacking := [name for name in owed if not Path(folder, name).is_file()]:
+            raise not_cached(found, lacking)
     return Path(folder)
+
+
+def not_cached(found: Found, names: Sequence[str]) -> RequestError:
+    """The error for files of a repo that are not in the cache while the Hub gives no answer."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    are = "are" if len(names) > 1 else "is"
+    return RequestError(
+        f"{shown} of {found.repo_type} {found.repo_id!r} {are} not in the cache, and {silence()}"
+    )
+
+
+def silence() -> str:
+    """Why the Hub gave no answer."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "the Hub was not asked (HF_HUB_OFFLINE=1)"
+    return "the Hub cannot be reached"
+
+
+@contextmanager
+def only_cached(found: Found) -> Iterator[None]:
+    """Tell of what is wrong with a repo that it may be so in the cache alone, where nobody knows
+    which files the repo has.
+
+    Raises:
+        RequestError: in the place of one that was raised.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if found.listed:
+            raise
+        raise RequestError(
+            f"{found.repo_type} {found.repo_id!r} is not in the cache as a whole, and {silence()};"
+            f" by what there is of it: {error}"
+        ) from error
 
 
 def _patterns(files: Sequence[str], there: Sequence[str]) -> list[str]:
@@ -217,11 +265,11 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
         ) from error
     except Exception as error:
         if is_unreachable(error):
-            cause = error.__cause__ or error
+            cause = type(error.__cause__ or error).__name__
+            what = f"revision {revision!r} of " if revision else ""
+            why = silence() if "OFFLINE" in silence() else f"{silence()} ({cause})"
             raise RequestError(
-                f"the Hub cannot be reached for {repo_type} {repo_id!r}, and it is not in the"
-                " cache "
-                f"({type(cause).__name__})"
+                f"{what}{repo_type} {repo_id!r} is not in the cache, and {why}"
             ) from error
         if not isinstance(error, errors.HfHubHTTPError):
             raise

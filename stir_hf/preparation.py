@@ -16,7 +16,7 @@ from stir_hf.job import InversionJob
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import sorted_into
 from stir_hf.publish import check_destination
-from stir_hf.runtime import Processes
+from stir_hf.runtime import Processes, Watcher
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def prepare(
     data: Data,
     options: dict[str, Any],
     *,
+    progress: bool | Watcher,
     revision: str | None = None,
     starts: Tensor | None = None,
 ) -> Prepared:
@@ -60,6 +61,7 @@ def prepare(
         models: the references.
         data: what is inverted.
         options: of the verb.
+        progress: as the verb's.
         revision: of the models.
         starts: as `stir_hf.invert` has it.
 
@@ -82,7 +84,8 @@ def prepare(
     encoders = processes.first_on_each_machine(
         lambda: as_encoders(models, layers, load, run, mode, labels, revision)
     )
-    samples = processes.first_on_each_machine(lambda: open_samples(data, spec))
+    shown = progress if processes.main else False
+    samples = processes.first_on_each_machine(lambda: open_samples(data, spec, shown))
     scoring.check_count(len(samples), measure, spec.dataset)
     networks, jobs = _opened(stack, encoders, samples, by_type, labels, starts)
     return Prepared(configured, networks, jobs)

@@ -16,7 +16,7 @@ RANKS = (
     {"errors", "_version", "demo"},
     {"registry", "launched"},
     {"runtime"},
-    {"results", "engine", "similarity", "inputs", "hub"},
+    {"results", "engine", "similarity", "inputs", "hub", "pointers"},
     {"models", "data"},
     {"job", "scoring", "report"},
     {"publish"},

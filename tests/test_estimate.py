@@ -34,7 +34,7 @@ def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     rows = sum(path.stat().st_size for path in tmp_path.glob("inversions/*/*.parquet"))
     found = {}
     for count in (20, 50):
-        options = {"num_samples": count, "steps": 3, "out": tmp_path}
+        options: dict[str, Any] = {"num_samples": count, "steps": 3, "out": tmp_path}
         (found[count],) = stir_hf.estimate(MODELS[:1], str(IMAGES), verb="invert", **options)
     assert (found[20].rows, found[50].rows) == (0, 30)
     assert found[50].disk == pytest.approx(rows * 1.5, rel=0.3)

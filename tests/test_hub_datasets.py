@@ -311,7 +311,8 @@ def test_a_split_that_was_never_fetched_is_told_at_once(online: Answers, home: P
     }
     for answer in ask(questions, "http://127.0.0.1:9", home).values():
         assert "\n" not in answer["error"]
-        assert "cannot be reached for dataset 'lab/zipped'" in answer["error"]
+        assert "of dataset 'lab/zipped' is not in the cache" in answer["error"]
+        assert "the Hub cannot be reached" in answer["error"]
 
 
 def test_a_token_that_is_not_accepted_is_told_and_the_cache_is_not_used(

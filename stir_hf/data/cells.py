@@ -5,7 +5,8 @@ import hashlib
 import io
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from zipfile import BadZipFile
 
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.utils.file_utils import xopen
 from huggingface_hub.errors import HfHubHTTPError
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_unreachable
 from stir_hf.inputs.images import eight_bit
 from stir_hf.inputs.orientation import is_on_its_side, upright
+from stir_hf.pointers import pointer_at, pointer_in
 
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
 """Errors of the machine, not of the image."""
@@ -70,13 +72,26 @@ def _opened(cell: Any) -> Image.Image:
     return Image.open(io.BytesIO(cell["bytes"]) if held else cell["path"])
 
 
+@contextmanager
+def _pointers_told(cell: Any) -> Iterator[None]:
+    """Raise ValueError in place of what Pillow says of a pointer to an image."""
+    try:
+        yield
+    except UnidentifiedImageError:
+        held = cell["bytes"] is not None
+        if told := pointer_in(cell["bytes"]) if held else pointer_at(cell["path"]):
+            raise ValueError(f"it {told}") from None
+        raise
+
+
 def decoded(cell: Any) -> Image.Image:
     """A stored image, turned as its header says; decoders raise what they like."""
     _check_there(cell)
     try:
-        image: Image.Image = datasets.Image().decode_example(cell)
+        with _pointers_told(cell):
+            image: Image.Image = datasets.Image().decode_example(cell)
     except (TypeError, ValueError, struct.error):  # of a header that Pillow cannot write anew
-        with _opened(cell) as file:
+        with _pointers_told(cell), _opened(cell) as file:
             return upright(file)
     return image
 
@@ -88,7 +103,7 @@ def size_of(cell: Any) -> tuple[int, int]:
         ValueError: there is none, or one whose values have no known range.
     """
     _check_there(cell)
-    with _opened(cell) as image:
+    with _pointers_told(cell), _opened(cell) as image:
         if image.mode in ("I", "F"):
             eight_bit(image)
         return image.size if is_on_its_side(image) else image.size[::-1]

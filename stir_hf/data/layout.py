@@ -15,7 +15,9 @@ import yaml  # type: ignore[import-untyped]  # has none
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from huggingface_hub import metadata_load
 
+from stir_hf.data.tree import is_hidden, tree_of
 from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.pointers import check_pointer
 
 IMAGES = "imagefolder"
 """The reader of image files."""
@@ -39,6 +41,8 @@ class Layout:
     """The files of each split, relative to the root."""
     images: frozenset[str]
     """Of a folder of image files, all of them."""
+    remark: str | None = None
+    """What else a result says of the files."""
 
     @property
     def features(self) -> datasets.Features | None:
@@ -75,6 +79,15 @@ class Layout:
             if name not in elsewhere or PurePosixPath(name).parent in deliberate
         )
 
+    def check_count(self, split: str, count: int, called: str) -> None:
+        """Raise RequestError where the card gives a split another number of rows."""
+        about = (self.builder.info.splits or {}).get(split)
+        if about is not None and about.num_examples and about.num_examples != count:
+            raise RequestError(
+                f"dataset {called}: split {split} has {count} rows, but {about.num_examples} by its"
+                " card; fetch the missing files, or correct the card"
+            )
+
 
 def layout_of(
     root: Path, config_name: str | None, called: str, cache: Path | None = None
@@ -87,13 +100,15 @@ def layout_of(
         root: the folder.
         config_name: which configuration; None: the default one, or the only one.
         called: what messages call the dataset.
-        cache: where `datasets` leaves its locks; None: in its own cache.
+        cache: where `datasets` leaves its locks, and looks for what it knows of the folder; None:
+            in its own cache.
 
     Raises:
         RequestError: no such configuration, or files that `datasets` has no reader for.
     """
     root = root.resolve()
-    images = frozenset(_images_in(root))
+    names = tree_of(root).files
+    images = frozenset(name for name in names if _is_image(name) and not is_hidden(name))
     load = partial(datasets.load_dataset_builder, cache_dir=str(cache) if cache else None)
     try:
         builder = load(str(root), config_name)
@@ -138,6 +153,9 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
             f"dataset {called} is a script, which is not run; the Hub may have it as parquet, at"
             f" {called}@refs/convert/parquet"
         )
+    for name in tree_of(root).files:
+        if name.lower().endswith(_ARCHIVES):  # which are opened to see what they hold
+            check_pointer(root / name)
     told = one_line(error).replace(str(root), called)
     return RequestError(f"dataset {called} cannot be loaded: {told}")
 
@@ -174,12 +192,19 @@ def files_note(
     )
 
 
-def _images_in(root: Path) -> Iterable[str]:
-    for path in root.rglob("*"):
-        name = path.relative_to(root)
-        hidden = any(part.startswith((".", "__")) for part in name.parts)
-        if path.suffix.lower() in _EXTENSIONS and not hidden:
-            yield name.as_posix()
+def all_shards(names: Iterable[str]) -> list[str]:
+    """The names of files, and of the other shards that those of the form `…-00000-of-00002…` tell
+    of.
+    """
+    found = dict.fromkeys(names)
+    for name in list(found):
+        if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):
+            found |= {f"{told[1]}{i:05d}{told[2]}": None for i in range(int(told[3]))}
+    return list(found)
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _EXTENSIONS
 
 
 def _is_read(name: str) -> bool:

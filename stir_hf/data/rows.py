@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stir_hf.data.cells import files_named
 from stir_hf.errors import RequestError, one_line
+from stir_hf.pointers import check_pointer
 
 UNREADABLE = "unreadable"
 """The status of a sample that could not be decoded; it is tried again."""
@@ -42,6 +43,7 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     except FileNotFoundError as error:
         raise GoneError(f"{path} was removed while it was read; try again") from error
     except (pa.ArrowException, OSError) as error:
+        check_pointer(path)
         raise RequestError(
             f"{path} is broken or cut off ({one_line(error)}); remove it, and the command that made"
             " the inversions makes its rows again"

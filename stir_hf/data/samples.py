@@ -20,6 +20,7 @@ from stir_hf.data.splits import STREAMS, Data, open_split
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import split_revision
 from stir_hf.inputs.images import as_images, in_mode
+from stir_hf.runtime import Watcher
 
 HEADERS_LOOKED_AT = 10_000
 """So many images have their header read before any work; a file that fails later is left out and
@@ -189,13 +190,14 @@ class Samples:
         return self.rows.features[self.label_column] if self.label_column else None
 
 
-def open_samples(data: Data, spec: DataSpec) -> Samples:
+def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Samples:
     """Find the images of `data` and read their headers, so that what is no image is known before
     any work.
 
     Args:
         data: Hub id, local folder, or a dataset in memory.
         spec: which of its images; `spec.dataset` only describes `data` when that is in memory.
+        progress: a bar over what is read of a stream, or who is told instead.
 
     Raises:
         RequestError: no such dataset, split or column; too few images; a file that is no image.
@@ -207,7 +209,7 @@ def open_samples(data: Data, spec: DataSpec) -> Samples:
     if part and (whole.streaming or isinstance(given, STREAMS)):
         raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
     asked = whole.split is not None
-    opened = open_split(given, whole)
+    opened = open_split(given, whole, progress)
     split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
     total = None if opened.stream else len(split)

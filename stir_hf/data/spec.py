@@ -12,6 +12,9 @@ from stir_hf.registry import option
 
 ImageMode = Literal["RGB", "L"]
 
+STREAM_LIMIT = 1_000_000
+"""So many images of a stream in memory, whose length nobody knows."""
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -52,13 +55,17 @@ class DataSpec:
         " ones.",
         metavar="N",
     )
+    stream_limit: int | None = option(
+        None,
+        "Refuse a stream of more images than this where --num-samples is not given; default:"
+        " 1000000 of a stream in memory, any number of a dataset.",
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
-        if self.shuffle_buffer is not None:
-            buffer = as_count("shuffle_buffer", self.shuffle_buffer)
-            object.__setattr__(self, "shuffle_buffer", buffer)
-        if self.num_samples is not None:
-            object.__setattr__(self, "num_samples", as_count("num_samples", self.num_samples))
+        for name in ("shuffle_buffer", "num_samples", "stream_limit"):
+            if (count := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_count(name, count))
         if self.image_mode is not None:
             check_choice("image_mode", self.image_mode, get_args(ImageMode))
         split: Any = self.split
@@ -72,12 +79,32 @@ class DataSpec:
             raise RequestError("the dataset's name is empty; give a Hub id or a folder")
 
 
-def check_buffer(spec: DataSpec, *, stream: bool) -> None:
-    """Raise RequestError when a shuffle buffer is asked for where there is no stream."""
+def check_stream_options(spec: DataSpec, *, stream: bool) -> None:
+    """Raise RequestError when an option of streams is given where there is none."""
     if spec.shuffle_buffer is not None and not stream:
         raise RequestError(
             "shuffle_buffer is for streams; all other images are drawn by a fixed permutation"
         )
+    if spec.stream_limit is not None and not stream:
+        raise RequestError("stream_limit is for streams; here num_samples says how many images")
+
+
+def check_limit(count: int, spec: DataSpec) -> None:
+    """Raise RequestError when more images of a stream are read than there may be."""
+    if (most := limit_of(spec)) is not None and count > most:
+        raise RequestError(
+            f"{spec.dataset} has more than {most} images, and who reads on may never end; give"
+            " num_samples, or a larger stream_limit"
+        )
+
+
+def limit_of(spec: DataSpec) -> int | None:
+    """How many images of a stream are read at most where their number is not asked for; None: all,
+    since a dataset that is read as a stream has an end.
+    """
+    if spec.num_samples is not None:
+        return None
+    return spec.stream_limit or (None if spec.streaming else STREAM_LIMIT)
 
 
 def check_enough(there: int, spec: DataSpec) -> None:

@@ -11,14 +11,19 @@ from zipfile import ZipFile
 import datasets
 import numpy as np
 import pyarrow as pa
+from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.layout import Layout, check_card, files_note, layout_of
-from stir_hf.data.spec import DataSpec, check_buffer
+from stir_hf.data.contents import cache_of
+from stir_hf.data.layout import IMAGES, Layout, all_shards, check_card, files_note, layout_of
+from stir_hf.data.spec import DataSpec, check_stream_options
 from stir_hf.data.streams import kept, taken
+from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
+from stir_hf.pointers import check_pointer
+from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
 
@@ -65,26 +70,32 @@ class Split:
         """
         if self.layout is None:
             return ()
-        return files_note(self.layout, self.root, self.rows, column, asked=asked)
+        found = files_note(self.layout, self.root, self.rows, column, asked=asked)
+        return (*found, *([self.layout.remark] if self.layout.remark else []))
 
 
-def open_split(data: Data, spec: DataSpec) -> Split:
+def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
     """Find the split that is asked for; of a stream, its first images.
+
+    Args:
+        data: Hub id, local folder, or a dataset in memory.
+        spec: which split.
+        progress: a bar over what is read of a stream, or who is told instead.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
     """
     if isinstance(data, str | Path):
-        return _load(data, spec)
+        return _load(data, spec, progress)
     if spec.streaming:
         raise RequestError(
             f"streaming: {spec.dataset} is loaded already; give its Hub id or folder, or a stream"
         )
-    check_buffer(spec, stream=isinstance(data, STREAMS))
-    return _chosen(_in_memory(data, spec), spec)
+    check_stream_options(spec, stream=isinstance(data, STREAMS))
+    return _chosen(_in_memory(data, spec), spec, progress)
 
 
-def _chosen(data: Any, spec: DataSpec) -> Split:
+def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
     """The split that is meant of a dataset in memory, or of a saved one."""
     if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, data)
@@ -96,14 +107,13 @@ def _chosen(data: Any, spec: DataSpec) -> Split:
         )
     if not isinstance(data, datasets.IterableDataset):
         return Split(data, spec)
-    return Split(taken(data, spec), spec, stream=True)
+    return Split(taken(data, spec, progress), spec, stream=True)
 
 
-def _load(data: str | Path, spec: DataSpec) -> Split:
-    check_buffer(spec, stream=spec.streaming)
+def _load(data: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    check_stream_options(spec, stream=spec.streaming)
     name, there = str(data), is_there(str(data))
-    path = Path(data).expanduser() if there else Path()
-    if there and path.is_file():
+    if there and Path(name).expanduser().is_file():
         raise RequestError(
             f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow"
             " files"
@@ -112,7 +122,7 @@ def _load(data: str | Path, spec: DataSpec) -> Split:
         raise hub.no_such_folder(name, "dataset folder")
     try:
         with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
-            return _folder(path, spec) if there else _from_hub(name, spec)
+            return (_folder if there else _from_hub)(data, spec, progress)
     except RequestError:
         raise
     except (
@@ -129,54 +139,93 @@ def _load(data: str | Path, spec: DataSpec) -> Split:
         raise RequestError(f"dataset {spec.dataset} cannot be loaded: {told}") from error
 
 
-def _folder(path: Path, spec: DataSpec) -> Split:
+def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    path = Path(name).expanduser()
     if spec.revision:
         raise RequestError(
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        for file in tree_of(path).files:
+            check_pointer(path / file)
         saved = _in_memory(datasets.load_from_disk(str(path)), spec)
-        return _chosen(_streamed(saved) if spec.streaming else saved, spec)
-    if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
-        raise RequestError(
-            f"dataset folder {spec.dataset} is empty; expected images, parquet or arrow files"
-        )
+        return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
+    tree = tree_of(path)
+    if all(map(is_hidden, tree.files)):
+        told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
+        raise RequestError(f"dataset folder {spec.dataset} is empty{told}")
     if any(mark in str(path.resolve()) for mark in "[]*?"):
         raise RequestError(
             f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
             " pattern; rename it"
         )
-    layout = layout_of(path, spec.config_name, spec.dataset)
+    return _of_files(path, tree, spec, progress)
+
+
+def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
+    """A split of a folder that holds files; of image files with the labels of all splits."""
+    root = path.resolve()
+    layout = _local_layout(root, tree, spec)
+    spec = _named(spec, layout.files)
+    name = str(spec.split)
+    names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
+    cache = cache_of(root, names, layout.images)
+    files = {
+        split: DataFilesList([f"{root}/{file}" for file in found], [])
+        for split, found in names.items()
+    }
+    rows = _read(layout, spec, files, cache)
     if spec.streaming:
-        return _chosen(layout.builder.as_streaming_dataset(), spec)
-    layout.builder.download_and_prepare()
-    found = _chosen(layout.builder.as_dataset(), spec)
-    return replace(found, layout=layout, root=path)
+        return _chosen(rows, spec, progress)
+    layout.check_count(name, len(rows), spec.dataset)
+    return Split(rows, spec, layout=layout, root=path)
 
 
-def _from_hub(name: str, spec: DataSpec) -> Split:
+def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
+    """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
+    over.
+    """
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        how = spec.config_name, spec.dataset, Path(folder)
+        if not tree.linked:
+            return replace(layout_of(root, *how), remark=tree.note)
+        with without_linked_folders(root, tree.files) as staged:
+            return replace(layout_of(staged, *how), remark=tree.note)
+
+
+def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
     """Fetch the files of one split alone into the Hub's cache and read them there, with or without
     the Hub.
     """
-    found = hub.resolve(name, spec.revision, "dataset")
-    layout = _layout(found, spec.config_name)
-    spec = _named(spec, layout.files)
-    if spec.streaming:
-        rows = kept(lambda: _read(layout, spec, found.url), spec, found.commit, found.url)
-        return Split(rows, spec, found.commit, stream=True)
-    folder = hub.fetch(found, layout.files[str(spec.split)])
-    return Split(_read(layout, spec, str(folder)), spec, found.commit, layout, folder)
-
-
-def _read(layout: Layout, spec: DataSpec, root: str) -> Any:
-    """One split of what is in a folder, or behind a URL."""
+    found = hub.resolve(str(name), spec.revision, "dataset")
+    with hub.only_cached(found):
+        layout = _layout(found, spec.config_name)
+        spec = _named(spec, layout.files)
     names = layout.files[str(spec.split)]
+
+    def read(root: str) -> Any:
+        return _read(layout, spec, {str(spec.split): [escape(f"{root}/{n}") for n in names]})
+
+    if spec.streaming:
+        rows = kept(lambda: read(found.url), spec, found.commit, found.url, progress)
+        return Split(rows, spec, found.commit, stream=True)
+    if not found.listed:
+        names = all_shards(names)
+        told = f"split {spec.split!r} is of the files in the cache, and {hub.silence()} for others"
+        layout = replace(layout, remark=told)
+    folder = hub.fetch(found, names)
+    return Split(read(str(folder)), spec, found.commit, layout, folder)
+
+
+def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | None = None) -> Any:
+    """One split of files, kept in a cache of their own or in the one of `datasets`."""
     return datasets.load_dataset(  # type: ignore[call-overload]  # a stream or not
         layout.reader,
-        data_files={str(spec.split): [escape(f"{root}/{name}") for name in names]},
+        data_files=files,
         split=spec.split,
         features=layout.features,
         streaming=spec.streaming,
+        cache_dir=None if cache is None else str(cache),
         **layout.options,
     )
 

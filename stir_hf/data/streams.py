@@ -12,36 +12,53 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+from datasets.iterable_dataset import RepeatExamplesIterable, TakeExamplesIterable
 from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.cells import check_inside, reason
+from stir_hf.data.contents import kept_folder
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.image_columns import LABELS, label_column, needed
-from stir_hf.data.spec import DataSpec, check_enough
+from stir_hf.data.spec import DataSpec, check_enough, check_limit, limit_of
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
+from stir_hf.runtime import Watcher, reading_bar
 
 ROWS_AT_ONCE = 256
 """So many rows of a stream are in memory until they are written, or fewer large ones."""
 BYTES_AT_ONCE = 64 << 20
 
-KEPT = "stir_hf"
-"""The folder, in the cache of `datasets`, of what was streamed from the Hub."""
 
-
-def taken(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Dataset:
+def taken(
+    stream: datasets.IterableDataset, spec: DataSpec, progress: bool | Watcher = False
+) -> datasets.Dataset:
     """The first images of a stream, or of one that a buffer shuffles, in a file that goes when
     nobody reads it any more.
+
+    Args:
+        stream: of images.
+        spec: which of them.
+        progress: a bar over what is read, or who is told instead.
+
+    Raises:
+        RequestError: it has no end, or more images than there may be, and how many are wanted is
+            not said; whatever else is wrong with it.
     """
+    if spec.num_samples is None and is_endless(getattr(stream, "_ex_iterable", None)):
+        raise RequestError(f"{spec.dataset} repeats for ever; give num_samples")
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "stream.arrow"
-        _write(stream, path, spec, lambda table: table)
+        _write(stream, path, spec, lambda table: table, progress=progress)
         return _opened(path, spec)
 
 
 def kept(
-    stream: Callable[[], datasets.IterableDataset], spec: DataSpec, commit: str, url: str
+    stream: Callable[[], datasets.IterableDataset],
+    spec: DataSpec,
+    commit: str,
+    url: str,
+    progress: bool | Watcher = False,
 ) -> datasets.Dataset:
     """As `taken`, of a dataset on the Hub at a commit, files included, and kept in the cache of
     `datasets`: the other processes of a machine, and the command that continues, do not fetch it
@@ -52,15 +69,30 @@ def kept(
     """
     names = ("dataset", "config_name", "split", "image_column", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / KEPT
+    cache = kept_folder()
     path = cache / f"{hash_of({**asked, 'commit': commit})[:16]}.arrow"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
             partial = Path(folder) / path.name
-            _write(stream(), partial, spec, embed_table_storage, url)
+            _write(stream(), partial, spec, embed_table_storage, url, progress)
             partial.replace(path)
-    return _opened(path, spec)
+    rows = _opened(path, spec)
+    check_limit(len(rows), spec)
+    return rows
+
+
+def is_endless(rows: Any) -> bool:
+    """Whether a stream, as `datasets` chains its steps, repeats for ever and nothing ends it."""
+    if isinstance(rows, TakeExamplesIterable):
+        return False
+    if isinstance(rows, RepeatExamplesIterable) and rows.num_times is None:
+        return True
+    if (several := getattr(rows, "ex_iterables", None)) is not None:
+        first = getattr(rows, "stopping_strategy", None) == "first_exhausted"
+        return (all if first else any)(map(is_endless, several))
+    inner = getattr(rows, "ex_iterable", None)
+    return inner is not None and is_endless(inner)
 
 
 def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:
@@ -109,6 +141,7 @@ def _write(
     spec: DataSpec,
     whole: Callable[[pa.Table], pa.Table],
     url: str | None = None,
+    progress: bool | Watcher = False,
 ) -> None:
     """Rows as one arrow file, some at a time; `whole` fetches what they name.
 
@@ -117,20 +150,23 @@ def _write(
             read; an image in memory that cannot be read; fewer rows than are asked for.
     """
     stream = _needed(stream, spec)
-    rows = iter(enumerate(islice(stream, spec.num_samples)))
-    some = _some(_bare_rows(rows, None, spec, url))
-    check_enough(min(1, len(some)), replace(spec, num_samples=None))
-    declared = stream.features
-    columns = declared if declared is not None else _inferred(some, spec)
-    labels = _Labels(label_column(columns) if declared is None else None, columns)
-    bare, count = _bare_rows(rows, list(columns), spec, url), 0
-    with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
-        while some:
-            named = [labels.kept({name: row.get(name) for name in columns}) for row in some]
-            part = datasets.Dataset.from_list(named, features=columns)
-            writer.write_table(whole(part.data.table))
-            count += len(some)
-            some = _some(bare)
+    most = limit_of(spec)
+    rows = iter(enumerate(islice(stream, spec.num_samples if most is None else most + 1)))
+    with reading_bar(spec.dataset, spec.num_samples, progress) as read:
+        some = _some(_bare_rows(rows, None, spec, url, read))
+        check_enough(min(1, len(some)), replace(spec, num_samples=None))
+        declared = stream.features
+        columns = declared if declared is not None else _inferred(some, spec)
+        labels = _Labels(label_column(columns) if declared is None else None, columns)
+        bare, count = _bare_rows(rows, list(columns), spec, url, read), 0
+        with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
+            while some:
+                count += len(some)
+                check_limit(count, spec)
+                named = [labels.kept({name: row.get(name) for name in columns}) for row in some]
+                part = datasets.Dataset.from_list(named, features=columns)
+                writer.write_table(whole(part.data.table))
+                some = _some(bare)
     check_enough(count, spec)
     if labels.name is not None and not labels.are_there:
         _leave_out(labels.name, path, columns)
@@ -194,8 +230,11 @@ def _bare_rows(
     names: list[str] | None,
     spec: DataSpec,
     url: str | None,
+    read: Callable[[int], None],
 ) -> Iterator[dict[str, Any]]:
-    """Numbered rows as `_bare` has them, of these columns; None: of all."""
+    """Numbered rows as `_bare` has them, of these columns; None: of all. `read` is told the size
+    of each.
+    """
     for i, row in rows:
         try:
             bare = {name: _bare(row.get(name), url) for name in (row if names is None else names)}
@@ -204,6 +243,7 @@ def _bare_rows(
         except Exception as error:  # decoders raise what they like
             told = f"image {i} of {spec.dataset} cannot be read: {reason(error)}"
             raise RequestError(told) from error
+        read(_size(bare))
         yield bare
 
 

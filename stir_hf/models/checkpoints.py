@@ -12,7 +12,7 @@ from stir_hf.errors import RequestError
 from stir_hf.models.adapters import Adapter, in_one_of, read_adapter
 from stir_hf.models.families import ORDINARY, Family, family_named, family_of
 from stir_hf.models.files import CONFIG, NAMED, Place, check_named, located, read_json
-from stir_hf.models.image_processors import given_processor, load_processor, pixels_of
+from stir_hf.models.image_processors import PROCESSORS, given_processor, load_processor, pixels_of
 from stir_hf.models.processors import Pixels
 from stir_hf.models.reading import quiet, readable
 from stir_hf.models.spec import ModelSpec
@@ -88,8 +88,7 @@ def load_checkpoint(
         if not place.adapter:
             return _loaded(place, spec.model, how, processor)
         adapter = read_adapter(place.folder, spec.model)
-        its_own = ("preprocessor_config.json", "processor_config.json")
-        if processor is None and any((place.folder / name).is_file() for name in its_own):
+        if processor is None and any((place.folder / name).is_file() for name in PROCESSORS):
             processor = load_processor(place, spec.model, trust_remote_code=trust)
         return _merged(adapter, place.commit, how, processor)
 

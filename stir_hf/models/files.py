@@ -1,6 +1,7 @@
 """The files of a checkpoint: where they are, and what is refused before anything large is read."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_local
 from stir_hf.models.spec import ModelSpec
+from stir_hf.pointers import check_pointer
 
 CONFIG, ADAPTER_CONFIG, ADAPTER = (
     "config.json",
@@ -36,6 +38,8 @@ class Place:
     """The commit it came from; None for a folder of the user's."""
     adapter: bool = False
     """Whether it holds an adapter alone, without the weights of its base."""
+    repo: hub.Found | None = None
+    """The repo that it is of, where nobody knows which files that has."""
     notes: tuple[str, ...] = ()
 
 
@@ -60,7 +64,7 @@ def located(spec: ModelSpec) -> Iterator[Place]:
         for path in place.folder.iterdir():
             if not path.name.startswith("adapter_"):
                 (Path(staged) / path.name).symlink_to(path.resolve())
-        yield Place(Path(staged), place.commit, notes=(note,))
+        yield Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
 
 
 def _find(spec: ModelSpec) -> Place:
@@ -73,10 +77,12 @@ def _find(spec: ModelSpec) -> Place:
         return Place(folder, None, _check_folder(folder))
     found = hub.resolve(spec.model, spec.revision, "model")
     called = f"model {spec.model}"
-    adapter = _check_names(called, found.files, found.folder)
+    with hub.only_cached(found):
+        adapter = _check_names(called, found.files, found.folder)
     folder = hub.fetch(found, _needed(found))
     _check_indexes(called, folder)
-    return Place(folder, found.commit, adapter)
+    _check_weights(folder, adapter)
+    return Place(folder, found.commit, adapter, None if found.listed else found)
 
 
 def _needed(found: hub.Found) -> list[str]:
@@ -95,20 +101,30 @@ def _needed(found: hub.Found) -> list[str]:
     if INDEX in top:
         shards = read_json(hub.fetch(found, [INDEX]) / INDEX).get("weight_map")
         if isinstance(shards, dict):
-            weights = [name for name in weights if name in shards.values()]
+            known = (name for name in weights if name in shards.values())
+            weights = list(known if found.listed else dict.fromkeys(shards.values()))
     return [*small, *weights]
 
 
 def _check_folder(folder: Path) -> bool:
     """Whether the folder holds an adapter alone."""
-    from safetensors import SafetensorError, safe_open
-
     if not folder.is_dir():
         raise hub.no_such_folder(str(folder), "model folder")
     called = f"model folder {folder}"
     adapter = _check_names(called, [path.name for path in folder.iterdir()], folder)
     _check_indexes(called, folder)
-    for path in folder.glob("*.safetensors"):
+    _check_weights(folder, adapter)
+    return adapter
+
+
+def _check_weights(folder: Path, adapter: bool) -> None:
+    """Raise RequestError where a file of the weights that are read is broken, or but a pointer;
+    what lies beside them is not looked at.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for path in [folder / ADAPTER] if adapter else _weights(folder):
+        check_pointer(path)
         try:
             with safe_open(path, "pt"):
                 pass
@@ -116,7 +132,16 @@ def _check_folder(folder: Path) -> bool:
             raise RequestError(
                 f"weights {path} are broken or truncated: {one_line(error)}"
             ) from error
-    return adapter
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The safetensors that `from_pretrained` may read, those of lists of shards included."""
+    entries = _entries(folder)
+    lists = [read_json(path).get("weight_map") for path in entries if _is_index(path)]
+    shards = [name for one in lists if isinstance(one, dict) for name in one.values()]
+    names = dict.fromkeys([*(path.name for path in entries), *shards])
+    found = [folder / name for name in names if name.endswith(".safetensors")]
+    return [path for path in found if os.path.lexists(path)]
 
 
 def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
@@ -175,8 +200,17 @@ def _check_indexes(called: str, folder: Path) -> None:
 
 
 def _indexes(folder: Path) -> list[Path]:
-    """The lists of shards that `from_pretrained` may read: of the weights that a configuration
-    names, else under the usual name where the weights are not in one file.
+    """The lists of shards that `from_pretrained` may read."""
+    return [path for path in _entries(folder) if _is_index(path)]
+
+
+def _is_index(path: Path) -> bool:
+    return path.name.endswith(".safetensors.index.json")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files with which `from_pretrained` may begin: the weights that a configuration names,
+    else the usual ones in one file, else the usual list of shards.
     """
     if not (folder / CONFIG).is_file():
         return []
@@ -184,9 +218,10 @@ def _indexes(folder: Path) -> list[Path]:
     versions = config.get("configuration_files")  # one of these is read in place of config.json
     others = versions if isinstance(versions, list | dict) else ()
     configs = [config, *(read_json(folder / name) for name in _there(folder, others))]
-    names = [one.get(NAMED) or ("" if (folder / WEIGHTS).is_file() else INDEX) for one in configs]
-    indexes = [n for n in names if isinstance(n, str) and n.endswith(".safetensors.index.json")]
-    return [folder / name for name in _there(folder, dict.fromkeys(indexes))]
+    usual = WEIGHTS if os.path.lexists(folder / WEIGHTS) else INDEX
+    names = [one.get(NAMED) or usual for one in configs]
+    found = [folder / name for name in dict.fromkeys(names) if isinstance(name, str)]
+    return [path for path in found if os.path.lexists(path)]
 
 
 def _there(folder: Path, names: Iterable[Any]) -> list[str]:
@@ -212,6 +247,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RequestError: it cannot be read, or holds no JSON object.
     """
+    check_pointer(path)
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -10,6 +10,10 @@ from stir_hf.hub import is_local, is_there, split_revision
 from stir_hf.models.files import Place, needs_timm
 from stir_hf.models.processors import Pixels, understand
 from stir_hf.models.reading import quiet, readable
+from stir_hf.pointers import check_pointer
+
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""The files that may say what the image processor is."""
 
 
 def pixels_of(processor: Any, module: Any, called: str) -> Pixels:
@@ -38,11 +42,18 @@ def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
 
     if needs_timm(place.folder) and importlib.util.find_spec("timm") is None:
         raise RequestError(f"model {model} is one of timm's; install timm to load it")
+    for name in PROCESSORS:
+        check_pointer(place.folder / name)
     what = "has no image processor that loads here, so it takes no images (processor= gives one)"
-    with readable(model, what), quiet():
-        return transformers.AutoImageProcessor.from_pretrained(
-            str(place.folder), trust_remote_code=trust_remote_code
-        )
+    try:
+        with readable(model, what), quiet():
+            return transformers.AutoImageProcessor.from_pretrained(
+                str(place.folder), trust_remote_code=trust_remote_code
+            )
+    except RequestError as error:
+        if place.repo and not any((place.folder / name).is_file() for name in PROCESSORS):
+            raise hub.not_cached(place.repo, PROCESSORS[:1]) from error
+        raise
 
 
 def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
@@ -61,7 +72,8 @@ def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
         if not local:
             found = hub.resolve(name, revision, "model")
             small = [f for f in found.files if f.endswith((".json", ".py")) and "/" not in f]
-            place = Place(hub.fetch(found, small), found.commit)
+            repo = None if found.listed else found
+            place = Place(hub.fetch(found, small), found.commit, repo=repo)
         return load_processor(place, name, trust_remote_code=trust_remote_code)
     inner = getattr(given, "image_processor", given)
     if not callable(inner) or isinstance(inner, type):

@@ -8,7 +8,7 @@ from stir_hf.runtime.environment import environment
 from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, launch
 from stir_hf.runtime.placement import SPREAD, brought, execution_device, is_spread
 from stir_hf.runtime.processes import Counters, Processes, release_memory
-from stir_hf.runtime.progress import Progress, Step, Watcher, progress_bar
+from stir_hf.runtime.progress import Progress, Step, Watcher, progress_bar, reading_bar
 
 __all__ = [
     "SPREAD",
@@ -29,5 +29,6 @@ __all__ = [
     "pick_device",
     "precision",
     "progress_bar",
+    "reading_bar",
     "release_memory",
 ]

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from stir_hf.runtime.processes import Counters
+
+EVERY_SECONDS = 0.1
+"""A watcher is told of rows that are read at most so often."""
 
 MICRO = 1_000_000
 """Errors are added up as whole numbers of millionths."""
@@ -25,10 +29,11 @@ class Step:
     """How far a run is."""
 
     what: str
-    """`inverting …` or `judging …`, with the network's name."""
+    """`inverting …` or `judging …`, with the network's name; `reading …`, with the stream's."""
     done: int
     """Images finished in this bar, by all processes."""
     total: int
+    """Of a stream whose length nobody knows, those that were read so far."""
     passes: int = 0
     """Passes of one image that this process has made so far, while it inverts."""
     error: float | None = None
@@ -114,3 +119,36 @@ def progress_bar(
         total=total, initial=done, unit="image", disable=not shown, dynamic_ncols=True
     ) as bar:
         yield Progress(bar, counters, watcher)
+
+
+@contextmanager
+def reading_bar(
+    what: str, total: int | None, progress: bool | Watcher
+) -> Iterator[Callable[[int], None]]:
+    """A bar over the rows of a stream; what it gives counts a row of so many bytes.
+
+    Args:
+        what: the stream.
+        total: of its rows, where that is known.
+        progress: whether there is a bar, or who is told instead.
+    """
+    done = size = 0
+    told = 0.0
+    with tqdm(
+        total=total,
+        desc=f"reading {what}",
+        unit="image",
+        disable=progress is not True,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def count(of_row: int) -> None:
+            nonlocal done, size, told
+            done, size = done + 1, size + of_row
+            bar.set_postfix_str(f"{bar.format_sizeof(size)}B", refresh=False)
+            bar.update()
+            if callable(progress) and (now := monotonic()) - told >= EVERY_SECONDS:
+                told = now
+                progress(Step(f"reading {what}", done, total or done))
+
+        yield count

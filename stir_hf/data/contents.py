@@ -1,0 +1,47 @@
+"""Where `datasets` keeps what it makes of local files: by their contents, since its own cache goes
+by their paths and times, and would read a file that was replaced as the one that it was.
+"""
+
+from pathlib import Path
+
+import datasets
+from datasets.fingerprint import Hasher
+
+from stir_hf.data.identity import hash_of
+from stir_hf.pointers import check_pointer
+
+KEPT = "stir_hf"
+"""The folder for this in the cache of `datasets`."""
+
+_AT_ONCE = 1 << 20
+
+
+def kept_folder() -> Path:
+    """The folder for what is kept."""
+    return Path(datasets.config.HF_DATASETS_CACHE) / KEPT
+
+
+def cache_of(root: Path, names: dict[str, list[str]], referenced: frozenset[str]) -> Path:
+    """The folder for what `datasets` makes of these files; for other contents, another.
+
+    Args:
+        root: the folder that they are in.
+        names: the files of each split.
+        referenced: those of which a table holds the names alone; they are not read.
+
+    Raises:
+        RequestError: a file is a pointer of git-lfs or git-annex.
+    """
+    read = {name for files in names.values() for name in files} - referenced
+    for name in sorted(read):
+        check_pointer(root / name)
+    contents = {name: _content(root / name) for name in read}
+    found = {split: [[n, contents.get(n)] for n in files] for split, files in names.items()}
+    return kept_folder() / hash_of(found)[:16]
+
+
+def _content(path: Path) -> str:
+    """16 hexadecimal digits of a file's bytes."""
+    with path.open("rb") as file:
+        chunks = iter(lambda: file.read(_AT_ONCE), b"")
+        return str(Hasher.hash_bytes(chunks))  # type: ignore[arg-type]  # it iterates

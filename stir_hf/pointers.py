@@ -1,0 +1,36 @@
+"""Pointers that a clone without git-lfs or git-annex holds in the place of large files."""
+
+from pathlib import Path
+
+from stir_hf.errors import RequestError
+
+LONGEST = 1024
+"""A pointer of git-lfs is shorter than so many bytes by its specification; git-annex's are, too."""
+_LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_ANNEX = b"/annex/objects/"
+
+
+def pointer_in(data: bytes) -> str | None:
+    """Return what a file's content points with and how to get the file; None where it is one."""
+    if len(data) <= LONGEST and data.startswith(_LFS):
+        return "is a git-lfs pointer, not the file: run `git lfs pull`"
+    if len(data) <= LONGEST and data.startswith(_ANNEX):
+        return "is a git-annex pointer, not the file: run `git annex get`"
+    return None
+
+
+def pointer_at(path: str | Path) -> str | None:
+    """Return what `pointer_in` says of a file; None where there is no such file, too."""
+    try:
+        with Path(path).open("rb") as file:
+            return pointer_in(file.read(LONGEST + 1))
+    except OSError:
+        return None
+
+
+def check_pointer(path: Path) -> None:
+    """Raise RequestError where there is but a pointer, or a link that leads nowhere."""
+    if path.is_symlink() and not path.exists():
+        raise RequestError(f"{path} is a link that leads nowhere, to {path.readlink()}")
+    if told := pointer_at(path):
+        raise RequestError(f"{path} {told}")
