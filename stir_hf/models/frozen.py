@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stir_hf.models.attributes import Attributes
+from stir_hf.models.settings import Settings
 
 
 class _Frozen:
@@ -18,7 +19,7 @@ class _Frozen:
 
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
-        self._attributes = Attributes(module)
+        self._attributes, self._settings = Attributes(module), Settings(module)
         self._modes = [(m, m.training) for m in module.modules()]
         self._wanted = [
             (m, name, parameter.requires_grad)
@@ -33,11 +34,13 @@ class _Frozen:
             if buffer is not None
         ]
         module.eval()
+        self._settings.set()
         for parameter in module.parameters():
             _require_grad(parameter, False)
 
     def restore(self) -> None:
         self._attributes.restore()
+        self._settings.restore()
         for module, mode in self._modes:
             module.training = mode
         for m, name, want in self._wanted:

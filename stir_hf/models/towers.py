@@ -2,16 +2,17 @@
 takes images.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from stir_hf.errors import RequestError
+from stir_hf.models.calling import PIXELS, Arguments, runs_own_code
 from stir_hf.models.families import detects
 
-PIXELS = "pixel_values"
+_NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
+"""Names of arguments that are texts or sounds."""
 
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
@@ -37,7 +38,7 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
             f"model {called} finds objects, and of the networks that see the image it has {has};"
             " load that one by itself and give it as an object"
         )
-    if getattr(module, "main_input_name", PIXELS) == PIXELS and not _needs_more(module):
+    if _runs_on_images(module):
         return "", module
     found = _outermost(module, _takes_images)
     if len(found) == 1:
@@ -123,21 +124,31 @@ def _is_backbone(module: nn.Module) -> bool:
     return hasattr(module, "config") and hasattr(module, "out_features") and _takes_images(module)
 
 
+def _runs_on_images(module: nn.Module) -> bool:
+    """Return whether the whole network takes images and nothing else, whatever a class of the
+    user's own calls them.
+    """
+    arguments = Arguments.of(module)
+    if arguments.needs_more:
+        return False
+    names = arguments.names
+    own = runs_own_code(module) and bool(names) and not _NO_IMAGES & {*names}
+    return own or getattr(module, "main_input_name", PIXELS) == PIXELS
+
+
 def _takes_images(module: nn.Module) -> bool:
-    """Whether a module's first argument are pixel values and it needs no others."""
+    """Return whether a module's first argument are pixel values and it needs no others."""
     if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    keywords = {p.name for p in parameters if p.kind != p.VAR_POSITIONAL}
-    whole = "output_hidden_states" in keywords or any(p.kind == p.VAR_KEYWORD for p in parameters)
-    first = bool(parameters) and parameters[0].name == PIXELS
-    return first and whole and not _needs_more(module)
+    arguments = Arguments.of(module)
+    whole = arguments.takes("output_hidden_states") or _is_own_network(module)
+    return arguments.names[:1] == (PIXELS,) and whole and not arguments.needs_more
 
 
-def _needs_more(module: nn.Module) -> bool:
-    """Whether a module needs another argument than its first."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    return any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters[1:])
+def _is_own_network(module: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(module, PreTrainedModel) and runs_own_code(module)
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:

@@ -126,8 +126,13 @@ class _Watch:
 
     def __init__(self, seen: Trace, keep: str | None) -> None:
         self.seen, self.keep = seen, keep
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing seen."""
         self.numbers: Counter[str] = Counter()
         self.open: list[Call] = []
+        self.seen.calls, self.seen.starts = [], []
 
     def note(self, name: str, tensor: Tensor | None) -> Seen | None:
         if tensor is None or tensor.ndim < 2 or len(tensor) != max(self.seen.rows, LEAST_BATCH):
@@ -137,6 +142,8 @@ class _Watch:
     def before(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        if not name:  # the network itself, perhaps after a pass that it did not take
+            self.start()
         given = self.note(name, first_tensor((args, kwargs)))
         number, started = self.numbers[name], len(self.seen.starts)
         self.open.append(Call(name, module, number, given, started))
@@ -177,7 +184,7 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
                 inputs = prepare_images(
                     probe, network.pixels.size, network.arithmetic(), network.dtype
                 )
-                seen.result = network.feed(inputs, hidden_states=True)
+                seen.result = network.feed_first(inputs)
         finally:
             for handle in handles:
                 handle.remove()
