@@ -24,8 +24,8 @@ class Arguments:
     """Their names, in order."""
     images: str | None
     """The name of the images; None where they are given by position."""
-    needs_more: bool
-    """Whether it needs another than its first."""
+    needed: tuple[str, ...]
+    """The names of those that have no default."""
     others: bool
     """Whether it takes any further one (`**kwargs`)."""
     refused: frozenset[str] = frozenset()
@@ -37,15 +37,19 @@ class Arguments:
         try:
             parameters = list(inspect.signature(module.forward).parameters.values())
         except (TypeError, ValueError):  # a callable without a signature
-            return cls((), PIXELS, needs_more=False, others=True)
+            return cls((), PIXELS, (), others=True)
         single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         names = tuple(p.name for p in single)
         images: str | None = PIXELS
         if single and PIXELS not in names:
             images = names[0] if single[0].kind == single[0].KEYWORD_ONLY else None
-        needed = [p for p in single if p is not parameters[0] and p.default is p.empty]
-        others = any(p.kind == p.VAR_KEYWORD for p in parameters)
-        return cls(names, images, needs_more=bool(needed), others=others)
+        needed = tuple(p.name for p in single if p.default is p.empty)
+        return cls(names, images, needed, any(p.kind == p.VAR_KEYWORD for p in parameters))
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether it needs another than its first."""
+        return bool({*self.needed} - {*self.names[:1]})
 
     def takes(self, name: str) -> bool:
         """Return whether an argument may be given by this name."""

@@ -14,7 +14,7 @@ from stir_hf.inputs.images import AppliedMap
 from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import Network, prepare_images
 from stir_hf.models.probing import Reading, check_gradient, check_repeats
-from stir_hf.models.taps import Tap, part_of, pool
+from stir_hf.models.taps import Tap, part_of, pool, without_rows
 from stir_hf.models.trace import first_tensor
 
 
@@ -98,6 +98,8 @@ class Session:
             tensor = self._read(inputs)
         if self.autocast:
             tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
+        if len(tensor) != len(inputs):
+            raise without_rows(self._where, tuple(tensor.shape), len(inputs))
         pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
         return pooled[: images.shape[0]]
 
@@ -173,6 +175,11 @@ class Session:
 
     def _some(self, tensor: Tensor | None) -> Tensor:
         if tensor is None:
-            where = self.tap.module or self.tap.part or "output"
-            raise RequestError(f"the pass of {self.network.name} does not reach layer {where!r}")
+            raise RequestError(
+                f"the pass of {self.network.name} does not reach layer {self._where!r}"
+            )
         return tensor
+
+    @property
+    def _where(self) -> str:
+        return str(self.tap.module or self.tap.part or "output")

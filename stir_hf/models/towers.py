@@ -2,7 +2,7 @@
 takes images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -13,6 +13,8 @@ from stir_hf.models.families import detects
 
 _NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
 """Names of arguments that are texts or sounds."""
+_PATCHES = {"flattened_patches", "grid_thw", "image_grid_thw", "target_sizes"}
+"""Names of arguments of networks that take the patches of an image in a sequence."""
 
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
@@ -40,17 +42,38 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         )
     if _runs_on_images(module):
         return "", module
-    found = _outermost(module, _takes_images)
-    if len(found) == 1:
-        return next(iter(found.items()))
+    return _tower_in(module, called)
+
+
+def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
+    patched = {"": module} if _takes_patches(module) else _outermost(module, _takes_patches)
+    for wanted in (_takes_images, _sees):
+        if wanted is _sees and _sees(module):
+            return "", module
+        found = _outermost(module, wanted)
+        found = {name: tower for name, tower in found.items() if not _is_in(name, patched)}
+        if len(found) == 1:
+            return next(iter(found.items()))
+        if found:
+            break
     takes = getattr(module, "main_input_name", "something else")
     takes = takes if isinstance(takes, str) else " and ".join(takes)
-    if not found:
-        raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
-    raise RequestError(
-        f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
-        " one of them and give it as an object"
-    )
+    if found:
+        raise RequestError(
+            f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
+            " one of them and give it as an object"
+        )
+    if patched:
+        name, tower = next(iter(patched.items()))
+        arguments = Arguments.of(tower)
+        patches = [one for one in arguments.names if one in _PATCHES]
+        wants = " and ".join(dict.fromkeys((*arguments.needed, *patches)))
+        who = f"its vision tower ({name})" if name else "it"
+        raise RequestError(
+            f"model {called} takes {takes}, and {who} does not run on images alone:"
+            f" {type(tower).__name__} takes {wants}"
+        )
+    raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
 
 
 def body_of(given: Any) -> tuple[str, Any]:
@@ -113,10 +136,13 @@ def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[s
     """The submodules that are wanted and inside of no other that is."""
     found: dict[str, nn.Module] = {}
     for name, inner in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if name and not inside and wanted(inner):
+        if name and not _is_in(name, found) and wanted(inner):
             found[name] = inner
     return found
+
+
+def _is_in(name: str, outer: Iterable[str]) -> bool:
+    return any(not one or name.startswith(f"{one}.") for one in outer)
 
 
 def _is_backbone(module: nn.Module) -> bool:
@@ -142,13 +168,36 @@ def _takes_images(module: nn.Module) -> bool:
         return False
     arguments = Arguments.of(module)
     whole = arguments.takes("output_hidden_states") or _is_own_network(module)
-    return arguments.names[:1] == (PIXELS,) and whole and not arguments.needs_more
+    first = arguments.names[:1] == (PIXELS,)
+    return first and whole and not arguments.needs_more and not _PATCHES & {*arguments.names}
+
+
+def _sees(module: nn.Module) -> bool:
+    """Return whether a module is a network whose first argument are pixel values, by its name or as
+    the class says, and which needs no others.
+    """
+    arguments = Arguments.of(module)
+    first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
+    others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
+    return _is_network(module) and first and not others
+
+
+def _takes_patches(module: nn.Module) -> bool:
+    """Return whether a module is a network that sees images, but not as they are."""
+    arguments = Arguments.of(module)
+    more = arguments.names[:1] == (PIXELS,) and arguments.needs_more
+    sees = more or bool(_PATCHES & {*arguments.names})
+    return sees and _is_network(module) and not _NO_IMAGES & {*arguments.names}
+
+
+def _is_network(module: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(module, PreTrainedModel)
 
 
 def _is_own_network(module: nn.Module) -> bool:
-    from transformers import PreTrainedModel
-
-    return isinstance(module, PreTrainedModel) and runs_own_code(module)
+    return _is_network(module) and runs_own_code(module)
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:
