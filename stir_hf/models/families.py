@@ -132,6 +132,10 @@ FAMILIES = {
         ("inkling_mm_model", "inkling_vision"),
         Family(refused="has a vision_tower that takes patches of clips, not images"),
     ),
+    **dict.fromkeys(
+        ("molmo2", "molmo2_vision"),
+        Family(refused="has a vision_tower that takes the flattened patches of an image"),
+    ),
     "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
     "perceiver": Family(refused="takes `inputs` of any kind, not images"),
     **dict.fromkeys(("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")),

@@ -179,7 +179,7 @@ def _sees(module: nn.Module) -> bool:
     arguments = Arguments.of(module)
     first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
     others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
-    return _is_network(module) and first and not others
+    return _is_network(module) and bool(arguments.names) and first and not others
 
 
 def _takes_patches(module: nn.Module) -> bool:
