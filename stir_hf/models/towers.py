@@ -46,7 +46,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
 
 
 def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
-    patched = {"": module} if _takes_patches(module) else _outermost(module, _takes_patches)
+    """Return the one part that takes images as they are, or raise RequestError."""
+    patched = _whole_or_outermost(module, _takes_patches)
     for wanted in (_takes_images, _sees):
         if wanted is _sees and _sees(module):
             return "", module
@@ -63,8 +64,8 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
             f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
             " one of them and give it as an object"
         )
-    if patched:
-        name, tower = next(iter(patched.items()))
+    if partly := patched or _whole_or_outermost(module, _sees_with_more):
+        name, tower = next(iter(partly.items()))
         arguments = Arguments.of(tower)
         patches = [one for one in arguments.names if one in _PATCHES]
         wants = " and ".join(dict.fromkeys((*arguments.needed, *patches)))
@@ -141,6 +142,12 @@ def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[s
     return found
 
 
+def _whole_or_outermost(
+    module: nn.Module, wanted: Callable[[nn.Module], bool]
+) -> dict[str, nn.Module]:
+    return {"": module} if wanted(module) else _outermost(module, wanted)
+
+
 def _is_in(name: str, outer: Iterable[str]) -> bool:
     return any(not one or name.startswith(f"{one}.") for one in outer)
 
@@ -183,11 +190,16 @@ def _sees(module: nn.Module) -> bool:
 
 
 def _takes_patches(module: nn.Module) -> bool:
-    """Return whether a module is a network that sees images, but not as they are."""
+    """Return whether a module is a network that sees images, but in patches."""
+    names = {*Arguments.of(module).names}
+    return bool(_PATCHES & names) and _is_network(module) and not _NO_IMAGES & names
+
+
+def _sees_with_more(module: nn.Module) -> bool:
+    """Return whether a module is a network that takes pixel values and needs others."""
     arguments = Arguments.of(module)
-    more = arguments.names[:1] == (PIXELS,) and arguments.needs_more
-    sees = more or bool(_PATCHES & {*arguments.names})
-    return sees and _is_network(module) and not _NO_IMAGES & {*arguments.names}
+    first = arguments.names[:1] == (PIXELS,) and not _NO_IMAGES & {*arguments.names}
+    return first and arguments.needs_more and _is_network(module)
 
 
 def _is_network(module: nn.Module) -> bool:
@@ -198,6 +210,16 @@ def _is_network(module: nn.Module) -> bool:
 
 def _is_own_network(module: nn.Module) -> bool:
     return _is_network(module) and runs_own_code(module)
+
+
+def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
+    """Return the one tower in a network of a user's own that does not say that it takes images,
+    though it runs on them alone; None where there is none, or several.
+    """
+    if getattr(module, "main_input_name", PIXELS) == PIXELS:
+        return None
+    found = _outermost(module, _takes_images)
+    return next(iter(found.items())) if len(found) == 1 else None
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ class Call:
     """The first tensor of its output, where that has the batch axis."""
     shape: tuple[int, ...] | None = None
     """Of the first tensor of its output."""
+    result: Any = None
+    """Its output, of a module with a configuration."""
     ended: int = 0
     """How many calls had started when it ended."""
 
@@ -176,6 +178,7 @@ class _Watch:
         tensor = first_tensor(output)
         call.gave, call.ended = self.note(name, tensor), len(self.seen.starts)
         call.shape = None if tensor is None else tuple(tensor.shape)
+        call.result = output if hasattr(call.module, "config") else None
         self.seen.calls.append(call)
 
 

@@ -109,6 +109,8 @@ class States(Own):
 
 
 class Bare(Own):
+    main_input_name = "pixel_values"
+
     def forward(self, pixel_values: Tensor, labels: Any = None) -> Any:
         return self.logits(pixel_values)
 
@@ -155,6 +157,28 @@ def test_a_bare_tensor_says_not_what_it_is() -> None:
     torch.testing.assert_close(encoder(IMAGES), expected)
     with pytest.raises(RequestError, match=r"cannot be told for certain .*choose a layer: .*head"):
         load_encoder(model, processor=PROCESSOR)
+
+
+class Around(Own):
+    """A network that says neither what it takes nor what it gives."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.vit = tf.ViTModel(config, add_pooling_layer=False)
+
+    def forward(self, pixel_values: Tensor) -> Any:
+        return self.logits(pixel_values)
+
+
+def test_of_a_network_that_says_nothing_of_itself_the_tower_is_read() -> None:
+    model = own(Around)
+    encoder = load_encoder(model, processor=PROCESSOR)
+    with torch.no_grad():
+        pixels = encoder.pixels.map(IMAGES)
+        torch.testing.assert_close(encoder(IMAGES), model.vit(pixels).last_hidden_state[:, 0])
+        torch.testing.assert_close(encoder.at("head")(IMAGES), model.logits(pixels))
+    assert encoder.notes == ("the vision tower (vit) of Around is read",)
+    assert encoder.at("head").notes == ()
 
 
 class Words(Own):
