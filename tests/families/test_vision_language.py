@@ -263,7 +263,7 @@ def test_every_type_is_looked_at() -> None:
     assert not {*OTHERS} & {*READ, *REFUSED}
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [name for name in QUICK if name in LISTED])
 def test_some_towers_are_found_or_refused_by_name(name: str) -> None:
     check(name)
 
