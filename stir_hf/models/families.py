@@ -119,12 +119,22 @@ FAMILIES = {
     **dict.fromkeys(
         ("edgetam_vision_model", "sam2_vision_model"), Family(maps="fpn_hidden_states")
     ),
-    "kosmos-2": Family(encoder="vision_model"),
+    **dict.fromkeys(("janus", "kosmos-2"), Family(encoder="vision_model")),
+    "pp_formulanet": Family(encoder="encoder"),
+    "video_llava": Family(encoder="image_tower"),
     "vision-encoder-decoder": Family(encoder="encoder"),
     **dict.fromkeys(("owlvit", "owlv2"), Family(encoder="vision_model")),
     **dict.fromkeys(
         ("siglip2", "siglip2_vision_model"),
         Family(refused="takes sequences of patches with a mask, not images"),
+    ),
+    **dict.fromkeys(
+        ("inkling_mm_model", "inkling_vision"),
+        Family(refused="has a vision_tower that takes patches of clips, not images"),
+    ),
+    **dict.fromkeys(
+        ("molmo2", "molmo2_vision"),
+        Family(refused="has a vision_tower that takes the flattened patches of an image"),
     ),
     "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
     "perceiver": Family(refused="takes `inputs` of any kind, not images"),

@@ -13,6 +13,7 @@ from torch import nn
 from stir_hf.models.attributes import Attributes
 from stir_hf.models.modes import Modes, mark
 from stir_hf.models.precision import has_own_default, usual_default
+from stir_hf.models.settings import Settings
 
 
 class _Frozen:
@@ -20,7 +21,7 @@ class _Frozen:
 
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
-        self._attributes = Attributes(module)
+        self._attributes, self._settings = Attributes(module), Settings(module)
         self._modes = Modes(module)
         self._wanted = [
             (m, name, parameter.requires_grad)
@@ -35,11 +36,13 @@ class _Frozen:
             if buffer is not None
         ]
         self._modes.set_eval()
+        self._settings.set()
         for parameter in module.parameters():
             _require_grad(parameter, False)
 
     def restore(self) -> None:
         self._attributes.restore()
+        self._settings.restore()
         for m, name, want in self._wanted:
             parameter = m._parameters[name]  # of a network that is spread, another object
             if parameter is not None and parameter.requires_grad != want:

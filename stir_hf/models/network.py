@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stir_hf.errors import RequestError, RunError, memory_errors, one_line
 from stir_hf.inputs.images import MODES, AppliedMap, resize
+from stir_hf.models.calling import Arguments, runs_own_code, with_fields
 from stir_hf.models.families import ORDINARY, Family
 from stir_hf.models.identity import quantised_weights
 from stir_hf.models.processors import Pixels
@@ -22,7 +23,9 @@ LEAST_BATCH = 4
 """Smaller batches are filled up: convolution libraries treat them by other code, which rounds
 differently, and an inversion would depend on how many images were left at its end."""
 
-_SHAPES = re.compile(r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D)\b", re.IGNORECASE)
+_SHAPES = re.compile(
+    r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D|scalar types?)\b", re.IGNORECASE
+)
 
 _DEVICES = re.compile(r"\b(devices?|meta)\b", re.IGNORECASE)
 
@@ -52,6 +55,8 @@ class Network:
     """The model in memory that this is the part before the head of, by whose own names its other
     modules are read.
     """
+    arguments: Arguments | None = None
+    """Of its forward, as they were found."""
 
     def __post_init__(self) -> None:
         if self.quantised is not None and self.weights is None:
@@ -111,15 +116,31 @@ class Network:
         return self.pixels.map.on(like).applied()
 
     def feed(self, inputs: Tensor, *, hidden_states: bool) -> Any:
-        """One forward pass; the network's result as it gives it."""
+        """One forward pass; the network's result, with fields where its class is not one of
+        `transformers`.
+        """
         if not self.transformers:
             return self.module(inputs)
-        return self.module(
-            pixel_values=inputs,
-            output_hidden_states=hidden_states,
-            return_dict=True,
-            **self.family.inputs(self.module, inputs),
-        )
+        if self.arguments is None:
+            self.arguments = Arguments.of(self.module)
+        options = {"output_hidden_states": hidden_states, "return_dict": True}
+        more = self.family.inputs(self.module, inputs)
+        images, named = self.arguments.given(inputs, {**options, **more})
+        result = self.module(*images, **named)
+        return with_fields(result) if runs_own_code(self.module) else result
+
+    def feed_first(self, inputs: Tensor) -> Any:
+        """One forward pass with hidden states, by which is found what the network takes beside
+        images: what it does not take is left out from then on.
+        """
+        while True:
+            try:
+                return self.feed(inputs, hidden_states=True)
+            except TypeError as error:
+                found = self.arguments and self.arguments.without(error)
+                if found is None:
+                    raise
+                self.arguments = found
 
     def check_as_it_is(self, device: str | None, dtype: str | None, channels: int | None) -> None:
         """Refuse what is asked of a network in memory and is not so: it is taken as it is.

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stir_hf.errors import RequestError
+from stir_hf.models.families import family_of
 from stir_hf.models.network import Network
 from stir_hf.models.taps import Tap, list_layers, modules_before, output_of, part_of, tap_of
+from stir_hf.models.towers import inner_tower, tower_note
 from stir_hf.models.trace import Call, Trace
 
 _SHOWN = 5
@@ -27,6 +29,7 @@ def penultimate(seen: Trace, network: Network) -> Tap:
         RequestError: it cannot be told for certain; layers to choose from are named.
     """
     tap = head_input(seen) if seen.classifies else _backbone_output(seen, network)
+    tap = tap or _tower_output(seen, network)
     if tap is not None:
         return tap
     vectors = [x.name for x in list_layers(seen) if len(x.shape) == 1 and x.name != "logits"]
@@ -182,6 +185,17 @@ def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     return Tap(tap.module, tap.at, tap.part, pooling, tap.call)
 
 
+def _tower_output(seen: Trace, network: Network) -> Tap | None:
+    """Of a network of a user's own that gives a bare tensor, the output of the one tower in it."""
+    found = inner_tower(network.module) if isinstance(seen.result, Tensor) else None
+    calls = [] if found is None else seen.of(found[0])
+    if found is None or len(calls) != 1:
+        return None
+    inside = replace(network, module=found[1], family=family_of(found[1].config))
+    tap = _backbone_output(replace(seen, result=calls[0].result), inside)
+    return None if tap is None or tap.module is None else tap
+
+
 def _pooled(seen: Trace, network: Network) -> Tap | None:
     """Its pooler, if it has one and the checkpoint has its weights."""
     pooled = getattr(seen.result, "pooler_output", None)
@@ -221,10 +235,13 @@ def penultimate_notes(seen: Trace, network: Network) -> tuple[str, ...]:
     """What a result says of the default layer: what follows it and is left out, since the
     checkpoint lacks its weights.
     """
+    found = inner_tower(network.module)
+    if found is not None and _tower_output(seen, network) is not None:
+        return tower_note(found[0], network.module)
     if seen.classifies or not network.missing or _pooled(seen, network) is not None:
         return ()
-    found = _last(seen, network)
-    lacks = [] if found is None else lacking(seen, network, found[1])
+    last = _last(seen, network)
+    lacks = [] if last is None else lacking(seen, network, last[1])
     after = dict.fromkeys(key.rpartition(".")[0] for key in lacks)
     said = "the layer is read before {}, whose weights the checkpoint lacks"
     return (said.format(", ".join(after)),) if after else ()

@@ -27,6 +27,7 @@ from stir_hf.models.taps import (
     split_selector,
     tap_of,
     tensor_at,
+    without_rows,
 )
 from stir_hf.models.trace import Trace, trace
 
@@ -124,6 +125,9 @@ def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -
     if found is not None and found.value is None:  # it was written to later: copy it in time
         seen = trace(network, size, tap.module)
         found = tensor_at(seen, tap)
+    whole = part_of(seen.result, tap.part) if tap.module is None else None
+    if found is None and whole is not None and whole.ndim > 1:
+        raise without_rows(f"{selector} of {network.name}", tuple(whole.shape), seen.fed)
     if found is None or found.value is None or found.value.ndim < 2:
         raise RequestError(
             f"layer {selector!r} of {network.name} holds no tensor of shape (batch, …)"
@@ -193,7 +197,8 @@ def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
     except RequestError:
         return None
     found = tensor_at(seen, tap)
-    assert found is not None
+    if found is None:
+        return None
     width = pool(found.tensor, tap.pooling).shape[1]
     place = f"{tap.at} of {tap.module}" if tap.module else str(tap.part)
     layer = Layer(f"penultimate ({place})", (width,), tap.pooling)

@@ -17,7 +17,7 @@ from stir_hf.models.gradients import check_gradient, differentiable
 from stir_hf.models.network import Network, prepare_images
 from stir_hf.models.precision import float32_precision
 from stir_hf.models.probing import Reading, check_repeats, check_steady
-from stir_hf.models.taps import Tap, part_of, pool
+from stir_hf.models.taps import Tap, part_of, pool, without_rows
 from stir_hf.models.trace import first_tensor
 
 
@@ -109,6 +109,8 @@ class Session:
             tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
         else:
             tensor = self._read(inputs)
+        if len(tensor) != len(inputs):
+            raise without_rows(self._where, tuple(tensor.shape), len(inputs))
         pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
         return pooled[: images.shape[0]]
 
@@ -189,9 +191,14 @@ class Session:
 
     def _some(self, tensor: Tensor | None) -> Tensor:
         if tensor is None:
-            where = self.tap.module or self.tap.part or "output"
-            raise RequestError(f"the pass of {self.network.name} does not reach layer {where!r}")
+            raise RequestError(
+                f"the pass of {self.network.name} does not reach layer {self._where!r}"
+            )
         return tensor
+
+    @property
+    def _where(self) -> str:
+        return str(self.tap.module or self.tap.part or "output")
 
 
 def _thread() -> int:

@@ -87,9 +87,9 @@ def list_layers(seen: Trace) -> tuple[Layer, ...]:
             several = len(seen.of(call.name)) > 1
             found[f"{call.name}#{call.number + 1}" if several else call.name] = call.gave.tensor
     for i, tensor in enumerate(getattr(seen.result, "hidden_states", None) or ()):
-        if isinstance(tensor, Tensor):
+        if isinstance(tensor, Tensor) and seen.has_rows(tensor):
             found[f"hidden_states[{i}]"] = tensor
-    if seen.logits is not None:
+    if seen.logits is not None and seen.has_rows(seen.logits):
         found["logits"] = seen.logits
     shapes = {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
     return tuple(Layer(name, shape, default_pooling(shape)) for name, shape in shapes.items())
@@ -139,11 +139,23 @@ def find(name: str, seen: Trace) -> Tap:
         choices = ", ".join(f"{name}#{call.number + 1}" for call in chosen)
         raise RequestError(f"{name!r} runs {len(chosen)} times in a pass; choose one of {choices}")
     if not chosen:
+        given = [c for c in seen.calls if module and (c.name, c.number) == (module, number or 0)]
+        if given and given[0].gave is None and given[0].shape is not None:
+            raise without_rows(name, given[0].shape, seen.fed)
         known = ["penultimate", *(layer.name for layer in list_layers(seen))]
         raise RequestError(
             f"no layer {name!r}; {closest(name, known)} (`stir-hf layers MODEL` lists them)"
         )
     return output_of(chosen[0])
+
+
+def without_rows(layer: str, shape: tuple[int, ...], count: int) -> RequestError:
+    """Return the refusal of a layer that has no row for each image."""
+    return RequestError(
+        f"layer {layer!r} gives a tensor of shape {shape} for {count} images, not a row for each:"
+        " it packs the images of a batch into one, or leaves the batch out; choose another layer"
+        " (`stir-hf layers MODEL` lists them)"
+    )
 
 
 def tap_of(seen: Trace, tensor: Tensor, part: str | int | None) -> Tap:
@@ -167,7 +179,7 @@ def tensor_at(seen: Trace, tap: Tap) -> Seen | None:
     """What a trace saw at a tap; None where there was no tensor with the batch axis."""
     if tap.module is None:
         tensor = part_of(seen.result, tap.part)
-        return None if tensor is None else Seen(tensor, None)
+        return Seen(tensor, None) if tensor is not None and seen.has_rows(tensor) else None
     call = next(c for c in seen.calls if (c.name, c.number) == (tap.module, tap.call))
     return call.given if tap.at == "input" else call.gave
 

@@ -2,16 +2,19 @@
 takes images.
 """
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
 from stir_hf.errors import RequestError
+from stir_hf.models.calling import PIXELS, Arguments, runs_own_code
 from stir_hf.models.families import detects
 
-PIXELS = "pixel_values"
+_NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
+"""Names of arguments that are texts or sounds."""
+_PATCHES = {"flattened_patches", "grid_thw", "image_grid_thw", "target_sizes"}
+"""Names of arguments of networks that take the patches of an image in a sequence."""
 
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
@@ -37,19 +40,41 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
             f"model {called} finds objects, and of the networks that see the image it has {has};"
             " load that one by itself and give it as an object"
         )
-    if getattr(module, "main_input_name", PIXELS) == PIXELS and not _needs_more(module):
+    if _runs_on_images(module):
         return "", module
-    found = _outermost(module, _takes_images)
-    if len(found) == 1:
-        return next(iter(found.items()))
+    return _tower_in(module, called)
+
+
+def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
+    """Return the one part that takes images as they are, or raise RequestError."""
+    patched = _whole_or_outermost(module, _takes_patches)
+    for wanted in (_takes_images, _sees):
+        if wanted is _sees and _sees(module):
+            return "", module
+        found = _outermost(module, wanted)
+        found = {name: tower for name, tower in found.items() if not _is_in(name, patched)}
+        if len(found) == 1:
+            return next(iter(found.items()))
+        if found:
+            break
     takes = getattr(module, "main_input_name", "something else")
     takes = takes if isinstance(takes, str) else " and ".join(takes)
-    if not found:
-        raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
-    raise RequestError(
-        f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
-        " one of them and give it as an object"
-    )
+    if found:
+        raise RequestError(
+            f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
+            " one of them and give it as an object"
+        )
+    if partly := patched or _whole_or_outermost(module, _sees_with_more):
+        name, tower = next(iter(partly.items()))
+        arguments = Arguments.of(tower)
+        patches = [one for one in arguments.names if one in _PATCHES]
+        wants = " and ".join(dict.fromkeys((*arguments.needed, *patches)))
+        who = f"its vision tower ({name})" if name else "it"
+        raise RequestError(
+            f"model {called} takes {takes}, and {who} does not run on images alone:"
+            f" {type(tower).__name__} takes {wants}"
+        )
+    raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
 
 
 def body_of(given: Any) -> tuple[str, Any]:
@@ -112,10 +137,19 @@ def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[s
     """The submodules that are wanted and inside of no other that is."""
     found: dict[str, nn.Module] = {}
     for name, inner in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if name and not inside and wanted(inner):
+        if name and not _is_in(name, found) and wanted(inner):
             found[name] = inner
     return found
+
+
+def _whole_or_outermost(
+    module: nn.Module, wanted: Callable[[nn.Module], bool]
+) -> dict[str, nn.Module]:
+    return {"": module} if wanted(module) else _outermost(module, wanted)
+
+
+def _is_in(name: str, outer: Iterable[str]) -> bool:
+    return any(not one or name.startswith(f"{one}.") for one in outer)
 
 
 def _is_backbone(module: nn.Module) -> bool:
@@ -123,21 +157,69 @@ def _is_backbone(module: nn.Module) -> bool:
     return hasattr(module, "config") and hasattr(module, "out_features") and _takes_images(module)
 
 
+def _runs_on_images(module: nn.Module) -> bool:
+    """Return whether the whole network takes images and nothing else, whatever a class of the
+    user's own calls them.
+    """
+    arguments = Arguments.of(module)
+    if arguments.needs_more:
+        return False
+    names = arguments.names
+    own = runs_own_code(module) and bool(names) and not _NO_IMAGES & {*names}
+    return own or getattr(module, "main_input_name", PIXELS) == PIXELS
+
+
 def _takes_images(module: nn.Module) -> bool:
-    """Whether a module's first argument are pixel values and it needs no others."""
+    """Return whether a module's first argument are pixel values and it needs no others."""
     if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    keywords = {p.name for p in parameters if p.kind != p.VAR_POSITIONAL}
-    whole = "output_hidden_states" in keywords or any(p.kind == p.VAR_KEYWORD for p in parameters)
-    first = bool(parameters) and parameters[0].name == PIXELS
-    return first and whole and not _needs_more(module)
+    arguments = Arguments.of(module)
+    whole = arguments.takes("output_hidden_states") or _is_own_network(module)
+    first = arguments.names[:1] == (PIXELS,)
+    return first and whole and not arguments.needs_more and not _PATCHES & {*arguments.names}
 
 
-def _needs_more(module: nn.Module) -> bool:
-    """Whether a module needs another argument than its first."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    return any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters[1:])
+def _sees(module: nn.Module) -> bool:
+    """Return whether a module is a network whose first argument are pixel values, by its name or as
+    the class says, and which needs no others.
+    """
+    arguments = Arguments.of(module)
+    first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
+    others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
+    return _is_network(module) and bool(arguments.names) and first and not others
+
+
+def _takes_patches(module: nn.Module) -> bool:
+    """Return whether a module is a network that sees images, but in patches."""
+    names = {*Arguments.of(module).names}
+    return bool(_PATCHES & names) and _is_network(module) and not _NO_IMAGES & names
+
+
+def _sees_with_more(module: nn.Module) -> bool:
+    """Return whether a module is a network that takes pixel values and needs others."""
+    arguments = Arguments.of(module)
+    first = arguments.names[:1] == (PIXELS,) and not _NO_IMAGES & {*arguments.names}
+    return first and arguments.needs_more and _is_network(module)
+
+
+def _is_network(module: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(module, PreTrainedModel)
+
+
+def _is_own_network(module: nn.Module) -> bool:
+    return _is_network(module) and runs_own_code(module)
+
+
+def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
+    """Return the one tower in a network of a user's own that does not say that it takes images,
+    though it runs on them alone; None where there is none, or several.
+    """
+    if getattr(module, "main_input_name", PIXELS) == PIXELS:
+        return None
+    found = _outermost(module, _takes_images)
+    return next(iter(found.items())) if len(found) == 1 else None
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ gave.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from threading import get_ident
@@ -62,6 +63,10 @@ class Call:
     """How many calls had started before it."""
     gave: Seen | None = None
     """The first tensor of its output, where that has the batch axis."""
+    shape: tuple[int, ...] | None = None
+    """Of the first tensor of its output."""
+    result: Any = None
+    """Its output, of a module with a configuration."""
     ended: int = 0
     """How many calls had started when it ended."""
 
@@ -84,6 +89,19 @@ class Trace:
     result: Any = None
     logits_field: str = "logits"
     """Of the result."""
+    odd: list[Tensor] = field(default_factory=list)
+    """Tensors whose first axis is as long as the batch and is another."""
+
+    @property
+    def fed(self) -> int:
+        """How many images the pass was fed, those that filled the batch up included."""
+        return max(self.rows, LEAST_BATCH)
+
+    def has_rows(self, tensor: Tensor | None) -> bool:
+        """Return whether there is a tensor whose first axis is that of the batch."""
+        if tensor is None or tensor.ndim < 2 or len(tensor) != self.fed:
+            return False
+        return not any(tensor is one for one in self.odd)
 
     @property
     def logits(self) -> Tensor | None:
@@ -114,13 +132,16 @@ class Trace:
 
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor of a module's output, which may be a tuple or a dictionary."""
+    return next(_tensors(value), None)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors of a module's output, in order."""
     if isinstance(value, Tensor):
-        return value
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        return next((found for item in value if (found := first_tensor(item)) is not None), None)
-    return None
+        yield value
+    elif isinstance(value, dict | tuple | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
 
 
 class _Watch:
@@ -128,11 +149,16 @@ class _Watch:
 
     def __init__(self, seen: Trace, keep: str | None) -> None:
         self.seen, self.keep, self.thread = seen, keep, get_ident()
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing seen."""
         self.numbers: Counter[str] = Counter()
         self.open: list[Call] = []
+        self.seen.calls, self.seen.starts = [], []
 
     def note(self, name: str, tensor: Tensor | None) -> Seen | None:
-        if tensor is None or tensor.ndim < 2 or len(tensor) != max(self.seen.rows, LEAST_BATCH):
+        if tensor is None or not self.seen.has_rows(tensor):
             return None
         return Seen(tensor, tensor.clone() if name == self.keep else None)
 
@@ -141,6 +167,8 @@ class _Watch:
     ) -> None:
         if get_ident() != self.thread:  # another thread's pass of the same network
             return
+        if not name:  # the network itself, perhaps after a pass that it did not take
+            self.start()
         given = self.note(name, first_tensor((args, kwargs)))
         number, started = self.numbers[name], len(self.seen.starts)
         self.open.append(Call(name, module, number, given, started))
@@ -153,7 +181,10 @@ class _Watch:
         call = self.open.pop()
         while call.name != name:  # an inner call that the network let fail
             call = self.open.pop()
-        call.gave, call.ended = self.note(name, first_tensor(output)), len(self.seen.starts)
+        tensor = first_tensor(output)
+        call.gave, call.ended = self.note(name, tensor), len(self.seen.starts)
+        call.shape = None if tensor is None else tuple(tensor.shape)
+        call.result = output if hasattr(call.module, "config") else None
         self.seen.calls.append(call)
 
 
@@ -171,22 +202,50 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
     alone = turn(network.module, network.device, network.dtype)
     with torch.inference_mode(False), torch.no_grad(), frozen(network.module), alone:
         probe = network.probe(size)
-        seen = Trace(len(probe), logits_field=network.family.logits)
-        watch = _Watch(seen, keep)
-        handles = []
-        try:
-            for name, module in network.module.named_modules():
-                if isinstance(module, torch.jit.ScriptModule):
-                    continue  # it takes no hooks; what it gives can be read all the same
-                before, after = partial(watch.before, name), partial(watch.after, name)
-                handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-                handles.append(module.register_forward_hook(after))
-            with network.taking(size), float32_precision(tf32=False):
-                inputs = prepare_images(
-                    probe, network.pixels.size, network.arithmetic(), network.dtype
-                )
-                seen.result = network.feed(inputs, hidden_states=True)
-        finally:
-            for handle in handles:
-                handle.remove()
+        seen = _watched(network, probe, size, keep)
+        tensors = [*_tensors(seen.result), *(c.gave.tensor for c in seen.calls if c.gave)]
+        if any(t.ndim > 2 and t.shape[1] == seen.fed for t in tensors if seen.has_rows(t)):
+            more = probe.repeat(seen.fed, 1, 1, 1)
+            _tell_apart(seen, _watched(network, more[: seen.fed + 1], size, None))
     return seen
+
+
+def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str | None) -> Trace:
+    """One watched pass of a frozen network."""
+    seen = Trace(len(images), logits_field=network.family.logits)
+    watch = _Watch(seen, keep)
+    handles = []
+    try:
+        for name, module in network.module.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks; what it gives can be read all the same
+            before, after = partial(watch.before, name), partial(watch.after, name)
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(module.register_forward_hook(after))
+        with network.taking(size), float32_precision(tf32=False):
+            inputs = prepare_images(
+                images, network.pixels.size, network.arithmetic(), network.dtype
+            )
+            seen.result = network.feed_first(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _tell_apart(seen: Trace, other: Trace) -> None:
+    """Find the tensors whose first axis does not follow the size of the batch, by a pass of another
+    size.
+    """
+    given, gave = (
+        {(c.name, c.number) for c in other.calls if getattr(c, at) is not None}
+        for at in ("given", "gave")
+    )
+    pairs = zip(_tensors(seen.result), _tensors(other.result), strict=False)
+    seen.odd = [one for one, two in pairs if seen.has_rows(one) and not other.has_rows(two)]
+    for call in seen.calls:
+        if call.gave is not None and (call.name, call.number) not in gave:
+            seen.odd.append(call.gave.tensor)
+            call.gave = None
+        if call.given is not None and (call.name, call.number) not in given:
+            call.given = None

@@ -1,7 +1,6 @@
 """Every model type that `transformers` lists for a task of images is looked at here.
 
-Vision-language networks are not: of those the one tower that takes images is found, or they are
-refused.
+Vision-language networks are looked at in tests/families/test_vision_language.py.
 """
 
 import pytest
@@ -36,7 +35,7 @@ TASKS = (
 
 _BACKBONE = "a backbone without a checkpoint of its own: it is read in a detector's"
 _LARGE = "read as pp_ocrv5_mobile_det is, whose form it has"
-_LANGUAGE = "a vision-language network"
+_LANGUAGE = "in tests/families/test_vision_language.py"
 _PAIRS = "takes pairs of images"
 _TIMM = "needs timm; in make verify-timm"
 _TOWER = "its encoder is looked at in tests/models/test_towers.py"
