@@ -14,7 +14,7 @@ from stir_hf.inputs.images import AppliedMap
 from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import Network, prepare_images
 from stir_hf.models.probing import Reading, check_gradient, check_repeats
-from stir_hf.models.taps import Tap, part_of, pool
+from stir_hf.models.taps import Tap, part_of
 from stir_hf.models.trace import first_tensor
 
 
@@ -98,7 +98,7 @@ class Session:
             tensor = self._read(inputs)
         if self.autocast:
             tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
-        pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
+        pooled = self.tap.pool(tensor).to(self.device, self.image_dtype)
         return pooled[: images.shape[0]]
 
     def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stir_hf.models.following import Following
 from stir_hf.models.frozen import float32_precision, frozen
 from stir_hf.models.network import LEAST_BATCH, Network, prepare_images
 
@@ -75,6 +76,8 @@ class Trace:
 
     rows: int
     """Of the batch, without those that filled it up."""
+    axes: Following
+    """Which axes of its tensors are space and which are channels."""
     calls: list[Call] = field(default_factory=list)
     """In the order in which they ended."""
     starts: list[str] = field(default_factory=list)
@@ -165,7 +168,10 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
     exact = torch.autocast(network.device.type, enabled=False)
     with torch.inference_mode(False), torch.no_grad(), exact, frozen(network.module):
         probe = network.probe(size)
-        seen = Trace(len(probe), logits_field=network.family.logits)
+        with network.taking(size), float32_precision(tf32=False):
+            inputs = prepare_images(probe, network.pixels.size, network.arithmetic(), network.dtype)
+        axes = Following(inputs)
+        seen = Trace(len(probe), axes, logits_field=network.family.logits)
         watch = _Watch(seen, keep)
         handles = []
         try:
@@ -173,10 +179,7 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
                 before, after = partial(watch.before, name), partial(watch.after, name)
                 handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
                 handles.append(module.register_forward_hook(after))
-            with network.taking(size), float32_precision(tf32=False):
-                inputs = prepare_images(
-                    probe, network.pixels.size, network.arithmetic(), network.dtype
-                )
+            with network.taking(size), float32_precision(tf32=False), axes:
                 seen.result = network.feed(inputs, hidden_states=True)
         finally:
             for handle in handles:
