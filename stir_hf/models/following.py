@@ -52,7 +52,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         """Run an operation, and note the axes of what it gives."""
         out = func(*args, **(kwargs or {}))
         if isinstance(func, torch._ops.OpOverload):
-            self._note(func, (*args, *(kwargs or {}).values()), out)
+            self._note(func, args, kwargs or {}, out)
         return out
 
     def _of(self, tensor: Any) -> Axes | None:
@@ -60,8 +60,9 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         found: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
         return found if found is None or len(found) == tensor.ndim else unknown(tensor.shape)
 
-    def _note(self, func: Any, args: tuple[Any, ...], out: Any) -> None:
-        given = [axes for x in _tensors(args) if (axes := self._of(x)) is not None]
+    def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        tensors = _tensors((*args, *kwargs.values()))
+        given = [axes for x in tensors if (axes := self._of(x)) is not None]
         rule = _RULES.get(func.overloadpacket.__name__.rstrip("_"), _kept)
         dims = _dims(func, args) if given else None
         for tensor in _tensors(out):
@@ -95,8 +96,9 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _dims(func: Any, args: tuple[Any, ...]) -> list[int] | None:
     """The argument `dim` of an operation, where it has one and that is given."""
-    for argument, value in zip(func._schema.arguments, args, strict=False):
+    for i, argument in enumerate(func._schema.arguments):
         if argument.name in ("dim", "dims"):
+            value = args[i] if i < len(args) else argument.default_value
             return [value] if isinstance(value, int) else list(value or ()) or None
     return None
 
@@ -182,10 +184,10 @@ def _product(at: int) -> _Rule:
             return (*left[:-1], columns)
         if right is None:
             return _kept(made)
+        rows = multiplied(right[-2], (*right[:-2], right[-1]), made.shape[-2])
         matrix: Tensor = made.args[at]
-        same = matrix.ndim == 2 or matrix.stride(0) == 0  # for all images: weights, not queries
-        others = (*right[:-2], right[-1])
-        rows = multiplied(right[-2], others, made.shape[-2]) if same else ((None, made.shape[-2]),)
+        if kind_of(rows) == "channel" and len(matrix) > 1 and matrix.ndim > 2:
+            rows = ((None, made.shape[-2]),)  # learned queries, perhaps, and no weights
         return (*right[:-2], rows, right[-1])
 
     return rule
@@ -222,6 +224,14 @@ def _unfolded(made: Made) -> Axes | None:
     return (*places, ((kind_of(axes[made.args[1]]), made.shape[-1]),))
 
 
+def _of_complex(made: Made) -> Axes | None:
+    return (*made.given[0], (("channel", 2),))
+
+
+def _as_complex(made: Made) -> Axes | None:
+    return made.given[0][:-1]
+
+
 def _embedded(made: Made) -> Axes | None:
     indices = made.axes[1]
     return indices and (*indices, (("channel", made.shape[-1]),))
@@ -242,6 +252,8 @@ _RULES: dict[str, _Rule] = {
     "im2col": _im2col,
     "col2im": _col2im,
     "unfold": _unfolded,
+    "view_as_real": _of_complex,
+    "view_as_complex": _as_complex,
     "embedding": _embedded,
     "index": _indexed,
 }

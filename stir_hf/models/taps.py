@@ -109,7 +109,8 @@ def with_axes(seen: Trace, tap: Tap, layout: Layout | None = None) -> Tap:
     found = tensor_at(seen, tap)
     if found is None or found.tensor.ndim == 2 or tap.pooling == "flatten":
         return tap
-    ndim, shape = found.tensor.ndim, tuple(found.tensor.shape)
+    ndim = found.tensor.ndim
+    shape = f"(b, {', '.join(map(str, found.tensor.shape[1:]))})"
     if layout is None:
         over = seen.axes.pooled_over(found.tensor)
     else:
