@@ -225,7 +225,7 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     for layer in found:
         shape = "x".join(map(str, layer.shape))
         lacks = f"  not to be read: the checkpoint lacks {layer.lacks}" if layer.lacks else ""
-        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooling}{lacks}")
+        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooled}{lacks}")
 
 
 def _show_estimates(

@@ -46,7 +46,9 @@ def load_encoder(
             classifier; of a backbone its pooler if the checkpoint has its weights, else CLS, else
             the mean over tokens or space), `output` (the default of another module), `logits`,
             `hidden_states[i]`, or a module's name, with `#2` for its second call where it has
-            several; each with `:mean`, `:max`, `:cls` or `:flatten`.
+            several; each with `:mean`, `:max`, `:cls` or `:flatten`. `:mean` and `:max` keep the
+            axes that hold channels, which are followed from the image to the layer; where that
+            cannot be told, `:mean:channels-last` or `:mean:channels-first` says which it is.
         processor: an image processor, the Hub id or folder of one, or a transform from a PIL image
             to a tensor (c, h, w), as torchvision and timm make them; None is the checkpoint's own,
             which a model of `transformers` names by `name_or_path`. With a processor, an

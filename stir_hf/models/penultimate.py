@@ -182,7 +182,7 @@ def _backbone_output(seen: Trace, network: Network) -> Tap | None:
     names = [name for name, _ in network.module.named_parameters()]
     has_cls = any("cls_token" in name or "class_embedding" in name for name in names)
     pooling = "cls" if has_cls and last.ndim == 3 else tap.pooling
-    return Tap(tap.module, tap.at, tap.part, pooling, tap.call)
+    return replace(tap, pooling=pooling)
 
 
 def _tower_output(seen: Trace, network: Network) -> Tap | None:

@@ -22,11 +22,11 @@ from stir_hf.models.taps import (
     find,
     list_layers,
     part_of,
-    pool,
     split_call,
     split_selector,
     tap_of,
     tensor_at,
+    with_axes,
     without_rows,
 )
 from stir_hf.models.trace import Trace, trace
@@ -138,10 +138,7 @@ def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -
         raise RequestError(
             f"checkpoint {network.name} lacks {lacks[0]}, which layer {selector!r} depends on"
         )
-    try:
-        value = pool(found.value, tap.pooling)[: seen.rows]
-    except RequestError as error:
-        raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
+    value = tap.pool(found.value)[: seen.rows]
     default = _default(seen, network)
     return Reading(
         tap,
@@ -166,14 +163,17 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
     Raises:
         RequestError: no such layer; the nearest names are given.
     """
-    name, pooling = split_selector(selector)
+    name, pooling, layout = split_selector(selector)
     if network.transformers and name == "penultimate":
         tap = penultimate(seen, network)
     elif name == "output":
         tap = _output(seen, network)
     else:
         tap = find(name, seen)
-    return tap if pooling is None else Tap(tap.module, tap.at, tap.part, pooling, tap.call)
+    try:
+        return with_axes(seen, tap if pooling is None else replace(tap, pooling=pooling), layout)
+    except RequestError as error:
+        raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
 
 
 def _output(seen: Trace, network: Network) -> Tap:
@@ -193,15 +193,15 @@ def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
     if not network.transformers:
         return None
     try:
-        tap = penultimate(seen, network)
+        tap = with_axes(seen, penultimate(seen, network))
     except RequestError:
         return None
     found = tensor_at(seen, tap)
     if found is None:
         return None
-    width = pool(found.tensor, tap.pooling).shape[1]
+    width = tap.pool(found.tensor).shape[1]
     place = f"{tap.at} of {tap.module}" if tap.module else str(tap.part)
-    layer = Layer(f"penultimate ({place})", (width,), tap.pooling)
+    layer = Layer(f"penultimate ({place})", (width,), tap.pooling, over=tap.over)
     return tap, _lacks(seen, network, tap, layer)
 
 
@@ -232,7 +232,7 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
     seen = trace(network, size, tap.module)
     tensor = tensor_at(seen, tap)
     if tensor is not None and tensor.value is not None:
-        value = pool(tensor.value, tap.pooling)[: seen.rows]
+        value = tap.pool(tensor.value)[: seen.rows]
         value = value.to(network.device, network.image_dtype, copy=True)
         if near(found, value):
             reading.representation, reading.size = value, size

@@ -17,7 +17,7 @@ from stir_hf.models.gradients import check_gradient, differentiable
 from stir_hf.models.network import Network, prepare_images
 from stir_hf.models.precision import float32_precision
 from stir_hf.models.probing import Reading, check_repeats, check_steady
-from stir_hf.models.taps import Tap, part_of, pool, without_rows
+from stir_hf.models.taps import Tap, part_of, without_rows
 from stir_hf.models.trace import first_tensor
 
 
@@ -111,7 +111,7 @@ class Session:
             tensor = self._read(inputs)
         if len(tensor) != len(inputs):
             raise without_rows(self._where, tuple(tensor.shape), len(inputs))
-        pooled = pool(tensor, self.tap.pooling).to(self.device, self.image_dtype)
+        pooled = self.tap.pool(tensor).to(self.device, self.image_dtype)
         return pooled[: images.shape[0]]
 
     def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:

@@ -28,7 +28,7 @@ class LayerConfig:
     layer: str | None = option(
         None,
         "penultimate (default), logits, hidden_states[i] or a module, and :mean, :max, :cls or"
-        " :flatten.",
+        " :flatten; :mean:channels-last or :channels-first where the axes are not known.",
         metavar="NAME",
     )
 

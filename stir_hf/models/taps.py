@@ -2,7 +2,9 @@
 
 A selector is `penultimate`, `logits`, `output` (of an `nn.Module`), `hidden_states[i]` or a
 module's name, with `#2` for the second call of a module that runs several times, optionally
-followed by `:mean`, `:max`, `:cls` or `:flatten`, the rule that makes one vector of it.
+followed by `:mean`, `:max`, `:cls` or `:flatten`, the rule that makes one vector of it. Which axes
+hold channels is known from the pass; where it is not, `:mean:channels-last` says it, or
+`:channels-first`.
 """
 
 import re
@@ -16,6 +18,8 @@ from stir_hf.models.trace import Call, Seen, Trace, first_tensor
 
 Pooling = Literal["mean", "max", "cls", "flatten"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "cls", "flatten")
+Layout = Literal["channels-first", "channels-last"]
+LAYOUTS: tuple[Layout, ...] = ("channels-first", "channels-last")
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,26 @@ class Layer:
 
     name: str
     shape: tuple[int, ...]
-    pooling: Pooling
+    pooling: Pooling | None
+    """None where it is not known which axes hold channels: `:flatten` or a layout must say."""
     lacks: str | None = None
     """The first of the weights that it depends on and the checkpoint lacks."""
+    over: tuple[int, ...] | None = None
+    """As `Tap.over`."""
+
+    @property
+    def pooled(self) -> str:
+        """How it is pooled by default, in words."""
+        if self.pooling is None:
+            return "? (which axes hold channels is not known)"
+        if self.over is None or self.pooling == "flatten":
+            return self.pooling
+        kept = [i for i in range(1, len(self.shape) + 1) if i not in self.over]
+        if kept == [len(self.shape)]:
+            return f"{self.pooling}, channels last"
+        if kept == [1]:
+            return f"{self.pooling}, channels first"
+        return f"{self.pooling} over axes {', '.join(map(str, self.over))} of (batch, …)"
 
 
 @dataclass(frozen=True)
@@ -44,37 +65,68 @@ class Tap:
     pooling: Pooling = "flatten"
     call: int = 0
     """Which call of the module, from 0."""
+    over: tuple[int, ...] | None = None
+    """The axes that are pooled over; None are the usual ones, 1 of (b, tokens, d), 2 and more of
+    (b, d, h, w).
+    """
 
     def spelling(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        return asdict(self)
+        """All of it, as JSON has it; the usual axes are left out."""
+        spelt = asdict(self)
+        del spelt["over"]
+        return spelt if self.over is None else {**spelt, "over": list(self.over)}
+
+    def pool(self, tensor: Tensor) -> Tensor:
+        """(b, …) to (b, d): over tokens or space, or flattened; in the tensor's dtype. (b, d)
+        stays as it is.
+        """
+        if tensor.ndim == 2 or self.pooling == "flatten":
+            return tensor.flatten(1)
+        if self.pooling == "cls":
+            return tensor[:, 0]
+        over = self.over or usual_axes(tensor.ndim)
+        pooled = tensor.mean(over) if self.pooling == "mean" else tensor.amax(over)
+        return pooled.flatten(1)
 
 
-def pool(tensor: Tensor, pooling: Pooling) -> Tensor:
-    """(b, d), (b, tokens, d) or (b, d, h, w) to (b, d'): over tokens or space, or flattened.
-
-    Args:
-        tensor: of a layer, floating-point; the result has its dtype.
-        pooling: `mean`, `max`, `cls` (the first token) or `flatten`; (b, d) stays as it is.
-
-    Raises:
-        RequestError: `cls` of what has no tokens.
-    """
-    if tensor.ndim == 2 or pooling == "flatten":
-        return tensor.flatten(1)
-    over = (1,) if tensor.ndim == 3 else tuple(range(2, tensor.ndim))
-    if pooling == "cls":
-        if tensor.ndim != 3:
-            raise RequestError(
-                f"pooling 'cls' needs tokens of shape (b, t, d), not {tuple(tensor.shape)}"
-            )
-        return tensor[:, 0]
-    return tensor.mean(over) if pooling == "mean" else tensor.amax(over)
+def usual_axes(ndim: int) -> tuple[int, ...]:
+    """The axes that are pooled over of (b, tokens, d) and (b, d, h, w)."""
+    return (1,) if ndim == 3 else tuple(range(2, ndim))
 
 
 def default_pooling(shape: tuple[int, ...]) -> Pooling:
     """`mean` over tokens or space; a vector is taken as it is."""
     return "flatten" if len(shape) <= 1 else "mean"
+
+
+def with_axes(seen: Trace, tap: Tap, layout: Layout | None = None) -> Tap:
+    """The tap with the axes that it is pooled over: those that hold no channels, by the trace or by
+    the layout that was asked for.
+
+    Raises:
+        RequestError: it is not known which axes hold channels, or `cls` of what has no tokens.
+    """
+    found = tensor_at(seen, tap)
+    if found is None or found.tensor.ndim == 2 or tap.pooling == "flatten":
+        return tap
+    ndim = found.tensor.ndim
+    shape = f"(b, {', '.join(map(str, found.tensor.shape[1:]))})"
+    if layout is None:
+        over = seen.axes.pooled_over(found.tensor)
+    else:
+        over = tuple(range(2, ndim)) if layout == "channels-first" else tuple(range(1, ndim - 1))
+    if tap.pooling == "cls" and (ndim != 3 or over not in (None, (1,))):
+        raise RequestError(f"pooling 'cls' needs tokens of shape (b, t, d), not {shape}")
+    if over is None:
+        p = tap.pooling
+        choices = "" if p == "cls" else f", :{p}:channels-first"
+        raise RequestError(
+            f"it cannot be told which axes of {shape} hold channels; add :flatten{choices} or"
+            f" :{p}:channels-last to its name"
+        )
+    if not over:  # all of them
+        return replace(tap, pooling="flatten")
+    return replace(tap, over=None if over == usual_axes(ndim) else over)
 
 
 def list_layers(seen: Trace) -> tuple[Layer, ...]:
@@ -91,25 +143,39 @@ def list_layers(seen: Trace) -> tuple[Layer, ...]:
             found[f"hidden_states[{i}]"] = tensor
     if seen.logits is not None and seen.has_rows(seen.logits):
         found["logits"] = seen.logits
-    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
-    return tuple(Layer(name, shape, default_pooling(shape)) for name, shape in shapes.items())
+    return tuple(_layer(seen, name, tensor) for name, tensor in found.items())
 
 
-def split_selector(selector: str) -> tuple[str, Pooling | None]:
-    """`name:pooling` apart.
+def _layer(seen: Trace, name: str, tensor: Tensor) -> Layer:
+    """How a layer is listed."""
+    ndim, shape = tensor.ndim, tuple(tensor.shape[1:])
+    over = () if ndim == 2 else seen.axes.pooled_over(tensor)
+    if over is None:
+        return Layer(name, shape, None)
+    usual = not over or over == usual_axes(ndim)
+    return Layer(name, shape, "mean" if over else "flatten", over=None if usual else over)
+
+
+def split_selector(selector: str) -> tuple[str, Pooling | None, Layout | None]:
+    """`name:pooling:layout` apart.
 
     Raises:
-        RequestError: an unknown pooling.
+        RequestError: an unknown pooling, or a layout that is unknown or makes no difference.
     """
-    name, colon, pooling = selector.partition(":")
-    if not colon:
-        return name, None
-    for known in POOLINGS:
-        if pooling == known:
-            return name, known
-    raise RequestError(
-        f"pooling {pooling!r} of layer {selector!r} is unknown; there are: {', '.join(POOLINGS)}"
-    )
+    name, *rules = selector.split(":")
+    pooling = next((known for known in POOLINGS if rules[:1] == [known]), None)
+    layout = next((known for known in LAYOUTS if rules[1:] == [known]), None)
+    if rules and pooling is None:
+        raise RequestError(
+            f"pooling {rules[0]!r} of layer {selector!r} is unknown; there are:"
+            f" {', '.join(POOLINGS)}"
+        )
+    if len(rules) > 1 and (layout is None or pooling == "flatten"):
+        raise RequestError(
+            f"{':'.join(rules[1:])!r} of layer {selector!r} is unknown; :mean, :max and :cls may be"
+            f" followed by :{' or :'.join(LAYOUTS)}"
+        )
+    return name, pooling, layout
 
 
 def split_call(name: str) -> tuple[str, int | None]:
@@ -208,7 +274,7 @@ def earliest(seen: Trace, tap: Tap) -> Tap:
     pooling: Pooling = "flatten" if found.tensor.ndim == 2 else tap.pooling
     if call is None:
         return replace(tap, pooling=pooling)
-    return Tap(call.name, "output", pooling=pooling, call=call.number)
+    return Tap(call.name, "output", pooling=pooling, call=call.number, over=tap.over)
 
 
 def modules_before(seen: Trace, tap: Tap) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stir_hf.models.following import Following
 from stir_hf.models.frozen import frozen, turn
 from stir_hf.models.network import LEAST_BATCH, Network, prepare_images
 from stir_hf.models.precision import float32_precision
@@ -82,6 +83,8 @@ class Trace:
 
     rows: int
     """Of the batch, without those that filled it up."""
+    axes: Following
+    """Which axes of its tensors are space and which are channels."""
     calls: list[Call] = field(default_factory=list)
     """In the order in which they ended."""
     starts: list[str] = field(default_factory=list)
@@ -212,7 +215,10 @@ def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> T
 
 def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str | None) -> Trace:
     """One watched pass of a frozen network."""
-    seen = Trace(len(images), logits_field=network.family.logits)
+    with network.taking(size), float32_precision(tf32=False):
+        inputs = prepare_images(images, network.pixels.size, network.arithmetic(), network.dtype)
+    axes = Following(inputs)
+    seen = Trace(len(images), axes, logits_field=network.family.logits)
     watch = _Watch(seen, keep)
     handles = []
     try:
@@ -222,10 +228,7 @@ def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str 
             before, after = partial(watch.before, name), partial(watch.after, name)
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(module.register_forward_hook(after))
-        with network.taking(size), float32_precision(tf32=False):
-            inputs = prepare_images(
-                images, network.pixels.size, network.arithmetic(), network.dtype
-            )
+        with network.taking(size), float32_precision(tf32=False), axes:
             seen.result = network.feed_first(inputs)
     finally:
         for handle in handles:
