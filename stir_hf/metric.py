@@ -82,6 +82,14 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     The numbers are those of `stir_hf.compare` on the same images.
     """
 
+    writer: Any
+    buf_writer: Any
+    data: Any
+    file_paths: Any
+    filelocks: Any
+    _added = 0
+    """How many images were added and not computed yet."""
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
@@ -94,7 +102,8 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     def compute(
         self, *, data: Any = None, model: Any = None, reference: Any = None, **options: Any
     ) -> Any:
-        """STIR(model | reference) and its reverse on `data`, or on the images that were added.
+        """STIR(model | reference) and its reverse on `data`, or on the images that were added,
+        which are kept until there is a result.
 
         Raises:
             RequestError: no model, reference or images; whatever `stir_hf.compare` refuses.
@@ -122,22 +131,43 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
                     "images were added before; compute them first, or give no dataset"
                 )
             return _flat(_compare(model, reference, data, options))
-        return super().compute(
-            data=None if data is None else as_images(data),
-            model=model,
-            reference=reference,
-            **options,
-        )
+        images = None if data is None else as_images(data)
+        if images is not None and self.writer is None and self.num_process == 1:
+            return self._compute(images, model=model, reference=reference, **options)
+        added = self._added
+        try:
+            found = super().compute(data=images, model=model, reference=reference, **options)
+        except BaseException:
+            self._give_back(added)
+            raise
+        self._added = 0
+        return found
+
+    def _give_back(self, count: int) -> None:
+        """Hold the first `count` images again, as before a computation that came to nothing."""
+        if self.data is None:
+            return
+        kept = self.data["data"][:count]
+        self.data = self.buf_writer = self.writer = None
+        for lock, path in zip(self.filelocks or (), self.file_paths or (), strict=True):
+            Path(path).unlink()
+            lock.release()
+        self._added, self.filelocks, self.file_paths = 0, None, None
+        if kept:
+            self.add_batch(data=kept)
 
     def add_batch(self, *, data: Any, **others: Any) -> None:
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a
         dataset.
         """
-        super().add_batch(data=as_images(data), **others)
+        images = as_images(data)
+        super().add_batch(data=images, **others)
+        self._added += len(images)
 
     def add(self, *, data: Any, **others: Any) -> None:
         """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c)."""
         super().add(data=as_images([data])[0], **others)
+        self._added += 1
 
     def _compute(
         self, data: Iterable[Image.Image], **options: Any
