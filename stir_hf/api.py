@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from stir_hf import scoring
 from stir_hf.data.folder import OutputConfig, run_folder
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.samples import Samples
-from stir_hf.data.sets import choose, common_mode, on_common_images
+from stir_hf.data.sets import choose, common_mode, on_common_images, unlike
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
 from stir_hf.job import Estimate, run_jobs, with_originals
@@ -249,6 +250,8 @@ def _judged(
 ) -> StirResult:
     judged = scoring.judge(pairs, judge.measure, run, processes, samples=samples, progress=progress)
     scores, moves = zip(*judged, strict=True)
+    if (note := unlike([inversions for _, inversions in pairs])) is not None:
+        scores = tuple(replace(score, notes=(*score.notes, note)) for score in scores)
     return StirResult(scores, asked, environment(pairs[0][0].encoder.device), moves)
 
 

@@ -101,6 +101,22 @@ def test_compare_with_a_constraint_and_a_measure_from_outside(tmp_path: Any) -> 
         assert constraint == {"name": "near-ball", "version": 1, "radius": 1.5}
 
 
+@pytest.mark.parametrize("start", ["noise", "given"])
+def test_the_floor_is_that_of_starts_within_the_constraint(start: str) -> None:
+    """In a ball of no size a start is the image itself."""
+    more: dict[str, Any] = {"constraint": "near-ball:radius=0.001", "start": start}
+    if start == "given":
+        more["starts"] = torch.randn(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    made = stir_hf.invert(ROBUST, str(IMAGES), **more, **QUICK)
+    (score,) = stir_hf.score(STANDARD, made, progress=False).scores
+    assert score.floor == pytest.approx(1, abs=1e-4)
+    CONSTRAINTS.remove("near-ball")
+    (score,) = stir_hf.score(STANDARD, made, progress=False).scores
+    CONSTRAINTS.add("near-ball")(NearBall)
+    assert score.floor is None
+    assert any("floor undefined: constraint 'near-ball' is unknown" in n for n in score.notes)
+
+
 def test_naming_the_default_constraint_changes_nothing(tmp_path: Any) -> None:
     made = stir_hf.invert(ROBUST, str(IMAGES), out=tmp_path, constraint="box", **QUICK)
     assert made.manifest.identity["engine"]["constraint"] == {"name": "box", "version": 1}

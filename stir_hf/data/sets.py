@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.located import find_sets, located
@@ -43,27 +44,54 @@ _ASKED = (
 def choose(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
-    """The inversion sets that are judged, all made by one method from one start.
+    """The inversion sets that are judged, all made by one method from one start under one
+    constraint.
 
     Raises:
-        RequestError: no such set, a prefix of which not all is there, or several methods or
-            starts: scores of different estimates stand in no table together.
+        RequestError: no such set, a prefix of which not all is there, or several methods, starts
+            or constraints: scores of different estimates stand in no table together.
     """
     sets = _found(given, which)
     made: dict[str, list[str]] = {}
     for one in sets:
         engine = one.manifest.identity["engine"]
-        method, start = engine["method"], engine["start"]
-        spelt = json.dumps([method, start], sort_keys=True)
-        made.setdefault(spelt, [f"{method['name']} from {start['name']}"]).append(one.path.name)
+        method, start, bounds = (engine.get(part) for part in ("method", "start", "constraint"))
+        spelt = json.dumps([method, start, bounds], sort_keys=True)
+        within = "" if bounds is None else f" within {bounds['name']}"
+        name = f"{method['name']} from {start['name']}{within}"
+        made.setdefault(spelt, [name]).append(one.path.name)
     if len(made) > 1:
         shown = "; ".join(f"{how}: {', '.join(names)}" for how, *names in made.values())
         raise RequestError(
-            f"the inversion sets are of {len(made)} methods or starts, whose scores cannot be"
-            f" compared ({shown}); give one of them with --config-name, or sets that were made"
-            " alike"
+            f"the inversion sets are of {len(made)} methods, starts or constraints, whose scores"
+            f" cannot be compared ({shown}); give one of them with --config-name, or sets that were"
+            " made alike"
         )
     return sets
+
+
+def unlike(sets: Sequence[Inversions]) -> str | None:
+    """Say in which settings sets differ that may stand in one table though their scores are
+    different estimates; None where in none.
+    """
+    made = [_settings(one) for one in sets]
+    told = []
+    for name in made[0]:
+        values = {str(one[name]): s.path.name for one, s in zip(made, sets, strict=True)}
+        if len(values) > 1:
+            shown = ", ".join(f"{value} ({folder})" for value, folder in values.items())
+            told.append(f"{name}: {shown}")
+    if not told:
+        return None
+    return f"the inversion sets differ in {'; '.join(told)}; their scores are different estimates"
+
+
+def _settings(one: Inversions) -> dict[str, Any]:
+    engine, network = one.manifest.identity["engine"], one.manifest.identity["network"]
+    return {
+        **{name: engine.get(name, False) for name in ("tolerance", "steps", "exact")},
+        **{name: network["precision"].get(name, False) for name in ("dtype", "tf32", "autocast")},
+    }
 
 
 def of_hashes(folder: Path, hashes: Collection[str]) -> list[Inversions]:

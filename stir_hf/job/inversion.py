@@ -253,9 +253,8 @@ class InversionJob:
         again.
         """
         if self.starts is not None:
-            low, high = self.kind.bounds
             for row in rows:
-                row["start"] = self.starts[self._places[row["index"]]].clamp(low, high).numpy()
+                row["start"] = self.starts[self._places[row["index"]]].numpy()
         return rows
 
     def _check_starts(self) -> None:

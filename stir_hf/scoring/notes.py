@@ -14,7 +14,7 @@ from stir_hf.data.identity import (
     same_probe,
 )
 from stir_hf.data.inversions import Inversions
-from stir_hf.engine import STARTS, Tolerance
+from stir_hf.engine import CONSTRAINTS, STARTS, Tolerance
 from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError
 from stir_hf.models import Opened
@@ -116,6 +116,7 @@ def no_floor(inversions: Inversions) -> str | None:
     engine = inversions.manifest.identity["engine"]
     try:
         start = STARTS.build(engine["start"])
+        CONSTRAINTS.build(engine["constraint"])
     except RequestError as error:
         return str(error)
     if start.shared:

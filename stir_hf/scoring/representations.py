@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.inversions import Inversions
-from stir_hf.engine import STARTS, start_value
+from stir_hf.engine import CONSTRAINTS, STARTS, start_value
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Moves
@@ -112,7 +112,7 @@ def _pairs(
     yield "similarity", (own, original)
     yield "ceiling", (own, own_inverted)
     if "floor" in anchors:
-        yield "floor", (original, _represent(network, _starts(inversions, rows)))
+        yield "floor", (original, _represent(network, _starts(inversions, rows, images)))
 
 
 def _represent(network: Opened, pixels: NDArray[np.float32]) -> Tensor:
@@ -122,13 +122,21 @@ def _represent(network: Opened, pixels: NDArray[np.float32]) -> Tensor:
     return representation
 
 
-def _starts(inversions: Inversions, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _starts(
+    inversions: Inversions, rows: NDArray[np.int64], images: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(b, *shape): the starts as the engine would have kept them: within the constraint and the
+    bounds of the inputs.
+    """
     if "start" in inversions.features:
-        return inversions.pixels("start", rows)
+        starts = torch.from_numpy(inversions.pixels("start", rows))
+    else:
+        keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
+        starts = torch.stack([start_of(inversions, index, draw) for index, draw in keys])
+    constraint = CONSTRAINTS.build(inversions.manifest.identity["engine"]["constraint"])
+    origin = torch.from_numpy(images) if constraint.uses_origin else None
     low, high = inversions.kind.bounds
-    keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
-    starts = torch.stack([start_of(inversions, index, draw) for index, draw in keys])
-    return starts.clamp(low, high).numpy()
+    return constraint.project(starts, origin).clamp(low, high).numpy()
 
 
 def start_of(inversions: Inversions, index: int, draw: int) -> Tensor:

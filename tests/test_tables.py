@@ -1,0 +1,59 @@
+"""Sets that were made otherwise, in one table."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+import stir_hf
+from stir_hf import Inversions, RequestError
+from stir_hf.engine import CONSTRAINTS
+from tests.test_parts import NearBall
+from tests.tiny import Net, compared, inverted, noise_images
+
+IMAGES = noise_images(8)
+OTHERS: dict[str, Any] = {
+    "tolerance": 0.3,
+    "steps": 3,
+    "exact": True,
+    "autocast": True,
+    "tf32": True,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_settings_that_differ_are_told_with_every_score(name: str, tmp_path: Path) -> None:
+    plain = inverted(Net(), IMAGES, tmp_path / "a")
+    other = inverted(Net(), IMAGES, tmp_path / "b", **{name: OTHERS[name]})
+    scores = stir_hf.score([Net(1), Net(2)], [plain, other], progress=False).scores
+    assert len(scores) == 4
+    for score in scores:
+        (note,) = [n for n in score.notes if "different estimates" in n]
+        assert note.startswith(f"the inversion sets differ in {name}: ")
+        assert other.path.name in note
+    for one in (plain, other):
+        (alone,) = stir_hf.score(Net(1), one, progress=False).scores
+        assert not any("different estimates" in note for note in alone.notes)
+
+
+def test_the_precision_of_each_set_is_told(tmp_path: Path) -> None:
+    result = compared(Net(), Net(1).double(), IMAGES)
+    for score in result.scores:
+        assert any("differ in dtype: float64 (" in note for note in score.notes)
+    assert not any(
+        "different" in n for s in compared(Net(), Net(1), IMAGES).scores for n in s.notes
+    )
+
+
+def test_sets_of_other_constraints_are_refused(tmp_path: Path) -> None:
+    CONSTRAINTS.add("near-ball")(NearBall)
+    try:
+        sets: list[Inversions] = [
+            inverted(Net(), IMAGES),
+            inverted(Net(), IMAGES, constraint="near-ball"),
+        ]
+        with pytest.raises(RequestError, match="from noise within near-ball"):
+            stir_hf.score(nn.Flatten(), sets, progress=False)
+    finally:
+        CONSTRAINTS.remove("near-ball")
