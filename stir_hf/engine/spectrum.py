@@ -25,9 +25,9 @@ def one_over_f(x: Tensor, power: float) -> Tensor:
 def _gain(size: tuple[int, ...], power: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The filter at the frequencies that `rfftn` gives, (h, w // 2 + 1) or (n // 2 + 1,)."""
     with torch.inference_mode(False):
-        squares = torch.zeros(size, dtype=torch.float64)
+        squares = torch.zeros(size, dtype=torch.float64, device="cpu")
         for axis, n in enumerate(size):
-            frequencies = torch.fft.fftfreq(n, dtype=torch.float64)
+            frequencies = torch.fft.fftfreq(n, dtype=torch.float64, device="cpu")
             squares += frequencies.square().view([-1 if i == axis else 1 for i in range(len(size))])
         gain = squares.sqrt().clamp_min(1 / max(size)).pow(-power)
         gain /= gain.square().mean().sqrt()

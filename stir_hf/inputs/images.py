@@ -76,14 +76,13 @@ class PixelMap:
     @classmethod
     def identity(cls, channels: int) -> "PixelMap":
         """For a network that brings its own normalisation."""
-        return cls(
-            torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
-        )
+        like: Any = {"dtype": torch.float64, "device": "cpu"}
+        return cls(torch.eye(channels, **like), torch.zeros(channels, **like))
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing is done."""
-        eye = torch.eye(len(self.bias), dtype=torch.float64)
+        eye = torch.eye(len(self.bias), dtype=torch.float64, device="cpu")
         return torch.equal(self.matrix, eye) and not bool(self.bias.any())
 
     def on(self, like: Tensor) -> "PixelMap":

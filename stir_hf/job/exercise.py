@@ -4,6 +4,7 @@ the fixed probe, may not drive it as far as images do.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from stir_hf.data.canvases import Canvas
@@ -26,10 +27,8 @@ def image_records(
     of the image's canvas.
     """
     low, high = kind.bounds
-    found = {}
-    for canvas in canvases:
-        image = torch.from_numpy(kind.values(canvas.array))
-        sharp = (image.mean() + CONTRAST * (image - image.mean())).clamp(low, high)
-        seen = network.represent(torch.stack((image, sharp))).cpu().double().numpy()
-        found[canvas.hash] = probe_record(seen, VALUES)
-    return found
+    images = [torch.from_numpy(kind.values(canvas.array)) for canvas in canvases]
+    sharp = [(x.mean() + CONTRAST * (x - x.mean())).clamp(low, high) for x in images]
+    seen = network.represent(torch.stack((*images, *sharp))).cpu().double().numpy()
+    pairs = zip(canvases, seen[: len(images)], seen[len(images) :], strict=True)
+    return {canvas.hash: probe_record(np.stack(pair), VALUES) for canvas, *pair in pairs}

@@ -1,7 +1,7 @@
 """A checkpoint, a module or an encoder as an encoder."""
 
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,9 @@ def _from_checkpoint(
     trust_remote_code: bool,
 ) -> Encoder:
     place = pick_device(device)
-    with _LOADING, torch.inference_mode(False):  # the weights must let a gradient pass
+    elsewhere = torch.get_default_device().type != "cpu"  # which transformers would load it on
+    usual = torch.device("cpu") if elsewhere else nullcontext()
+    with _LOADING, usual, torch.inference_mode(False):  # the weights must let a gradient pass
         how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
         loaded = load_checkpoint(spec, how, processor)
         module: Any = loaded.module

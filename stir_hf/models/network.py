@@ -81,6 +81,13 @@ class Network:
         return is_spread(self.module)
 
     @property
+    def has_quantised_parts(self) -> bool:
+        """Whether it was quantised, or has modules that compute with quantised numbers."""
+        theirs = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+        kinds = (type(module).__module__ for module in self.module.modules())
+        return self.quantised is not None or any(kind.startswith(theirs) for kind in kinds)
+
+    @property
     def device(self) -> torch.device:
         """Where the network's weights are; where the first of them compute, if they are spread."""
         if (first := execution_device(self.module)) is not None:

@@ -38,6 +38,9 @@ SLACK = 10
 kernels compute them.
 """
 
+QUANTISED = 0.05
+"""So much the scale of quantised activations, which may be that of a whole batch, changes a row."""
+
 Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""
 
@@ -97,12 +100,15 @@ class Opened:
         count = min(len(values), AGAIN)
         if count <= LEAST_BATCH:
             return
-        rows = torch.linspace(0, len(values) - 1, count).long()
+        rows = torch.linspace(0, len(values) - 1, count, device="cpu").long()
         parts = [self.represent(values[some]) for some in torch.split(rows, LEAST_BATCH)]
         alone, beside = torch.cat(parts).double(), found[rows.to(found.device)].double()
         alone = alone.to(beside.device)
         change = float((alone - beside).norm() / beside.norm())
-        if change > SLACK * tolerance_of(self.encoder.dtype, tf32=self.session.tf32):
+        allowed = SLACK * tolerance_of(self.encoder.dtype, tf32=self.session.tf32)
+        if self.encoder.network.has_quantised_parts:
+            allowed = max(allowed, QUANTISED)
+        if change > allowed:
             raise RequestError(
                 f"{self.where}: an image has another representation in a batch of {len(values)}"
                 f" than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of its own; does"

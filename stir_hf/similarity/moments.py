@@ -3,6 +3,7 @@ that a large offset costs no digits."""
 
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ class _Cross:
 
     @classmethod
     def zeros(cls, d: int, e: int) -> "_Cross":
-        uv, av, bu = (torch.zeros(shape, dtype=torch.float64) for shape in ((d, e), (e,), (d,)))
+        zeros = partial(torch.zeros, dtype=torch.float64, device="cpu")
+        uv, av, bu = (zeros(shape) for shape in ((d, e), (e,), (d,)))
         return cls(uv, av, bu, 0.0)
 
     def add(self, u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> None:

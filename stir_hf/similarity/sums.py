@@ -112,7 +112,7 @@ class PairSums:
 def _gram(pieces: Sequence[Tensor]) -> tuple[Tensor, Columns]:
     """The products of all pairs of centred rows, float64, a block of columns at a time."""
     n, found = sum(len(piece) for piece in pieces), list[Columns]()
-    gram = torch.zeros(n, n, dtype=torch.float64)
+    gram = torch.zeros(n, n, dtype=torch.float64, device="cpu")
     for rows in _blocks(pieces):
         mean = rows.mean(0)
         u = rows.sub_(mean)
