@@ -13,7 +13,8 @@ _REFUSED = "got an unexpected keyword argument '"
 
 def runs_own_code(module: nn.Module) -> bool:
     """Return whether the forward is not one of `transformers`."""
-    return not type(module).forward.__module__.startswith("transformers.")
+    forward = getattr(type(module), "forward", None)  # a scripted module's class has none
+    return not str(getattr(forward, "__module__", "")).startswith("transformers.")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+import torch
 from torch import nn
 
 from stir_hf.errors import RequestError, closest, one_line
@@ -149,10 +150,26 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
     """See that a module has a layer, before it has seen images.
 
     Raises:
-        RequestError: it has none of this name.
+        RequestError: it has none of this name, or one inside of a module that was scripted,
+            exported or compiled, which does not show its parts.
     """
-    name, known = split_selector(layer)[0], [name for name, _ in module.named_modules() if name]
-    if name != "output" and split_call(name)[0] not in known:
+    name, modules = split_selector(layer)[0], dict(module.named_modules())
+    known = [name for name in modules if name]
+    called = split_call(name)[0]
+    inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
+    if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
+        raise RequestError(
+            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted, exported"
+            " or compiled does not show its parts; give the module that it was made of"
+        )
+    if name != "output" and called not in known:
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Whether hooks on the parts of a module are not called."""
+    compiled = type(module).__module__.startswith("torch._dynamo")
+    compiled = compiled or getattr(module, "_compiled_call_impl", None) is not None
+    return compiled or isinstance(module, torch.jit.ScriptModule)

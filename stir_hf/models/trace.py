@@ -28,7 +28,7 @@ class Seen:
     version: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.version = self.tensor._version
+        self.version = _version(self.tensor)
 
     def same(self, other: "Tensor | Seen | None") -> bool:
         """Whether the other is this very tensor, and neither was written to in between."""
@@ -42,12 +42,17 @@ class Seen:
     @property
     def unchanged(self) -> bool:
         """Whether the tensor still holds what it held."""
-        return self.tensor._version == self.version
+        return _version(self.tensor) == self.version
 
     @property
     def value(self) -> Tensor | None:
         """What it held, where that is known."""
         return self.kept if self.kept is not None else self.tensor if self.unchanged else None
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; of one of inference mode that is not counted."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 @dataclass(eq=False)
