@@ -4,8 +4,8 @@
 
 JPEG files of smooth noise in a folder, inverted by one step of a small linear map; then the rows
 are compared with the data as a run that continues does. Writes benchmarks/results/continuing.json:
-seconds where all bytes are the same, which are hashed, and where none are known, so that every image
-is decoded; what one pass over the folder's files takes; and the bytes of the files.
+seconds where all bytes are the same, which are hashed; seconds where none are known, so that every
+image is decoded; seconds of reading all files; and their bytes.
 """
 
 import argparse
