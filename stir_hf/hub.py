@@ -73,7 +73,7 @@ class Found:
     files: tuple[str, ...] = ()
     """The names of all its files; of those in the cache, where that is all that is known."""
     listed: bool = True
-    """Whether all are named."""
+    """True where all are named."""
 
     @property
     def url(self) -> str:
@@ -155,7 +155,7 @@ def not_cached(found: Found, names: Sequence[str]) -> RequestError:
 
 
 def silence() -> str:
-    """Why the Hub gave no answer."""
+    """The reason why the Hub gave no answer."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from stir_hf.errors import RequestError
 
 MEETING = "MASTER_ADDR"
-"""Where the processes meet: launchers of torch and accelerate set it, with mpirun the user does."""
+"""The variable with the place where the processes meet: launchers of torch and accelerate set it,
+with mpirun the user does.
+"""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     file_paths: Any
     filelocks: Any
     _added = 0
-    """How many images were added and not computed yet."""
+    """Number of images that were added and not computed yet."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

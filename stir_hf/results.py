@@ -46,7 +46,7 @@ class Values:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Of the stored images: 0 is exact, no unit."""
+    """The error of the stored images: 0 is exact, no unit."""
 
     median: float
     mean: float

@@ -1,4 +1,4 @@
-"""What is printed reaches streams of any encoding, and of none."""
+"""Output to streams of any encoding, and of none."""
 
 import os
 import sys

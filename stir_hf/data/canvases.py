@@ -22,7 +22,7 @@ class Canvas:
     hash: str
     label: int | None
     file_hash: str | None = None
-    """Of the sample's encoded bytes."""
+    """16 hexadecimal digits of the sample's encoded bytes."""
 
 
 class Canvases:

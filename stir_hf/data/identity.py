@@ -104,7 +104,9 @@ def other_entries(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> list
 
 
 def same_spread(found: float | None, recorded: float | None, dtype: str) -> bool:
-    """Whether two spreads are of the same representations, up to rounding; or one is not known."""
+    """Return whether two spreads are of the same representations, up to rounding; or one is not
+    known.
+    """
     if found is None or recorded is None:
         return True
     return abs(found - recorded) <= PROBE_TOLERANCE[dtype] * recorded

@@ -42,7 +42,7 @@ class Layout:
     images: frozenset[str]
     """Of a folder of image files, all of them."""
     remark: str | None = None
-    """What else a result says of the files."""
+    """Further notes of a result on the files."""
 
     @property
     def features(self) -> datasets.Features | None:

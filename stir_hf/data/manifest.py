@@ -123,8 +123,8 @@ class Manifest:
             )
 
     def differs(self, other: "Manifest") -> str | None:
-        """What tells apart the networks of two manifests of equal identity; None where nothing
-        does.
+        """Return the difference between the networks of two manifests of equal identity; None where
+        there is none.
         """
         if told := other_entries(self.settings, other.settings):
             return f"in its configuration {', '.join(told)}"

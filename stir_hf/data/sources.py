@@ -29,7 +29,7 @@ class Source:
     canvas_hash: str | None = None
 
     def differs(self, other: "Source") -> str | None:
-        """What of the other is not the same; None where it is the same sample."""
+        """Name the difference to the other; None where it is the same sample."""
         pixels = None not in (self.canvas_hash, other.canvas_hash)
         if pixels and self.canvas_hash != other.canvas_hash:
             return "other pixels"

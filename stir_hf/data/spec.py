@@ -13,7 +13,7 @@ from stir_hf.registry import option
 ImageMode = Literal["RGB", "L"]
 
 STREAM_LIMIT = 1_000_000
-"""So many images of a stream in memory, whose length nobody knows."""
+"""Most images of a stream in memory, whose length nobody knows."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far representations lie from their mean, against which an error is read."""
+"""The spread of representations, against which an error is read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from stir_hf.data.inversions import Inversions
 
 _ROWS = 64
-"""So many rows are in memory at a time."""
+"""Most rows in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of some representations."""
+    """The spread of some representations."""
 
     spread: float
     """Root mean square distance from their mean, above 0."""

@@ -20,7 +20,7 @@ TRIES = 3
 
 
 def reading(read: Callable[[], T]) -> T:
-    """What `read` finds in a folder; again, where a run compacts the folder meanwhile.
+    """Read a folder, again where a run compacts it meanwhile.
 
     Raises:
         GoneError: it was compacted each time.

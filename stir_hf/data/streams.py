@@ -83,7 +83,9 @@ def kept(
 
 
 def is_endless(rows: Any) -> bool:
-    """Whether a stream, as `datasets` chains its steps, repeats for ever and nothing ends it."""
+    """Return whether a stream, as `datasets` chains its steps, repeats for ever and nothing ends
+    it.
+    """
     if isinstance(rows, TakeExamplesIterable):
         return False
     if isinstance(rows, RepeatExamplesIterable) and rows.num_times is None:

@@ -14,18 +14,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Tree:
-    """What is in a folder; names are relative to it."""
+    """The content of a folder; names are relative to it."""
 
     files: tuple[str, ...]
     """All files, at any depth."""
     linked: bool
-    """Whether a folder in it is a link."""
+    """True where a folder in it is a link."""
     broken: tuple[str, ...]
     """Links that lead nowhere, and folders that cannot be opened."""
 
     @property
     def note(self) -> str | None:
-        """What to say of the broken links, if there are any."""
+        """A note on the broken links, if there are any."""
         if not self.broken:
             return None
         several = "s lead" if len(self.broken) > 1 else " leads"
@@ -34,7 +34,7 @@ class Tree:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file, or a folder that it is in, is one that `datasets` passes over."""
+    """Return whether a file, or a folder that it is in, is one that `datasets` passes over."""
     return any(part.startswith((".", "__")) for part in name.split("/"))
 
 

@@ -46,7 +46,8 @@ class Estimate:
     disk: int
     """Bytes of the rows."""
     notes: tuple[str, ...] = ()
-    """Of a tolerance that is too loose for the spread of the first images' representations."""
+    """Notes on a tolerance that is too loose for the spread of the first images' representations.
+    """
 
 
 def estimate(

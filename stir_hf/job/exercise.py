@@ -13,9 +13,9 @@ from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
 IMAGES = 4
-"""So many of the first images that differ are recorded."""
+"""Number of the first images that differ which are recorded."""
 VALUES = 128
-"""So many values of each, at most."""
+"""Most values of each."""
 CONTRAST = 4.0
 """The distance of an image's values from their mean is multiplied by this, within the bounds."""
 

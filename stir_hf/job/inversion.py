@@ -29,7 +29,7 @@ from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
 
 SPREAD_OVER = 64
-"""Of so many of the first samples' representations is the spread that a tolerance is of."""
+"""Number of the first samples over whose representations a tolerance's spread is measured."""
 
 
 class InversionJob:
@@ -93,8 +93,9 @@ class InversionJob:
         )
 
     def measured_spread(self) -> Spread | None:
-        """Of the representations of the first 64 samples in the order of the data, whichever of
-        them are made here; None where fewer than two can be read, or all are represented the same.
+        """The spread of the representations of the first 64 samples in the order of the data,
+        whichever of them are made here; None where fewer than two can be read, or all are
+        represented the same.
         """
         first = range(min(len(self.samples), SPREAD_OVER))
         canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
@@ -158,7 +159,7 @@ class InversionJob:
         return asked
 
     def todo(self, folder: Path) -> Left:
-        """What was asked for and is not in `folder` yet.
+        """Find the rows that were asked for and are not in `folder` yet.
 
         Raises:
             RequestError: a sample that has changed since it was inverted.

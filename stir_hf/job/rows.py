@@ -52,7 +52,7 @@ class RowMaker:
     tolerance: Tolerance
     labelled: bool
     spread: float | None = None
-    """Of the representations, where the tolerance is of it."""
+    """The spread of the representations, where the tolerance is of it."""
 
     def limits(self, targets: Tensor) -> list[float]:
         """The relative error that is good enough for each of these representations (b, d)."""

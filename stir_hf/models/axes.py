@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 Kind = Literal["batch", "space", "channel"]
 Part: TypeAlias = tuple[Kind | None, int]
-"""What was merged into an axis, and its length; None is not known."""
+"""The parts that were merged into an axis, and its length; None is not known."""
 Axis: TypeAlias = tuple[Part, ...]
 """An axis by its parts, outermost first; one of length 1 may have none."""
 Axes: TypeAlias = tuple[Axis, ...]

@@ -1,4 +1,4 @@
-"""How a network is called: which arguments its forward takes, and its result with fields."""
+"""The call of a network: the arguments that its forward takes, and its result with fields."""
 
 import inspect
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Arguments:
     needed: tuple[str, ...]
     """The names of those that have no default."""
     others: bool
-    """Whether it takes any further one (`**kwargs`)."""
+    """True where it takes any further one (`**kwargs`)."""
     refused: frozenset[str] = frozenset()
     """The names that it did not take when it was called."""
 
@@ -49,7 +49,7 @@ class Arguments:
 
     @property
     def needs_more(self) -> bool:
-        """Whether it needs another than its first."""
+        """True where it needs another than its first."""
         return bool({*self.needed} - {*self.names[:1]})
 
     def takes(self, name: str) -> bool:

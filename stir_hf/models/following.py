@@ -1,4 +1,4 @@
-"""Which axes of a tensor are space and which are channels: followed from the images through every
+"""The axes of tensors, space or channels: followed from the images through every
 operation of a pass, and never guessed from an axis's position.
 """
 
@@ -109,9 +109,10 @@ class Made:
 
     args: tuple[Any, ...]
     axes: tuple[Axes | None, ...]
-    """Of each argument that depends on the images."""
+    """The axes of each argument that depends on the images."""
     given: list[Axes]
-    """Of all tensors among the arguments, lists included, that do; there is one at least."""
+    """The axes of all tensors among the arguments, lists included, that do; there is one at least.
+    """
     dims: list[int] | None
     """The argument `dim`."""
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Whether a network can be inverted: a gradient arrives at its pixels."""
+"""Checks that a network can be inverted: a gradient arrives at its pixels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -169,7 +169,7 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
 
 
 def _is_closed(module: nn.Module) -> bool:
-    """Whether hooks on the parts of a module are not called."""
+    """Return whether hooks on the parts of a module are not called."""
     compiled = type(module).__module__.startswith("torch._dynamo")
     compiled = compiled or getattr(module, "_compiled_call_impl", None) is not None
     return compiled or isinstance(module, torch.jit.ScriptModule)

@@ -58,7 +58,7 @@ class Modes:
 
 
 def _switches(module: nn.Module) -> bool:
-    """Whether a module does something of its own when its mode is set; the classes of
+    """Return whether a module does something of its own when its mode is set; the classes of
     `transformers` leave weights alone.
     """
     setters = (getattr(module, name) for name in ("train", "eval"))
@@ -84,7 +84,7 @@ class _State:
         ]
 
     def changes(self) -> bool:
-        """Whether the module holds something else now; of what did not change no copy is kept."""
+        """Return whether the module holds something else now; drop copies of all that is the same."""
         self._values = [one for one in self._values if not _same(*one)]
         now: dict[str, Any] = vars(self._module)
         attributes = any(now.get(n, self) is not v for n, v in self._attributes.items())

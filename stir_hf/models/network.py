@@ -56,7 +56,7 @@ class Network:
     modules are read.
     """
     arguments: Arguments | None = None
-    """Of its forward, as they were found."""
+    """The arguments of its forward, as they were found."""
 
     def __post_init__(self) -> None:
         if self.quantised is not None and self.weights is None:
@@ -82,7 +82,7 @@ class Network:
 
     @property
     def has_quantised_parts(self) -> bool:
-        """Whether it was quantised, or has modules that compute with quantised numbers."""
+        """True where it was quantised, or has modules that compute with quantised numbers."""
         theirs = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
         kinds = (type(module).__module__ for module in self.module.modules())
         return self.quantised is not None or any(kind.startswith(theirs) for kind in kinds)

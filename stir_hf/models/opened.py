@@ -27,19 +27,21 @@ from stir_hf.models.spec import LoadConfig
 from stir_hf.runtime import RunConfig, release_memory
 
 FEW, LOOKED_AT = 4, 64
-"""How many samples that differ tell whether a representation is constant, and among how many of the
-first they are looked for.
+"""Number of samples that differ which tell whether a representation is constant, and of the first
+ones among which they are looked for.
 """
 
 AGAIN = 16
-"""So many rows of a batch are represented again beside fewer others."""
+"""Number of rows of a batch that are represented again beside fewer others."""
 SLACK = 10
 """Batches of other sizes may differ by so many times as much as passes over the same batch: other
 kernels compute them.
 """
 
 QUANTISED = 0.05
-"""So much the scale of quantised activations, which may be that of a whole batch, changes a row."""
+"""Largest relative change of a row by the scale of quantised activations, which may be that of a
+whole batch.
+"""
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""

@@ -39,7 +39,7 @@ class _Precision:
 
 
 _HELD: list[bool] = []
-"""What those who hold the precision asked for, the latest last."""
+"""The settings that holders of the precision asked for, the latest last."""
 _BEFORE: list[_Precision] = []
 """The settings before the first of them, if there is one."""
 
@@ -70,8 +70,8 @@ _DEFAULTS: list[torch.dtype] = []
 
 
 def has_own_default(dtype: torch.dtype) -> bool:
-    """Whether torch's default dtype is one that changes what a network of a precision computes: its
-    forward may make tensors of the default dtype.
+    """Return whether torch's default dtype is one that changes what a network of a precision
+    computes: its forward may make tensors of the default dtype.
     """
     default = torch.get_default_dtype()
     return default != torch.float32 and not default == dtype == torch.float64

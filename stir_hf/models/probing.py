@@ -247,7 +247,7 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
 
 
 def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
-    """How far two passes over the same images may differ, relatively, in a precision."""
+    """Return the largest relative difference of two passes over the same images in a precision."""
     return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
 
 
@@ -276,7 +276,8 @@ def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], b
 
 
 STEADY_PASSES = 8
-"""So many further passes tell a network that drifts from one that adds in another order each time.
+"""Number of further passes that tell a network that drifts from one that adds in another order each
+time.
 """
 
 

@@ -39,7 +39,7 @@ class Layer:
 
     @property
     def pooled(self) -> str:
-        """How it is pooled by default, in words."""
+        """The default pooling, in words."""
         if self.pooling is None:
             return "? (which axes hold channels is not known)"
         if self.over is None or self.pooling == "flatten":
@@ -147,7 +147,7 @@ def list_layers(seen: Trace) -> tuple[Layer, ...]:
 
 
 def _layer(seen: Trace, name: str, tensor: Tensor) -> Layer:
-    """How a layer is listed."""
+    """The listing of a layer."""
     ndim, shape = tensor.ndim, tuple(tensor.shape[1:])
     over = () if ndim == 2 else seen.axes.pooled_over(tensor)
     if over is None:

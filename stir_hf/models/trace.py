@@ -51,7 +51,7 @@ class Seen:
 
 
 def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; of one of inference mode that is not counted."""
+    """Count the writes to a tensor; for one of inference mode torch keeps no count."""
     return 0 if tensor.is_inference() else tensor._version
 
 
@@ -70,7 +70,7 @@ class Call:
     gave: Seen | None = None
     """The first tensor of its output, where that has the batch axis."""
     shape: tuple[int, ...] | None = None
-    """Of the first tensor of its output."""
+    """The shape of the first tensor of its output."""
     result: Any = None
     """Its output, of a module with a configuration."""
     ended: int = 0
@@ -89,7 +89,7 @@ class Trace:
     rows: int
     """Of the batch, without those that filled it up."""
     axes: Following
-    """Which axes of its tensors are space and which are channels."""
+    """The axes of its tensors: space or channels."""
     calls: list[Call] = field(default_factory=list)
     """In the order in which they ended."""
     starts: list[str] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Trace:
 
     @property
     def fed(self) -> int:
-        """How many images the pass was fed, those that filled the batch up included."""
+        """Number of images that the pass was fed, those that filled the batch up included."""
         return max(self.rows, LEAST_BATCH)
 
     def has_rows(self, tensor: Tensor | None) -> bool:

@@ -1,4 +1,4 @@
-"""How this process joins the others of its run, where a launcher has started any."""
+"""The way in which a process joins the others of its run, where a launcher has started any."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def joined(device: object) -> PartialState:
-    """What accelerate knows of the processes. Variables of a launcher that has started nothing are
+    """Ask accelerate for the processes. Variables of a launcher that has started nothing are
     hidden from it, with a line where they name other processes than this; where one has, a line
     tells of a long wait for the others.
 
@@ -62,8 +62,8 @@ def _tell_waiting() -> None:
 
 
 def _on_cpu(device: object) -> bool:
-    """Whether the processes meet on the CPU: with several of them, also where the accelerator has
-    no collectives of its own.
+    """Return whether the processes meet on the CPU: with several of them, also where the
+    accelerator has no collectives of its own.
     """
     if device not in (None, SPREAD):
         return str(device).partition(":")[0] in ("cpu", "mps")

@@ -33,7 +33,7 @@ class Step:
     done: int
     """Images finished in this bar, by all processes."""
     total: int
-    """Of a stream whose length nobody knows, those that were read so far."""
+    """Images in all; of a stream whose length nobody knows, those that were read so far."""
     passes: int = 0
     """Passes of one image that this process has made so far, while it inverts."""
     error: float | None = None

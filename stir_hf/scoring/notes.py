@@ -22,7 +22,7 @@ from stir_hf.results import RelativeError
 from stir_hf.scoring.representations import start_of
 
 LOOKED_AT = 4
-"""So many images tell whether a judged network is the one that made the inversions."""
+"""Number of images that tell whether a judged network is the one that made the inversions."""
 NAMED = 10
 """So many of the images that were left out are named in a note."""
 
@@ -62,7 +62,7 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
 
 
 def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
-    """Why images may count as converged before they are inverted, and why that is not known."""
+    """Say why images may count as converged before they are inverted, or why that is not known."""
     spread, left = inversions.spread, inversions.spread_error
     if spread is None or left is None:
         if len(inversions):

@@ -1,4 +1,4 @@
-"""What linear HSIC needs of pairs of rows, as plain sums; from rows, or from moments
+"""Sums over pairs of rows from which linear HSIC follows; from rows, or from moments
 (`moments.py`).
 """
 
@@ -21,7 +21,7 @@ float64, so that what is above has three digits at least.
 
 @dataclass(frozen=True)
 class Columns:
-    """How far the rows of one side spread and how large they are, column by column."""
+    """The spread and the size of the rows of one side, column by column."""
 
     spread: Tensor
     """Σ (x - mean)², (d)"""
@@ -48,7 +48,9 @@ class Columns:
 
 @dataclass(frozen=True)
 class Sums:
-    """What linear HSIC needs of n centred pairs of rows (u, v), with a = ‖u‖² and b = ‖v‖²."""
+    """The sums that linear HSIC needs of n centred pairs of rows (u, v), with a = ‖u‖² and b =
+    ‖v‖².
+    """
 
     n: int
     a: float
