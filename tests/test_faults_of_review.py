@@ -30,7 +30,7 @@ class Sharper(Net):
 
 
 def test_equal_weights_and_another_forward_pass_share_no_set() -> None:
-    with pytest.raises(RequestError, match="have the same weights and represent images otherwise"):
+    with pytest.raises(RequestError, match="have the same weights and are not the same"):
         compared(Net(), Sharper(), pictures(6))
 
 

@@ -100,6 +100,21 @@ def other_seeds() -> Iterator[None]:
     yield
 
 
+@contextmanager
+def coarse_convolutions() -> Iterator[None]:
+    conv: Any = getattr(torch.backends.mkldnn, "conv", None)
+    if conv is None:  # of torch before 2.9
+        yield
+        return
+    before = conv.fp32_precision
+    conv.fp32_precision = "bf16"
+    try:
+        yield
+        assert conv.fp32_precision == "bf16"
+    finally:
+        conv.fp32_precision = before
+
+
 Switch = Callable[[], Any]
 SWITCHES: dict[str, Switch] = {
     "float64": lambda: default_dtype(torch.float64),
@@ -109,6 +124,7 @@ SWITCHES: dict[str, Switch] = {
     "deterministic": deterministic,
     "grad off": grad_off,
     "coarse products": coarse_products,
+    "coarse convolutions": coarse_convolutions,
     "numpy raises": numpy_raises,
     "numpy prints": numpy_prints,
     "german": german,
@@ -121,7 +137,14 @@ each = pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES)
 class Makes(Net):
     """Makes tensors of the default dtype in its pass, as many networks do."""
 
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.sin(1.0 + torch.arange(81.0)).reshape(3, 3, 3, 3) / 3)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        images = self.conv(images)
         like = torch.linspace(0, 1, 5, device=images.device)
         return super().forward(images) + like / 3
 

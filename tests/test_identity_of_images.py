@@ -35,14 +35,12 @@ def test_another_activation_is_named(tmp_path: Path) -> None:
     made = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)
     edited(model_path("robust-0"), tmp_path / "other", hidden_act="relu6")
     shutil.copy(tmp_path / "other" / "config.json", tmp_path / "net")
-    said = (
-        r"represents images otherwise \(in its configuration hidden_act is 'relu6' and was 'relu'"
-    )
+    said = r"is another one \(its configuration differs: hidden_act is 'relu6' and was 'relu'"
     with pytest.raises(RequestError, match=said):
         stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)
     fresh = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "fresh", **HOW)
     assert not np.allclose(fresh.representation, made.representation, rtol=1e-3)
-    with pytest.raises(RequestError, match="have the same weights and represent images otherwise"):
+    with pytest.raises(RequestError, match="have the same weights and are not the same"):
         stir_hf.compare(folder, model_path("robust-0"), str(IMAGES), **HOW)
     (one,) = stir_hf.score(folder, made, progress=False).scores
     assert not any("same network" in note for note in one.notes)
@@ -57,6 +55,7 @@ def test_another_activation_is_named(tmp_path: Path) -> None:
         {"transformers_version": "4.0.0"},
         {"problem_type": "regression", "return_dict": False},
         {"a_name_that_is_new": 3},
+        {"training_date": "tuesday"},
     ],
     ids=lambda c: next(iter(c)),
 )
@@ -82,6 +81,27 @@ def test_entries_of_inner_configurations_are_told_by_their_place() -> None:
     assert found["text_config.hidden_act"] == "quick_gelu"
     assert not [name for name in found if "dropout" in name or "initializer" in name]
     assert entries(nn.Linear(2, 2)) == {}
+
+
+def test_only_plain_entries_that_the_class_has_are_compared() -> None:
+    import transformers as tf
+
+    module = nn.Module()
+    more: dict[str, Any] = {"training_date": "mon", "act": torch.tanh, "best": float("nan")}
+    module.config = tf.ResNetConfig(**more)  # type: ignore[assignment]  # as transformers does
+    found = entries(module)
+    assert found["hidden_act"] == "relu"
+    assert not {*more} & {*found}
+
+    class Own:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def to_dict(self) -> dict[Any, Any]:
+            return {"size": self.size, "act": torch.tanh, "nan": float("nan"), 3: {(1, 2): 4}}
+
+    module.config = Own(5)  # type: ignore[assignment]  # as above
+    assert entries(module) == {"size": 5, "3.(1, 2)": 4}
 
 
 class Sees(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import stir_hf
 from stir_hf import Inversions
+from stir_hf.data.identity import order_of
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import merge
 from stir_hf.data.spread import spread_of
@@ -318,3 +319,46 @@ def test_images_that_are_all_the_same_have_no_spread_to_be_of() -> None:
     made = stir_hf.invert(Net(), copies, progress=False, steps=2)
     assert made.spread is None
     assert any("undefined: all images are represented the same" in n for n in notes_on(made))
+
+
+class Dark(nn.Module):
+    """Represents a black image by zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.f = nn.Linear(192, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.f(x.flatten(1)) * (x.mean((1, 2, 3)) > 0)[:, None]
+        return found
+
+
+def test_an_image_that_is_represented_by_zeros_is_left_out() -> None:
+    images = [*noise_images(6), Image.new("RGB", (8, 8))]
+    for tolerance in (0.02, "spread:0.05"):
+        made = stir_hf.invert(Dark(), images, tolerance=tolerance, steps=3, progress=False)
+        assert (len(made), made.left_out) == (6, {6: "not_finite"})
+
+
+def test_a_prefix_of_a_smaller_spread_is_told(tmp_path: Path) -> None:
+    """The tolerance is of the spread of all 40 images, of which the first few are nearly equal."""
+    order = order_of(40, 40).tolist()
+    flat = np.full((8, 8, 3), 128)
+    rng = np.random.default_rng(0)
+    wide = [k >= 6 for k in range(40)]
+    images: list[Any] = [None] * 40
+    for place, index in enumerate(order):
+        size = 90 if wide[place] else 1
+        images[index] = Image.fromarray(
+            (flat + rng.integers(-size, size + 1, flat.shape)).astype(np.uint8)
+        )
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 12))
+    how: dict[str, Any] = {"tolerance": "spread:0.05", "steps": 300, "progress": False}
+    made = stir_hf.invert(net, images, out=tmp_path, **how)
+    (whole,) = stir_hf.score(net, made, progress=False).scores
+    assert not any("is loose" in note or "of the spread" in note for note in whole.notes)
+    (first,) = stir_hf.score(net, made, num_samples=6, progress=False).scores
+    (note,) = [n for n in first.notes if "of the spread is" in n]
+    assert first.converged == 1
+    assert "read the debiased ceiling" in note

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from torch import nn
 
 import stir_hf
@@ -19,6 +21,8 @@ OTHERS: dict[str, Any] = {
     "exact": True,
     "autocast": True,
     "tf32": True,
+    "seed": 1,
+    "draws": 2,
 }
 
 
@@ -44,6 +48,25 @@ def test_the_precision_of_each_set_is_told(tmp_path: Path) -> None:
     assert not any(
         "different" in n for s in compared(Net(), Net(1), IMAGES).scores for n in s.notes
     )
+
+
+def test_all_sets_of_a_value_are_named_and_other_data_and_canvases_are_told(tmp_path: Path) -> None:
+    how: list[tuple[Any, dict[str, Any]]] = [
+        (IMAGES, {}),
+        (IMAGES, {"tolerance": 0.3}),
+        (IMAGES, {"tolerance": 0.3, "seed": 3}),
+        (noise_images(8, seed=4), {}),
+    ]
+    sets = [inverted(Net(), data, **more) for data, more in how]
+    names = [one.path.name for one in sets]
+    (note,) = {n for s in stir_hf.score(Net(1), sets, progress=False).scores for n in s.notes[-1:]}
+    assert f"tolerance: 0.02 ({names[0]} {names[3]}), 0.3 ({names[1]} {names[2]})" in note
+    assert "data: a dataset in memory #" in note
+    larger = [Image.fromarray(np.kron(np.asarray(i), np.ones((2, 2, 1), np.uint8))) for i in IMAGES]
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(8), Net())
+    two = [inverted(pooled, data) for data in (IMAGES, larger)]
+    (score, _) = stir_hf.score(pooled, two, progress=False).scores
+    assert any("canvas of " in note for note in score.notes)
 
 
 def test_sets_of_other_constraints_are_refused(tmp_path: Path) -> None:

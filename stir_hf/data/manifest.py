@@ -107,8 +107,8 @@ class Manifest:
         """
         if (why := self.differs(there)) is not None:
             raise RequestError(
-                f"{folder} was made by a network of the same weights that represents images"
-                f" otherwise ({why}); choose another --out"
+                f"{folder} was made by a network of the same weights that is another one ({why});"
+                " choose another --out"
             )
         if self.first_start != there.first_start:
             raise RequestError(
@@ -127,12 +127,12 @@ class Manifest:
         there is none.
         """
         if told := other_entries(self.settings, other.settings):
-            return f"in its configuration {', '.join(told)}"
+            return f"its configuration differs: {', '.join(told)}"
         both = [h for h in self.images if h in other.images]
         pairs = [(self.probe, other.probe), *((self.images[h], other.images[h]) for h in both)]
         if all(same_probe(one, two, self.dtype) for one, two in pairs):
             return None
-        return "its forward pass or a constant in it has changed"
+        return "it represents images otherwise: its forward pass or a constant in it has changed"
 
     def finished(self, num_samples: int, draws: int) -> "Manifest":
         """With a finished prefix recorded, unless a larger one is."""

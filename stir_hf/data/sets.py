@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stir_hf.data.identity import hash_of
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.located import find_sets, located
 from stir_hf.data.manifest import Manifest
@@ -74,23 +75,36 @@ def unlike(sets: Sequence[Inversions]) -> str | None:
     """Say in which settings sets differ that may stand in one table though their scores are
     different estimates; None where in none.
     """
-    made = [_settings(one) for one in sets]
-    told = []
-    for name in made[0]:
-        values = {str(one[name]): s.path.name for one, s in zip(made, sets, strict=True)}
-        if len(values) > 1:
-            shown = ", ".join(f"{value} ({folder})" for value, folder in values.items())
-            told.append(f"{name}: {shown}")
+    found: dict[str, dict[str, list[str]]] = {}
+    for one in sets:
+        for name, value in _settings(one).items():
+            found.setdefault(name, {}).setdefault(str(value), []).append(one.path.name)
+    told = [
+        f"{name}: " + ", ".join(f"{v} ({' '.join(dict.fromkeys(of))})" for v, of in values.items())
+        for name, values in found.items()
+        if len(values) > 1
+    ]
     if not told:
         return None
-    return f"the inversion sets differ in {'; '.join(told)}; their scores are different estimates"
+    return (
+        f"the inversion sets differ in {'; '.join(told)}; their scores are different estimates."
+        " Judge on sets that were made alike, or on one by itself"
+    )
 
 
 def _settings(one: Inversions) -> dict[str, Any]:
-    engine, network = one.manifest.identity["engine"], one.manifest.identity["network"]
+    """The settings that scores of one table should have in common; the canvas, which every network
+    has for itself, is compared between sets of one network alone.
+    """
+    identity, engine = one.manifest.identity, one.manifest.identity["engine"]
+    network, data = identity["network"], identity["data"]
+    canvas = [identity["canvas"]["size"], str(network.get("processor"))[:8]]
     return {
-        **{name: engine.get(name, False) for name in ("tolerance", "steps", "exact")},
+        **{name: engine.get(name, False) for name in ("tolerance", "steps", "exact", "seed")},
         **{name: network["precision"].get(name, False) for name in ("dtype", "tf32", "autocast")},
+        "draws": one.draws,
+        "data": f"{one.manifest.names.get('dataset', '')} #{hash_of(data)[:8]}",
+        f"canvas of {str(network['weights'])[:8]}": canvas,
     }
 
 

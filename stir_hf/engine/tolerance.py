@@ -60,20 +60,25 @@ class Tolerance:
             return self.value
         if spread is None:
             raise ValueError("a tolerance of the spread needs the spread")
-        return self.value * spread / length
+        return self.value * spread / length if length else self.value
 
-    def share(self, length: float, spread: float) -> float:
-        """The tolerance over the spread, for an original whose representation has this length."""
-        return self.value if self.of_spread else self.value * length / spread
-
-    def warning(self, mean: float, spread: float) -> str | None:
-        """A sentence where the tolerance is loose for representations of this spread whose mean is
-        so long; it says what to give instead.
+    def share(self, length: float, spread: float, measured: float | None = None) -> float:
+        """The tolerance over a spread, for an original whose representation has this length;
+        `measured` is the spread that the tolerance is of, where that is another.
         """
-        share = self.share(math.hypot(mean, spread), spread)
+        if not self.of_spread:
+            return self.value * length / spread
+        return self.value * (measured or spread) / spread
+
+    def warning(self, mean: float, spread: float, measured: float | None = None) -> str | None:
+        """A sentence where the tolerance is loose for representations of this spread whose mean is
+        so long; it says what to give instead. `measured` as in `share`.
+        """
+        share = self.share(math.hypot(mean, spread), spread, measured)
         if share <= LOOSE:
             return None
-        equal = "" if self.of_spread else f" is {share:.2g} of the spread"
+        same = self.of_spread and measured in (None, spread)
+        equal = "" if same else f" is {share:.2g} of the spread"
         return (
             f"a tolerance of {self}{equal} of the representations (the length of their mean is"
             f" {mean / spread:.3g} of it): images count as converged with more than {LOOSE:g} of"

@@ -140,7 +140,7 @@ class InversionJob:
         if why is not None:
             raise RequestError(
                 f"{self.network.encoder.name} and {other.encoder.name} have the same weights and"
-                f" represent images otherwise ({why}); invert each into a folder of its own, then"
+                f" are not the same ({why}); invert each into a folder of its own, then"
                 " score"
             )
 

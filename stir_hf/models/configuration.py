@@ -1,8 +1,9 @@
 """The entries of a configuration that may change what a network computes."""
 
-import json
+import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,8 @@ from torch import nn
 _WITHOUT_EFFECT = re.compile(
     r"_name_or_path|name_or_path|transformers_version|architectures|auto_map|(torch_)?dtype"
     r"|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params"
-    r"|return_dict|use_return_dict|output_\w+|use_cache|torchscript|gradient_checkpointing"
+    r"|return_dict|use_return_dict|output_(attentions|hidden_states|router_logits|scores|past)"
+    r"|use_cache|torchscript|gradient_checkpointing"
     r"|initializer_\w+|\w*init_(std|range|scale|xavier_std)|\w*drop(out|_path|_rate|layer)?(_\w+)?"
     r"|layerdrop|quantization_config|_\w+"
 )
@@ -20,21 +22,34 @@ computes in evaluation mode.
 
 
 def entries(module: nn.Module) -> dict[str, Any]:
-    """The entries of a network's configuration as plain data, by name; those of inner ones by
-    `outer.name`. Empty for a module without a configuration.
+    """The entries of a network's configuration as plain data, by name, of those that its class has;
+    those of inner ones by `outer.name`. Empty for a module without a configuration.
     """
     config: Any = getattr(module, "config", None)
     if not hasattr(config, "to_dict"):
         return {}
-    plain = json.loads(json.dumps(config.to_dict(), default=str))
-    return dict(_flat(plain, ""))
+    found = dict(_flat(config.to_dict(), ""))
+    with suppress(Exception):  # a class of somebody's own that needs arguments
+        declared = {name for name, _ in _flat(type(config)().to_dict(), "")}
+        return {name: value for name, value in found.items() if name in declared}
+    return found
 
 
 def _flat(values: dict[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    for name, value in sorted(values.items()):
+    for key, value in values.items():
+        name = str(key)
         if _WITHOUT_EFFECT.fullmatch(name):
             continue
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
+        elif _is_plain(value):
+            yield f"{before}{name}", list(value) if isinstance(value, tuple) else value
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON keeps a value as it is; the name of a function may differ each time."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)

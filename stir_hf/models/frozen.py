@@ -12,7 +12,7 @@ from torch import nn
 
 from stir_hf.models.attributes import Attributes
 from stir_hf.models.modes import Modes, mark
-from stir_hf.models.precision import has_own_default, usual_default
+from stir_hf.models.precision import usual_default
 from stir_hf.models.settings import Settings
 
 
@@ -21,6 +21,7 @@ class _Frozen:
 
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
+        self.parts = {id(part) for part in module.modules()}
         self._attributes, self._settings = Attributes(module), Settings(module)
         self._modes = Modes(module)
         self._wanted = [
@@ -41,10 +42,12 @@ class _Frozen:
             _require_grad(parameter, False)
 
     def restore(self) -> None:
+        self._modes.restore()
         self._attributes.restore()
         self._settings.restore()
         for m, name, want in self._wanted:
-            parameter = m._parameters[name]  # of a network that is spread, another object
+            held = dict(m._parameters.items())  # of a network that is spread, another object
+            parameter = held.get(name)
             if parameter is not None and parameter.requires_grad != want:
                 _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:
@@ -52,7 +55,6 @@ class _Frozen:
                 with mark(buffer):
                     buffer.copy_(before)
             module._buffers[name] = buffer
-        self._modes.restore()
 
 
 def _require_grad(parameter: nn.Parameter, want: bool) -> None:
@@ -64,6 +66,19 @@ _FREEZING = threading.RLock()
 _LOCKS: "WeakKeyDictionary[nn.Module, threading.RLock]" = WeakKeyDictionary()
 _FROZEN: dict[int, _Frozen] = {}
 """By the id of the network's outermost module, which is kept alive as long as it is here."""
+
+
+def _restore_unused() -> None:
+    """Give back the networks that nobody holds any more, the latest first; one that shares modules
+    with a network that was frozen later waits for that.
+    """
+    later: list[_Frozen] = []
+    for key, state in reversed(list(_FROZEN.items())):
+        if state.users or any(state.parts & other.parts for other in later):
+            later.append(state)
+        else:
+            del _FROZEN[key]
+            state.restore()
 
 
 def lock_of(module: nn.Module) -> "threading.RLock":
@@ -88,9 +103,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         with _FREEZING, torch.inference_mode(False), torch.no_grad():
             state.users -= 1
-            if not state.users:
-                del _FROZEN[id(module)]
-                state.restore()
+            _restore_unused()
 
 
 @contextmanager
@@ -101,6 +114,5 @@ def turn(module: nn.Module, device: torch.device, dtype: torch.dtype) -> Iterato
     with lock_of(module), ExitStack() as stack:
         if torch.is_autocast_enabled(device.type):
             stack.enter_context(torch.autocast(device.type, enabled=False))
-        if has_own_default(dtype):
-            stack.enter_context(usual_default(dtype))
+        stack.enter_context(usual_default(dtype))
         yield

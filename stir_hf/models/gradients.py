@@ -26,8 +26,9 @@ def differentiable(network: Network) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         raise RequestError(
-            f"{network.name} cannot be inverted, as its pass has no gradient: {one_line(error)}; it"
-            " can be judged by `stir_hf.score` on inversions of another network"
+            f"{network.name} cannot be inverted, as its pass with gradients fails:"
+            f" {one_line(error)}; it can be judged by `stir_hf.score` on inversions of another"
+            " network"
         ) from error
 
 

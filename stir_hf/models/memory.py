@@ -151,7 +151,7 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
 
     Raises:
         RequestError: it has none of this name, or one inside of a module that was scripted,
-            exported or compiled, which does not show its parts.
+            which does not show its parts.
     """
     name, modules = split_selector(layer)[0], dict(module.named_modules())
     known = [name for name in modules if name]
@@ -159,8 +159,8 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
     inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
     if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
         raise RequestError(
-            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted, exported"
-            " or compiled does not show its parts; give the module that it was made of"
+            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted does not"
+            " show its parts; give the module that it was made of"
         )
     if name != "output" and called not in known:
         raise RequestError(
@@ -170,6 +170,4 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
 
 def _is_closed(module: nn.Module) -> bool:
     """Return whether hooks on the parts of a module are not called."""
-    compiled = type(module).__module__.startswith("torch._dynamo")
-    compiled = compiled or getattr(module, "_compiled_call_impl", None) is not None
-    return compiled or isinstance(module, torch.jit.ScriptModule)
+    return isinstance(module, torch.jit.ScriptModule)

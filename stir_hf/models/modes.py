@@ -32,29 +32,58 @@ class Modes:
         """Put all modules into evaluation mode; a network that is in it already is left alone.
 
         Raises:
-            RequestError: a module that has no modes.
+            RequestError: a module that has no modes, or one that evaluation mode changes in a way
+                that cannot be undone.
         """
         if not any(mode for _, mode in self._modes):
             return
-        switching = [m for m in self._module.modules() if _switches(m)]
-        parts = dict.fromkeys(part for m in switching for part in m.modules())
-        states = [_State(part) for part in parts]
+        switches = any(_switches(m) for m in self._module.modules())
+        states = [_State(part) for part in self._module.modules()] if switches else []
+        self._eval()
+        self._changed = [state for state in states if state.changes()]
+        if self._changed:
+            self._check_again()
+
+    def _eval(self) -> None:
         try:
             self._module.eval()
         except NotImplementedError as error:
             kind = type(self._module).__name__
             raise RequestError(
-                f"{kind} was exported and cannot be put into evaluation mode; give the module that"
-                " it was exported from"
+                f"{kind} was exported, or holds a module that was, and cannot be put into"
+                " evaluation mode; give the module that it was exported from"
             ) from error
-        self._changed = [state for state in states if state.changes()]
+
+    def _check_again(self) -> None:
+        """See that evaluation mode changes the network in the same way after it was given back."""
+        first = {name: value.clone() for name, value in self._module.state_dict().items()}
+        self.restore()
+        self._eval()
+        again = self._module.state_dict()
+        if list(first) == list(again) and all(torch.equal(first[n], v) for n, v in again.items()):
+            return
+        self.restore()
+        raise RequestError(
+            f"{type(self._module).__name__} changes more than its mode in eval(), which cannot be"
+            " undone; give it in evaluation mode: model.eval()"
+        )
 
     def restore(self) -> None:
         """Give all modules their modes, and what evaluation mode changed."""
+        if self._changed:
+            self._leave_eval()
         for state in self._changed:
             state.restore()
         for module, mode in self._modes:
             module.training = mode
+
+    def _leave_eval(self) -> None:
+        """Let the modules undo by themselves what they did; the rest is put back after that."""
+        inside: set[int] = set()
+        for module, mode in self._modes:
+            if mode and id(module) not in inside:
+                inside |= {id(part) for part in module.modules()}
+                module.train()
 
 
 def _switches(module: nn.Module) -> bool:
@@ -65,17 +94,13 @@ def _switches(module: nn.Module) -> bool:
     return not all(setter.__module__.startswith(("torch.", "transformers.")) for setter in setters)
 
 
-_TABLES = ("_parameters", "_buffers", "_modules")
-_APART = (*_TABLES, "training")
-
-
 class _State:
     """All that a module held at a moment."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._attributes = {n: v for n, v in vars(module).items() if n not in _APART}
-        self._tables = {name: dict(getattr(module, name)) for name in _TABLES}
+        self._attributes = {n: v for n, v in vars(module).items() if n != "training"}
+        self._held = [(v, _items(v)) for v in self._attributes.values() if _holds(v)]
         tensors = (*module._parameters.values(), *module._buffers.values())
         self._values = [
             (tensor, tensor.detach(), tensor.detach().clone())
@@ -84,31 +109,48 @@ class _State:
         ]
 
     def changes(self) -> bool:
-        """Return whether the module holds something else now; drop copies of all that is the same."""
+        """Return whether the module holds something else now; drop copies of all that is the
+        same.
+        """
         self._values = [one for one in self._values if not _same(*one)]
-        now: dict[str, Any] = vars(self._module)
-        attributes = any(now.get(n, self) is not v for n, v in self._attributes.items())
-        tables = any(_other(getattr(self._module, n), table) for n, table in self._tables.items())
-        self._added = set(now) - set(self._attributes) - set(_APART)
-        return bool(self._values or attributes or tables or self._added)
+        now = {n: v for n, v in vars(self._module).items() if n != "training"}
+        same = list(now) == list(self._attributes) and all(
+            now[name] is value for name, value in self._attributes.items()
+        )
+        items = all(_same_items(_items(value), before) for value, before in self._held)
+        return bool(self._values) or not (same and items)
 
     def restore(self) -> None:
         """Give the module what it held."""
-        for name, table in self._tables.items():
-            held = getattr(self._module, name)
-            held.clear()
-            held.update(table)
-        for tensor, place, value in self._values:
+        now = vars(self._module)
+        for name in [name for name in now if name not in self._attributes and name != "training"]:
+            del now[name]
+        now.update(self._attributes)
+        for value, before in self._held:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(before)
+        for tensor, place, values in self._values:
             with mark(tensor):
-                tensor.data = place.copy_(value)
-        for name in self._added:
-            vars(self._module).pop(name, None)
-        vars(self._module).update(self._attributes)
+                tensor.data = place.copy_(values)
 
 
-def _same(tensor: Tensor, place: Tensor, value: Tensor) -> bool:
-    return tensor.data_ptr() == place.data_ptr() and torch.equal(tensor, value)
+def _same(tensor: Tensor, place: Tensor, values: Tensor) -> bool:
+    return tensor.data_ptr() == place.data_ptr() and torch.equal(tensor, values)
 
 
-def _other(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    return list(now) != list(before) or any(now[n] is not v for n, v in before.items())
+def _holds(value: Any) -> bool:
+    """Return whether a value holds others that may be exchanged; parameters, buffers, parts and
+    hooks are in such.
+    """
+    return isinstance(value, list | dict | set)
+
+
+def _items(value: Any) -> Any:
+    """A copy of what a value holds."""
+    return dict(value) if isinstance(value, dict) else list(value)
+
+
+def _same_items(one: Any, two: Any) -> bool:
+    if isinstance(one, dict):
+        return list(one) == list(two) and all(one[key] is two[key] for key in one)
+    return len(one) == len(two) and all(a is b for a, b in zip(one, two, strict=True))

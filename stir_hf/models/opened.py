@@ -1,5 +1,6 @@
 """An encoder at work: its session open, tried on the probe, and what it is."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ QUANTISED = 0.05
 """Largest relative change of a row by the scale of quantised activations, which may be that of a
 whole batch.
 """
+
+ROUNDING = 1e-2
+"""A spread below this share of the length of representations does not count as that: a change is
+taken over at least so much."""
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
 """What a model can be given as."""
@@ -106,11 +111,11 @@ class Opened:
         parts = [self.represent(values[some]) for some in torch.split(rows, LEAST_BATCH)]
         alone, beside = torch.cat(parts).double(), found[rows.to(found.device)].double()
         alone = alone.to(beside.device)
-        change = float((alone - beside).norm() / beside.norm())
+        change = _change(alone, beside)
         allowed = SLACK * tolerance_of(self.encoder.dtype, tf32=self.session.tf32)
         if self.encoder.network.has_quantised_parts:
             allowed = max(allowed, QUANTISED)
-        if change > allowed:
+        if not change <= allowed:
             raise RequestError(
                 f"{self.where}: an image has another representation in a batch of {len(values)}"
                 f" than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of its own; does"
@@ -154,6 +159,23 @@ class Opened:
             raise RunError(f"{self.where}: the representations of the first images are all zeros")
         if len(good) > 1 and bool((good == good[0]).all()):
             raise RunError(f"{self.where}: a constant representation, the same for every image")
+
+
+def _change(alone: Tensor, beside: Tensor) -> float:
+    """The relative change of representations (n, d), float64, where they are finite: over their
+    spread, or over a share of their length where their mean is very long; infinite where other
+    rows are finite.
+    """
+    good, also = alone.isfinite().all(1), beside.isfinite().all(1)
+    if not torch.equal(good, also):
+        return math.inf
+    alone, beside = alone[good], beside[good]
+    size = beside.norm()
+    if not len(beside) or not bool(size):
+        return 0.0 if torch.equal(alone, beside) else math.inf
+    rounding = ROUNDING * size
+    spread = torch.maximum((beside - beside.mean(0)).norm(), rounding)
+    return float((alone - beside).norm() / spread)
 
 
 def _in_halves(session: Session, values: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class Session:
         if self.tap.module is None:
             result = self.network.feed(inputs, hidden_states=self._hidden_states)
             return self._some(part_of(result, self.tap.part))
-        self._runs_in, self._calls = _thread(), 0
+        self._runs_in, self._calls = 0 if torch.compiler.is_compiling() else get_ident(), 0
         try:
             if self._stops:
                 self._run_until_reached(inputs)
@@ -174,12 +174,18 @@ class Session:
         stack.callback(handle.remove)
 
     def _before(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._runs_in == _thread():
+        if self._runs_here():
             self._take((args, kwargs))
 
     def _after(self, _: Any, __: tuple[Any, ...], output: Any) -> None:
-        if self._runs_in == _thread():
+        if self._runs_here():
             self._take(output)
+
+    def _runs_here(self) -> bool:
+        """Return whether the pass that a hook is called in is this session's."""
+        if torch.compiler.is_compiling():  # there is one thread
+            return self._runs_in is not None
+        return self._runs_in == get_ident()
 
     def _take(self, value: Any) -> None:
         call, self._calls = self._calls, self._calls + 1
@@ -198,8 +204,3 @@ class Session:
     @property
     def _where(self) -> str:
         return str(self.tap.module or self.tap.part or "output")
-
-
-def _thread() -> int:
-    """The thread that runs; while a session is compiled there is but one."""
-    return 0 if torch.compiler.is_compiling() else get_ident()

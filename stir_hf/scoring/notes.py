@@ -1,9 +1,11 @@
 """What must be known about an inversion set to read its scores."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stir_hf.data.identity import (
     array_hash,
@@ -33,8 +35,11 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
     tolerance = Tolerance.parse(engine["tolerance"])
     yield from inversions.manifest.names.get("notes", ())
     if above.any():
-        left = inversions.spread_error if tolerance.of_spread else None
-        rest = RelativeError.of((inversions.relative_error if left is None else left)[above])
+        left, spread = inversions.spread_error, inversions.spread
+        errors: NDArray[Any] = inversions.relative_error
+        if tolerance.of_spread and left is not None and spread is not None:
+            errors = left * spread.spread / (inversions.manifest.spread or spread.spread)
+        rest = RelativeError.of(errors[above])
         asked = f"{'an' if tolerance.of_spread else 'a relative'} error of {tolerance}"
         yield (
             f"{above.mean():.0%} of the inversions did not reach {asked}; theirs is"
@@ -70,7 +75,7 @@ def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
             why = "there is one image" if few else "all images are represented the same"
             yield f"the error over the spread is undefined: {why}"
         return
-    warning = tolerance.warning(spread.mean, spread.spread)
+    warning = tolerance.warning(spread.mean, spread.spread, inversions.manifest.spread)
     if warning is not None and bool((left[inversions.converged] > LOOSE).any()):
         yield f"{warning}, and read the debiased ceiling"
 

@@ -190,11 +190,17 @@ class LinearCKA:
         for (side, columns, _), resolution in zip(sides, self._resolution, strict=True):
             if columns.constant(resolution):
                 raise ConstantError(side)
+            if (column := columns.hidden_by(resolution)) is not None:
+                raise ValueError(
+                    f"column {column} of {side} is so large that its rounding hides the other"
+                    " columns; read another layer, or use --dtype float64"
+                )
         for (side, columns, own), resolution in zip(sides, self._resolution, strict=True):
             if debiased and not own.defined(columns.noise(resolution / 4)):
                 raise ValueError(
                     "the debiased measure is undefined here: but for rounding, the unbiased HSIC"
-                    f" of {side} with itself is 0 (too few distinct rows)"
+                    f" of {side} with itself is 0 (too few distinct rows, or values whose rounding"
+                    " hides what differs)"
                 )
         xy, xx, yy = (part.hsic(debiased=debiased) for part in (sums.xy, sums.xx, sums.yy))
         return max(-1.0, min(1.0, xy / math.sqrt(xx) / math.sqrt(yy)))

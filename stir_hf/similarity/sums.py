@@ -19,6 +19,11 @@ float64, so that what is above has three digits at least.
 """
 
 
+VISIBLE = 1e-3
+"""The share of the whole spread above which columns that spread by rounding alone hide the others.
+"""
+
+
 @dataclass(frozen=True)
 class Columns:
     """The spread and the size of the rows of one side, column by column."""
@@ -32,8 +37,20 @@ class Columns:
         """Return True where every column is constant: it spreads by no more than `resolution` of
         its own size. A large one says nothing of the others.
         """
-        within = (self.spread <= resolution**2 * self.size) & self.size.isfinite()
-        return bool(within.all())
+        return bool(self._rounded(resolution).all())
+
+    def _rounded(self, resolution: float) -> Tensor:
+        """The columns that spread by no more than rounding, (d), bool."""
+        return (self.spread <= resolution**2 * self.size) & self.size.isfinite()
+
+    def hidden_by(self, resolution: float) -> int | None:
+        """Return the column that is constant but for rounding and spreads most, where such columns
+        make up a visible part of the whole spread; None where they do not.
+        """
+        spread = self.spread * self._rounded(resolution)
+        if not float(spread.sum()) > VISIBLE * float(self.spread.sum()):
+            return None
+        return int(spread.argmax())
 
     def noise(self, rounding: float) -> float:
         """Return the expected HSIC of a side with itself (up to a factor of n) that comes from

@@ -100,7 +100,7 @@ def test_the_largest_finished_prefix_is_kept() -> None:
 
 def test_another_forward_pass_or_start_stream_does_not_continue(tmp_path: Path) -> None:
     other = Manifest(MANIFEST.identity, [1.0, 2.1], "ab")
-    with pytest.raises(RequestError, match="represents images otherwise"):
+    with pytest.raises(RequestError, match="that is another one"):
         other.check_continues(MANIFEST, tmp_path)
     other = Manifest(MANIFEST.identity, [1.0, 2.0], "cd")
     with pytest.raises(RequestError, match="other start images"):

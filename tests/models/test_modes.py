@@ -1,5 +1,6 @@
 """Modules that change more than a flag when they are put into evaluation mode."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf import load_encoder
+from stir_hf import RequestError, load_encoder
 from tests.tiny import inverted, noise_images
 
 
@@ -89,6 +90,80 @@ class KeepsNorm(nn.Module):
         return found
 
 
+class ListFlag(Merges):
+    """Notes in a list what is merged, as peft's layers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def train(self, mode: bool = True) -> "ListFlag":
+        nn.Module.train(self, mode)
+        if mode == bool(self.names):
+            self.weight.data += (-1 if mode else 1) * (self.b @ self.a).data
+            self.names.clear() if mode else self.names.append("default")
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.Linear.forward(self, x)
+        return y if self.names else y + x @ self.a.T @ self.b.T
+
+
+class Flag:
+    merged = False
+
+
+class ObjectFlag(Merges):
+    """Notes it in an object, and undoes it in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flag = Flag()
+
+    def train(self, mode: bool = True) -> "ObjectFlag":
+        nn.Module.train(self, mode)
+        if mode == self.flag.merged:
+            self.weight.data += (-1 if mode else 1) * (self.b @ self.a).data
+            self.flag.merged = not mode
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.Linear.forward(self, x)
+        return y if self.flag.merged else y + x @ self.a.T @ self.b.T
+
+
+class Normed(nn.Module):
+    """Takes its weight normalisation, a hook and two parameters, out in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.f = nn.utils.weight_norm(nn.Linear(192, 6))
+        self.normed = True
+
+    def train(self, mode: bool = True) -> "Normed":
+        if not mode and self.normed:
+            nn.utils.remove_weight_norm(self.f)
+            self.normed = False
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.f(x)
+        return found
+
+
+class OneWay(ObjectFlag):
+    """Never undoes what it noted in an object."""
+
+    def train(self, mode: bool = True) -> "OneWay":
+        nn.Module.train(self, mode)
+        if not mode and not self.flag.merged:
+            self.weight.data += (self.b @ self.a).data
+            self.flag.merged = True
+        return self
+
+
 def state(net: nn.Module) -> dict[str, Any]:
     """All that a caller could see of a network, bit for bit."""
     return {
@@ -108,7 +183,9 @@ def assert_same_state(net: nn.Module, before: dict[str, Any]) -> None:
     assert all(torch.equal(tensors[name], then[name]) for name in then)
 
 
-@pytest.mark.parametrize("make", [Merges, Replaces, Assigns, KeepsNorm])
+@pytest.mark.parametrize(
+    "make", [Merges, Replaces, Assigns, KeepsNorm, ListFlag, ObjectFlag, Normed]
+)
 def test_a_network_comes_back_bit_for_bit(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), make()).train()
@@ -119,6 +196,7 @@ def test_a_network_comes_back_bit_for_bit(make: Callable[[], nn.Module]) -> None
     x = torch.rand(3, 3, 8, 8)
     found = encoder(x)
     assert_same_state(net, before)
+    assert torch.equal(encoder(x), found)  # the next time, too
     net.eval()
     torch.testing.assert_close(found, net(x).detach(), rtol=0, atol=1e-5)
 
@@ -142,5 +220,35 @@ def test_nested_uses_give_it_back_once() -> None:
     encoder.prepare((8, 8))
     with encoder.session(), encoder.session() as inner:
         inner(x)
-        assert net[1].merged
+        assert getattr(net[1], "merged")  # noqa: B009 - of the test's own class
     assert_same_state(net, before)
+
+
+def test_what_cannot_be_undone_is_refused() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), OneWay()).train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(RequestError, match=r"cannot be undone; give it in evaluation mode"):
+        inverted(net, noise_images(5))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    flag: Any = net[1].flag
+    flag.merged = False
+    assert len(inverted(net.eval(), noise_images(5))) == 5
+
+
+def test_networks_that_share_a_part_come_back_in_any_order() -> None:
+    body = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 6))
+    whole, x = nn.Sequential(body, nn.Tanh()).train(), torch.rand(3, 3, 8, 8)
+    one, two = load_encoder(whole), load_encoder(body)
+    one.prepare((8, 8))
+    two.prepare((8, 8))
+    first, second = one.session(), two.session()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    last: Any = body[2]
+    expected = torch.nn.functional.linear(x.flatten(1), last.weight, last.bias)
+    torch.testing.assert_close(second(x), expected)  # without dropout
+    second.__exit__(None, None, None)
+    assert all(module.training for module in whole.modules())
+    assert all(parameter.requires_grad for parameter in whole.parameters())

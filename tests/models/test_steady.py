@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from stir_hf import RequestError, RunError, load_encoder
@@ -108,6 +109,32 @@ def test_rows_that_depend_on_a_larger_batch_are_refused() -> None:
     for size in (4, 16, 40):
         whole = judged(Experts(99), made, batch_size=size).stir
         assert whole == pytest.approx(small.stir, abs=1e-6)
+
+
+class Offset(Experts):
+    """The same far from 0: STIR does not see the offset, nor may the check."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 3e3
+
+
+class Overflows(Base):
+    """Doubles all rows after the fourth; the black image has no representation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        later = torch.where(torch.arange(len(x)) >= 4, 2.0, 1.0)[:, None]
+        return self.value(x) * later / torch.where(x.mean((1, 2, 3)) > 0, 1.0, 0.0)[:, None]
+
+
+def test_neither_an_offset_nor_a_row_that_is_not_finite_hides_the_batch() -> None:
+    images = noise_images(40)
+    made = inverted(nn.Sequential(nn.Flatten(), nn.Linear(192, 6)), images)
+    with pytest.raises(RequestError, match="another representation in a batch of 40"):
+        judged(Offset(4), made, batch_size=40)
+    assert judged(Offset(99), made, batch_size=40).stir is not None
+    black = [Image.new("RGB", (8, 8)), *images[:15]]
+    with pytest.raises(RequestError, match="another representation in a batch of 16"):
+        inverted(Overflows(), black, batch_size=16)
 
 
 class Tires(Base):

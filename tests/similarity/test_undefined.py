@@ -61,6 +61,10 @@ def test_a_side_is_constant_where_every_column_is(form: str, sizes: tuple[float,
         with pytest.raises(ConstantError, match=f"all rows of {side} are the same"):
             seen(one, other, form).value()
     x[7, 1] += max(sizes[1], 1) * np.float32(1e-4)  # a hundred units of rounding of that column
+    if sizes[0] == 1e8:  # its last digits, 10 and more, are all that a sum of squares shows
+        with pytest.raises(ValueError, match="column 0 of x is so large that its rounding hides"):
+            seen(x, y, form).value()
+        return
     expected = reference.linear_cka(x - x.mean(0, dtype=np.float64), y)
     assert seen(x, y, form).value() == pytest.approx(expected, rel=1e-6)
 
@@ -186,3 +190,19 @@ def test_the_two_functions_refuse_alike() -> None:
         assert 0 < linear_cka(rows, y) < 1
         with pytest.raises(ValueError, match="HSIC of x with itself is 0"):
             debiased_cka(rows, y)
+
+
+@pytest.mark.parametrize("rows", [40, 300])
+def test_a_column_that_spreads_by_rounding_alone_hides_no_others(rows: int) -> None:
+    """Both forms: 40 rows of 65 columns, and 300."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, 64, generator=generator)
+    jitter = torch.randint(-1, 2, (rows, 1), generator=generator)
+    for size, hides in ((1e8, True), (1e3, False)):
+        column = size + jitter * torch.tensor(size * 2.0**-23)
+        both = [torch.cat([x, c], 1) for c in (column, column.roll(7, 0))]
+        if hides:
+            with pytest.raises(ValueError, match="column 64 of x is so large that its rounding"):
+                linear_cka(*both)
+        else:
+            assert linear_cka(*both) == pytest.approx(1, abs=1e-6)
