@@ -153,7 +153,8 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
         told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
-        raise RequestError(f"dataset folder {spec.dataset} is empty{told}")
+        state = "cannot be read" if tree.closed else "is empty"
+        raise RequestError(f"dataset folder {spec.dataset} {state}{told}")
     if any(mark in str(path.resolve()) for mark in "[]*?"):
         raise RequestError(
             f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
