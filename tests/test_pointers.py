@@ -128,3 +128,21 @@ def test_in_the_place_of_rows_of_an_inversion_set(tmp_path: Path) -> None:
     shard.write_bytes(LFS)
     with pytest.raises(RequestError, match=rf"{shard.name} is a git-lfs pointer"):
         stir_hf.score(Net(1), str(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("name", ["banner.png", "cache-0.arrow", "README.md"])
+def test_beside_a_saved_dataset_they_are_passed_over(name: str, tmp_path: Path) -> None:
+    pictures(3).save_to_disk(str(tmp_path))
+    (tmp_path / name).write_bytes(LFS)
+    for streaming in (False, True):
+        spec = DataSpec("it", streaming=streaming)
+        assert len(open_samples(str(tmp_path), spec)) == 3
+
+
+@pytest.mark.parametrize("name", ["dataset_dict.json", "test/state.json", "test/dataset_info.json"])
+def test_in_the_place_of_what_a_saved_dataset_says_of_itself(name: str, tmp_path: Path) -> None:
+    datasets.DatasetDict(test=pictures(3)).save_to_disk(str(tmp_path))
+    (tmp_path / name).write_bytes(LFS)
+    (tmp_path / "banner.png").write_bytes(LFS)
+    with pytest.raises(RequestError, match=rf"{name} is a git-lfs pointer"):
+        open_samples(str(tmp_path), DataSpec("it"))

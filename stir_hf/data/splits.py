@@ -27,6 +27,9 @@ from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
 
+_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
+"""What `save_to_disk` writes beside the tables."""
+
 STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
 
 Data: TypeAlias = (
@@ -146,9 +149,7 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        for file in tree_of(path).files:
-            check_pointer(path / file)
-        saved = _in_memory(datasets.load_from_disk(str(path)), spec)
+        saved = _in_memory(_saved(path), spec)
         return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
@@ -161,6 +162,19 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             " pattern; rename it"
         )
     return _of_files(path, tree, spec, progress)
+
+
+def _saved(path: Path) -> Any:
+    """What `save_to_disk` wrote; pointers are looked for among what it writes, where that cannot be
+    read.
+    """
+    try:
+        return datasets.load_from_disk(str(path))
+    except (ValueError, OSError, KeyError, TypeError):
+        for name in tree_of(path).files:
+            if name.endswith((".arrow", *_SAVED)):
+                check_pointer(path / name)
+        raise
 
 
 def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
