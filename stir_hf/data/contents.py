@@ -21,13 +21,16 @@ def kept_folder() -> Path:
     return Path(datasets.config.HF_DATASETS_CACHE) / KEPT
 
 
-def cache_of(root: Path, names: dict[str, list[str]], referenced: frozenset[str]) -> Path:
+def cache_of(
+    root: Path, names: dict[str, list[str]], referenced: frozenset[str], *, streamed: bool
+) -> Path:
     """The folder for what `datasets` makes of these files; for other contents, another.
 
     Args:
         root: the folder that they are in.
         names: the files of each split.
         referenced: those of which a table holds the names alone; they are not read.
+        streamed: whether nothing is made of the files, which are not read for it either.
 
     Raises:
         RequestError: a file is a pointer of git-lfs or git-annex.
@@ -35,6 +38,8 @@ def cache_of(root: Path, names: dict[str, list[str]], referenced: frozenset[str]
     read = {name for files in names.values() for name in files} - referenced
     for name in sorted(read):
         check_pointer(root / name)
+    if streamed:
+        return kept_folder() / "streamed"
     contents = {name: _content(root / name) for name in read}
     found = {split: [[n, contents.get(n)] for n in files] for split, files in names.items()}
     return kept_folder() / hash_of(found)[:16]

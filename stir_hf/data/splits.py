@@ -180,11 +180,11 @@ def _saved(path: Path) -> Any:
 def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
     """A split of a folder that holds files; of image files with the labels of all splits."""
     root = path.resolve()
-    layout = _local_layout(root, tree, spec)
+    layout = _local_layout(path, tree, spec)
     spec = _named(spec, layout.files)
     name = str(spec.split)
     names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
-    cache = cache_of(root, names, layout.images)
+    cache = cache_of(root, names, layout.images, streamed=spec.streaming)
     files = {
         split: DataFilesList([f"{root}/{file}" for file in found], [])
         for split, found in names.items()
@@ -196,12 +196,13 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) 
     return Split(rows, spec, layout=layout, root=path)
 
 
-def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
+def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
     """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
     over.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
-        how = spec.config_name, spec.dataset, Path(folder)
+        root = path.resolve()
+        how = spec.config_name, spec.dataset, Path(folder), (root, path.absolute())
         if not tree.linked:
             return replace(layout_of(root, *how), remark=tree.note)
         with without_linked_folders(root, tree.files) as staged:

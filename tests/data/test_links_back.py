@@ -12,6 +12,7 @@ from stir_hf.data.spec import DataSpec
 from stir_hf.data.tree import tree_of
 from stir_hf.pointers import check_pointer
 from tests.data.test_layout import notes_of, saved
+from tests.tiny import pictures
 
 ANNEXED = ".git/annex/objects/G1/p4/SHA256E-s9--0.png/SHA256E-s9--0.png"
 
@@ -88,4 +89,22 @@ def test_links_of_git_annex(folder: Path) -> None:
     for name in ("a/0.png", "b/1.png"):
         (folder / name).unlink()
     with pytest.raises(RequestError, match=r"is empty: 4 files of git-annex, not fetched: run"):
+        images(folder)
+
+
+@pytest.mark.parametrize("by_link", [False, True], ids=["path", "path of a link"])
+def test_a_card_of_absolute_paths(by_link: bool, tmp_path: Path) -> None:
+    folder, link = tmp_path / "data", tmp_path / "link"
+    (tmp_path / "tables").mkdir()
+    pictures(4).to_parquet(tmp_path / "tables" / "held.parquet")
+    folder.mkdir()
+    link.symlink_to(folder)
+    (folder / "tables").symlink_to("../tables")
+    named = (link if by_link else folder) / "tables" / "held.parquet"
+    card = "---\nconfigs:\n- {{config_name: all, data_files: [{{split: test, path: '{}'}}]}}\n---\n"
+    (folder / "README.md").write_text(card.format(named))
+    assert images(link if by_link else folder) == 4
+    outside = tmp_path / "tables" / "held.parquet"
+    (folder / "README.md").write_text(card.format(outside))
+    with pytest.raises(RequestError, match=f"card of .* names files outside of it: {outside};"):
         images(folder)
