@@ -35,10 +35,12 @@ def is_annexed(link: Path) -> bool:
 
 
 def check_pointer(path: Path) -> None:
-    """Raise RequestError where there is but a pointer, or a link that leads nowhere."""
+    """Raise RequestError where there is but a pointer, a folder, or a link that leads nowhere."""
     if path.is_symlink() and not path.exists():
         if is_annexed(path):
             raise RequestError(f"{path} is a link {NOT_FETCHED}")
         raise RequestError(f"{path} is a link that leads nowhere, to {path.readlink()}")
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder; expected a file")
     if told := pointer_at(path):
         raise RequestError(f"{path} {told}")

@@ -15,20 +15,16 @@ from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.contents import cache_of
+from stir_hf.data.contents import cache_of, saved_at
 from stir_hf.data.layout import IMAGES, Layout, all_shards, check_card, files_note, layout_of
 from stir_hf.data.spec import DataSpec, check_stream_options
 from stir_hf.data.streams import kept, taken
 from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
-from stir_hf.pointers import check_pointer
 from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
-
-_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
-"""What `save_to_disk` writes beside the tables."""
 
 STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
 
@@ -149,7 +145,7 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        saved = _in_memory(_saved(path), spec)
+        saved = _in_memory(saved_at(path), spec)
         return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
@@ -162,19 +158,6 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             " pattern; rename it"
         )
     return _of_files(path, tree, spec, progress)
-
-
-def _saved(path: Path) -> Any:
-    """What `save_to_disk` wrote; pointers are looked for among what it writes, where that cannot be
-    read.
-    """
-    try:
-        return datasets.load_from_disk(str(path))
-    except (ValueError, OSError, KeyError, TypeError):
-        for name in tree_of(path).files:
-            if name.endswith((".arrow", *_SAVED)):
-                check_pointer(path / name)
-        raise
 
 
 def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
