@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,14 +58,35 @@ def located(spec: ModelSpec) -> Iterator[Place]:
     if not place.adapter:
         read_json(place.folder / CONFIG)
     if place.adapter or not (place.folder / ADAPTER_CONFIG).is_file():
-        yield place
+        with code_told(place):
+            yield place
         return
     note = "an adapter lies beside the full weights and is not applied"
     with TemporaryDirectory(prefix="stir-hf-") as staged:
         for path in place.folder.iterdir():
             if not path.name.startswith("adapter_"):
                 (Path(staged) / path.name).symlink_to(path.resolve())
-        yield Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
+        place = Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
+        with code_told(place):
+            yield place
+
+
+@contextmanager
+def code_told(place: Place) -> Iterator[None]:
+    """Tell of code that a checkpoint asks for and the Hub's cache lacks as that.
+
+    Raises:
+        RequestError: in the place of one that was raised.
+    """
+    try:
+        yield
+    except RequestError as error:
+        said = str(error.__cause__)
+        asked = dict.fromkeys(re.findall(r"\w+\.py\b", said) if str(place.folder) in said else ())
+        lacking = [name for name in asked if not (place.folder / name).is_file()]
+        if place.repo is None or not lacking:
+            raise
+        raise hub.not_cached(place.repo, lacking) from error
 
 
 def _find(spec: ModelSpec) -> Place:
