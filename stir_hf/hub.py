@@ -113,7 +113,8 @@ def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
             tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
             files = [file.path for file in tree]
         except hub.errors.CachedRepoTreeNotFoundError:
-            files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+            there = (p for p in folder.rglob("*") if p.is_file() or p.is_symlink())  # or was
+            files = [p.relative_to(folder).as_posix() for p in there]
             listed = False
     found = replace(found, folder=folder, files=tuple(files), listed=listed)
     fetch(found, [name for name in SMALL_FILES[repo_type] if name in files])

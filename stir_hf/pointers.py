@@ -8,6 +8,7 @@ LONGEST = 1024
 """A pointer of git-lfs is shorter than so many bytes by its specification; git-annex's are, too."""
 _LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _ANNEX = b"/annex/objects/"
+NOT_FETCHED = "of git-annex, not fetched: run `git annex get`"
 
 
 def pointer_in(data: bytes) -> str | None:
@@ -28,9 +29,18 @@ def pointer_at(path: str | Path) -> str | None:
         return None
 
 
+def is_annexed(link: Path) -> bool:
+    """Return whether a link is one of git-annex, which leads nowhere until the file is fetched."""
+    return _ANNEX.decode() in link.readlink().as_posix()
+
+
 def check_pointer(path: Path) -> None:
-    """Raise RequestError where there is but a pointer, or a link that leads nowhere."""
+    """Raise RequestError where there is but a pointer, a folder, or a link that leads nowhere."""
     if path.is_symlink() and not path.exists():
+        if is_annexed(path):
+            raise RequestError(f"{path} is a link {NOT_FETCHED}")
         raise RequestError(f"{path} is a link that leads nowhere, to {path.readlink()}")
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder; expected a file")
     if told := pointer_at(path):
         raise RequestError(f"{path} {told}")

@@ -128,3 +128,48 @@ def test_in_the_place_of_rows_of_an_inversion_set(tmp_path: Path) -> None:
     shard.write_bytes(LFS)
     with pytest.raises(RequestError, match=rf"{shard.name} is a git-lfs pointer"):
         stir_hf.score(Net(1), str(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("name", ["banner.png", "cache-0.arrow", "README.md"])
+def test_beside_a_saved_dataset_they_are_passed_over(name: str, tmp_path: Path) -> None:
+    pictures(3).save_to_disk(str(tmp_path))
+    (tmp_path / name).write_bytes(LFS)
+    for streaming in (False, True):
+        spec = DataSpec("it", streaming=streaming)
+        assert len(open_samples(str(tmp_path), spec)) == 3
+
+
+@pytest.mark.parametrize("name", ["dataset_dict.json", "test/state.json", "test/dataset_info.json"])
+def test_in_the_place_of_what_a_saved_dataset_says_of_itself(name: str, tmp_path: Path) -> None:
+    datasets.DatasetDict(test=pictures(3)).save_to_disk(str(tmp_path))
+    (tmp_path / name).write_bytes(LFS)
+    (tmp_path / "banner.png").write_bytes(LFS)
+    with pytest.raises(RequestError, match=rf"{name} is a git-lfs pointer"):
+        open_samples(str(tmp_path), DataSpec("it"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "preprocessor_config.json"])
+def test_a_folder_in_the_place_of_a_file_of_a_checkpoint(name: str, vit: Path) -> None:
+    (vit / name).unlink()
+    (vit / name).mkdir()
+    with pytest.raises(RequestError, match=rf"{name} is a folder; expected a file$"):
+        load_encoder(str(vit))
+
+
+def test_a_folder_in_the_place_of_rows_of_an_inversion_set(tmp_path: Path) -> None:
+    made = stir_hf.invert(Net(), pictures(5), out=tmp_path, **QUICK)
+    (shard,) = made.path.glob("*.parquet")
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(RequestError, match=rf"{shard.name} is a folder; expected a file$"):
+        stir_hf.score(Net(1), str(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("value", [["a.safetensors"], {"a": 1}, 3, None])
+def test_a_list_of_shards_that_names_no_files(value: object, vit: Path) -> None:
+    (vit / "model.safetensors").unlink()
+    index = {"weight_map": {"one": value, "other": "a.safetensors"}}
+    (vit / "model.safetensors.index.json").write_text(json.dumps(index))
+    told = r"model.safetensors.index.json names .*; expected safetensors beside it$"
+    with pytest.raises(RequestError, match=told):
+        load_encoder(str(vit))

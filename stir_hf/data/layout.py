@@ -90,7 +90,11 @@ class Layout:
 
 
 def layout_of(
-    root: Path, config_name: str | None, called: str, cache: Path | None = None
+    root: Path,
+    config_name: str | None,
+    called: str,
+    cache: Path | None = None,
+    stands_for: tuple[Path, ...] = (),
 ) -> Layout:
     """Ask `datasets` how it reads a folder; nothing is read but names and the card.
 
@@ -102,9 +106,11 @@ def layout_of(
         called: what messages call the dataset.
         cache: where `datasets` leaves its locks, and looks for what it knows of the folder; None:
             in its own cache.
+        stands_for: other paths of the folder, which its card may name files by.
 
     Raises:
-        RequestError: no such configuration, or files that `datasets` has no reader for.
+        RequestError: no such configuration, files that `datasets` has no reader for, or a card that
+            names files outside.
     """
     root = root.resolve()
     names = tree_of(root).files
@@ -120,7 +126,7 @@ def layout_of(
         raise _refused(error, root, config_name, called) from error
     reader = _reader(builder)
     files = {
-        str(split): [Path(path).relative_to(root).as_posix() for path in paths]
+        str(split): [_inside(Path(path), (root, *stands_for), called) for path in paths]
         for split, paths in (builder.config.data_files or {}).items()
         if paths
     }
@@ -128,6 +134,16 @@ def layout_of(
         return Layout(builder, reader, files, frozenset())
     files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
     return Layout(builder, reader, files, images)
+
+
+def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
+    """The name of a file in a folder, which has several paths."""
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    raise RequestError(
+        f"the card of dataset {called} names files outside of it: {path}; put them into the folder"
+    )
 
 
 def _zipped_alone(builder: Any) -> bool:

@@ -1,6 +1,6 @@
 """Which images: a split of a dataset, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ from stir_hf.registry import option
 ImageMode = Literal["RGB", "L"]
 
 STREAM_LIMIT = 1_000_000
-"""Most images of a stream in memory, whose length nobody knows."""
+"""Most images of a stream of a generator, whose length nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class DataSpec:
     stream_limit: int | None = option(
         None,
         "Refuse a stream of more images than this where --num-samples is not given; default:"
-        " 1000000 of a stream in memory, any number of a dataset.",
+        " 1000000 of a generator, any number of files or of what is in memory.",
         metavar="N",
     )
 
@@ -93,18 +93,21 @@ def check_limit(count: int, spec: DataSpec) -> None:
     """Raise RequestError when more images of a stream are read than there may be."""
     if (most := limit_of(spec)) is not None and count > most:
         raise RequestError(
-            f"{spec.dataset} has more than {most} images, and who reads on may never end; give"
-            " num_samples, or a larger stream_limit"
+            f"{spec.dataset} has more than {most} images, and its length is not known; give"
+            f" num_samples, or stream_limit=N, N above {most}"
         )
 
 
 def limit_of(spec: DataSpec) -> int | None:
-    """How many images of a stream are read at most where their number is not asked for; None: all,
-    since a dataset that is read as a stream has an end.
+    """How many images of a stream are read at most where their number is not asked for; None: all
+    that there are.
     """
-    if spec.num_samples is not None:
-        return None
-    return spec.stream_limit or (None if spec.streaming else STREAM_LIMIT)
+    return None if spec.num_samples is not None else spec.stream_limit
+
+
+def with_limit(spec: DataSpec) -> DataSpec:
+    """Return `spec` for a stream that may have no end."""
+    return spec if spec.stream_limit else replace(spec, stream_limit=STREAM_LIMIT)
 
 
 def check_enough(there: int, spec: DataSpec) -> None:

@@ -15,14 +15,13 @@ from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.contents import cache_of
+from stir_hf.data.contents import cache_of, saved_at
 from stir_hf.data.layout import IMAGES, Layout, all_shards, check_card, files_note, layout_of
 from stir_hf.data.spec import DataSpec, check_stream_options
 from stir_hf.data.streams import kept, taken
 from stir_hf.data.tree import Tree, is_hidden, tree_of, without_linked_folders
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local, is_there
-from stir_hf.pointers import check_pointer
 from stir_hf.runtime import Watcher
 
 PREFERRED_SPLITS = ("test", "validation")
@@ -146,14 +145,13 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        for file in tree_of(path).files:
-            check_pointer(path / file)
-        saved = _in_memory(datasets.load_from_disk(str(path)), spec)
+        saved = _in_memory(saved_at(path), spec)
         return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
         told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
-        raise RequestError(f"dataset folder {spec.dataset} is empty{told}")
+        state = "cannot be read" if tree.closed else "is empty"
+        raise RequestError(f"dataset folder {spec.dataset} {state}{told}")
     if any(mark in str(path.resolve()) for mark in "[]*?"):
         raise RequestError(
             f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
@@ -165,11 +163,11 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
 def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
     """A split of a folder that holds files; of image files with the labels of all splits."""
     root = path.resolve()
-    layout = _local_layout(root, tree, spec)
+    layout = _local_layout(path, tree, spec)
     spec = _named(spec, layout.files)
     name = str(spec.split)
     names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
-    cache = cache_of(root, names, layout.images)
+    cache = cache_of(root, names, layout.images, streamed=spec.streaming)
     files = {
         split: DataFilesList([f"{root}/{file}" for file in found], [])
         for split, found in names.items()
@@ -181,12 +179,13 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) 
     return Split(rows, spec, layout=layout, root=path)
 
 
-def _local_layout(root: Path, tree: Tree, spec: DataSpec) -> Layout:
+def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
     """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
     over.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
-        how = spec.config_name, spec.dataset, Path(folder)
+        root = path.resolve()
+        how = spec.config_name, spec.dataset, Path(folder), (root, path.absolute())
         if not tree.linked:
             return replace(layout_of(root, *how), remark=tree.note)
         with without_linked_folders(root, tree.files) as staged:

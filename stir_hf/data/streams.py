@@ -12,7 +12,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-from datasets.iterable_dataset import RepeatExamplesIterable, TakeExamplesIterable
+from datasets.iterable_dataset import (
+    ExamplesIterable,
+    RepeatExamplesIterable,
+    TakeExamplesIterable,
+)
+from datasets.packaged_modules.generator.generator import Generator
 from datasets.table import embed_table_storage
 from PIL import Image
 
@@ -20,7 +25,7 @@ from stir_hf.data.cells import check_inside, reason
 from stir_hf.data.contents import kept_folder
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.image_columns import LABELS, label_column, needed
-from stir_hf.data.spec import DataSpec, check_enough, check_limit, limit_of
+from stir_hf.data.spec import DataSpec, check_enough, check_limit, limit_of, with_limit
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import as_seen
 from stir_hf.runtime import Watcher, reading_bar
@@ -45,8 +50,11 @@ def taken(
         RequestError: it has no end, or more images than there may be, and how many are wanted is
             not said; whatever else is wrong with it.
     """
-    if spec.num_samples is None and is_endless(getattr(stream, "_ex_iterable", None)):
+    steps = getattr(stream, "_ex_iterable", None)
+    if spec.num_samples is None and is_endless(steps, _repeats):
         raise RequestError(f"{spec.dataset} repeats for ever; give num_samples")
+    if is_endless(steps, _is_generator):
+        spec = with_limit(spec)
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "stream.arrow"
         _write(stream, path, spec, lambda table: table, progress=progress)
@@ -82,19 +90,35 @@ def kept(
     return rows
 
 
-def is_endless(rows: Any) -> bool:
-    """Return whether a stream, as `datasets` chains its steps, repeats for ever and nothing ends
-    it.
+def is_endless(rows: Any, step: Callable[[Any], bool]) -> bool:
+    """Return whether a stream, as `datasets` chains its steps, has a step without an end and
+    nothing ends it.
+
+    Args:
+        rows: the last step.
+        step: whether a step has no end.
     """
     if isinstance(rows, TakeExamplesIterable):
         return False
-    if isinstance(rows, RepeatExamplesIterable) and rows.num_times is None:
+    if step(rows):
         return True
     if (several := getattr(rows, "ex_iterables", None)) is not None:
         first = getattr(rows, "stopping_strategy", None) == "first_exhausted"
-        return (all if first else any)(map(is_endless, several))
+        return (all if first else any)(is_endless(one, step) for one in several)
     inner = getattr(rows, "ex_iterable", None)
-    return inner is not None and is_endless(inner)
+    return inner is not None and is_endless(inner, step)
+
+
+def _repeats(rows: Any) -> bool:
+    return isinstance(rows, RepeatExamplesIterable) and rows.num_times is None
+
+
+def _is_generator(rows: Any) -> bool:
+    """Whether a step gives the rows of a user's function; those of files and of tables end."""
+    if not isinstance(rows, ExamplesIterable):
+        return False
+    source = getattr(rows.generate_examples_fn, "__self__", None)
+    return isinstance(source, Generator) or not isinstance(source, datasets.DatasetBuilder)
 
 
 def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:

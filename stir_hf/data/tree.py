@@ -9,28 +9,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stir_hf.pointers import NOT_FETCHED, is_annexed
+
 _SHOWN = 3
+_BACK = "to a folder around it, not followed"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The content of a folder; names are relative to it."""
+    """The content of a folder; names are relative to it. Of what `datasets` passes over, only the
+    files are told.
+    """
 
     files: tuple[str, ...]
     """All files, at any depth."""
     linked: bool
     """True where a folder in it is a link."""
-    broken: tuple[str, ...]
-    """Links that lead nowhere, and folders that cannot be opened."""
+    broken: tuple[str, ...] = ()
+    """Links that lead nowhere."""
+    absent: tuple[str, ...] = ()
+    """Links of git-annex to files that were not fetched."""
+    closed: tuple[str, ...] = ()
+    """What may not be opened."""
+    back: tuple[str, ...] = ()
+    """Links to a folder that they are in; these are not followed."""
 
     @property
     def note(self) -> str | None:
-        """A note on the broken links, if there are any."""
-        if not self.broken:
-            return None
-        several = "s lead" if len(self.broken) > 1 else " leads"
-        more = ", …" if len(self.broken) > _SHOWN else ""
-        return f"{len(self.broken)} link{several} nowhere: {', '.join(self.broken[:_SHOWN])}{more}"
+        """A note on what was not read, if there is any."""
+        told = (
+            _told(self.broken, "link leads nowhere", "links lead nowhere"),
+            _told(self.absent, f"file {NOT_FETCHED}", f"files {NOT_FETCHED}"),
+            _told(self.closed, "entry may not be opened", "entries may not be opened"),
+            _told(self.back, f"link {_BACK}", f"links {_BACK}"),
+        )
+        return "; ".join(filter(None, told)) or None
+
+
+def _told(names: tuple[str, ...], one: str, several: str) -> str | None:
+    if not names:
+        return None
+    more = ", …" if len(names) > _SHOWN else ""
+    what = several if len(names) > 1 else one
+    return f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{more}"
 
 
 def is_hidden(name: str) -> bool:
@@ -40,32 +61,57 @@ def is_hidden(name: str) -> bool:
 
 def tree_of(root: Path) -> Tree:
     """Walk a folder. A link to a folder is followed, out of `root` too, unless it leads back to
-    where it was come from.
+    where it was come from, or above that.
     """
-    files: list[str] = []
-    broken: list[str] = []
-    linked = False
+    walk = _Walk(root)
     waiting: list[tuple[str, tuple[Path, ...]]] = [("", (root.resolve(),))]
     while waiting:
-        inside, above = waiting.pop()
+        waiting += walk.folder(*waiting.pop())
+    found = {name: tuple(sorted(names)) for name, names in walk.found.items()}
+    return Tree(linked=walk.linked, **found)
+
+
+class _Walk:
+    """What is found on the way through a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.linked = root, False
+        kinds = ("files", "broken", "absent", "closed", "back")
+        self.found: dict[str, list[str]] = {kind: [] for kind in kinds}
+
+    def folder(
+        self, inside: str, above: tuple[Path, ...]
+    ) -> Iterator[tuple[str, tuple[Path, ...]]]:
+        """Look at what is in a folder; give the folders in it, each with those that it is in."""
         try:
-            entries = sorted(os.scandir(root / inside), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(self.root / inside), key=lambda entry: entry.name)
         except OSError:
-            broken.append(inside)
-            continue
+            self._tell("closed", inside or ".")
+            return
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.is_dir():
-                is_link = entry.is_symlink()
-                real = Path(entry.path).resolve() if is_link else above[-1] / entry.name
-                if real not in above:
-                    waiting.append((name, (*above, real)))
-                    linked |= is_link
-            elif entry.is_file():
-                files.append(name)
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError as error:  # no permission, or a link to itself
+                self._tell("closed" if isinstance(error, PermissionError) else "broken", name)
+                continue
+            if is_folder and not entry.is_symlink():
+                yield name, (*above, above[-1] / entry.name)
+            elif is_folder:
+                real = Path(entry.path).resolve()
+                if any(folder.is_relative_to(real) for folder in above):
+                    self._tell("back", name)
+                    continue
+                self.linked |= not is_hidden(name)
+                yield name, (*above, real)
+            elif is_file:
+                self.found["files"].append(name)
             elif entry.is_symlink():
-                broken.append(name)
-    return Tree(tuple(sorted(files)), linked, tuple(sorted(broken)))
+                self._tell("absent" if is_annexed(Path(entry.path)) else "broken", name)
+
+    def _tell(self, kind: str, name: str) -> None:
+        if name == "." or not is_hidden(name):
+            self.found[kind].append(name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,14 +58,35 @@ def located(spec: ModelSpec) -> Iterator[Place]:
     if not place.adapter:
         read_json(place.folder / CONFIG)
     if place.adapter or not (place.folder / ADAPTER_CONFIG).is_file():
-        yield place
+        with code_told(place):
+            yield place
         return
     note = "an adapter lies beside the full weights and is not applied"
     with TemporaryDirectory(prefix="stir-hf-") as staged:
         for path in place.folder.iterdir():
             if not path.name.startswith("adapter_"):
                 (Path(staged) / path.name).symlink_to(path.resolve())
-        yield Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
+        place = Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
+        with code_told(place):
+            yield place
+
+
+@contextmanager
+def code_told(place: Place) -> Iterator[None]:
+    """Tell of code that a checkpoint asks for and the Hub's cache lacks as that.
+
+    Raises:
+        RequestError: in the place of one that was raised.
+    """
+    try:
+        yield
+    except RequestError as error:
+        said = str(error.__cause__)
+        asked = dict.fromkeys(re.findall(r"\w+\.py\b", said) if str(place.folder) in said else ())
+        lacking = [name for name in asked if not (place.folder / name).is_file()]
+        if place.repo is None or not lacking:
+            raise
+        raise hub.not_cached(place.repo, lacking) from error
 
 
 def _find(spec: ModelSpec) -> Place:
@@ -98,11 +120,8 @@ def _needed(found: hub.Found) -> list[str]:
         return [*small, *weights]
     if WEIGHTS in top:
         return [*small, WEIGHTS]
-    if INDEX in top:
-        shards = read_json(hub.fetch(found, [INDEX]) / INDEX).get("weight_map")
-        if isinstance(shards, dict):
-            known = (name for name in weights if name in shards.values())
-            weights = list(known if found.listed else dict.fromkeys(shards.values()))
+    if INDEX in top and (shards := _shards(hub.fetch(found, [INDEX]) / INDEX)):
+        weights = [name for name in shards if name in weights or not found.listed]
     return [*small, *weights]
 
 
@@ -137,8 +156,7 @@ def _check_weights(folder: Path, adapter: bool) -> None:
 def _weights(folder: Path) -> list[Path]:
     """The safetensors that `from_pretrained` may read, those of lists of shards included."""
     entries = _entries(folder)
-    lists = [read_json(path).get("weight_map") for path in entries if _is_index(path)]
-    shards = [name for one in lists if isinstance(one, dict) for name in one.values()]
+    shards = [name for path in entries if _is_index(path) for name in _shards(path)]
     names = dict.fromkeys([*(path.name for path in entries), *shards])
     found = [folder / name for name in names if name.endswith(".safetensors")]
     return [path for path in found if os.path.lexists(path)]
@@ -188,15 +206,28 @@ def _check_indexes(called: str, folder: Path) -> None:
     it.
     """
     for path in _indexes(folder):
-        shards = read_json(path).get("weight_map")
-        for name in dict.fromkeys(shards.values()) if isinstance(shards, dict) else ():
-            plain = isinstance(name, str) and "/" not in name and "\\" not in name
+        for name in _shards(path):
+            plain = "/" not in name and "\\" not in name
             if plain and name.endswith(_PICKLED):
                 raise _pickled(called, name)
             if not plain or not name.endswith(".safetensors"):
                 raise RequestError(
                     f"{called}: {path.name} names {name!r}; expected safetensors beside it"
                 )
+
+
+def _shards(index: Path) -> list[str]:
+    """The files that a list of shards names.
+
+    Raises:
+        RequestError: one of them is no name.
+    """
+    places = read_json(index).get("weight_map")
+    names = list(places.values()) if isinstance(places, dict) else []
+    for name in names:
+        if not isinstance(name, str):
+            raise RequestError(f"{index} names {name!r}; expected safetensors beside it")
+    return list(dict.fromkeys(names))
 
 
 def _indexes(folder: Path) -> list[Path]:

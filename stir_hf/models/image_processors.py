@@ -7,7 +7,7 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.hub import is_local, is_there, split_revision
-from stir_hf.models.files import Place, needs_timm
+from stir_hf.models.files import Place, code_told, needs_timm
 from stir_hf.models.processors import Pixels, understand
 from stir_hf.models.reading import quiet, readable
 from stir_hf.pointers import check_pointer
@@ -74,7 +74,8 @@ def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
             small = [f for f in found.files if f.endswith((".json", ".py")) and "/" not in f]
             repo = None if found.listed else found
             place = Place(hub.fetch(found, small), found.commit, repo=repo)
-        return load_processor(place, name, trust_remote_code=trust_remote_code)
+        with code_told(place):
+            return load_processor(place, name, trust_remote_code=trust_remote_code)
     inner = getattr(given, "image_processor", given)
     if not callable(inner) or isinstance(inner, type):
         raise RequestError(

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from stir_hf import RequestError, load_encoder
+from stir_hf.data import contents
 from stir_hf.data.contents import kept_folder
 from stir_hf.data.samples import open_samples
 from stir_hf.data.spec import DataSpec
@@ -139,9 +140,9 @@ KINDS: list[Callable[[Path, int], Path]] = [
 ]
 
 
-def read(folder: Path) -> list[tuple[int, int | None]]:
+def read(folder: Path, *, streaming: bool = False) -> list[tuple[int, int | None]]:
     """The grey and the label of each image."""
-    samples = open_samples(str(folder), DataSpec(str(folder)))
+    samples = open_samples(str(folder), DataSpec(str(folder), streaming=streaming))
     found = [samples.sample(position) for position in np.argsort(samples.order)]
     return [(int(np.asarray(one.image)[0, 0, 0]), one.label) for one in found]
 
@@ -173,6 +174,21 @@ def test_a_file_that_was_replaced_is_read_anew(
     else:
         by_hand = [(i, (2 * i) % 3) for i in range(3)]
     assert read(tmp_path) == by_hand != first
+
+
+@pytest.mark.usefixtures("unclosed_files")
+@pytest.mark.parametrize("kind", [parquet, archive, metadata], ids=lambda kind: kind.__name__)
+def test_a_stream_of_files_is_read_as_it_is_and_not_before(
+    kind: Callable[[Path, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kind(tmp_path, 1)
+    first = read(tmp_path)
+    monkeypatch.setattr(contents, "_content", None)  # which reads a file to its end
+    assert sorted(read(tmp_path, streaming=True)) == sorted(first)
+    replaced(path, lambda: kind(tmp_path, 2))
+    streamed = read(tmp_path, streaming=True)
+    monkeypatch.undo()
+    assert sorted(streamed) == sorted(read(tmp_path)) != sorted(first)
 
 
 def test_equal_contents_are_kept_once(tmp_path: Path) -> None:

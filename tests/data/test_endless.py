@@ -17,7 +17,7 @@ from stir_hf.data import spec as specs
 from stir_hf.data.samples import open_samples
 from stir_hf.data.spec import DataSpec
 from stir_hf.errors import RequestError
-from tests.tiny import QUICK, Net, noise_images, pictures
+from tests.tiny import QUICK, Net, noise_images, picture_folder, pictures
 
 Stream = Any
 
@@ -92,6 +92,56 @@ def test_a_limit_ends_what_nobody_knows_the_end_of(monkeypatch: pytest.MonkeyPat
         open_samples(without_end, DataSpec("it", stream_limit=5))
     assert len(open_samples(stream(5), DataSpec("it", stream_limit=5))) == 5
     assert len(open_samples(without_end, DataSpec("it", stream_limit=5, num_samples=9))) == 9
+
+
+def generated() -> Stream:
+    features = datasets.Features(image=datasets.Image())
+    return datasets.IterableDataset.from_generator(counting, features=features)
+
+
+UNKNOWN: dict[str, Callable[[], Stream]] = {
+    "mapped": lambda: generated().map(lambda row: row),
+    "shuffled": lambda: generated().shuffle(seed=0, buffer_size=2),
+    "one of several": lambda: datasets.concatenate_datasets([stream(), generated()]),
+}
+KNOWN: dict[str, tuple[Callable[[], Stream], int]] = {
+    "a table": (lambda: stream(5), 5),
+    "a table, mapped": (lambda: stream(5).map(lambda row: row), 5),
+    "several tables": (lambda: datasets.concatenate_datasets([stream(), stream()]), 6),
+    "a generator, taken": (lambda: generated().take(4), 4),
+    "first of several": (lambda: mixed("first_exhausted", generated(), stream()), 6),
+}
+
+
+@pytest.mark.parametrize("make", UNKNOWN.values(), ids=UNKNOWN)
+def test_by_itself_a_generator_is_limited(
+    make: Callable[[], Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "STREAM_LIMIT", 3)
+    told = r"more than 3 images, and its length is not known; give num_samples, or stream_limit="
+    with pytest.raises(RequestError, match=told):
+        open_samples(make(), DataSpec("it"))
+
+
+@pytest.mark.parametrize(("make", "count"), KNOWN.values(), ids=KNOWN)
+def test_what_has_an_end_is_not(
+    make: Callable[[], Stream], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "STREAM_LIMIT", 3)
+    assert len(open_samples(make(), DataSpec("it"))) == count
+
+
+@pytest.mark.parametrize("kind", ["parquet", "imagefolder"])
+def test_nor_are_files_that_datasets_streams(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "STREAM_LIMIT", 3)
+    if kind == "parquet":
+        pictures(4).to_parquet(tmp_path / "test.parquet")
+    else:
+        picture_folder(tmp_path / "test", 4)
+    files: Stream = datasets.load_dataset(str(tmp_path), streaming=True)
+    assert len(open_samples(files, DataSpec("it"))) == 4
 
 
 def test_a_dataset_that_is_streamed_has_no_limit_but_its_own(
