@@ -55,6 +55,17 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise RequestError(f"{name} {value!r} is unknown; {closest(str(value), choices, shown=10)}")
 
 
+def check_text(what: str, value: object) -> None:
+    """Raise RequestError for a name that is not UTF-8, as of a file on a disk of another system:
+    neither JSON nor the libraries hold it.
+    """
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        shown = str(value).encode("utf-8", "backslashreplace").decode()
+        raise RequestError(f"{what} {shown} is not a UTF-8 name; rename it") from None
+
+
 def as_count(name: str, value: object, least: int = 1) -> int:
     """A whole number (of NumPy, too) as an int.
 

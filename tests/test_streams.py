@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from PIL import Image
 
+from stir_hf import RequestError, invert
 from stir_hf.cli import app, main
 from stir_hf.cli.streams import write_anything
 from tests.conftest import ROOT
@@ -33,6 +36,7 @@ def run(code: str, **env: str) -> "subprocess.CompletedProcess[bytes]":
 
 PRINTS = f"""
 import logging, subprocess, sys, warnings, click
+from stir_hf import RequestError, invert
 from stir_hf.cli import app, main
 from stir_hf.errors import RunError
 from tqdm import tqdm
@@ -145,3 +149,18 @@ def test_streams_that_are_no_files_are_left_alone(monkeypatch: pytest.MonkeyPatc
     write_anything()
     assert chosen.errors == "replace"
     assert os.environ["PYTHONIOENCODING"] == "utf-8:replace"
+
+
+def test_names_that_are_not_utf8_are_told_before_any_work(tmp_path: Path) -> None:
+    name = b"bo\xffut".decode("utf-8", "surrogateescape")
+    images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "black", "white")]
+    net = torch.nn.Flatten()
+    for what, call in (
+        ("--out", lambda: invert(net, images, out=tmp_path / name)),
+        ("model", lambda: invert(str(tmp_path / name), images)),
+        ("dataset", lambda: invert(net, str(tmp_path / name))),
+    ):
+        with pytest.raises(
+            RequestError, match=rf"{what} .*bo\\udcffut is not a UTF-8 name; rename"
+        ):
+            call()

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from stir_hf._version import __version__
-from stir_hf.launched import is_launched
+from stir_hf.launched import launch_of_this
 
 DEBUG = "--debug"
 ORDER = (
@@ -86,7 +86,8 @@ class Verb(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it here, or in several processes where that was asked for and not done yet."""
         count = ctx.params.get("num_processes") or 1
-        if is_launched():
+        launched = launch_of_this()
+        if launched is not None and (launched.size > 1 or count == 1):
             from stir_hf.runtime import end_with_launcher
 
             end_with_launcher()

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.errors import RequestError, check_text, closest, one_line
 from stir_hf.hub import is_hub_id
 from stir_hf.registry import option
 from stir_hf.results import FILE_NAME as RESULT
@@ -63,6 +63,7 @@ class OutputConfig:
         if self.out is not None:
             if not isinstance(self.out, str | os.PathLike) or not str(self.out):
                 raise RequestError(f"out must be a folder, not {self.out!r}")
+            check_text("--out", self.out)
             object.__setattr__(self, "out", Path(self.out).expanduser())
 
     def labels(self, *given: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import datasets
 
-from stir_hf.errors import RequestError, as_count, check_choice
+from stir_hf.errors import RequestError, as_count, check_choice, check_text
 from stir_hf.hub import split_revision
 from stir_hf.registry import option
 
@@ -75,6 +75,7 @@ class DataSpec:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value):
                 raise RequestError(f"{name} must be a name, not {value!r}")
+        check_text("dataset", self.dataset)
         if not self.dataset:
             raise RequestError("the dataset's name is empty; give a Hub id or a folder")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from stir_hf.errors import RequestError, as_flag
+from stir_hf.errors import RequestError, as_flag, check_text
 from stir_hf.hub import split_revision
 from stir_hf.registry import option
 
@@ -69,6 +69,7 @@ class ModelSpec:
         Raises:
             RequestError: an empty name, or two revisions that differ.
         """
+        check_text("model", model)
         name, at = split_revision(model)
         if not name:
             raise RequestError(f"model {model!r} is empty; give a Hub id, id@revision or a folder")
