@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,15 +153,15 @@ def test_streams_that_are_no_files_are_left_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_names_that_are_not_utf8_are_told_before_any_work(tmp_path: Path) -> None:
-    name = b"bo\xffut".decode("utf-8", "surrogateescape")
+    bad = str(tmp_path / b"bo\xffut".decode("utf-8", "surrogateescape"))
     images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "black", "white")]
     net = torch.nn.Flatten()
-    for what, call in (
-        ("--out", lambda: invert(net, images, out=tmp_path / name)),
-        ("model", lambda: invert(str(tmp_path / name), images)),
-        ("dataset", lambda: invert(net, str(tmp_path / name))),
-    ):
-        with pytest.raises(
-            RequestError, match=rf"{what} .*bo\\udcffut is not a UTF-8 name; rename"
-        ):
-            call()
+    asked: list[tuple[str, tuple[Any, Any], dict[str, Any]]] = [
+        ("--out", (net, images), {"out": bad}),
+        ("model", (bad, images), {}),
+        ("dataset", (net, bad), {}),
+    ]
+    for what, given, more in asked:
+        said = rf"{what} .*bo\\udcffut is not a UTF-8 name; rename it"
+        with pytest.raises(RequestError, match=said):
+            invert(*given, **more)
