@@ -83,8 +83,10 @@ def _check_bytes(
 def _labels(
     rows: Rows, numbers: NDArray[np.int64], place: NDArray[np.int64], samples: Samples
 ) -> dict[int, int | None]:
-    """The labels of samples by index, where one differs from that of its row."""
-    if LABEL not in rows.schema.names:
+    """The labels of samples by index, where one differs from that of its row; those of a set stay
+    as they are where its data has none now.
+    """
+    if samples.label_column is None or LABEL not in rows.schema.names:
         return {}
     now = [samples.label(int(place[number])) for number in numbers]
     if now == rows.values(LABEL, numbers):

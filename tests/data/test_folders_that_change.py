@@ -257,3 +257,15 @@ def test_parts_of_a_grown_request_are_joined(tmp_path: Path) -> None:
     inverted(Net(), images, tmp_path / "1", part="1/2", num_samples=12)
     inverted(Net(), images, tmp_path / "2", part="2/2", num_samples=16)
     assert Inversions.load([tmp_path / "1", tmp_path / "2"]).num_samples == 12
+
+
+@pytest.mark.parametrize("count", [4, 8, 12])
+def test_data_without_labels_leaves_those_of_the_set(count: int, tmp_path: Path) -> None:
+    images = noise_images(12)
+    inverted(Net(), labelled(images, 0), tmp_path, num_samples=8)
+    before = {row["index"]: row["label"] for row in rows(tmp_path)}
+    made = inverted(Net(), dataset_of(images), tmp_path, num_samples=count)
+    assert made.num_samples == count
+    after = {row["index"]: row["label"] for row in rows(tmp_path)}
+    assert {index: after[index] for index in before} == before
+    assert all(label == index % 5 for index, label in before.items())
