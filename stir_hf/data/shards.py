@@ -43,19 +43,29 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
             pq.write_table(table, path, write_page_checksum=True)
 
 
-def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> None:
-    """Copy files of another folder; `as_parts` to be compacted with those that are there.
+def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> list[Path]:
+    """Copy files of another folder, and return where they are now.
+
+    Args:
+        files: each is read once, so that a broken one is told and not copied.
+        folder: where they are copied to.
+        as_parts: to be compacted with those that are there.
 
     Raises:
         GoneError: one is not there any more.
+        RequestError, RunError: one is broken, or cannot be read now.
     """
+    made = []
     for path in files:
         name = f"{_PART}-{path.stem.partition('-')[2]}" if as_parts else path.stem
+        new = NewFile(folder, name)
         try:
-            with NewFile(folder, name) as partial:
+            with new as partial:
                 shutil.copyfile(path, partial)
         except FileNotFoundError as error:
             raise GoneError(f"{path} was removed while it was read; try again") from error
+        made.append(new.path)
+    return made
 
 
 class NewFile:
@@ -91,10 +101,21 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
     shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
     small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
     kept = [path for path in shards if path not in small]
-    groups = _row_groups([*small, *parts], kept, min(GROUP_BYTES, shard_bytes // 8))
+    _rewritten(folder, [*small, *parts], kept, shard_bytes)
+
+
+def give_way(folder: Path, kept: Sequence[Path]) -> None:
+    """Remove the rows of a folder that some of its files have, too, from its other files."""
+    others = [path for path in files_of(folder) if path not in kept]
+    _rewritten(folder, others, kept, SHARD_BYTES)
+
+
+def _rewritten(folder: Path, files: Sequence[Path], kept: Sequence[Path], shard_bytes: int) -> None:
+    """Replace files by shards of those of their rows that the files to be kept do not have."""
+    groups = _row_groups(files, kept, min(GROUP_BYTES, shard_bytes // 8))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
-    for path in [*small, *parts]:
+    for path in files:
         path.unlink()
 
 

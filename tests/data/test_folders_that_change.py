@@ -269,3 +269,33 @@ def test_data_without_labels_leaves_those_of_the_set(count: int, tmp_path: Path)
     after = {row["index"]: row["label"] for row in rows(tmp_path)}
     assert {index: after[index] for index in before} == before
     assert all(label == index % 5 for index, label in before.items())
+
+
+@pytest.mark.parametrize("earlier", [4, 8, 12])
+def test_a_copy_over_an_earlier_one_has_the_rows_of_now(earlier: int, tmp_path: Path) -> None:
+    """Shards have names drawn at random: what is read first is not left to them."""
+    images = noise_images(12)
+    old = inverted(Net(), labelled(images, 0), tmp_path / "old", num_samples=earlier)
+    copy = old.save(tmp_path / "copy")
+    for path in copy.glob("*.parquet"):
+        path.rename(path.with_name("data-0.parquet"))
+    now = inverted(Net(), labelled(images, 1), tmp_path / "now", num_samples=8)
+    now.save(copy)
+    found = Inversions.load(copy)
+    assert found.label is not None
+    assert found.label.tolist() == [(i + 1) % 5 for i in found.index.tolist()]
+    assert len(rows(copy)) == len({row["index"] for row in rows(copy)}) == max(8, earlier)
+    now.save(copy)
+    assert len(rows(copy)) == max(8, earlier)
+
+
+def test_what_a_row_holds_includes_its_label(tmp_path: Path) -> None:
+    from stir_hf.data.export import row_digests
+
+    images = noise_images(4)
+    for shift in (0, 1):
+        inverted(Net(), labelled(images, shift), tmp_path / str(shift))
+    one, other = (row_digests(list((tmp_path / s).rglob("*.parquet"))) for s in "01")
+    assert [found for found, _ in one.values()] == [found for found, _ in other.values()]
+    assert {i: label for (i, _), (_, label) in one.items()} == {i: i for i in range(4)}
+    assert {i: label for (i, _), (_, label) in other.items()} == {i: i + 1 for i in range(4)}
