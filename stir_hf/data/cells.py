@@ -132,6 +132,11 @@ def is_ours(error: Exception) -> bool:
     return getattr(error, "errno", None) in _OURS or is_unreachable(error)
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether this user may not read a file."""
+    return getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
+
+
 def reason(error: Exception) -> str:
     """Why an image cannot be read, in a line that is the same each time."""
     return re.sub(r" <[^<>]* object at 0x[0-9a-fA-F]+>", "", one_line(error))

@@ -8,7 +8,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stir_hf.data.rows import opened
+from stir_hf.data.rows import opened, row_groups
 from stir_hf.data.shards import NewFile, files_of
 
 LABEL = "label"
@@ -25,15 +25,15 @@ def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> Non
     for path in files_of(folder):
         with opened(path) as file:
             features = datasets.Features.from_arrow_schema(file.schema_arrow)
-            if feature is not None:
-                features[LABEL] = feature
-            schema = features.arrow_schema
-            with (
-                NewFile(folder, path.stem) as partial,
-                pq.ParquetWriter(partial, schema, write_page_checksum=True) as writer,
-            ):
-                for number in range(file.num_row_groups):
-                    writer.write_table(_relabelled(file.read_row_group(number), labels, schema))
+        if feature is not None:
+            features[LABEL] = feature
+        schema = features.arrow_schema
+        with (
+            NewFile(folder, path.stem) as partial,
+            pq.ParquetWriter(partial, schema, write_page_checksum=True) as writer,
+        ):
+            for table in row_groups(path):
+                writer.write_table(_relabelled(table, labels, schema))
 
 
 def _relabelled(table: pa.Table, labels: Mapping[int, int | None], schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, opened
+from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, row_groups
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -62,6 +62,8 @@ def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> li
         try:
             with new as partial:
                 shutil.copyfile(path, partial)
+                for _ in row_groups(partial, called=path):
+                    pass
         except FileNotFoundError as error:
             raise GoneError(f"{path} was removed while it was read; try again") from error
         made.append(new.path)
@@ -139,16 +141,14 @@ def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iter
     waiting: list[pa.Table] = []
     first = 0
     for path in files:
-        with opened(path) as file:
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number)
-                here = np.flatnonzero(wanted[first : first + len(table)])
-                first += len(table)
-                waiting.append(table.take(pa.array(here, pa.int64())))
-                enough = sum(table.nbytes for table in waiting) >= least
-                if enough and sum(map(len, waiting)) >= GROUP_ROWS:
-                    yield pa.concat_tables(waiting)
-                    waiting = []
+        for table in row_groups(path):
+            here = np.flatnonzero(wanted[first : first + len(table)])
+            first += len(table)
+            waiting.append(table.take(pa.array(here, pa.int64())))
+            enough = sum(table.nbytes for table in waiting) >= least
+            if enough and sum(map(len, waiting)) >= GROUP_ROWS:
+                yield pa.concat_tables(waiting)
+                waiting = []
     if sum(map(len, waiting)):
         yield pa.concat_tables(waiting)
 

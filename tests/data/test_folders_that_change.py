@@ -1,5 +1,6 @@
 """A set whose folder changes after it was loaded, and data that changes after it was inverted."""
 
+import errno
 import io
 import shutil
 from collections.abc import Callable
@@ -299,3 +300,61 @@ def test_what_a_row_holds_includes_its_label(tmp_path: Path) -> None:
     assert [found for found, _ in one.values()] == [found for found, _ in other.values()]
     assert {i: label for (i, _), (_, label) in one.items()} == {i: i for i in range(4)}
     assert {i: label for (i, _), (_, label) in other.items()} == {i: i + 1 for i in range(4)}
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EPERM", "EMFILE", "EIO", "ESTALE", "ENOMEM", None])
+def test_what_the_machine_refuses_is_no_broken_file(
+    code: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    a_set(tmp_path, 4)
+    number = None if code is None else getattr(errno, code)
+    error = MemoryError("no room") if number is None else OSError(number, "refused")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pq.ParquetFile, "read", refuse)
+    with pytest.raises(stir_hf.RunError, match=r"part-.*\.parquet cannot be read now: ") as told:
+        Inversions.load(tmp_path)
+    assert "remove" not in str(told.value)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    a_set(tmp_path, 4)
+    (tmp_path / "part-folder.parquet").mkdir()
+    with pytest.raises(RequestError, match=r"part-folder\.parquet is a folder"):
+        Inversions.load(tmp_path)
+
+
+def test_a_full_disk_is_no_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    images = noise_images(4)
+    inverted(Net(), labelled(images, 0), tmp_path)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            inverted(Net(), labelled(images, 1), tmp_path)
+    assert sorted(row["label"] for row in rows(tmp_path)) == [0, 1, 2, 3]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("broken", [cut, flipped])
+def test_a_broken_file_is_neither_copied_nor_sent(
+    broken: Callable[[Path], None], tmp_path: Path
+) -> None:
+    made = inverted(Net(), noise_images(4), tmp_path / "set")
+    write_uncompressed(made.path)
+    (path,) = made.path.glob("*.parquet")
+    broken(path)
+    with pytest.raises(RequestError, match=rf"set/.*{path.name} is broken or cut off"):
+        made.save(tmp_path / "copy")
+    assert not list((tmp_path / "copy").iterdir())
+    with pytest.raises(RequestError, match=rf"{path.name} is broken or cut off"):
+        export(made.path, tmp_path / "sent")
