@@ -176,8 +176,14 @@ class Rows:
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns, with what `datasets` recorded of their types."""
-        with self._files[0].opened() as file:
-            return file.schema_arrow
+        return next(self.schemas)
+
+    @property
+    def schemas(self) -> Iterator[pa.Schema]:
+        """The `schema` of each file."""
+        for one in self._files:
+            with one.opened() as file:
+                yield file.schema_arrow
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
         """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.

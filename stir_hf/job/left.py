@@ -5,7 +5,9 @@ samples.
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ class Left:
     hashes: dict[int, str | None]
     """The canvas hashes of those samples of which some rows are there, by index."""
     labels: dict[int, int | None] = field(default_factory=dict)
-    """The labels of all samples, by index, where the set has others."""
+    """The labels of all samples, by index, where the set has others, or other names of classes."""
 
 
 def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
@@ -57,8 +59,8 @@ def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
     done[done] &= asked[place[done], draw[done]]
     missing[place[done], draw[done]] = False
     _check_bytes(rows, np.flatnonzero(done), place, canvases)
-    labels = _labels(rows, np.flatnonzero(done), place, canvases.samples)
-    if labels and not selected.all():
+    labels, changed = _labels(rows, np.flatnonzero(done), place, canvases.samples)
+    if changed and not selected.all():
         raise RequestError(
             f"labels of {canvases.samples.spec.dataset} have changed since its images were"
             f" inverted; ask for all images that {folder} holds, which corrects them there, or"
@@ -82,13 +84,21 @@ def _check_bytes(
 
 def _labels(
     rows: Rows, numbers: NDArray[np.int64], place: NDArray[np.int64], samples: Samples
-) -> dict[int, int | None]:
-    """The labels of samples by index, where one differs from that of its row; those of a set stay
-    as they are where its data has none now.
+) -> tuple[dict[int, int | None], bool]:
+    """Return the labels of samples by index, where one differs from that of its row or the classes
+    have other names, and whether one differs; those of a set stay as they are where its data has
+    none now.
     """
     if samples.label_column is None or LABEL not in rows.schema.names:
-        return {}
+        return {}, False
     now = [samples.label(int(place[number])) for number in numbers]
-    if now == rows.values(LABEL, numbers):
-        return {}
-    return dict(zip(samples.order[place[numbers]].tolist(), now, strict=True))
+    changed = now != rows.values(LABEL, numbers)
+    if not changed and not _renamed(rows, samples.label_feature):
+        return {}, False
+    return dict(zip(samples.order[place[numbers]].tolist(), now, strict=True)), changed
+
+
+def _renamed(rows: Rows, feature: Any) -> bool:
+    """Whether a file of a set names the classes otherwise than its data does now."""
+    there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
+    return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)

@@ -358,3 +358,17 @@ def test_a_broken_file_is_neither_copied_nor_sent(
     assert not list((tmp_path / "copy").iterdir())
     with pytest.raises(RequestError, match=rf"{path.name} is broken or cut off"):
         export(made.path, tmp_path / "sent")
+
+
+@pytest.mark.parametrize("count", [5, 8, 12])
+def test_classes_have_the_names_that_the_data_gives_them_now(count: int, tmp_path: Path) -> None:
+    images = noise_images(12)
+    inverted(Net(), labelled(images, 0), tmp_path, num_samples=8)
+    before = {row["index"]: row["label"] for row in rows(tmp_path)}
+    renamed = datasets.ClassLabel(names=["ant", "bee", "cat", "dog", "elk"])
+    data = labelled(images, 0).cast_column("label", renamed)
+    made = inverted(Net(), data, tmp_path, num_samples=count)
+    assert made.features["label"] == renamed
+    assert Inversions.load(tmp_path).features["label"] == renamed
+    after = {row["index"]: row["label"] for row in rows(tmp_path)}
+    assert {index: after[index] for index in before} == before
