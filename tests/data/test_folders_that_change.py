@@ -372,3 +372,38 @@ def test_classes_have_the_names_that_the_data_gives_them_now(count: int, tmp_pat
     assert Inversions.load(tmp_path).features["label"] == renamed
     after = {row["index"]: row["label"] for row in rows(tmp_path)}
     assert {index: after[index] for index in before} == before
+
+
+def without_file_hash(out: Path) -> None:
+    """Make the files under a folder what they were before that column existed."""
+    import pyarrow.parquet as pq
+
+    for path in [p for p in out.rglob("*.parquet") if p.name != "sources.parquet"]:
+        rows = datasets.Dataset(pq.read_table(path)).remove_columns("file_hash")
+        pq.write_table(rows.data.table, path, write_page_checksum=True)
+
+
+def test_where_the_bytes_are_not_known_some_images_are_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stir_hf.data.canvases import Canvases
+    from stir_hf.data.identity import order_of
+
+    images = noise_images(100)
+    inverted(Net(), images, tmp_path, steps=1)
+    without_file_hash(tmp_path)
+    looked: list[list[int]] = []
+    check = Canvases.check_again
+
+    def told(self: Canvases, positions: Any, hashes: Any) -> None:
+        looked.append(list(positions))
+        check(self, positions, hashes)
+
+    monkeypatch.setattr(Canvases, "check_again", told)
+    assert len(inverted(Net(), images, tmp_path, steps=1)) == 100
+    (positions,) = looked
+    assert len(set(positions)) == len(positions) == 64
+    assert (positions[0], positions[-1], int(np.diff(positions).max())) == (0, 99, 2)
+    images[int(order_of(100, 100)[99])] = noise_images(1, seed=9)[0]
+    with pytest.raises(RequestError, match="has changed since"):
+        inverted(Net(), images, tmp_path, steps=1)
