@@ -245,7 +245,8 @@ class Rows:
             places += [(int(i), offset + k) for k, i in enumerate(here)]
             offset += len(here)
         back = [place for _, place in sorted(places)]
-        return _held(datasets.Dataset(pa.concat_tables(tables).take(back)))
+        whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
+        return _held(datasets.Dataset(whole.take(back)))
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
         kept = self._last.get(columns)

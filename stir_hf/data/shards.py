@@ -135,9 +135,9 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
 
 def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iterator[pa.Table]:
     """The rows of some files in groups of at least so many bytes, each (index, draw) once, without
-    those that the files to be kept have.
+    those that the files to be kept have; with the columns of all of them.
     """
-    wanted = _counting(files, kept)
+    wanted, empty = _counting(files, kept), _columns_of_all(files)
     waiting: list[pa.Table] = []
     first = 0
     for path in files:
@@ -147,10 +147,18 @@ def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iter
             waiting.append(table.take(pa.array(here, pa.int64())))
             enough = sum(table.nbytes for table in waiting) >= least
             if enough and sum(map(len, waiting)) >= GROUP_ROWS:
-                yield pa.concat_tables(waiting)
+                yield pa.concat_tables([empty, *waiting], promote_options="default")
                 waiting = []
     if sum(map(len, waiting)):
-        yield pa.concat_tables(waiting)
+        yield pa.concat_tables([empty, *waiting], promote_options="default")
+
+
+def _columns_of_all(files: Sequence[Path]) -> pa.Table:
+    """No rows, with each column that one of some files has, as the first of these has it."""
+    schemas = [datasets.Features.from_arrow_schema(schema) for schema in Rows(files).schemas]
+    names = dict.fromkeys(name for features in schemas for name in features)
+    first = {name: next(one[name] for one in schemas if name in one) for name in names}
+    return datasets.Features(**first).arrow_schema.empty_table()
 
 
 def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:

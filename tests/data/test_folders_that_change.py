@@ -407,3 +407,62 @@ def test_where_the_bytes_are_not_known_some_images_are_looked_at_again(
     images[int(order_of(100, 100)[99])] = noise_images(1, seed=9)[0]
     with pytest.raises(RequestError, match="has changed since"):
         inverted(Net(), images, tmp_path, steps=1)
+
+
+def two_parts(data: Any, tmp_path: Path, number: int = 12) -> list[Path]:
+    for part in ("1", "2"):
+        inverted(Net(), data, tmp_path / part, part=f"{part}/2", num_samples=number)
+    return [tmp_path / "1", tmp_path / "2"]
+
+
+@pytest.mark.parametrize("older", ["1", "2"])
+def test_parts_of_before_a_column_are_joined(older: str, tmp_path: Path) -> None:
+    from stir_hf.data.parts import merge
+
+    images = noise_images(12)
+    parts = two_parts(labelled(images, 0), tmp_path)
+    without_file_hash(tmp_path / older)
+    for path in (tmp_path / older).rglob("sources.parquet"):
+        path.unlink()
+    merge(parts, tmp_path / "joined")
+    made = Inversions.load(tmp_path / "joined")
+    assert (len(made), made.features["label"]) == (12, LABELS)
+    assert made.label is not None
+    assert made.label.tolist() == [i % 5 for i in range(12)]
+    kept = made.stored.values("file_hash", np.arange(12))
+    assert sum(one is None for one in kept) == 6
+    assert len(made.to_dataset()) == 12
+    assert len(inverted(Net(), labelled(images, 0), tmp_path / "joined")) == 12
+
+
+def test_a_merge_that_fails_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stir_hf.data import parts as joining
+
+    parts = two_parts(noise_images(12), tmp_path)
+    (broken,) = parts[1].rglob("data-*.parquet")
+    held = broken.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for first in ([], parts[:1]):
+        if first:
+            joining.merge(first, tmp_path / "joined")
+        before = {p: p.read_bytes() for p in (tmp_path / "joined").rglob("*.*") if p.is_file()}
+        with monkeypatch.context() as patch:
+            patch.setattr(joining, "compact", full)
+            with pytest.raises(OSError, match="No space left"):
+                joining.merge(parts, tmp_path / "joined")
+        cut(broken)
+        with pytest.raises(RequestError, match=f"2/.*{broken.name} is broken"):
+            joining.merge(parts, tmp_path / "joined")
+        broken.write_bytes(held)
+        after = {p: p.read_bytes() for p in (tmp_path / "joined").rglob("*.*") if p.is_file()}
+        assert {p for p in before if p.suffix == ".parquet"} == {
+            p for p in after if p.suffix == ".parquet"
+        }
+        assert all(after[p] == held for p, held in before.items() if "lock" not in p.name)
+    joining.merge(parts, tmp_path / "joined")
+    assert len(Inversions.load(tmp_path / "joined")) == 12
