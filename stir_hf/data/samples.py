@@ -95,6 +95,13 @@ class Samples:
         """The `file_hash` of the sample at a position, without decoding it."""
         return hash_of_file(self.images.cell(self.rows[position]))
 
+    def is_nameless(self, position: int) -> bool:
+        """Whether the sample at a position is bytes without a file's name, as `datasets` writes
+        images that it encoded itself.
+        """
+        cell = self.images.cell(self.rows[position])
+        return cell is not None and not cell["path"]
+
     def label(self, position: int) -> int | None:
         """The label of the sample at a position, without decoding it."""
         column = self.label_column

@@ -239,7 +239,7 @@ def test_parts_of_two_versions_of_the_data_are_not_joined(tmp_path: Path) -> Non
     for part, data in (("1/2", old), ("2/2", new)):
         inverted(Net(), data, tmp_path / part[0], part=part)
     inverted(Net(), old, tmp_path / "right", part="2/2")
-    with pytest.raises(RequestError, match=f"image {changed} has other bytes .*the same data"):
+    with pytest.raises(RequestError, match=f"image {changed} has other pixels .*the same data"):
         Inversions.load([tmp_path / "1", tmp_path / "2"])
     assert len(Inversions.load([tmp_path / "1", tmp_path / "right"])) == 24
 
@@ -466,3 +466,36 @@ def test_a_merge_that_fails_leaves_the_folder_as_it_was(
         assert all(after[p] == held for p, held in before.items() if "lock" not in p.name)
     joining.merge(parts, tmp_path / "joined")
     assert len(Inversions.load(tmp_path / "joined")) == 12
+
+
+def test_parts_of_the_same_pixels_in_other_bytes_are_joined(tmp_path: Path) -> None:
+    """Another release of Pillow or zlib encodes a list of images otherwise."""
+    images = noise_images(12)
+    for part, data in (("1", dataset_of(images)), ("2", reencoded(images))):
+        inverted(Net(), data, tmp_path / part, part=f"{part}/2")
+    made = Inversions.load([tmp_path / "1", tmp_path / "2"])
+    whole = inverted(Net(), images)
+    np.testing.assert_array_equal(made.inverted[:], whole.inverted[:])
+
+
+def test_what_a_part_records_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stir_hf.data.canvases import Canvases
+
+    images = noise_images(12)
+    inverted(Net(), images, tmp_path, part="1/2")
+    for path in tmp_path.rglob("data-*.parquet"):
+        path.unlink()
+    monkeypatch.setattr(Canvases, "hash_at", lambda *_: pytest.fail("decoded again"))
+    assert len(inverted(Net(), images, tmp_path, part="1/2")) == 6
+
+
+def test_parts_of_files_with_other_bytes_are_refused(tmp_path: Path) -> None:
+    for part, level in (("1", 1), ("2", 9)):
+        (tmp_path / f"data-{part}").mkdir()
+        for i, image in enumerate(noise_images(6)):
+            image.save(tmp_path / f"data-{part}" / f"{i}.png", compress_level=level)
+        inverted(Net(), tmp_path / f"data-{part}", tmp_path / part, part=f"{part}/2")
+    with pytest.raises(RequestError, match="has other bytes"):
+        Inversions.load([tmp_path / "1", tmp_path / "2"])
