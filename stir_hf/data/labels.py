@@ -8,10 +8,16 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stir_hf.data.rows import opened, row_groups
+from stir_hf.data.rows import Rows, opened, row_groups
 from stir_hf.data.shards import NewFile, files_of
 
 LABEL = "label"
+
+
+def renamed(rows: Rows, feature: Any) -> bool:
+    """Whether a file of a set names the classes otherwise than its data does now."""
+    there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
+    return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)
 
 
 def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> None:

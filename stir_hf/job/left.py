@@ -5,15 +5,13 @@ samples.
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 
 from stir_hf.data import shards
 from stir_hf.data.canvases import Canvases
-from stir_hf.data.labels import LABEL
+from stir_hf.data.labels import LABEL, renamed
 from stir_hf.data.rows import STATUSES, UNREADABLE, Rows
 from stir_hf.data.samples import Samples
 from stir_hf.errors import RequestError
@@ -102,12 +100,6 @@ def _labels(
         return {}, False
     now = [samples.label(int(place[number])) for number in numbers]
     changed = now != rows.values(LABEL, numbers)
-    if not changed and not _renamed(rows, samples.label_feature):
+    if not changed and not renamed(rows, samples.label_feature):
         return {}, False
     return dict(zip(samples.order[place[numbers]].tolist(), now, strict=True)), changed
-
-
-def _renamed(rows: Rows, feature: Any) -> bool:
-    """Whether a file of a set names the classes otherwise than its data does now."""
-    there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
-    return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)
