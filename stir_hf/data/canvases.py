@@ -112,9 +112,16 @@ class Canvases:
             RequestError: a sample that has changed; it is named.
         """
         for position, digest in zip(positions, hashes, strict=True):
-            kept = position in self._kept
-            canvas = self.peek(position)
-            if canvas is None or canvas.hash != digest:
+            found = self.hash_at(position)
+            if found is None or found != digest:
                 self._refuse(int(self.samples.order[position]))
-            if not kept:
-                del self._kept[position]
+
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the canvas at a position, which is not kept for that; None for a sample that
+        cannot be decoded.
+        """
+        kept = position in self._kept
+        canvas = self.peek(position)
+        if not kept:
+            del self._kept[position]
+        return None if canvas is None else canvas.hash

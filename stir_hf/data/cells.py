@@ -109,18 +109,41 @@ def size_of(cell: Any) -> tuple[int, int]:
         return image.size if is_on_its_side(image) else image.size[::-1]
 
 
+def decoded_and_hashed(cell: Any) -> tuple[Image.Image, str | None]:
+    """Return `decoded` and `hash_of_file` of a stored image, whose file is read once."""
+    data = _bytes_of(cell)
+    if data is None:
+        return decoded(cell), None
+    try:
+        image = decoded({**cell, "bytes": data})
+    except Exception:  # decoders raise what they like; what they say of a file names it
+        image = decoded(cell)
+    return image, _hash(data)
+
+
 def hash_of_file(cell: Any) -> str | None:
     """16 hexadecimal digits of a stored image's encoded bytes; None where there is none, where it
     cannot be read, or where it would have to be fetched.
     """
+    data = _bytes_of(cell)
+    return None if data is None else _hash(data)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _bytes_of(cell: Any) -> bytes | None:
     try:
         _check_there(cell)
         if cell["bytes"] is not None:
-            return hashlib.sha256(cell["bytes"]).hexdigest()[:16]
+            held: bytes = cell["bytes"]
+            return held
         if "://" in cell["path"] and not cell["path"].startswith("zip://"):
             return None
         with xopen(cell["path"], "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()[:16]
+            found: bytes = file.read()
+            return found
     except (OSError, ValueError, KeyError, BadZipFile):
         return None
 
@@ -130,6 +153,11 @@ def is_ours(error: Exception) -> bool:
     if isinstance(error, MemoryError | HfHubHTTPError):
         return True
     return getattr(error, "errno", None) in _OURS or is_unreachable(error)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether this user may not read a file."""
+    return getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
 
 
 def reason(error: Exception) -> str:

@@ -9,17 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stir_hf.data.labels import LABEL
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.prefix import prefix_rows
 from stir_hf.data.rows import Rows, opened
 from stir_hf.data.shards import GROUP_ROWS, files_of
 from stir_hf.data.stored import reading
 
-ORIGINALS, OTHERS = "image", ("image", "label")
+ORIGINALS, OTHERS = "image", ("image", LABEL)
 """The column of others' images, and what is left out with it."""
 
 _COMPARED = ["status", "canvas_hash", "inverted"]
-_SMALL = ("index", "draw", "status", "canvas_hash")
+_KEY = ("index", "draw")
+_SMALL = (*_KEY, "status", "canvas_hash")
 
 
 def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
@@ -80,17 +82,21 @@ def columns(file: Path) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
-def row_digests(files: list[Path]) -> dict[tuple[int, int], str]:
-    """What each (index, draw) holds: status, canvas and the inverted image as it is stored."""
-    found: dict[tuple[int, int], str] = {}
+def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | None]]:
+    """Return what each (index, draw) holds: a hash of its status, canvas and inverted image as it
+    is stored, and its label.
+    """
+    found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for path in files:
         with opened(path) as file:
-            for batch in file.iter_batches(GROUP_ROWS, columns=["index", "draw", *_COMPARED]):
+            for batch in file.iter_batches(GROUP_ROWS, columns=[*_KEY, *_COMPARED, LABEL]):
                 index, draw, status, canvas = (batch[n].to_pylist() for n in _SMALL)
+                labelled = LABEL in batch.schema.names
+                labels = batch[LABEL].to_pylist() if labelled else [None] * len(batch)
                 for i, key in enumerate(zip(index, draw, strict=True)):
                     row = hashlib.sha256(f"{status[i]} {canvas[i]}".encode())
                     row.update(_stored(batch["inverted"], i))
-                    found[key] = row.hexdigest()
+                    found[key] = row.hexdigest(), labels[i]
     return found
 
 

@@ -20,7 +20,7 @@ from stir_hf.data.located import located
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.parts import merge
 from stir_hf.data.prefix import WHOLE, selected
-from stir_hf.data.shards import copied, files_of
+from stir_hf.data.shards import copied, files_of, give_way
 from stir_hf.data.spread import Spread, SpreadOfSet
 from stir_hf.data.stored import Stored, reading
 from stir_hf.errors import RequestError
@@ -148,7 +148,8 @@ class Inversions:
         return replace(self, stored=self.stored.only(keep), left_out=lost, **parts)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the whole set to a folder of its own; returns it.
+        """Copy the whole set to a folder of its own; returns it. Rows that the folder holds of an
+        earlier copy give way to those of this one, and stay where this one has none.
 
         Raises:
             RequestError: the folder holds another set.
@@ -162,7 +163,7 @@ class Inversions:
             )
         target.mkdir(parents=True, exist_ok=True)
         manifest = Manifest.read(self.path)  # first: what it calls finished is in the files by then
-        reading(lambda: copied(files_of(self.path), target))
+        give_way(target, reading(lambda: copied(files_of(self.path), target)))
         manifest.write(target)
         return target
 

@@ -8,10 +8,16 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stir_hf.data.rows import opened
+from stir_hf.data.rows import Rows, opened, row_groups
 from stir_hf.data.shards import NewFile, files_of
 
 LABEL = "label"
+
+
+def renamed(rows: Rows, feature: Any) -> bool:
+    """Whether a file of a set names the classes otherwise than its data does now."""
+    there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
+    return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)
 
 
 def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> None:
@@ -25,15 +31,15 @@ def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> Non
     for path in files_of(folder):
         with opened(path) as file:
             features = datasets.Features.from_arrow_schema(file.schema_arrow)
-            if feature is not None:
-                features[LABEL] = feature
-            schema = features.arrow_schema
-            with (
-                NewFile(folder, path.stem) as partial,
-                pq.ParquetWriter(partial, schema, write_page_checksum=True) as writer,
-            ):
-                for number in range(file.num_row_groups):
-                    writer.write_table(_relabelled(file.read_row_group(number), labels, schema))
+        if feature is not None:
+            features[LABEL] = feature
+        schema = features.arrow_schema
+        with (
+            NewFile(folder, path.stem) as partial,
+            pq.ParquetWriter(partial, schema, write_page_checksum=True) as writer,
+        ):
+            for table in row_groups(path):
+                writer.write_table(_relabelled(table, labels, schema))
 
 
 def _relabelled(table: pa.Table, labels: Mapping[int, int | None], schema: pa.Schema) -> pa.Table:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -96,23 +97,40 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
     there = [folder] if (folder / FILE_NAME).exists() else []
     samples = reading(lambda: sources.check_same([*there, *parts]))
     folder.mkdir(parents=True, exist_ok=True)
+    with _as_before_a_failure(folder):
+        for part in parts:
+            reading(partial(_copied_from, part, folder))
+        compact(folder)
+        count, draws = _finished(Rows(files_of(folder)), first)
+        if not count:
+            raise RequestError(
+                f"{first.slug}: its first image is in none of the folders; give the part that has"
+                " it"
+            )
     sources.keep(folder, samples)
-    for part in parts:
-        reading(partial(_copied_from, part, folder))
-    compact(folder)
     runs = {str(run): run for manifest in manifests for run in manifest.runs}
     whole = replace(first, complete=None, runs=tuple(runs.values()))
-    count, draws = _finished(Rows(files_of(folder)), first)
-    if not count:
-        raise RequestError(
-            f"{first.slug}: its first image is in none of the folders; give the part that has it"
-        )
     whole.finished(count, draws).write(folder)
     return folder
 
 
 def _copied_from(part: Path, folder: Path) -> None:
     copied(files_of(part), folder, as_parts=True)
+
+
+@contextmanager
+def _as_before_a_failure(folder: Path) -> Iterator[None]:
+    """Remove the files that a failure leaves behind, as long as those of before are all there."""
+    before = set(files_of(folder))
+    try:
+        yield
+    except BaseException:
+        now = set(files_of(folder))
+        for path in now - before if before <= now else ():
+            path.unlink(missing_ok=True)
+        if not (before or any(folder.iterdir())):
+            folder.rmdir()
+        raise
 
 
 def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:

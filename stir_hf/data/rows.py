@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from datasets.features.features import require_decoding
 from numpy.typing import NDArray
 
-from stir_hf.data.cells import files_named
-from stir_hf.errors import RequestError, one_line
+from stir_hf.data.cells import files_named, is_denied, is_ours
+from stir_hf.errors import RequestError, RunError, one_line
 from stir_hf.pointers import check_pointer
 
 UNREADABLE = "unreadable"
@@ -30,24 +30,49 @@ class GoneError(RequestError):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file; the checksums of its pages are compared as they are read.
+def opened(path: Path, called: Path | None = None) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file; the checksums of its pages are compared as they are read. Nothing else
+    belongs in the body: errors there are told as those of this file.
+
+    Args:
+        path: of the file.
+        called: by what errors name it, where it is a copy.
 
     Raises:
         GoneError: it is not there.
         RequestError: it is broken or cut off.
+        RunError: it cannot be read now.
     """
+    name = called or path
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except FileNotFoundError as error:
-        raise GoneError(f"{path} was removed while it was read; try again") from error
-    except (pa.ArrowException, OSError) as error:
+        raise GoneError(f"{name} was removed while it was read; try again") from error
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        if is_ours(error) or is_denied(error):
+            raise RunError(f"{name} cannot be read now: {one_line(error)}") from error
         check_pointer(path)
+        if path.is_dir():
+            raise RequestError(
+                f"{name} is a folder, where a file of inversions is expected; move it away"
+            ) from error
         raise RequestError(
-            f"{path} is broken or cut off ({one_line(error)}); remove it, and the command that made"
+            f"{name} is broken or cut off ({one_line(error)}); remove it, and the command that made"
             " the inversions makes its rows again"
         ) from error
+
+
+def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
+    """The rows of a parquet file, a row group at a time.
+
+    Raises:
+        GoneError, RequestError, RunError: as `opened`, whose arguments these are; what fails
+            between two groups is not told as an error of the file.
+    """
+    with opened(path, called) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
 
 
 def first_of_each(
@@ -151,8 +176,14 @@ class Rows:
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns, with what `datasets` recorded of their types."""
-        with self._files[0].opened() as file:
-            return file.schema_arrow
+        return next(self.schemas)
+
+    @property
+    def schemas(self) -> Iterator[pa.Schema]:
+        """The `schema` of each file."""
+        for one in self._files:
+            with one.opened() as file:
+                yield file.schema_arrow
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
         """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
@@ -190,7 +221,8 @@ class Rows:
             last = first + sum(file.groups)
             if wanted[first:last].any():
                 with file.opened() as opened_file:
-                    yield opened_file.schema_arrow, _filtered(opened_file, wanted[first:last])
+                    schema = opened_file.schema_arrow
+                yield schema, _filtered(file, wanted[first:last])
             first = last
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
@@ -213,7 +245,8 @@ class Rows:
             places += [(int(i), offset + k) for k, i in enumerate(here)]
             offset += len(here)
         back = [place for _, place in sorted(places)]
-        return _held(datasets.Dataset(pa.concat_tables(tables).take(back)))
+        whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
+        return _held(datasets.Dataset(whole.take(back)))
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
         kept = self._last.get(columns)
@@ -225,9 +258,10 @@ class Rows:
         return kept[1]
 
 
-def _filtered(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[pa.Table]:
+def _filtered(file: _File, wanted: NDArray[np.bool_]) -> Iterator[pa.Table]:
     first = 0
-    for number in range(file.num_row_groups):
-        table = file.read_row_group(number)
-        yield table.filter(pa.array(wanted[first : first + len(table)]))
-        first += len(table)
+    with file.opened() as opened_file:
+        for number in range(opened_file.num_row_groups):
+            table = opened_file.read_row_group(number)
+            yield table.filter(pa.array(wanted[first : first + len(table)]))
+            first += len(table)

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf.data.cells import check_files, decoded, hash_of_file, is_ours, reason, size_of
+from stir_hf.data.cells import (
+    check_files,
+    decoded_and_hashed,
+    hash_of_file,
+    is_ours,
+    reason,
+    size_of,
+)
 from stir_hf.data.identity import array_hash, hash_of, order_of
 from stir_hf.data.image_columns import ImageColumn, image_column, needed
 from stir_hf.data.spec import DataSpec, check_enough
@@ -85,15 +92,23 @@ class Samples:
         try:
             row = self.rows[position]
             cell = self.images.cell(row)
-            image = in_mode(decoded(cell), self.images.mode)
+            image, file_hash = decoded_and_hashed(cell)
+            image = in_mode(image, self.images.mode)
         except Exception as error:  # decoders raise what they like
             raise self._unreadable(index, error) from error
         label = row[self.label_column] if self.label_column else None
-        return Sample(index, image, label, hash_of_file(cell))
+        return Sample(index, image, label, file_hash)
 
     def file_hash(self, position: int) -> str | None:
         """The `file_hash` of the sample at a position, without decoding it."""
         return hash_of_file(self.images.cell(self.rows[position]))
+
+    def is_nameless(self, position: int) -> bool:
+        """Whether the sample at a position is bytes without a file's name, as `datasets` writes
+        images that it encoded itself.
+        """
+        cell = self.images.cell(self.rows[position])
+        return cell is not None and not cell["path"]
 
     def label(self, position: int) -> int | None:
         """The label of the sample at a position, without decoding it."""

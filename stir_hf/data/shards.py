@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, opened
+from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, row_groups
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -43,19 +43,31 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
             pq.write_table(table, path, write_page_checksum=True)
 
 
-def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> None:
-    """Copy files of another folder; `as_parts` to be compacted with those that are there.
+def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> list[Path]:
+    """Copy files of another folder, and return where they are now.
+
+    Args:
+        files: each is read once, so that a broken one is told and not copied.
+        folder: where they are copied to.
+        as_parts: to be compacted with those that are there.
 
     Raises:
         GoneError: one is not there any more.
+        RequestError, RunError: one is broken, or cannot be read now.
     """
+    made = []
     for path in files:
         name = f"{_PART}-{path.stem.partition('-')[2]}" if as_parts else path.stem
+        new = NewFile(folder, name)
         try:
-            with NewFile(folder, name) as partial:
+            with new as partial:
                 shutil.copyfile(path, partial)
+                for _ in row_groups(partial, called=path):
+                    pass
         except FileNotFoundError as error:
             raise GoneError(f"{path} was removed while it was read; try again") from error
+        made.append(new.path)
+    return made
 
 
 class NewFile:
@@ -91,10 +103,21 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
     shards = sorted(folder.glob(f"{_SHARD}-*.parquet"))
     small = [path for path in shards if path.stat().st_size < shard_bytes // 2]
     kept = [path for path in shards if path not in small]
-    groups = _row_groups([*small, *parts], kept, min(GROUP_BYTES, shard_bytes // 8))
+    _rewritten(folder, [*small, *parts], kept, shard_bytes)
+
+
+def give_way(folder: Path, kept: Sequence[Path]) -> None:
+    """Remove the rows of a folder that some of its files have, too, from its other files."""
+    others = [path for path in files_of(folder) if path not in kept]
+    _rewritten(folder, others, kept, SHARD_BYTES)
+
+
+def _rewritten(folder: Path, files: Sequence[Path], kept: Sequence[Path], shard_bytes: int) -> None:
+    """Replace files by shards of those of their rows that the files to be kept do not have."""
+    groups = _row_groups(files, kept, min(GROUP_BYTES, shard_bytes // 8))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
-    for path in [*small, *parts]:
+    for path in files:
         path.unlink()
 
 
@@ -112,24 +135,30 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
 
 def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iterator[pa.Table]:
     """The rows of some files in groups of at least so many bytes, each (index, draw) once, without
-    those that the files to be kept have.
+    those that the files to be kept have; with the columns of all of them.
     """
-    wanted = _counting(files, kept)
+    wanted, empty = _counting(files, kept), _columns_of_all(files)
     waiting: list[pa.Table] = []
     first = 0
     for path in files:
-        with opened(path) as file:
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number)
-                here = np.flatnonzero(wanted[first : first + len(table)])
-                first += len(table)
-                waiting.append(table.take(pa.array(here, pa.int64())))
-                enough = sum(table.nbytes for table in waiting) >= least
-                if enough and sum(map(len, waiting)) >= GROUP_ROWS:
-                    yield pa.concat_tables(waiting)
-                    waiting = []
+        for table in row_groups(path):
+            here = np.flatnonzero(wanted[first : first + len(table)])
+            first += len(table)
+            waiting.append(table.take(pa.array(here, pa.int64())))
+            enough = sum(table.nbytes for table in waiting) >= least
+            if enough and sum(map(len, waiting)) >= GROUP_ROWS:
+                yield pa.concat_tables([empty, *waiting], promote_options="default")
+                waiting = []
     if sum(map(len, waiting)):
-        yield pa.concat_tables(waiting)
+        yield pa.concat_tables([empty, *waiting], promote_options="default")
+
+
+def _columns_of_all(files: Sequence[Path]) -> pa.Table:
+    """No rows, with each column that one of some files has, as the first of these has it."""
+    schemas = [datasets.Features.from_arrow_schema(schema) for schema in Rows(files).schemas]
+    names = dict.fromkeys(name for features in schemas for name in features)
+    first = {name: next(one[name] for one in schemas if name in one) for name in names}
+    return datasets.Features(**first).arrow_schema.empty_table()
 
 
 def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:

@@ -3,21 +3,22 @@ other parts included, so that parts of two versions of the data are not joined.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stir_hf.data.canvases import Canvases
 from stir_hf.data.labels import LABEL
 from stir_hf.data.rows import Rows, opened
-from stir_hf.data.samples import Samples
 from stir_hf.data.shards import files_of
 from stir_hf.errors import RequestError
 
 FILE_NAME = "sources.parquet"
-"""Beside the rows: index, file_hash and label of every sample."""
+"""Beside the rows: index, file_hash and label of every sample, canvas_hash where it is known."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,22 @@ class Source:
         return "another label" if self.label != other.label else None
 
 
-def record(folder: Path, samples: Samples) -> None:
-    """Write down which samples a part is one of."""
-    indices = enumerate(samples.order.tolist())
-    keep(folder, {i: Source(samples.file_hash(p), samples.label(p)) for p, i in indices})
+def record(folder: Path, canvases: Canvases) -> None:
+    """Write down which samples a part is one of. Those without a file's name are decoded, once:
+    other releases of Pillow or zlib encode the same pixels otherwise.
+    """
+    known, indices = _written_down(folder), enumerate(canvases.samples.order.tolist())
+    keep(folder, {index: _source(canvases, p, known.get(index)) for p, index in indices})
+
+
+def _source(canvases: Canvases, position: int, known: Source | None) -> Source:
+    samples = canvases.samples
+    found = Source(samples.file_hash(position), samples.label(position))
+    if not samples.is_nameless(position):
+        return found
+    same = known is not None and known.file_hash == found.file_hash
+    before = known.canvas_hash if known is not None and same else None
+    return replace(found, canvas_hash=before or canvases.hash_at(position))
 
 
 def keep(folder: Path, sources: Mapping[int, Source]) -> None:
@@ -52,6 +65,7 @@ def keep(folder: Path, sources: Mapping[int, Source]) -> None:
             "index": pa.array(sources, pa.int64()),
             "file_hash": pa.array([one.file_hash for one in sources.values()], pa.string()),
             LABEL: pa.array([one.label for one in sources.values()], pa.int64()),
+            "canvas_hash": pa.array([one.canvas_hash for one in sources.values()], pa.string()),
         }
     )
     partial = folder / f".{FILE_NAME}.partial"
@@ -78,13 +92,20 @@ def check_same(folders: Iterable[Path]) -> dict[int, Source]:
 
 def _found(folder: Path) -> dict[int, Source]:
     """The samples that a folder tells of: those that were written down, and those of its rows."""
-    found: dict[int, Source] = {}
-    if (folder / FILE_NAME).is_file():
-        with opened(folder / FILE_NAME) as file:
-            columns: Sequence[list[int]] = [c.to_pylist() for c in file.read().columns]
-        found = {index: Source(*about) for index, *about in zip(*columns, strict=True)}
     rows = Rows(files_of(folder))
     index, place = np.unique(rows.columns("index")[0], return_index=True)
-    columns = [rows.values(name, place) for name in ("file_hash", LABEL, "canvas_hash")]
+    columns: Sequence[list[Any]] = [
+        rows.values(name, place) for name in ("file_hash", LABEL, "canvas_hash")
+    ]
     made = {i: Source(*about) for i, *about in zip(index.tolist(), *columns, strict=True)}
-    return found | {i: one for i, one in made.items() if one.canvas_hash is not None}
+    return _written_down(folder) | {
+        i: one for i, one in made.items() if one.canvas_hash is not None
+    }
+
+
+def _written_down(folder: Path) -> dict[int, Source]:
+    if not (folder / FILE_NAME).is_file():
+        return {}
+    with opened(folder / FILE_NAME) as file:
+        columns: Sequence[list[Any]] = [c.to_pylist() for c in file.read().columns]
+    return {index: Source(*about) for index, *about in zip(*columns, strict=True)}

@@ -73,6 +73,6 @@ def _record(job: InversionJob, folder: Path, *, anything_to_do: bool) -> None:
     about |= {"data_revision": job.samples.commit}
     folder.mkdir(parents=True, exist_ok=True)
     if job.part.part is not None:
-        sources.record(folder, job.samples)
+        sources.record(folder, job.canvases)
         about |= {"part": job.part.part, "num_samples": len(job.samples)}
     replace(there, names=job.manifest.names, runs=(*there.runs, about)).write(folder)

@@ -115,25 +115,33 @@ class Packed:
         if not extra:
             return ours, frozenset()
         there = [state.local(path) for path in extra]
-        other = row_digests(there)
-        for key, digest in other.items():
-            if self._rows.get(key, digest) != digest:
-                raise RequestError(
-                    f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
-                    f" {self.manifest.slug}, made with the same settings on another machine; push"
-                    " to another repo, or score on what is published"
-                )
         if any(columns(path) != columns(self.files[0]) for path in there):
             raise RequestError(
                 f"{state.repo_id} holds {self.manifest.slug} with other columns (with or without"
                 " the originals); push it as it is there, or to another repo"
             )
-        if set(other) <= set(self._rows):
+        other = row_digests(there)
+        replaced = set(other) <= set(self._rows)
+        for key, theirs_of in other.items():
+            digest, label = self._rows.get(key, theirs_of)
+            if digest != theirs_of[0]:
+                raise RequestError(
+                    f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
+                    f" {self.manifest.slug}, made with the same settings on another machine; push"
+                    " to another repo, or score on what is published"
+                )
+            if label != theirs_of[1] and not replaced:
+                raise RequestError(
+                    f"{state.repo_id} holds another label of image {key[0]} in"
+                    f" {self.manifest.slug}; push all images that it holds, which corrects them"
+                    " there, or push to another repo"
+                )
+        if replaced:
             return ours, frozenset(extra)
         return ({}, frozenset()) if set(self._rows) <= set(other) else (ours, frozenset())
 
     @cached_property
-    def _rows(self) -> dict[tuple[int, int], str]:
+    def _rows(self) -> dict[tuple[int, int], tuple[str, int | None]]:
         return row_digests(list(self.files))
 
 

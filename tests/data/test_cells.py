@@ -1,12 +1,17 @@
 """Stored images: which files they may name, and what is read of those without bytes."""
 
+import hashlib
 import re
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pytest
+from datasets.utils.file_utils import xopen
+from PIL import Image, UnidentifiedImageError
 
 from stir_hf.data import cells
 from stir_hf.data.cells import check_files, files_named, is_inside
@@ -93,3 +98,30 @@ def test_the_files_that_images_name() -> None:
 
     assert found("image") == ["b.png", "c.png"]
     assert found("views[0].photo") == ["b.png", "b.png", "b.png", "c.png", "b.png", "b.png"]
+
+
+def test_a_file_is_read_once_to_be_decoded_and_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path)
+    data, read = path.read_bytes(), list[str]()
+
+    def told(name: str, *how: Any) -> Any:
+        read.append(name)
+        file = xopen(name, *how)
+        path.unlink()  # whoever opens it again fails
+        return file
+
+    monkeypatch.setattr(cells, "xopen", told)
+    image, digest = cells.decoded_and_hashed({"bytes": None, "path": str(path)})
+    assert np.asarray(image).ravel().tolist() == list(range(48))
+    assert digest == hashlib.sha256(data).hexdigest()[:16]
+    assert read == [str(path)]
+
+
+def test_what_is_said_of_a_broken_file_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "b.png"
+    path.write_bytes(b"no image")
+    with pytest.raises(UnidentifiedImageError, match=r"b\.png"):
+        cells.decoded_and_hashed({"bytes": None, "path": str(path)})

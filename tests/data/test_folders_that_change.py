@@ -238,7 +238,7 @@ def test_parts_of_two_versions_of_the_data_are_not_joined(tmp_path: Path) -> Non
     for part, data in (("1/2", old), ("2/2", new)):
         inverted(Net(), data, tmp_path / part[0], part=part)
     inverted(Net(), old, tmp_path / "right", part="2/2")
-    with pytest.raises(RequestError, match=f"image {changed} has other bytes .*the same data"):
+    with pytest.raises(RequestError, match=f"image {changed} has other pixels .*the same data"):
         Inversions.load([tmp_path / "1", tmp_path / "2"])
     assert len(Inversions.load([tmp_path / "1", tmp_path / "right"])) == 24
 
@@ -257,3 +257,59 @@ def test_parts_of_a_grown_request_are_joined(tmp_path: Path) -> None:
     inverted(Net(), images, tmp_path / "1", part="1/2", num_samples=12)
     inverted(Net(), images, tmp_path / "2", part="2/2", num_samples=16)
     assert Inversions.load([tmp_path / "1", tmp_path / "2"]).num_samples == 12
+
+
+@pytest.mark.parametrize("count", [4, 8, 12])
+def test_data_without_labels_leaves_those_of_the_set(count: int, tmp_path: Path) -> None:
+    images = noise_images(12)
+    inverted(Net(), labelled(images, 0), tmp_path, num_samples=8)
+    before = {row["index"]: row["label"] for row in rows(tmp_path)}
+    made = inverted(Net(), dataset_of(images), tmp_path, num_samples=count)
+    assert made.num_samples == count
+    after = {row["index"]: row["label"] for row in rows(tmp_path)}
+    assert {index: after[index] for index in before} == before
+    assert all(label == index % 5 for index, label in before.items())
+
+
+@pytest.mark.parametrize("earlier", [4, 8, 12])
+def test_a_copy_over_an_earlier_one_has_the_rows_of_now(earlier: int, tmp_path: Path) -> None:
+    """Shards have names drawn at random: what is read first is not left to them."""
+    images = noise_images(12)
+    old = inverted(Net(), labelled(images, 0), tmp_path / "old", num_samples=earlier)
+    copy = old.save(tmp_path / "copy")
+    for path in copy.glob("*.parquet"):
+        path.rename(path.with_name("data-0.parquet"))
+    now = inverted(Net(), labelled(images, 1), tmp_path / "now", num_samples=8)
+    now.save(copy)
+    found = Inversions.load(copy)
+    assert found.label is not None
+    assert found.label.tolist() == [(i + 1) % 5 for i in found.index.tolist()]
+    assert len(rows(copy)) == len({row["index"] for row in rows(copy)}) == max(8, earlier)
+    now.save(copy)
+    assert len(rows(copy)) == max(8, earlier)
+
+
+def test_what_a_row_holds_includes_its_label(tmp_path: Path) -> None:
+    from stir_hf.data.export import row_digests
+
+    images = noise_images(4)
+    for shift in (0, 1):
+        inverted(Net(), labelled(images, shift), tmp_path / str(shift))
+    one, other = (row_digests(list((tmp_path / s).rglob("*.parquet"))) for s in "01")
+    assert [found for found, _ in one.values()] == [found for found, _ in other.values()]
+    assert {i: label for (i, _), (_, label) in one.items()} == {i: i for i in range(4)}
+    assert {i: label for (i, _), (_, label) in other.items()} == {i: i + 1 for i in range(4)}
+
+
+@pytest.mark.parametrize("count", [5, 8, 12])
+def test_classes_have_the_names_that_the_data_gives_them_now(count: int, tmp_path: Path) -> None:
+    images = noise_images(12)
+    inverted(Net(), labelled(images, 0), tmp_path, num_samples=8)
+    before = {row["index"]: row["label"] for row in rows(tmp_path)}
+    renamed = datasets.ClassLabel(names=["ant", "bee", "cat", "dog", "elk"])
+    data = labelled(images, 0).cast_column("label", renamed)
+    made = inverted(Net(), data, tmp_path, num_samples=count)
+    assert made.features["label"] == renamed
+    assert Inversions.load(tmp_path).features["label"] == renamed
+    after = {row["index"]: row["label"] for row in rows(tmp_path)}
+    assert {index: after[index] for index in before} == before
