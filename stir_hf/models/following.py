@@ -38,9 +38,10 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         which hold them.
         """
         kinds = [kind_of(axis) for axis in (self._of(tensor) or ())[1:]]
-        if "channel" not in kinds:
+        held = next((kind for kind in ("channel", "colour") if kind in kinds), None)
+        if held is None:
             return None
-        return tuple(i for i, kind in enumerate(kinds, 1) if kind != "channel")
+        return tuple(i for i, kind in enumerate(kinds, 1) if kind != held)
 
     def __torch_dispatch__(
         self,

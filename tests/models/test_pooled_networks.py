@@ -1,0 +1,71 @@
+"""Layers of whole networks of several kinds, pooled over the axes that hold no channels, against
+what the network gives, pooled by hand.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stir_hf import load_encoder
+from tests.models.networks import IMAGES
+
+Operation = Callable[["Net", Tensor], Tensor]
+
+
+class Net(nn.Module):
+    """Weights of several kinds, and an operation with them whose result a layer shows."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.shown = nn.Conv2d(3, 12, 8, 8), nn.Identity()
+        self.patch, self.gray = nn.Linear(64, 10), nn.Conv2d(1, 10, 8, 8)
+        self.each = nn.Conv3d(1, 10, (1, 8, 8), (1, 8, 8))
+        self.norm, self.more = nn.LayerNorm(10), nn.Linear(10, 14)
+        self.operation = operation
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.shown(self.operation(self, images))  # type: ignore[no-any-return]
+
+
+def by_colour(net: Net, x: Tensor) -> Tensor:
+    tokens = net.each(x[:, None]).flatten(2).transpose(1, 2)
+    return net.more(net.norm(tokens))  # type: ignore[no-any-return]
+
+
+def colours_as_images(net: Net, x: Tensor) -> Tensor:
+    tokens = net.gray(x.reshape(-1, 1, 32, 32)).flatten(2).transpose(1, 2)
+    return net.more(tokens.reshape(len(x), 48, 10))  # type: ignore[no-any-return]
+
+
+def patches_by_colour(net: Net, x: Tensor) -> Tensor:
+    cut = x.reshape(len(x), 3, 4, 8, 4, 8).permute(0, 1, 2, 4, 3, 5)
+    return net.patch(cut.reshape(len(x), 3, 16, 64))  # type: ignore[no-any-return]
+
+
+def filters_by_colour(net: Net, x: Tensor) -> Tensor:
+    return net.gray(x.reshape(-1, 1, 32, 32)).reshape(len(x), 30, 4, 4)  # type: ignore[no-any-return]
+
+
+CASES: dict[str, tuple[Operation, tuple[int, ...]]] = {
+    "each colour embedded": (by_colour, (1,)),
+    "each colour as an image": (colours_as_images, (1,)),
+    "patches of each colour": (patches_by_colour, (1, 2)),
+    "filters of each colour": (filters_by_colour, (2, 3)),
+    "colours alone": (lambda _, x: x * 2, (2, 3)),
+    "colours alone, last": (lambda _, x: x.permute(0, 2, 3, 1) * 2, (1, 2)),
+    "colours as tokens": (lambda _, x: x.flatten(2).transpose(1, 2) * 2, (1,)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_channels_are_told_from_space(name: str) -> None:
+    operation, over = CASES[name]
+    module = Net(operation).eval()
+    with torch.no_grad():
+        shown = module(IMAGES)
+    for rule, expected in (("", shown.mean(over)), (":max", shown.amax(over))):
+        found = load_encoder(module, f"shown{rule}")(IMAGES)
+        torch.testing.assert_close(found, expected.flatten(1), rtol=1e-4, atol=1e-5)
