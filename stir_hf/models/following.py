@@ -204,9 +204,12 @@ def _convolved(made: Made) -> Axes | None:
     axes = made.axes[0]
     if axes is None:
         return None
-    channels = multiplied(axes[1], (axes[0], *axes[2:]), made.shape[1])
-    space = (resized(axis, n) for axis, n in zip(axes[2:], made.shape[2:], strict=True))
-    return (axes[0], channels, *space)
+    rows, summed, *slid = axes
+    channels = multiplied(summed, (rows, *slid), made.shape[1])
+    features = kind_of(summed) == "channel" and length_of(summed) > 1
+    if features or (len(slid) > 1 and all(kind_of(axis) == "channel" for axis in slid)):
+        return (rows, channels, *((("space", n),) for n in made.shape[2:]))
+    return (rows, channels, *map(resized, slid, made.shape[2:]))
 
 
 def _im2col(made: Made) -> Axes | None:

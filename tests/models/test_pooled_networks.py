@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf import load_encoder
+from stir_hf import RequestError, load_encoder
+from stir_hf.models.taps import Pooling, find, with_axes
+from stir_hf.models.trace import trace
 from tests.models.networks import IMAGES
 
 Operation = Callable[["Net", Tensor], Tensor]
@@ -24,6 +26,9 @@ class Net(nn.Module):
         self.patch, self.gray = nn.Linear(64, 10), nn.Conv2d(1, 10, 8, 8)
         self.each = nn.Conv3d(1, 10, (1, 8, 8), (1, 8, 8))
         self.norm, self.more = nn.LayerNorm(10), nn.Linear(10, 14)
+        self.code, self.up = nn.Linear(12 * 16, 10 * 4 * 4), nn.ConvTranspose2d(10, 8, 2, 2)
+        self.up1, self.widen = nn.ConvTranspose1d(10, 8, 2, 2), nn.Conv2d(1, 5, 3, padding=1)
+        self.along = nn.Conv1d(1, 1, 3, padding=1)
         self.operation = operation
 
     def forward(self, images: Tensor) -> Tensor:
@@ -49,6 +54,17 @@ def filters_by_colour(net: Net, x: Tensor) -> Tensor:
     return net.gray(x.reshape(-1, 1, 32, 32)).reshape(len(x), 30, 4, 4)  # type: ignore[no-any-return]
 
 
+def decoded(net: Net, x: Tensor) -> Tensor:
+    return net.code(net.stem(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def attended(net: Net, x: Tensor) -> Tensor:
+    """Return maps times weights that a convolution along the channels made (ECA)."""
+    maps = net.stem(x)
+    weights = net.along(maps.mean((2, 3))[:, None]).transpose(1, 2)[..., None].sigmoid()
+    return maps * weights  # type: ignore[no-any-return]
+
+
 CASES: dict[str, tuple[Operation, tuple[int, ...]]] = {
     "each colour embedded": (by_colour, (1,)),
     "each colour as an image": (colours_as_images, (1,)),
@@ -57,6 +73,17 @@ CASES: dict[str, tuple[Operation, tuple[int, ...]]] = {
     "colours alone": (lambda _, x: x * 2, (2, 3)),
     "colours alone, last": (lambda _, x: x.permute(0, 2, 3, 1) * 2, (1, 2)),
     "colours as tokens": (lambda _, x: x.flatten(2).transpose(1, 2) * 2, (1,)),
+    "decoded": (lambda net, x: net.up(decoded(net, x).reshape(len(x), 10, 4, 4)).relu(), (2, 3)),
+    "decoded, one axis": (lambda net, x: net.up1(decoded(net, x).reshape(len(x), 10, 16)), (2,)),
+    "decoded, one map": (
+        lambda net, x: net.widen(decoded(net, x).reshape(len(x), 1, 10, 16)),
+        (2, 3),
+    ),
+    "a convolution along the channels": (attended, (2, 3)),
+    "a convolution over tokens and channels": (
+        lambda net, x: net.widen(net.stem(x).flatten(2).transpose(1, 2)[:, None]),
+        (2,),
+    ),
 }
 
 
@@ -69,3 +96,17 @@ def test_channels_are_told_from_space(name: str) -> None:
     for rule, expected in (("", shown.mean(over)), (":max", shown.amax(over))):
         found = load_encoder(module, f"shown{rule}")(IMAGES)
         torch.testing.assert_close(found, expected.flatten(1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pooling_that_was_asked_for_is_never_replaced() -> None:
+    network = load_encoder(Net(lambda net, x: decoded(net, x).reshape(len(x), 10, 4, 4))).network
+    seen = trace(network, (32, 32))
+    tap = find("shown", seen)
+    assert with_axes(seen, tap).pooling == "flatten"
+    asked: Pooling
+    for asked in ("mean", "max"):
+        with pytest.raises(
+            RequestError, match=rf"all axes .* \(b, 10, 4, 4\) .* :{asked}:channels"
+        ):
+            with_axes(seen, tap, pooling=asked)
+        assert with_axes(seen, tap, "channels-first", asked).pooling == asked
