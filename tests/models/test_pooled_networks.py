@@ -7,8 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stir_hf import RequestError, load_encoder
+from stir_hf.models.axes import Axes, unknown
+from stir_hf.models.following import Made, _found
 from stir_hf.models.taps import Pooling, find, with_axes
 from stir_hf.models.trace import trace
 from tests.models.networks import IMAGES
@@ -29,6 +32,7 @@ class Net(nn.Module):
         self.code, self.up = nn.Linear(12 * 16, 10 * 4 * 4), nn.ConvTranspose2d(10, 8, 2, 2)
         self.up1, self.widen = nn.ConvTranspose1d(10, 8, 2, 2), nn.Conv2d(1, 5, 3, padding=1)
         self.along = nn.Conv1d(1, 1, 3, padding=1)
+        self.prototypes, self.widen_tokens = nn.Parameter(torch.randn(6, 12)), nn.Linear(12, 9)
         self.operation = operation
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,6 +69,45 @@ def attended(net: Net, x: Tensor) -> Tensor:
     return maps * weights  # type: ignore[no-any-return]
 
 
+def tokens(net: Net, x: Tensor) -> Tensor:
+    return net.stem(x).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def sampled(net: Net, x: Tensor) -> Tensor:
+    maps = net.stem(x)
+    grid = net.widen_tokens(maps.permute(0, 2, 3, 1))[:, :, :2, :2].tanh()
+    return F.grid_sample(maps, grid, align_corners=False)
+
+
+def distances(net: Net, x: Tensor) -> Tensor:
+    return torch.cdist(tokens(net, x), net.prototypes.expand(len(x), -1, -1))
+
+
+def filled(net: Net, x: Tensor) -> Tensor:
+    out = torch.zeros(len(x), 16, 9)
+    for i in range(16):
+        out[:, i] = net.widen_tokens(tokens(net, x)[:, i])
+    return out
+
+
+def filled_last(net: Net, x: Tensor) -> Tensor:
+    out = torch.zeros(len(x), 9, 16)
+    for i in range(16):
+        out[..., i] = net.widen_tokens(tokens(net, x)[:, i])
+    return out
+
+
+def chosen(net: Net, x: Tensor) -> Tensor:
+    found = tokens(net, x)
+    best = found.norm(dim=-1).topk(5)[1]
+    return found[torch.arange(len(x))[:, None], best]
+
+
+def folded(net: Net, x: Tensor) -> Tensor:
+    cut = torch.stack([F.unfold(maps, 2, stride=2) for maps in net.stem(x)])
+    return torch.stack([F.fold(one, (4, 4), 2, stride=2) for one in cut])
+
+
 CASES: dict[str, tuple[Operation, tuple[int, ...]]] = {
     "each colour embedded": (by_colour, (1,)),
     "each colour as an image": (colours_as_images, (1,)),
@@ -84,7 +127,39 @@ CASES: dict[str, tuple[Operation, tuple[int, ...]]] = {
         lambda net, x: net.widen(net.stem(x).flatten(2).transpose(1, 2)[:, None]),
         (2,),
     ),
+    "sampled": (sampled, (2, 3)),
+    "sampled at learnt places": (
+        lambda net, x: F.grid_sample(
+            net.stem(x), net.up.weight[:1, :2].expand(len(x), -1, -1, -1), align_corners=True
+        ),
+        (2, 3),
+    ),
+    "distances to prototypes": (distances, (1,)),
+    "distances of prototypes": (lambda net, x: distances(net, x).transpose(1, 2), (2,)),
+    "prototypes first": (
+        lambda net, x: torch.cdist(net.prototypes.expand(len(x), -1, -1), tokens(net, x)),
+        (2,),
+    ),
+    "filled token by token": (filled, (1,)),
+    "filled token by token, last": (filled_last, (2,)),
+    "chosen tokens": (chosen, (1,)),
+    "patches of single images": (
+        lambda net, x: torch.stack([F.unfold(maps, 2, stride=2) for maps in net.stem(x)]),
+        (2,),
+    ),
+    "patches of single images, put together": (folded, (2, 3)),
 }
+
+UNKNOWN: dict[str, Operation] = {
+    "indices apart": lambda net, x: tokens(net, x).transpose(1, 2)[
+        torch.arange(len(x))[:, None], :, torch.arange(5).expand(len(x), 5)
+    ],
+    "indices that vary along both axes": lambda net, x: tokens(net, x)[
+        :, torch.arange(25).reshape(5, 5) % 16, torch.arange(25).reshape(5, 5) % 12
+    ],
+    "distances of tokens": lambda net, x: torch.cdist(tokens(net, x), tokens(net, x)),
+}
+"""What is asked about: any axis may hold the channels, or none."""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -110,3 +185,18 @@ def test_a_pooling_that_was_asked_for_is_never_replaced() -> None:
         ):
             with_axes(seen, tap, pooling=asked)
         assert with_axes(seen, tap, "channels-first", asked).pooling == asked
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_cannot_be_told_is_asked_about(name: str) -> None:
+    with pytest.raises(RequestError, match=r"cannot be told which axes of .* hold channels"):
+        load_encoder(Net(UNKNOWN[name]).eval(), "shown")(IMAGES)
+
+
+def test_arguments_that_no_rule_foresees_are_no_error() -> None:
+    def fails(_: Made) -> Axes:
+        raise IndexError
+
+    made = Made((), (), [], None, (4, 3))
+    assert _found(fails, made) == unknown((4, 3))
+    assert _found(lambda _: None, made) == unknown((4, 3))
