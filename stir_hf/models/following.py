@@ -44,6 +44,11 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
             return None
         return tuple(i for i, kind in enumerate(kinds, 1) if kind != held)
 
+    def is_other_first(self, tensor: Tensor) -> bool:
+        """Return whether the first axis is known to be another than that of the batch."""
+        axes = self._of(tensor)
+        return axes is not None and kind_of(axes[0]) not in ("batch", None)
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -60,9 +65,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     def _of(self, tensor: Any) -> Axes | None:
         """The axes of a tensor; None where it does not depend on the images."""
         found: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
-        if found is None or len(found) == tensor.ndim or tensor.is_nested:
-            return found
-        return unknown(tensor.shape)
+        return found if found is None or len(found) == tensor.ndim else unknown(tensor.shape)
 
     def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         tensors = _tensors((*args, *kwargs.values()))
@@ -72,9 +75,6 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         for tensor in _tensors(out):
             if not given:
                 self._axes.pop(tensor, None)
-                continue
-            if tensor.is_nested:  # without a shape
-                self._axes[tensor] = ()
                 continue
             made = Made(args, tuple(self._of(x) for x in args), given, dims, tuple(tensor.shape))
             self._axes[tensor] = _found(rule, made)
