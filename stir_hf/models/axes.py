@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from math import prod
 from typing import Literal, TypeAlias
 
-Kind = Literal["batch", "space", "channel"]
+Kind = Literal["batch", "space", "colour", "channel"]
+"""Colours are those of the images: they are channels where nothing learnt is."""
 Part: TypeAlias = tuple[Kind | None, int]
 """The parts that were merged into an axis, and its length; None is not known."""
 Axis: TypeAlias = tuple[Part, ...]
 """An axis by its parts, outermost first; one of length 1 may have none."""
 Axes: TypeAlias = tuple[Axis, ...]
 
-IMAGES: tuple[Kind, ...] = ("batch", "channel", "space", "space")
+IMAGES: tuple[Kind, ...] = ("batch", "colour", "space", "space")
 
 
 def axes_of(kinds: Sequence[Kind | None], shape: Sequence[int]) -> Axes:
@@ -31,7 +32,7 @@ def kind_of(axis: Axis) -> Kind | None:
     there is nothing else.
     """
     kinds = {kind for kind, length in axis if length > 1} or {kind for kind, _ in axis}
-    known: tuple[Kind, ...] = ("channel", "space", "batch")
+    known: tuple[Kind, ...] = ("channel", "colour", "space", "batch")
     return next((kind for kind in known if kind in kinds), None)
 
 
@@ -50,7 +51,8 @@ def multiplied(summed: Axis, others: Sequence[Axis], length: int) -> Axis:
     channels; but space stays space where the channels are beside it (a mixer of tokens).
     """
     beside = any(kind_of(other) == "channel" and length_of(other) > 1 for other in others)
-    return ((kind_of(summed) if beside else "channel", length),)
+    stays = beside and kind_of(summed) == "space"
+    return (("space" if stays else "channel", length),)
 
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:

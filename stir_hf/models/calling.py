@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from inspect import Parameter
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,15 +43,16 @@ class Arguments:
         single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         names = tuple(p.name for p in single)
         images: str | None = PIXELS
-        if single and PIXELS not in names:
-            images = names[0] if single[0].kind == single[0].KEYWORD_ONLY else None
+        if parameters and PIXELS not in names:
+            by_name = parameters[0].kind in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
+            images = next(iter(names), PIXELS) if by_name else None
         needed = tuple(p.name for p in single if p.default is p.empty)
         return cls(names, images, needed, any(p.kind == p.VAR_KEYWORD for p in parameters))
 
     @property
     def needs_more(self) -> bool:
-        """True where it needs another than its first."""
-        return bool({*self.needed} - {*self.names[:1]})
+        """True where it needs another than the one that takes the images."""
+        return bool({*self.needed} - {self.images or next(iter(self.names), None)})
 
     def takes(self, name: str) -> bool:
         """Return whether an argument may be given by this name."""
@@ -65,13 +67,16 @@ class Arguments:
             return [pixels], taken
         return [], {self.images: pixels, **taken}
 
-    def without(self, error: TypeError) -> "Arguments | None":
+    def without(self, error: Exception) -> "Arguments | None":
         """Return these but for the one for which a call was refused, as a forward that takes any
-        argument may hand it on to one that does not; None where the call was refused otherwise.
+        argument may hand it on to one that does not; where the refusal names none, but for all that
+        it does not name itself; None where there are none of these.
         """
         _, found, rest = str(error).partition(_REFUSED)
         name = rest.partition("'")[0]
-        return replace(self, refused=self.refused | {name}) if found and self.takes(name) else None
+        if found and self.takes(name):
+            return replace(self, refused=self.refused | {name})
+        return replace(self, others=False) if self.others else None
 
 
 class Fields(dict[str, Any]):
@@ -84,9 +89,14 @@ class Fields(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-def with_fields(result: Any) -> Any:
+def with_fields(result: Any, classes: int | None = None) -> Any:
     """Return a result of a user's own code with fields: of a mapping, a dataclass or a named tuple
-    its entries; of another tuple whose first is a tensor (b, n), that as its logits.
+    its entries; of another tuple or a list the one tensor (b, n) as its logits.
+
+    Args:
+        result: of the network.
+        classes: number of them, by the configuration: of several such tensors the logits are the
+            one that is so wide.
     """
     from transformers.utils.generic import ModelOutput
 
@@ -98,7 +108,8 @@ def with_fields(result: Any) -> Any:
         return Fields({field.name: getattr(result, field.name) for field in fields(result)})
     if hasattr(result, "_asdict") and hasattr(result, "logits"):
         return Fields(result._asdict())
-    first = result[0] if isinstance(result, tuple) and result else None
-    if isinstance(first, Tensor) and first.ndim == 2:
-        return Fields(logits=first, others=result[1:])
-    return result
+    items = result if isinstance(result, tuple | list) else ()
+    vectors = [item for item in items if isinstance(item, Tensor) and item.ndim == 2]
+    if len(vectors) > 1:
+        vectors = [item for item in vectors if item.shape[1] == classes]
+    return Fields(logits=vectors[0], others=items) if len(vectors) == 1 else result

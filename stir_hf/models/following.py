@@ -15,6 +15,7 @@ from stir_hf.models.axes import (
     IMAGES,
     Axes,
     Axis,
+    Kind,
     axes_of,
     kind_of,
     length_of,
@@ -38,9 +39,15 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         which hold them.
         """
         kinds = [kind_of(axis) for axis in (self._of(tensor) or ())[1:]]
-        if "channel" not in kinds:
+        held = next((kind for kind in ("channel", "colour") if kind in kinds), None)
+        if held is None:
             return None
-        return tuple(i for i, kind in enumerate(kinds, 1) if kind != "channel")
+        return tuple(i for i, kind in enumerate(kinds, 1) if kind != held)
+
+    def is_other_first(self, tensor: Tensor) -> bool:
+        """Return whether the first axis is known to be another than that of the batch."""
+        axes = self._of(tensor)
+        return axes is not None and kind_of(axes[0]) not in ("batch", None)
 
     def __torch_dispatch__(
         self,
@@ -70,19 +77,20 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
                 self._axes.pop(tensor, None)
                 continue
             made = Made(args, tuple(self._of(x) for x in args), given, dims, tuple(tensor.shape))
-            found = rule(made)
-            if found is None or len(found) != tensor.ndim:
-                found = unknown(tensor.shape)
-            self._axes[tensor] = found
+            self._axes[tensor] = _found(rule, made)
             if func._schema.is_mutable:
                 self._note_base(tensor)
 
     def _note_base(self, written: Tensor) -> None:
         """Note the axes of a larger tensor of which a part was written to."""
         base = written._base
-        if base is not None and base not in self._axes and base.ndim == written.ndim:
-            axes = zip(self._axes[written], base.shape, strict=True)
-            self._axes[base] = tuple(resized(axis, length) for axis, length in axes)
+        if base is None or base in self._axes:
+            return
+        axes = self._axes[written]
+        if base.ndim != written.ndim:
+            strides = dict(zip(written.stride(), axes, strict=True))
+            axes = [strides.get(stride, ((None, 1),)) for stride in base.stride()]
+        self._axes[base] = tuple(map(resized, axes, base.shape))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -120,6 +128,15 @@ class Made:
 
 _Rule: TypeAlias = Callable[[Made], Axes | None]
 """The axes of what was made; None where they are not known."""
+
+
+def _found(rule: _Rule, made: Made) -> Axes:
+    """The axes by a rule; not known where it says so, or does not foresee such arguments."""
+    try:
+        found = rule(made)
+    except Exception:  # of a network that runs: never an error
+        found = None
+    return unknown(made.shape) if found is None or len(found) != len(made.shape) else found
 
 
 def _kept(made: Made) -> Axes | None:
@@ -203,20 +220,45 @@ def _convolved(made: Made) -> Axes | None:
     axes = made.axes[0]
     if axes is None:
         return None
-    channels = multiplied(axes[1], (axes[0], *axes[2:]), made.shape[1])
-    space = (resized(axis, n) for axis, n in zip(axes[2:], made.shape[2:], strict=True))
-    return (axes[0], channels, *space)
+    rows, summed, *slid = axes
+    channels = multiplied(summed, (rows, *slid), made.shape[1])
+    features = kind_of(summed) == "channel" and length_of(summed) > 1
+    if features or (len(slid) > 1 and all(kind_of(axis) == "channel" for axis in slid)):
+        return (rows, channels, *((("space", n),) for n in made.shape[2:]))
+    return (rows, channels, *map(resized, slid, made.shape[2:]))
+
+
+def _features(axis: Axis) -> Kind:
+    """Colours where an axis is of colours, else channels."""
+    return "colour" if kind_of(axis) == "colour" else "channel"
 
 
 def _im2col(made: Made) -> Axes | None:
-    rows, merged, places = made.shape
-    channels = made.args[0].shape[-3]
-    window: Axis = (("channel", channels), ("space", merged // channels))
-    return ((("batch", rows),), window, (("space", places),))
+    *rows, merged, places = made.shape
+    features, channels = _features(made.given[0][-3]), made.args[0].shape[-3]
+    window: Axis = ((features, channels), ("space", merged // channels))
+    return (*axes_of(["batch"] * len(rows), rows), window, (("space", places),))
 
 
 def _col2im(made: Made) -> Axes | None:
-    return axes_of(IMAGES, made.shape)
+    kinds: list[Kind] = ["batch", _features(made.given[0][-2]), "space", "space"]
+    return axes_of(kinds[-len(made.shape) :], made.shape)
+
+
+def _sampled(made: Made) -> Axes | None:
+    """Those of maps at the places of a grid, of which either may be the images'."""
+    rows, channels, *_ = made.axes[0] or axes_of(("batch", "channel"), made.shape[:2])
+    return (rows, channels, *((("space", n),) for n in made.shape[2:]))
+
+
+def _distances(made: Made) -> Axes | None:
+    """Those of all (…, n, d) to all (…, m, d); to what is no image's, as to weights: channels."""
+    left, right = made.axes[:2]
+    rows, columns = (
+        axes[-2] if axes else (("channel", n),)
+        for axes, n in zip((left, right), made.shape[-2:], strict=True)
+    )
+    return (*made.given[0][:-2], rows, columns)
 
 
 def _unfolded(made: Made) -> Axes | None:
@@ -239,7 +281,18 @@ def _embedded(made: Made) -> Axes | None:
 
 
 def _indexed(made: Made) -> Axes | None:
-    return _kept(made) if made.args[0].ndim == len(made.shape) else None
+    """Those that it was taken from, where each stays in its place: the tensors of indices are side
+    by side, and of several all but one vary along their own axis alone.
+    """
+    indices = [(i, index) for i, index in enumerate(made.args[1]) if index is not None]
+    (first, _), count = indices[0], len(indices)
+    if made.args[0].ndim != len(made.shape) or indices[-1][0] - first != count - 1:
+        return None
+    own = [
+        index.numel() == (index.shape[i - first - count] if index.ndim >= first + count - i else 1)
+        for i, index in indices
+    ]
+    return _kept(made) if count - sum(own) <= 1 else None
 
 
 _RULES: dict[str, _Rule] = {
@@ -253,6 +306,8 @@ _RULES: dict[str, _Rule] = {
     "im2col": _im2col,
     "col2im": _col2im,
     "unfold": _unfolded,
+    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler"), _sampled),
+    **dict.fromkeys(("_cdist_forward", "_euclidean_dist"), _distances),
     "view_as_real": _of_complex,
     "view_as_complex": _as_complex,
     "embedding": _embedded,

@@ -99,13 +99,23 @@ def default_pooling(shape: tuple[int, ...]) -> Pooling:
     return "flatten" if len(shape) <= 1 else "mean"
 
 
-def with_axes(seen: Trace, tap: Tap, layout: Layout | None = None) -> Tap:
+def with_axes(
+    seen: Trace, tap: Tap, layout: Layout | None = None, pooling: Pooling | None = None
+) -> Tap:
     """The tap with the axes that it is pooled over: those that hold no channels, by the trace or by
     the layout that was asked for.
 
+    Args:
+        seen: the pass.
+        tap: where it is read, pooled by default.
+        layout: that was asked for.
+        pooling: that was asked for, in place of the default.
+
     Raises:
-        RequestError: it is not known which axes hold channels, or `cls` of what has no tokens.
+        RequestError: it is not known which axes hold channels, or all do and a pooling over the
+            others was asked for, or `cls` of what has no tokens.
     """
+    tap = tap if pooling is None else replace(tap, pooling=pooling)
     found = tensor_at(seen, tap)
     if found is None or found.tensor.ndim == 2 or tap.pooling == "flatten":
         return tap
@@ -117,12 +127,13 @@ def with_axes(seen: Trace, tap: Tap, layout: Layout | None = None) -> Tap:
         over = tuple(range(2, ndim)) if layout == "channels-first" else tuple(range(1, ndim - 1))
     if tap.pooling == "cls" and (ndim != 3 or over not in (None, (1,))):
         raise RequestError(f"pooling 'cls' needs tokens of shape (b, t, d), not {shape}")
-    if over is None:
+    if over is None or (not over and pooling is not None):
         p = tap.pooling
         choices = "" if p == "cls" else f", :{p}:channels-first"
+        told = "it cannot be told which axes" if over is None else "all axes but the first"
         raise RequestError(
-            f"it cannot be told which axes of {shape} hold channels; add :flatten{choices} or"
-            f" :{p}:channels-last to its name"
+            f"{told} of {shape} hold channels; add :flatten{choices} or :{p}:channels-last to its"
+            " name"
         )
     if not over:  # all of them
         return replace(tap, pooling="flatten")

@@ -109,6 +109,8 @@ class Trace:
         """Return whether there is a tensor whose first axis is that of the batch."""
         if tensor is None or tensor.ndim < 2 or len(tensor) != self.fed:
             return False
+        if self.axes.is_other_first(tensor):
+            return False
         return not any(tensor is one for one in self.odd)
 
     @property

@@ -138,9 +138,9 @@ def test_channels_are_kept_wherever_they_are(name: str) -> None:
     expected = shown.mean(over).flatten(1) if over else shown.flatten(1)
     found = load_encoder(module, "shown")(IMAGES)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    largest = load_encoder(module, "shown:max")(IMAGES)
-    expected = shown.amax(over).flatten(1) if over else shown.flatten(1)
-    torch.testing.assert_close(largest, expected, rtol=1e-4, atol=1e-5)
+    if over:
+        largest = load_encoder(module, "shown:max")(IMAGES)
+        torch.testing.assert_close(largest, shown.amax(over).flatten(1), rtol=1e-4, atol=1e-5)
 
 
 UNKNOWN: dict[str, Operation] = {

@@ -57,6 +57,14 @@ class Ends(TokensFirst):
         return self.stem(images).flatten(2).permute(2, 0, 1)  # type: ignore[no-any-return]
 
 
+class Unfollowed(TokensFirst):
+    """The same, by an operation of which torch tells nothing."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = torch.from_numpy(self.stem(images).flatten(2).permute(2, 0, 1).numpy().copy())
+        return self.head(self.mix(tokens).mean(0))  # type: ignore[no-any-return]
+
+
 class Squeezes(TokensFirst):
     """All tokens of a batch, and at the end one vector."""
 
@@ -65,9 +73,10 @@ class Squeezes(TokensFirst):
         return self.head(tokens.mean(0, keepdim=True))  # type: ignore[no-any-return]
 
 
+@pytest.mark.parametrize("kind", [TokensFirst, Unfollowed])
 @pytest.mark.parametrize("side", [16, 32])
-def test_as_many_tokens_as_images_are_no_images(side: int) -> None:
-    module, images = TokensFirst(), torch.rand(3, 3, side, side)
+def test_as_many_tokens_as_images_are_no_images(side: int, kind: type[TokensFirst]) -> None:
+    module, images = kind().requires_grad_(False), torch.rand(3, 3, side, side)
     encoder = load_encoder(module)
     with torch.no_grad():
         torch.testing.assert_close(encoder(images), module(images))
@@ -106,8 +115,35 @@ def test_a_batch_that_gives_fewer_rows_is_refused() -> None:
 
 
 def test_a_pass_of_another_size_is_made_only_where_the_first_leaves_a_doubt() -> None:
-    for module, side, count in ((TokensFirst(), 16, 2), (TokensFirst(), 32, 1), (Ours(), 32, 1)):
+    unfollowed = Unfollowed().requires_grad_(False)
+    for module, side, count in ((unfollowed, 16, 2), (TokensFirst(), 16, 1), (Ours(), 32, 1)):
         encoder, passes = load_encoder(module), list[int]()
         module.register_forward_pre_hook(lambda _, given, seen=passes: seen.append(len(given[0])))
         trace(encoder.network, (side, side))
         assert passes == [4, 5][:count]
+
+
+class Windows(nn.Module):
+    """As many windows as images, before the images."""
+
+    def __init__(self, merged: bool) -> None:
+        super().__init__()
+        self.stem, self.shown, self.merged = nn.Conv2d(3, 12, 8, 8), nn.Identity(), merged
+
+    def forward(self, images: Tensor) -> Tensor:
+        count = len(images)
+        windows = self.stem(images).reshape(count, 12, 2, 2, 2, 2).permute(2, 4, 0, 3, 5, 1)
+        shape = (4, count * 48) if self.merged else (4, count * 4, 12)
+        shown: Tensor = self.shown(windows.reshape(shape))
+        return shown.reshape(4, count, 4, 12).mean((0, 2))
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_as_many_windows_as_images_are_no_images(merged: bool) -> None:
+    module = Windows(merged)
+    encoder = load_encoder(module)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(IMAGES), module(IMAGES))
+    assert [layer.name for layer in encoder.layers] == ["stem"]
+    with pytest.raises(RequestError, match=r"layer 'shown' gives .* for 4 images"):
+        load_encoder(module, "shown")(IMAGES)

@@ -106,10 +106,43 @@ def test_a_class_of_the_users_own_reads_its_configuration_as_it_is() -> None:
 
 def test_settings_that_are_as_a_pass_needs_them_are_left_alone() -> None:
     model: Any = tf.ViTModel(tf.ViTConfig(**SEES))
-    assert Settings(model)._before == []
+    before = dict(vars(model.config))
+    settings = Settings(model)
+    settings.set()
+    assert vars(model.config) == before
+    settings.restore()
     model.config.return_dict = None
     settings = Settings(model)
     settings.set()
     assert model.config.return_dict is True
     settings.restore()
     assert model.config.return_dict is None
+
+
+def test_a_configuration_of_two_networks_is_given_back_by_the_last() -> None:
+    config = tf.ViTConfig(**SEES, return_dict=False)
+    one, two = (tf.ViTModel(config, add_pooling_layer=False).eval() for _ in range(2))
+    processor = tf.ViTImageProcessor(size={"height": 32, "width": 32})
+    first, second = (
+        load_encoder(model, "hidden_states[0]", processor=processor) for model in (one, two)
+    )
+    expected, _ = second(IMAGES), first(IMAGES)
+    with second.session() as later:
+        with first.session():
+            pass
+        torch.testing.assert_close(later(IMAGES), expected)
+        assert config.return_dict is True
+    assert config.return_dict is False
+
+
+def test_configurations_inside_of_each_other_end_and_are_found_in_lists() -> None:
+    model: Any = tf.ViTModel(tf.ViTConfig(**SEES))
+    parts = [tf.ViTConfig(**SEES, return_dict=False) for _ in range(3)]
+    model.config.inner, model.config.listed = parts[0], [parts[1], {"named": parts[2]}]
+    parts[0].parent = model.config
+    model.config.listed.append(model.config)
+    settings = Settings(model)
+    settings.set()
+    assert [part.return_dict for part in parts] == [True] * 3
+    settings.restore()
+    assert [part.return_dict for part in parts] == [False] * 3
