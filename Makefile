@@ -55,6 +55,7 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/wide.py
 	$(BIN)/python benchmarks/shards.py
+	$(BIN)/python benchmarks/continuing.py
 	$(if $(shell command -v chromium),$(BIN)/python benchmarks/page.py)
 	$(BIN)/python benchmarks/tables.py
 
