@@ -349,6 +349,10 @@ OWN_SIZES: dict[str, dict[str, Any]] = {
 }
 TOWERS = sorted({tower for _, tower in READ.values()})
 APART = {
+    "GroupViTVisionTransformer": "has stages, which these sizes do not fit",
+    "Sam3VisionModel": "is large; tests/families/zoo.py has a small one",
+    "SamVisionEncoder": "tests/families/zoo.py has a small one",
+    "XCLIPVisionModel": "takes clips of several frames, 8 by default",
     "AlignVisionModel": "large; tests/families/zoo.py has a small one",
     "IdeficsVisionTransformer": "is made by its network alone",
     "Ovis2VisionTransformer": "is made by its network alone",
