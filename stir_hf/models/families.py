@@ -15,6 +15,10 @@ Inputs = Callable[[nn.Module, Tensor], dict[str, Tensor]]
 """The module and its `pixel_values` (b, c, h, w) to further arguments of a pass."""
 
 
+WRAP_IT = "give a module that takes images and calls it, as an object"
+"""What can be done about a network that does not run on images alone."""
+
+
 @dataclass(frozen=True)
 class Family:
     """The networks of one model type."""
@@ -49,7 +53,7 @@ class Family:
     def check_taken(self, called: str) -> None:
         """Raise RequestError for a model of a family that is not taken."""
         if self.refused is not None:
-            raise RequestError(f"model {called} is not taken: its family {self.refused}")
+            raise RequestError(f"model {called} is not taken: its family {self.refused}; {WRAP_IT}")
 
     def check(self, config: Any, called: str, part: str = "") -> None:
         """Raise RequestError where the configuration of a model in memory has other values."""
@@ -113,7 +117,18 @@ FAMILIES = {
     ),
     "omdet-turbo": Family(encoder="vision_backbone.vision_backbone"),
     **dict.fromkeys(
-        ("edgetam", "edgetam_video", "sam", "sam2", "sam2_video", "sam3_tracker", "sam_hq"),
+        (
+            "edgetam",
+            "edgetam_video",
+            "sam",
+            "sam2",
+            "sam2_video",
+            "sam3",
+            "sam3_lite_text",
+            "sam3_tracker",
+            "sam3_tracker_video",
+            "sam_hq",
+        ),
         Family(encoder="vision_encoder"),
     ),
     **dict.fromkeys(
@@ -135,6 +150,9 @@ FAMILIES = {
     **dict.fromkeys(
         ("molmo2", "molmo2_vision"),
         Family(refused="has a vision_tower that takes the flattened patches of an image"),
+    ),
+    "bridgetower": Family(
+        refused="has a vision_model whose layers are run in turns with those of its texts"
     ),
     "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
     "perceiver": Family(refused="takes `inputs` of any kind, not images"),

@@ -9,7 +9,7 @@ from torch import nn
 
 from stir_hf.errors import RequestError
 from stir_hf.models.calling import PIXELS, Arguments, runs_own_code
-from stir_hf.models.families import detects
+from stir_hf.models.families import WRAP_IT, detects
 
 _NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
 """Names of arguments that are texts or sounds."""
@@ -72,9 +72,11 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
         who = f"its vision tower ({name})" if name else "it"
         raise RequestError(
             f"model {called} takes {takes}, and {who} does not run on images alone:"
-            f" {type(tower).__name__} takes {wants}"
+            f" {type(tower).__name__} takes {wants}; {WRAP_IT}"
         )
-    raise RequestError(f"model {called} takes {takes}, not images, and has no vision tower")
+    raise RequestError(
+        f"model {called} takes {takes}, not images, and has no vision tower; {WRAP_IT}"
+    )
 
 
 def body_of(given: Any) -> tuple[str, Any]:
