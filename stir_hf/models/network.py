@@ -134,7 +134,10 @@ class Network:
         more = self.family.inputs(self.module, inputs)
         images, named = self.arguments.given(inputs, {**options, **more})
         result = self.module(*images, **named)
-        return with_fields(result) if runs_own_code(self.module) else result
+        if not runs_own_code(self.module):
+            return result
+        config = getattr(self.module, "config", None)
+        return with_fields(result, getattr(config, "num_labels", None))
 
     def feed_first(self, inputs: Tensor) -> Any:
         """One forward pass with hidden states, by which is found what the network takes beside
@@ -143,8 +146,9 @@ class Network:
         while True:
             try:
                 return self.feed(inputs, hidden_states=True)
-            except TypeError as error:
-                found = self.arguments and self.arguments.without(error)
+            except Exception as error:  # code of a user's own refuses arguments in many ways
+                refused = isinstance(error, TypeError) or runs_own_code(self.module)
+                found = self.arguments.without(error) if refused and self.arguments else None
                 if found is None:
                     raise
                 self.arguments = found

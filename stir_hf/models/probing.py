@@ -171,7 +171,7 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
     else:
         tap = find(name, seen)
     try:
-        return with_axes(seen, tap if pooling is None else replace(tap, pooling=pooling), layout)
+        return with_axes(seen, tap, layout, pooling)
     except RequestError as error:
         raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
 

@@ -239,7 +239,8 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
         identity = {**one.manifest.identity, "engine": {**one.manifest.identity["engine"], **other}}
         replace(one.manifest, identity=identity).write(folder)
         said = (
-            r"the inversion sets are of 2 methods, starts or constraints, whose scores cannot be compared"
+            r"the inversion sets are of 2 methods, starts or constraints, whose scores cannot be"
+            r" compared"
             rf" \(adam-polyak from noise: a; {other['method']['name']} from"
             rf" {other['start']['name']}: b\); give one of them with --config-name"
         )
