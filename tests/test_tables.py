@@ -11,6 +11,7 @@ from torch import nn
 import stir_hf
 from stir_hf import Inversions, RequestError
 from stir_hf.engine import CONSTRAINTS
+from tests.conftest import TinyModels
 from tests.test_parts import NearBall
 from tests.tiny import Net, compared, inverted, noise_images
 
@@ -61,12 +62,23 @@ def test_all_sets_of_a_value_are_named_and_other_data_and_canvases_are_told(tmp_
     names = [one.path.name for one in sets]
     (note,) = {n for s in stir_hf.score(Net(1), sets, progress=False).scores for n in s.notes[-1:]}
     assert f"tolerance: 0.02 ({names[0]} {names[3]}), 0.3 ({names[1]} {names[2]})" in note
-    assert "data: a dataset in memory #" in note
+    assert "first images of " in note
     larger = [Image.fromarray(np.kron(np.asarray(i), np.ones((2, 2, 1), np.uint8))) for i in IMAGES]
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(8), Net())
     two = [inverted(pooled, data) for data in (IMAGES, larger)]
     (score, _) = stir_hf.score(pooled, two, progress=False).scores
     assert any("canvas of " in note for note in score.notes)
+
+
+def test_networks_of_other_canvases_in_one_run_are_alike(tiny_models: TinyModels) -> None:
+    larger = nn.Sequential(nn.AdaptiveAvgPool2d(8), Net())
+    for score in compared(tiny_models.vit, larger, noise_images(6, 40)).scores:
+        assert not any("differ in" in note for note in score.notes)
+    others = [inverted(Net(), noise_images(n)) for n in (8, 9)]
+    for score in stir_hf.score(Net(1), others, progress=False).scores:
+        assert any(
+            "differ in data: ['a dataset in memory', None, 8, None]" in n for n in score.notes
+        )
 
 
 def test_sets_of_other_constraints_are_refused(tmp_path: Path) -> None:

@@ -94,17 +94,19 @@ def unlike(sets: Sequence[Inversions]) -> str | None:
 
 def _settings(one: Inversions) -> dict[str, Any]:
     """The settings that scores of one table should have in common; the canvas, which every network
-    has for itself, is compared between sets of one network alone.
+    has for itself, and the images on it are compared between sets of one network alone.
     """
-    identity, engine = one.manifest.identity, one.manifest.identity["engine"]
-    network, data = identity["network"], identity["data"]
-    canvas = [identity["canvas"]["size"], str(network.get("processor"))[:8]]
+    identity, names = one.manifest.identity, one.manifest.names
+    engine, network, data = identity["engine"], identity["network"], identity["data"]
+    mine, canvas = str(network["weights"])[:8], [*identity["canvas"]["size"]]
+    canvas.append(str(network.get("processor"))[:8])
     return {
         **{name: engine.get(name, False) for name in ("tolerance", "steps", "exact", "seed")},
         **{name: network["precision"].get(name, False) for name in ("dtype", "tf32", "autocast")},
         "draws": one.draws,
-        "data": f"{one.manifest.names.get('dataset', '')} #{hash_of(data)[:8]}",
-        f"canvas of {str(network['weights'])[:8]}": canvas,
+        "data": [names.get("dataset"), names.get("split"), data["rows"], data.get("slice")],
+        f"canvas of {mine}": canvas,
+        f"first images of {mine} {canvas}": hash_of(data["first"])[:8],
     }
 
 
