@@ -81,7 +81,7 @@ def test_a_file_that_can_be_read_again_is_inverted_at_last(
     def fails(self: datasets.Image, value: Any, *more: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls in (6, 7):  # its bytes, and its file for the message
             raise OSError("image file is truncated")
         return decode(self, value, *more)
 

@@ -39,8 +39,8 @@ SLACK = 10
 kernels compute them.
 """
 
-QUANTISED = 0.05
-"""Largest relative change of a row by the scale of quantised activations, which may be that of a
+QUANTISED = 0.25
+"""Largest change of a row, over the spread, by the scale of quantised activations, which may be of a
 whole batch.
 """
 
