@@ -40,8 +40,8 @@ kernels compute them.
 """
 
 QUANTISED = 0.25
-"""Largest change of a row, over the spread, by the scale of quantised activations, which may be of a
-whole batch.
+"""Largest change of a row, over the spread, by the scale of quantised activations, which may be
+that of a whole batch.
 """
 
 ROUNDING = 1e-2
