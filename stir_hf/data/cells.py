@@ -156,7 +156,7 @@ def is_ours(error: Exception) -> bool:
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether this user may not read a file."""
+    """Return True where this user may not read a file."""
     return getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
 
 

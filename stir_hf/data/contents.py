@@ -17,7 +17,7 @@ KEPT = "stir_hf"
 
 _AT_ONCE = 1 << 20
 _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
-"""What `save_to_disk` writes beside the tables."""
+"""The files that `save_to_disk` writes beside the tables."""
 
 
 def kept_folder() -> Path:

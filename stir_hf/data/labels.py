@@ -15,7 +15,7 @@ LABEL = "label"
 
 
 def renamed(rows: Rows, feature: Any) -> bool:
-    """Whether a file of a set names the classes otherwise than its data does now."""
+    """Return True where a file of a set names the classes otherwise than its data now."""
     there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
     return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)
 

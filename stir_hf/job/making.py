@@ -91,7 +91,8 @@ class Making:
         try:
             self.job.network.check_alone(*self._seen)
         except RequestError as error:
-            raise RunError(f"{error} Remove {self.folder}, which holds its inversions") from error
+            told = f"{error} Remove the files in {self.folder} that this run wrote"
+            raise RunError(told) from error
 
     @contextmanager
     def _prepared(self) -> Iterator[Represent]:
