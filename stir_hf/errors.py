@@ -7,16 +7,32 @@ from contextlib import contextmanager
 from operator import index
 from typing import Any
 
+_BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+
 
 class RequestError(ValueError):
     """The request is wrong, found before any work was done (exit code 2)."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))  # names may hold line breaks
+        super().__init__(printable(message))  # names may hold anything
 
 
 class RunError(RuntimeError):
     """The run failed while it was under way (exit code 1). What was computed before is on disk."""
+
+
+def printable(text: object) -> str:
+    """One line that every terminal shows as it is: line breaks and tabs are spaces; other control
+    characters, marks that turn the direction of writing and lone surrogates are escaped.
+    """
+    line = " ".join(part for part in _BREAKS.split(str(text)) if part)
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode()
 
 
 TOLD = "told by another process"
@@ -31,7 +47,7 @@ def one_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    told = told or type(error).__name__
+    told = printable(told) or type(error).__name__
     return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
 
 

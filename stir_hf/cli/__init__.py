@@ -11,7 +11,7 @@ from stir_hf.cli import verbs as verbs
 from stir_hf.cli.app import DEBUG
 from stir_hf.cli.app import app as app
 from stir_hf.cli.streams import write_anything
-from stir_hf.errors import TOLD, RequestError, RunError, one_line
+from stir_hf.errors import TOLD, RequestError, RunError, one_line, printable
 from stir_hf.launched import main_process
 
 
@@ -63,14 +63,21 @@ def _known(error: Exception) -> bool:
 
 def _fail(message: str, code: int, *, known: bool) -> None:
     if not known:
-        click.echo(f"stir-hf: {' '.join(message.split())}", err=True)
+        click.echo(f"stir-hf: {' '.join(printable(message).split())}", err=True)
     sys.exit(code)
 
 
+class _Plain(logging.Formatter):
+    """Format a record as one printable line, like an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"stir-hf: {printable(record.getMessage())}"
+
+
 def _told_plainly() -> None:
-    """What the package itself tells is a line of its own, like an error."""
+    """Print what the package itself logs as a line of its own."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("stir-hf: %(message)s"))
+    handler.setFormatter(_Plain())
     logger = logging.getLogger("stir_hf")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO if main_process() else logging.WARNING)
