@@ -64,6 +64,7 @@ CITATION = """
 }
 """
 
+PAPER = "https://arxiv.org/abs/2206.11939"
 FEATURES = datasets.Features(data=datasets.Image())
 _DATASETS = (
     str,
@@ -96,11 +97,13 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
             citation=CITATION,
             inputs_description=INPUTS,
             features=FEATURES,
-            reference_urls=["https://arxiv.org/abs/2206.11939"],
+            homepage=PAPER,
+            license="Apache-2.0",
+            reference_urls=[PAPER],
         )
 
     def compute(
-        self, *, data: Any = None, model: Any = None, reference: Any = None, **options: Any
+        self, data: Any = None, *, model: Any = None, reference: Any = None, **options: Any
     ) -> Any:
         """STIR(model | reference) and its reverse on `data`, or on the images that were added,
         which are kept until there is a result.
@@ -108,17 +111,12 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         Raises:
             RequestError: no model, reference or images; whatever `stir_hf.compare` refuses.
         """
+        options = _without_predictions(options)
         for name, value in (("model", model), ("reference", reference)):
             if value is None:
                 raise RequestError(
                     f"{name} is missing; give two checkpoints: compute(data=…, model=…,"
                     " reference=…)"
-                )
-        for name in ("predictions", "references"):  # evaluate.combine passes them, as None
-            if options.pop(name, None) is not None:
-                raise RequestError(
-                    f"{name} is no input of this metric; give data, model and reference (in"
-                    " evaluate.combine: beside modules that take the same)"
                 )
         if data is None and self.writer is None:
             raise RequestError(
@@ -156,17 +154,24 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         if kept:
             self.add_batch(data=kept)
 
-    def add_batch(self, *, data: Any, **others: Any) -> None:
+    def add_batch(self, data: Any = None, **others: Any) -> None:
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a
         dataset.
+
+        Raises:
+            RequestError: anything else.
         """
         images = as_images(data)
-        super().add_batch(data=images, **others)
+        super().add_batch(data=images, **_without_predictions(others))
         self._added += len(images)
 
-    def add(self, *, data: Any, **others: Any) -> None:
-        """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c)."""
-        super().add(data=as_images([data])[0], **others)
+    def add(self, data: Any = None, **others: Any) -> None:
+        """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c).
+
+        Raises:
+            RequestError: anything else.
+        """
+        super().add(data=as_images([data])[0], **_without_predictions(others))
         self._added += 1
 
     def _compute(
@@ -176,6 +181,23 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
             {"image": list(data)}, features=datasets.Features(image=datasets.Image())
         )
         return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
+
+
+def _without_predictions(options: dict[str, Any]) -> dict[str, Any]:
+    """Drop the empty `predictions` and `references` that `evaluate.combine` passes.
+
+    Raises:
+        RequestError: they are given, as `evaluate.evaluator` and `EvaluationSuite` do.
+    """
+    for name in ("predictions", "references"):
+        if options.get(name) is not None:
+            raise RequestError(
+                f"{name} is no input of this metric, which compares two checkpoints on images: call"
+                " compute(data=…, model=…, reference=…), or stir_hf.compare, instead of"
+                " evaluate.evaluator or EvaluationSuite (in evaluate.combine: beside modules that"
+                " take the same)"
+            )
+    return {k: v for k, v in options.items() if k not in ("predictions", "references")}
 
 
 def _compare(model: Any, reference: Any, data: Any, options: dict[str, Any]) -> StirResult:

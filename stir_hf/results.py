@@ -1,6 +1,5 @@
 """What came out: plain data, to and from JSON."""
 
-import html
 import json
 import os
 import uuid
@@ -282,20 +281,9 @@ class StirResult:
         return "\n".join(map(str, self.scores)) or "StirResult without scores"
 
     def _repr_html_(self) -> str:
-        errors = ("relative_error", "spread_error", "converged")
-        names = ("model", "reference", *ANCHORS, "ceiling_debiased", "num_samples", *errors)
-        head = "".join(f"<th>{name}</th>" for name in names)
-        shown = [{**vars(score), **score.flat()} for score in self.scores]
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_number(s[n]))}</td>" for n in names) + "</tr>"
-            for s in shown
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes())
-        below = f"<ul>{notes}</ul>" if notes else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}"
+        from stir_hf.report import html_table
 
-    def _notes(self) -> list[str]:
-        return list(dict.fromkeys(f"{s.model}: {note}" for s in self.scores for note in s.notes))
+        return html_table(self)
 
 
 def _read_moves(table: Path) -> tuple[Moves, ...]:

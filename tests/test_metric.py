@@ -96,6 +96,7 @@ def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
         ({"reference": "a", "data": []}, "model is missing"),
         (MODELS, "data is missing"),
         ({**MODELS, "predictions": [1]}, "predictions is no input"),
+        ({"predictions": [1], "references": [0]}, "instead of evaluate.evaluator or EvaluationSu"),
         ({**MODELS, "data": 3}, "data must be a Hub id, a folder, a dataset or a list of PIL"),
         ({**MODELS, "data": [np.zeros((3, 3))]}, r"item 0 is a float64 array of shape \(3, 3\)"),
         ({**MODELS, "data": [np.zeros((4, 4), np.uint8), "a.png"]}, "item 1 is a str"),
@@ -105,6 +106,35 @@ def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
 def test_what_is_missing_or_wrong_is_told(stir: Any, given: dict[str, Any], told: str) -> None:
     with pytest.raises(RequestError, match=told):
         stir.compute(**given)
+
+
+def test_images_are_given_by_position_too(
+    stir: Any, images: datasets.Dataset, compared: tuple[stir_hf.Score, ...]
+) -> None:
+    column = images["image"]
+    results = [stir.compute(images, **MODELS, **QUICK)]
+    stir.add(column[0])
+    stir.add_batch(column[1:])
+    results.append(stir.compute(**MODELS, **QUICK))
+    assert [result["stir"] for result in results] == [compared[0].stir] * 2
+
+
+def test_an_evaluator_is_answered_with_what_to_use(stir: Any, images: datasets.Dataset) -> None:
+    """Its last step; its pipelines do not load with the transformers of today."""
+    from evaluate.evaluator import ImageClassificationEvaluator
+
+    evaluator = ImageClassificationEvaluator(default_metric_name="accuracy")
+    inputs = {"predictions": [1, 2], "references": [1, 2]}
+    for strategy in ("simple", "bootstrap"):
+        with pytest.raises(RequestError, match=r"call compute\(data=…, model=…, reference=…\)"):
+            evaluator.compute_metric(stir, inputs, strategy)
+    with pytest.raises(RequestError, match="predictions is no input"):
+        stir.add_batch(images["image"], predictions=[1, 2])
+
+
+def test_the_module_says_whose_it_is(stir: Any) -> None:
+    assert stir.info.license == "Apache-2.0"
+    assert stir.info.homepage == "https://arxiv.org/abs/2206.11939"
 
 
 LOAD = """

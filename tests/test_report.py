@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import permutations
+from xml.etree import ElementTree
 
 from stir_hf import Score, StirResult
 from stir_hf.report.figures import heat_map
@@ -67,6 +68,50 @@ def test_table_says_first_what_must_be_known() -> None:
     assert lines[0] == "Note: a: 10% of the inversions did not reach"
     assert lines[-4].split("|")[1:5] == [" b        ", " a         ", " 10 ", " 0.000 "]
     assert lines[-2].split("|")[6] == " –     "
+
+
+def with_notes() -> StirResult:
+    """Three models, each judged on the inversions of two."""
+    found = result(("x/a", "logits"), ("x/b", "logits"), ("x/c", "logits"))
+    of_set = {"x/a": "few converged", "x/b": "a stream", "x/c": "<b>copies\n|"}
+    scores = tuple(
+        replace(s, notes=(of_set[s.reference], f"{s.model}: another canvas")) for s in found.scores
+    )
+    return StirResult(scores)
+
+
+def test_notes_stand_once_under_the_network_that_they_are_about() -> None:
+    lines = [line for line in table(with_notes()).splitlines() if line.startswith("Note")]
+    assert sorted(lines) == [
+        "Note: a: another canvas",
+        "Note: a: few converged",
+        "Note: b: a stream",
+        "Note: b: another canvas",
+        "Note: c: <b>copies |",
+        "Note: c: another canvas",
+    ]
+
+
+def test_html_has_the_debiased_values_and_groups_the_notes() -> None:
+    shown = with_notes()._repr_html_()
+    body = ElementTree.fromstring(f"<body>{shown}</body>")
+    head = [cell.text for cell in body.iter("th")]
+    first = [cell.text for cell in next(iter(body.iter("tbody")))[0]]
+    values = dict(zip(head, first, strict=True))
+    debiased = {name: value for name, value in values.items() if str(name).endswith("_debiased")}
+    assert list(debiased.values()) == ["0.600", "0.700", "–", "0.980"]
+    assert values["floor"] == "–"
+    notes: dict[str | None, list[str | None]] = {}
+    for one in next(iter(body.iter("dl"))):
+        if one.tag == "dt":
+            notes[one.text] = []
+        else:
+            notes[list(notes)[-1]].append(one.text)
+    assert {name: sorted(map(str, some)) for name, some in notes.items()} == {
+        "a": ["another canvas", "few converged"],
+        "b": ["a stream", "another canvas"],
+        "c": ["<b>copies |", "another canvas"],
+    }
 
 
 def test_below_each_score_are_the_debiased_values_and_the_error_over_the_spread() -> None:

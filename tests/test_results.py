@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stir_hf import Score, StirResult
+from stir_hf import RequestError, Score, StirResult
 from stir_hf.results import RelativeError, Values
 
 
@@ -74,3 +74,9 @@ def test_to_pandas(result: StirResult) -> None:
     assert table["debiased.stir"].tolist() == [0.6, 0.6]
     assert table["relative_error.p95"].tolist() == [0.03, 0.03]
     assert table["floor"].isna().tolist() == [False, True]
+
+
+def test_an_unknown_keyword_of_a_push_is_a_wrong_request() -> None:
+    result = StirResult(())
+    with pytest.raises(RequestError, match="unknown option 'privat'; did you mean private"):
+        result.push_to_hub("lab/scores", privat=True)

@@ -1,9 +1,10 @@
 """What is sent to the Hub, and to whom it shows."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
-from stir_hf.errors import RequestError, as_flag
+from stir_hf.errors import RequestError, as_flag, closest
 from stir_hf.registry import option
 
 
@@ -22,6 +23,19 @@ class ShareConfig:
         "Publish no originals: `score` takes them from the dataset by index and checks them.",
     )
     create_pr: bool = option(False, "Propose what is sent as a pull request.")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """A configuration from keyword options.
+
+        Raises:
+            RequestError: an unknown option, or a value that it does not take.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise RequestError(f"unknown option {name!r}; {closest(name, known)}")
+        return cls(**given)
 
     def __post_init__(self) -> None:
         for name in ("without_images", "create_pr"):

@@ -108,7 +108,7 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
     Raises:
         RequestError, RunError: see `push_folder`.
     """
-    share = ShareConfig(**how)
+    share = ShareConfig.of(how)
     Repo(repo_id).check_writable("push_to_hub", create_pr=share.create_pr)
     return push(repo_id, sets, result, share).url
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stir_hf.errors import printable
 from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult
 
 if TYPE_CHECKING:
@@ -68,11 +69,36 @@ def _rows(score: Score, names: dict[tuple[str, str], str]) -> list[tuple[str, ..
     ]
 
 
+def notes_by_network(
+    scores: Sequence[Score], names: dict[tuple[str, str], str]
+) -> dict[str, list[str]]:
+    """The notes of some scores, each once, under the network that they are about: the judged one
+    where a note begins with its name, else the reference, whose inversions they tell of.
+
+    Args:
+        scores: of one result.
+        names: what to call each (model, layer), from `labels`.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for score in scores:
+        for note in score.notes:
+            own = note.removeprefix(f"{score.model}: ")
+            judged, reference = (
+                (score.model, score.layer),
+                (score.reference, score.reference_layer),
+            )
+            name = names[reference if own == note else judged]
+            found.setdefault(name, {})[printable(own)] = None
+    return {name: list(notes) for name, notes in found.items()}
+
+
 def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
-    """Each note once per reference, with a line below them that explains the columns."""
-    notes = dict.fromkeys(
-        f"Note: {names[s.reference, s.reference_layer]}: {note}" for s in scores for note in s.notes
-    )
+    """Each note once, with a line below them that explains the columns."""
+    notes = [
+        f"Note: {name}: {note}"
+        for name, some in notes_by_network(scores, names).items()
+        for note in some
+    ]
     return [
         *notes,
         *([""] if notes else []),
