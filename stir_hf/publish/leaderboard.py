@@ -9,7 +9,7 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
 from stir_hf.publish.benchmark import read_notes
-from stir_hf.publish.patience import is_of_the_hub, status_of
+from stir_hf.publish.patience import is_of_the_hub
 from stir_hf.publish.scores import FOLDER, read
 
 _log = logging.getLogger("stir_hf")
@@ -113,7 +113,7 @@ def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
     except Exception as error:  # of several libraries; what is not of the Hub goes on
         if not is_of_the_hub(error):
             raise
-        if status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
+        if hub.status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
             _log.warning(f"without what models' own repos report: {one_line(error)}")
         return
     for entry in found:

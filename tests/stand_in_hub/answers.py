@@ -105,7 +105,8 @@ class Call:
         if "README.md" in at.files:
             with suppress(yaml.YAMLError):
                 card = card_data(at.files["README.md"].data.decode())
-        siblings = [{"rfilename": path} for path in at.files]
+        blobs = self.query.get("blobs", ["false"])[0].lower() == "true"
+        siblings = [blob.sibling(path, blobs=blobs) for path, blob in at.files.items()]
         found = {
             "author": repo.namespace,
             "sha": at.sha,

@@ -84,6 +84,13 @@ class Blob:
         )
         return {"type": "file", "path": path, "size": len(self.data), "oid": self.oid, **lfs}
 
+    def sibling(self, path: str, *, blobs: bool) -> dict[str, Any]:
+        """What the answer about a repo says of a file, with `blobs=true` all of it."""
+        size, lfs = len(self.data), {"lfs": {"sha256": self.sha256, "pointerSize": 130}}
+        lfs["lfs"] |= {"size": size}
+        all_of_it = {"size": size, "blobId": self.oid} | (lfs if self.lfs else {})
+        return {"rfilename": path} | (all_of_it if blobs else {})
+
 
 def goes_to_lfs(path: str, sample: bytes) -> bool:
     return path.endswith(LFS_ENDINGS) or b"\0" in sample
