@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.errors import RequestError, RunError, closest, one_line
 
 if TYPE_CHECKING:
     from stir_hf.hub.repos import Found, RepoType
@@ -129,8 +129,10 @@ def _file_of(error: BaseException) -> str | None:
 
 
 def response_of(error: BaseException) -> Any:
-    """The Hub's answer to which an error is due; the client wraps some of its errors in others."""
-    found: BaseException | None = error
+    """The Hub's answer to which an error is due; the client wraps some of its errors in others.
+    None for an error that is told already.
+    """
+    found: BaseException | None = None if isinstance(error, RequestError | RunError) else error
     while found is not None and getattr(found, "response", None) is None:
         found = found.__cause__
     return getattr(found, "response", None)
