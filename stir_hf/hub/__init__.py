@@ -1,5 +1,6 @@
 """All that talks to the Hub, and the names under which it holds something."""
 
+from stir_hf.hub.cards import with_metadata
 from stir_hf.hub.names import (
     destination,
     is_hub_id,
@@ -47,4 +48,5 @@ __all__ = [
     "silence",
     "split_revision",
     "status_of",
+    "with_metadata",
 ]

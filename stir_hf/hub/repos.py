@@ -77,10 +77,7 @@ def about(repo_id: str, repo_type: RepoType) -> Any:
 
     def ask() -> Any:
         try:
-            return again(
-                lambda: hub.HfApi().repo_info(repo_id, repo_type=repo_type),
-                f"{repo_type} {repo_id}",
-            )
+            return hub.HfApi().repo_info(repo_id, repo_type=repo_type)
         except hub.errors.RepositoryNotFoundError:
             return None
 
