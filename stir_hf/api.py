@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stir_hf import scoring
+from stir_hf import hub, scoring
 from stir_hf.data.folder import OutputConfig, run_folder
 from stir_hf.data.inversions import Inversions
 from stir_hf.data.samples import Samples
@@ -26,6 +26,7 @@ from stir_hf.results import StirResult
 from stir_hf.runtime import Processes, RunConfig, Watcher, environment
 
 
+@hub.one_run()
 def invert(
     reference: Model,
     data: Data,
@@ -73,6 +74,7 @@ def invert(
     return made.removed_with(folder) if out is None and processes.main else made
 
 
+@hub.one_run()
 def score(
     models: Model | Sequence[Model],
     inversions: Inversions | Sequence[Inversions] | str | os.PathLike[str],
@@ -181,6 +183,7 @@ def matrix(
     return _every_pair("matrix", models, data, options, progress=progress)
 
 
+@hub.one_run()
 def _every_pair(
     verb: str,
     models: Sequence[Model],
@@ -209,6 +212,7 @@ def _every_pair(
         return result
 
 
+@hub.one_run()
 def estimate(
     models: Sequence[Model],
     data: Data,

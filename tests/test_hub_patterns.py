@@ -3,8 +3,8 @@
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from stir_hf import hub
-from stir_hf.hub import _FEW, _patterns
+from stir_hf.hub import patterns
+from stir_hf.hub.patterns import _FEW, patterns_of
 
 COUNT = 3000
 REPOS = {
@@ -19,20 +19,20 @@ REPOS = {
 def test_many_files_take_few_patterns(shape: str) -> None:
     there = ["README.md", ".gitattributes", *REPOS[shape]]
     wanted = [name for name in REPOS[shape] if "test" in name]
-    patterns = _patterns(wanted, there)
-    assert len(patterns) <= _FEW
-    assert list(filter_repo_objects(there, allow_patterns=patterns)) == wanted
+    found = patterns_of(wanted, there)
+    assert len(found) <= _FEW
+    assert list(filter_repo_objects(there, allow_patterns=found)) == wanted
 
 
 @pytest.mark.parametrize(
     "wanted", [["a"], ["ab"], ["a", "abc"], ["a/b"], ["a", "ab", "abc", "a/b"]]
 )
 def test_a_name_that_begins_another(wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_FEW", 0)
+    monkeypatch.setattr(patterns, "_FEW", 0)
     there = ["a", "ab", "abc", "a/b", "cab"]
-    patterns = _patterns(wanted, there)
-    assert list(filter_repo_objects(there, allow_patterns=patterns)) == wanted
+    found = patterns_of(wanted, there)
+    assert list(filter_repo_objects(there, allow_patterns=found)) == wanted
 
 
 def test_names_without_a_list_are_exact() -> None:
-    assert _patterns(["README.md", "a[0].md"], []) == ["README.md", "a[[]0].md"]
+    assert patterns_of(["README.md", "a[0].md"], []) == ["README.md", "a[[]0].md"]

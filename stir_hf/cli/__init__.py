@@ -21,7 +21,6 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     write_anything()
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     _told_plainly()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when

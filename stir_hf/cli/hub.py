@@ -37,21 +37,12 @@ if TYPE_CHECKING:
 @debug_option
 def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
-    from stir_hf.publish import ShareConfig, check_models, entries, push_folder
+    from stir_hf.publish import ShareConfig, push_all
 
     names = ("private", "without_images", "create_pr")
-    share = ShareConfig(**{name: how[name] for name in names if how[name] is not None})
-    path = Path(folder).expanduser()
-    in_models = how["eval_results"] or how["model_index"]
-    if in_models:
-        check_models(path)
-    only = how["scores_only"]
-    pushed = [push_folder(path, to, share, scores_only=only, say=_echo)]
-    wanted = entries(path, to) if in_models else []
-    pushed += [entry.propose() for entry in wanted if how["eval_results"]]
-    by_pull = share.create_pr
-    pushed += [entry.index(create_pr=by_pull) for entry in wanted if how["model_index"]]
-    _show(pushed, as_json)
+    share = ShareConfig(**{name: how.pop(name) for name in names if how[name] is not None})
+    steps = {name: how[name] for name in ("scores_only", "eval_results", "model_index")}
+    _show(push_all(Path(folder).expanduser(), to, share, say=_echo, **steps), as_json)
 
 
 @app.command(epilog=example("stir-hf leaderboard me/inversions"))

@@ -18,15 +18,15 @@ def located(name: str | os.PathLike[str], config_name: str | None = None) -> lis
     """The folders of the inversion sets under a folder, or of a dataset repo on the Hub, fetched.
 
     Args:
-        name: a folder, a Hub id or `id@revision`.
+        name: a folder, a Hub id, `id@revision` or an address of the Hub.
         config_name: one of them; None is all.
 
     Raises:
         RequestError: there are none, or none of that name.
     """
-    text = str(name)
-    if isinstance(name, str) and not hub.is_local(text) and text.partition("@")[0].count("/") == 1:
-        return fetched(text, config_name)
+    repo_id, revision = hub.split_revision(str(name), "dataset")
+    if isinstance(name, str) and not hub.is_local(repo_id) and repo_id.count("/") == 1:
+        return fetched(f"{repo_id}@{revision}" if revision else repo_id, config_name)
     sets = find_sets(Path(name))
     if config_name is None:
         return sets
@@ -66,7 +66,7 @@ def listed(card: str) -> list[str]:
     from huggingface_hub import DatasetCard
 
     try:
-        configs = DatasetCard(card).data.get("configs") or []
+        configs = DatasetCard(hub.with_metadata(card)).data.get("configs") or []
         return [str(one["config_name"]) for one in configs]
     except (ValueError, TypeError, KeyError, YAMLError) as error:
         raise RequestError(f"a dataset card cannot be read: {one_line(error)}") from error

@@ -220,7 +220,7 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
     whole, part = _slice_of(spec)
     given: Any = data
     if not isinstance(data, Path):
-        given = split_revision(data)[0] if isinstance(data, str) else _as_dataset(data)
+        given = split_revision(data, "dataset")[0] if isinstance(data, str) else _as_dataset(data)
     if part and (whole.streaming or isinstance(given, STREAMS)):
         raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
     asked = whole.split is not None

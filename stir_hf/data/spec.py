@@ -125,5 +125,5 @@ def described(data: Any) -> dict[str, str | None]:
     """
     if not isinstance(data, str | Path):
         return {"dataset": "a dataset in memory"}
-    name, revision = split_revision(str(data))
+    name, revision = split_revision(str(data), "dataset")
     return {"dataset": name, "revision": revision}

@@ -114,7 +114,8 @@ def _needed(found: hub.Found) -> list[str]:
     files = found.files
     named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
     top = [name for name in files if "/" not in name]
-    small = [name for name in top if name.endswith((".json", ".py", ".txt"))]
+    own_code = any(name.endswith(".py") for name in top)  # may read more
+    small = [name for name in top if _is_small(name) and (own_code or _is_configuration(name))]
     weights = [name for name in top if name.endswith(".safetensors")]
     if named is not None:
         return [*small, *weights]
@@ -123,6 +124,16 @@ def _needed(found: hub.Found) -> list[str]:
     if INDEX in top and (shards := _shards(hub.fetch(found, [INDEX]) / INDEX)):
         weights = [name for name in shards if name in weights or not found.listed]
     return [*small, *weights]
+
+
+def _is_small(name: str) -> bool:
+    return name.endswith((".json", ".py", ".txt"))
+
+
+def _is_configuration(name: str) -> bool:
+    """Whether a small file is what transformers reads of a network that sees images."""
+    told = "config" in name or "processor" in name or name.endswith(".safetensors.index.json")
+    return told and not name.startswith("tokenizer")
 
 
 def _check_folder(folder: Path) -> bool:

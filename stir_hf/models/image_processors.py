@@ -64,7 +64,7 @@ def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
         RequestError: there is none under this name, or it cannot be called.
     """
     if isinstance(given, str | Path):
-        name, revision = split_revision(str(given))
+        name, revision = split_revision(str(given), "model")
         local = is_local(name) or isinstance(given, Path)
         if not name or (local and not is_there(name)):
             raise hub.no_such_folder(name, "folder of an image processor")

@@ -70,7 +70,7 @@ class ModelSpec:
             RequestError: an empty name, or two revisions that differ.
         """
         check_text("model", model)
-        name, at = split_revision(model)
+        name, at = split_revision(model, "model")
         if not name:
             raise RequestError(f"model {model!r} is empty; give a Hub id, id@revision or a folder")
         if at and revision and at != revision:

@@ -4,13 +4,12 @@ from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.leaderboard import boards, boards_text
 from stir_hf.publish.push import (
     check_destination,
-    check_models,
-    entries,
     publish,
     push,
     push_folder,
     send,
 )
+from stir_hf.publish.steps import push_all
 
 __all__ = [
     "PublishConfig",
@@ -18,10 +17,9 @@ __all__ = [
     "boards",
     "boards_text",
     "check_destination",
-    "check_models",
-    "entries",
     "publish",
     "push",
+    "push_all",
     "push_folder",
     "send",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import split_revision
+from stir_hf.hub import split_revision, with_metadata
 from stir_hf.publish.cards import Shown
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.scores import FOLDER, name_of
@@ -137,7 +137,7 @@ class Entry:
 
         text = (state.read("README.md") or b"").decode()
         try:
-            card = hub.RepoCard(text)
+            card = hub.RepoCard(with_metadata(text))
             data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
             index = list(data.get("model-index") or [])
             there = [result for model in index for result in model.get("results") or []]

@@ -12,7 +12,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 from stir_hf.data.manifest import Manifest
 from stir_hf.engine import RULES, STARTS
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import split_revision
+from stir_hf.hub import split_revision, with_metadata
 from stir_hf.publish.requirement import NAME, requirement
 from stir_hf.publish.scores import FOLDER as SCORES
 
@@ -87,7 +87,7 @@ def card(repo_id: str, sets: Sequence[Shown], before: str, *, scored: bool) -> s
     import jinja2
 
     try:
-        there = hub.DatasetCard(before)
+        there = hub.DatasetCard(with_metadata(before))
     except (ValueError, YAMLError) as error:
         raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
     if BEGIN in there.text and END not in there.text:

@@ -9,7 +9,7 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError, one_line
 from stir_hf.publish.benchmark import read_notes
-from stir_hf.publish.patience import is_of_the_hub, status_of
+from stir_hf.publish.patience import is_of_the_hub
 from stir_hf.publish.scores import FOLDER, read
 
 _log = logging.getLogger("stir_hf")
@@ -59,7 +59,7 @@ def boards(repo_id: str) -> list[Board]:
     Raises:
         RequestError: no such repo, or no scores in it.
     """
-    name, revision = hub.split_revision(repo_id)
+    name, revision = hub.split_revision(repo_id, "dataset")
     found = hub.resolve(name, revision, "dataset")
     files = sorted(f for f in found.files if f.startswith(f"{FOLDER}/") and f.endswith(".parquet"))
     folder = hub.fetch(found, files) if files else found.folder
@@ -109,11 +109,14 @@ def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
 
     api = huggingface_hub.HfApi()
     try:
-        found = api.get_dataset_leaderboard(repo_id, base_model_only=False)
+        found = hub.again(
+            lambda: api.get_dataset_leaderboard(repo_id, base_model_only=False),
+            f"dataset {repo_id}",
+        )
     except Exception as error:  # of several libraries; what is not of the Hub goes on
         if not is_of_the_hub(error):
             raise
-        if status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
+        if hub.status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
             _log.warning(f"without what models' own repos report: {one_line(error)}")
         return
     for entry in found:

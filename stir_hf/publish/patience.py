@@ -1,21 +1,16 @@
-"""The Hub asked again while it is busy or away, and its refusals as one line."""
+"""Writes to the Hub that are tried again, and its refusals as one line."""
 
-import os
-import time
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.hub import is_unreachable
+from stir_hf.hub import BUSY, again, asked_wait, is_unreachable, server_message, status_of
 
 _T = TypeVar("_T")
-PATIENCE = "STIR_HF_PATIENCE"
-"""Environment variable: how many seconds a push waits in all for a Hub that is busy or away."""
-
-_PATIENCE, _LONGEST_WAIT = 60.0, 30.0
 _KEPT = "pushing failed, and what was made is kept"
-_STALE, _BUSY = (409, 412), 429
+_STALE = (409, 412)
 
 
 def patiently(call: Callable[[], _T], what: str, context: str = _KEPT) -> _T:
@@ -28,22 +23,17 @@ def patiently(call: Callable[[], _T], what: str, context: str = _KEPT) -> _T:
         context: what a refusal begins with.
 
     Raises:
+        RequestError: a patience that is no number of seconds.
         RunError: another refusal, or the patience is over.
     """
-    left, wait = float(os.environ.get(PATIENCE, _PATIENCE)), 1.0
-    while True:
-        try:
-            return call()
-        except (RequestError, RunError):
+    try:
+        return again(call, what, passes=_passes)
+    except (RequestError, RunError):
+        raise
+    except Exception as error:  # of several libraries; what is not of the Hub goes on
+        if not is_of_the_hub(error):
             raise
-        except Exception as error:  # of several libraries; what is not of the Hub goes on
-            if not is_of_the_hub(error):
-                raise
-            pause = min(_asked_wait(error) or wait, _LONGEST_WAIT)
-            if not _passes(error) or pause > left:
-                raise RunError(refusal(error, what, context)) from error
-            time.sleep(pause)
-            left, wait = left - pause, wait * 2
+        raise RunError(refusal(error, what, context)) from error
 
 
 @contextmanager
@@ -67,44 +57,41 @@ def is_invalid(error: RunError) -> bool:
     return error.__cause__ is not None and status_of(error.__cause__) in (400, 422)
 
 
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status of a refusal; the client wraps those of its storage."""
-    found: BaseException | None = error
-    while found is not None and getattr(found, "response", None) is None:
-        found = found.__cause__
-    status = getattr(getattr(found, "response", None), "status_code", None)
-    return None if status is None else int(status)
-
-
 def _passes(error: BaseException) -> bool:
     """Whether it may be otherwise in a while."""
-    return is_unreachable(error) or status_of(error) in (*_STALE, _BUSY)
+    return is_unreachable(error) or status_of(error) in _STALE
 
 
-def _asked_wait(error: BaseException) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = str(headers.get("Retry-After", ""))
-    return float(asked) if asked.isdigit() else None
+_LACKS_A_RIGHT = re.compile(
+    r"\brights?\b|permission|\bpermitted|create_pr|write access|not authori[sz]ed|not allowed",
+    re.IGNORECASE,
+)
+"""Words of the Hub for a token or an account that may not write; other refusals with status 403 are
+about quotas and the like.
+"""
 
 
 def refusal(error: BaseException, what: str, context: str) -> str:
     """One line that says what to do."""
     import huggingface_hub as hub
 
-    status = status_of(error)
+    status, said = status_of(error), server_message(error)
     if status == 404 or isinstance(error, hub.errors.RepositoryNotFoundError):
         told = f"there is no {what}, or the token may not see it"
     elif status == 401:
         told = "the Hub does not accept the token: sign in with `hf auth login`"
-    elif status == 403:
+    elif status == 403 and _LACKS_A_RIGHT.search(said or ""):
         told = f"the token may not write to {what}: use one that may, or --create-pr proposes it"
     elif status is None or is_unreachable(error):
         cause = type(error).__name__ if status is None else f"status {status}"
         told = f"the Hub cannot be reached for {what} ({cause}); try again later"
-    elif status == _BUSY:
-        told = f"the Hub asks to wait before more is written to {what}; try again later"
+    elif status == BUSY:
+        wait = asked_wait(error)
+        told = "try again later" if wait is None else f"try again in {wait:.0f} s"
+        told = f"the Hub asks to wait before more is asked of {what}; {told}"
     elif status in _STALE:
         told = f"others keep writing to {what}; try again later"
     else:
-        told = f"the Hub refused {what} with status {status}: {one_line(error)}"
-    return f"{context}: {told}"
+        told = f"the Hub refused {what} with status {status}: {said or one_line(error)}"
+        said = None
+    return f"{context}: {told}" + (f"; the Hub says: {said}" if said and status == 403 else "")

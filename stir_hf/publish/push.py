@@ -10,13 +10,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.data.located import find_sets
+from stir_hf.data.manifest import FILE_NAME as MANIFEST
 from stir_hf.data.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
+from stir_hf.hub import destination, one_run
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.patience import is_invalid, patiently
 from stir_hf.publish.repo import Limits, Pushed, Repo
+from stir_hf.publish.rights import check_writable
 from stir_hf.publish.scores import rows_of
 from stir_hf.publish.sources import visibility
 from stir_hf.publish.state import Change, State
@@ -27,6 +30,7 @@ _log = logging.getLogger("stir_hf")
 Say = Callable[[str], None]
 
 
+@one_run()
 def push_folder(
     folder: Path,
     repo_id: str,
@@ -52,12 +56,16 @@ def push_folder(
             not public into a public repo; other bytes for a row that is published.
         RunError: the Hub refuses, or is away for longer than the patience lasts.
     """
+    repo = Repo(destination(repo_id, "--to"))
     result = StirResult.load(folder) if (folder / RESULT).is_file() else None
     if scores_only and result is None:
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
+    if not scores_only and result is not None and not any(folder.rglob(MANIFEST)):
+        say(f"{folder} holds scores and no inversions; the scores are sent alone")
+        scores_only = True
     sets = [] if scores_only else _finished(folder)
-    Repo(repo_id).check_writable("--to", create_pr=share.create_pr)
-    return push(repo_id, sets, result, share, limits=limits, say=say)
+    check_writable(repo, "--to", create_pr=share.create_pr)
+    return push(repo.id, sets, result, share, limits=limits, say=say)
 
 
 def _finished(folder: Path) -> list[Path]:
@@ -79,7 +87,10 @@ def push(
     say: Say = _log.warning,
 ) -> Pushed:
     """Send inversion sets and a result; args and errors as `push_folder`."""
-    repo = Repo(repo_id)
+    repo = Repo(repo_id).renamed()
+    if repo.id != repo_id:
+        say(f"{repo.kind} {repo_id} is called {repo.id} on the Hub; it goes there")
+        repo_id = repo.id
     with TemporaryDirectory(prefix="stir-hf-") as staged:
         parcel = Parcel.pack(sets, result, Path(staged), share)
         private, told = visibility(repo, parcel.closed, share, parcel.words)
@@ -102,6 +113,7 @@ def push(
         return pushed
 
 
+@one_run()
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
     """As `push`, after a look at the repo; `how` are the fields of `ShareConfig`; returns the URL.
 
@@ -109,18 +121,20 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
         RequestError, RunError: see `push_folder`.
     """
     share = ShareConfig.of(how)
-    Repo(repo_id).check_writable("push_to_hub", create_pr=share.create_pr)
-    return push(repo_id, sets, result, share).url
+    repo = Repo(destination(repo_id, "push_to_hub"))
+    check_writable(repo, "push_to_hub", create_pr=share.create_pr)
+    return push(repo.id, sets, result, share).url
 
 
 def check_destination(share: PublishConfig) -> None:
     """See, before any work, that a run may be pushed where it is to go.
 
     Raises:
-        RequestError: see `Repo.check_writable`.
+        RequestError: see `check_writable`.
     """
     if share.push_to is not None:
-        Repo(share.push_to).check_writable("--push-to", create_pr=share.create_pr)
+        repo = Repo(destination(share.push_to, "--push-to"))
+        check_writable(repo, "--push-to", create_pr=share.create_pr)
 
 
 def publish(
@@ -139,7 +153,8 @@ def publish(
     if share.push_to is None:
         return
     try:
-        _log.info(push(share.push_to, sets, result, share))
+        to = destination(share.push_to, "--push-to")
+        _log.info(push(to, sets, result, share))
     except BaseException as error:
         if not kept:
             folder = Path(shutil.move(folder, tempfile.mkdtemp(prefix="stir-hf-kept-")))
@@ -172,7 +187,8 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
         RequestError: no scores there, or of a model that is not on the Hub; a repo that does not
             list the inversions.
     """
-    repo = Repo(repo_id)
+    repo = Repo(destination(repo_id, "--to")).renamed()
+    repo_id = repo.id
     there = patiently(lambda: records_in(repo.state()), repo.called)
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []

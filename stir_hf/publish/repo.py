@@ -1,4 +1,4 @@
-"""A repo of the Hub that is written to: who may, and commits that converge.
+"""A repo of the Hub that is written to: commits that converge.
 
 A commit is built from what the repo holds at its parent, so that it can be tried again after
 anything that the Hub or the network does: what has landed is found, not repeated.
@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.errors import RunError
 from stir_hf.publish.patience import patiently, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
@@ -60,45 +60,12 @@ class Repo:
         folder = "" if self.kind == "model" else f"{self.kind}s/"
         return f"{self.api.endpoint}/{folder}{self.id}"
 
-    def check_writable(self, option: str, *, create_pr: bool) -> None:
-        """See, before any work, that this token may write here.
+    @property
+    def namespace(self) -> str:
+        """Whose it is."""
+        return self.id.partition("/")[0]
 
-        Raises:
-            RequestError: no repo id, no token or one that the Hub does not accept, another's
-                namespace without `create_pr`, or no such repo with it; a Hub out of reach.
-        """
-        import huggingface_hub as hub
-        from huggingface_hub.utils import validate_repo_id
-
-        try:
-            validate_repo_id(self.id)
-            if self.id.count("/") != 1:
-                raise hub.errors.HFValidationError("it needs a namespace")
-        except hub.errors.HFValidationError as error:
-            raise RequestError(
-                f"{option} {self.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
-            ) from error
-        if not hub.get_token():
-            raise RequestError(
-                f"{option} {self.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
-            )
-        try:
-            me = patiently(self._me, self.called, f"{option} {self.id}")
-            if create_pr and self.is_private() is None:
-                raise RequestError(
-                    f"{option} {self.id}: there is no {self.called} to propose it to"
-                )
-        except RunError as error:
-            raise RequestError(str(error)) from error
-        names = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
-        namespace = self.id.partition("/")[0]
-        if namespace not in names and not create_pr:
-            raise RequestError(
-                f"{option} {self.id}: the token is {names[0]}'s and may not write there; use"
-                f" {names[0]}/{self.id.partition('/')[2]}, or propose it with --create-pr"
-            )
-
-    def _me(self) -> Any:
+    def me(self) -> Any:
         """Who holds the token; the Hub wants that to be asked rarely."""
         return self.api.whoami(cache=True)
 
@@ -108,24 +75,38 @@ class Repo:
         Raises:
             RunError: the Hub refuses, or is away for longer than the patience lasts.
         """
-        patiently(
-            lambda: self.api.create_repo(
-                self.id, repo_type=self.kind, private=private, exist_ok=True, **more
-            ),
-            self.called,
-        )
+        how = {"repo_type": self.kind, "private": private, "exist_ok": True, **more}
+        try:
+            patiently(lambda: self.api.create_repo(self.id, **how), self.called)
+        except KeyError as error:  # the client's: a conflict that names no repo
+            if Repo(self.id, self.kind).is_private() is None:
+                raise RunError(
+                    f"the Hub has something else in the place of {self.called}, and does not say"
+                    " what; give another name"
+                ) from error
 
-    def is_private(self) -> bool | None:
-        """None where there is no such repo."""
+    @cached_property
+    def info(self) -> Any:
+        """What the Hub said of it when it was first asked; None where there is no such repo."""
         import huggingface_hub as hub
 
         try:
-            info = patiently(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
+            return patiently(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
         except RunError as error:
             if isinstance(error.__cause__, hub.errors.RepositoryNotFoundError):
                 return None
             raise
-        return bool(info.private)
+
+    def is_private(self) -> bool | None:
+        """None where there is no such repo."""
+        return None if self.info is None else bool(self.info.private)
+
+    def renamed(self) -> "Repo":
+        """The same under the name that the Hub has for it now: that of a repo which was renamed
+        leads to the new one, until another is made in its place.
+        """
+        there = self.info is None or self.info.id == self.id
+        return self if there else Repo(self.info.id, self.kind)
 
     def state(self, revision: str = "main") -> State:
         """What it holds now."""
@@ -156,12 +137,27 @@ class Repo:
         Raises:
             RunError: the Hub refuses, or is away for longer than the patience lasts.
         """
-        return patiently(
-            lambda: self._put(build, title, create_pr, limits or Limits()), self.called
-        )
+        sent: list[str] = []
+        try:
+            return patiently(
+                lambda: self._put(build, title, create_pr, limits or Limits(), sent), self.called
+            )
+        except RunError as error:
+            if not sent:
+                raise
+            told = (
+                f"{error}; {len(sent)} files are there already and count when the card lists them"
+            )
+            raise RunError(told) from error.__cause__
 
     def _put(
-        self, build: Build, title: str, create_pr: bool, limits: Limits, pull: str | None = None
+        self,
+        build: Build,
+        title: str,
+        create_pr: bool,
+        limits: Limits,
+        sent: list[str],
+        pull: str | None = None,
     ) -> Pushed:
         pull = pull or (self._own_pull(title) if create_pr else None)
         state = self.state(pull or "main")
@@ -174,8 +170,9 @@ class Repo:
         size = sum(c.size for c in new.values())
         if heavy and (len(new) > limits.files or size > limits.megabytes * 1e6):
             ahead = self._ahead(heavy, title, pull, create_pr=create_pr)
+            sent += heavy
             pull = pull or getattr(ahead, "pr_revision", None)
-            return replace(self._put(build, title, create_pr, limits, pull), changed=True)
+            return replace(self._put(build, title, create_pr, limits, sent, pull), changed=True)
         with storage_errors():
             info = self._commit(new, gone, title, state, pull, create_pr)
         return Pushed(getattr(info, "pr_url", None) or self._page(pull), True)
@@ -225,7 +222,7 @@ class Repo:
 
     def _own_pull(self, title: str) -> str | None:
         """The revision of an open pull request of this title that this token's owner made."""
-        me = self._me()["name"]
+        me = self.me()["name"]
         found = self.api.get_repo_discussions(
             self.id, repo_type=self.kind, author=me, discussion_type="pull_request"
         )

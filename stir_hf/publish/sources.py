@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.errors import RequestError
-from stir_hf.hub import split_revision
+from stir_hf.hub import about, split_revision
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Repo
@@ -57,17 +57,8 @@ def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licenc
     """Why it is not public, None where it is; and its licence."""
     if commit is None:
         return "local", None
-    repo = Repo(split_revision(name)[0], kind)
-
-    def ask() -> Any:
-        import huggingface_hub as hub
-
-        try:
-            return repo.api.repo_info(repo.id, repo_type=kind)
-        except hub.errors.RepositoryNotFoundError:
-            return None
-
-    info = patiently(ask, repo.called)
+    repo_id = split_revision(name)[0]
+    info = patiently(lambda: about(repo_id, kind), f"{kind} {repo_id}")
     if info is None:
         return "not on the Hub any more, or out of sight", None
     licence: Licence = (getattr(info, "card_data", None) or {}).get("license")

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stir_hf.errors import RequestError
+from stir_hf.hub import destination
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.requirement import checked, requirement
+from stir_hf.publish.rights import check_writable
 from stir_hf.publish.state import Change, Content
 
 NAME = "stir"
@@ -143,11 +145,12 @@ def _put(
     private: bool,
     create_pr: bool,
 ) -> Pushed:
-    repo = Repo(repo_id, "space")
-    repo.check_writable(command, create_pr=create_pr)
+    repo = Repo(destination(repo_id, command, "space"), "space")
+    check_writable(repo, command, create_pr=create_pr)
+    repo = repo.renamed()
     if private and repo.is_private() is False:
         raise RequestError(
-            f"{command} {repo_id}: it is public already; make it private in its settings"
+            f"{command} {repo.id}: it is public already; make it private in its settings"
         )
     if not create_pr:
         repo.create(private=private or None, space_sdk="gradio")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import yaml  # type: ignore[import-untyped]
 from starlette.responses import JSONResponse, Response
@@ -30,6 +30,11 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> str:
+        """The query as it was written."""
+        return f"?{urlencode(self.query, doseq=True)}" if self.query else ""
 
     @property
     def json(self) -> Any:
@@ -66,7 +71,9 @@ class Call:
 
     def whoami(self) -> Json:
         user = self.signed_in()
-        auth = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}
+        token = self.headers["authorization"].removeprefix("Bearer ")
+        rights = {"displayName": "tests", "role": "write"} | self.hub.tokens.get(token, {})
+        auth = {"type": "access_token", "accessToken": rights}
         return {
             "type": "user",
             "id": user,
@@ -105,7 +112,8 @@ class Call:
         if "README.md" in at.files:
             with suppress(yaml.YAMLError):
                 card = card_data(at.files["README.md"].data.decode())
-        siblings = [{"rfilename": path} for path in at.files]
+        blobs = self.query.get("blobs", ["false"])[0].lower() == "true"
+        siblings = [blob.sibling(path, blobs=blobs) for path, blob in at.files.items()]
         found = {
             "author": repo.namespace,
             "sha": at.sha,
@@ -340,6 +348,9 @@ class Call:
             found = re.fullmatch(shape, self.path)
             if found and self.method in methods.split():
                 parts = {name: part for name, part in found.groupdict().items() if part}
+                if (new := self.hub.names.get(parts.get("id", ""))) is not None:
+                    there = self.path.replace(parts["id"], new, 1)
+                    return Response(status_code=307, headers={"Location": there + self.asked})
                 said: Json | Response = getattr(replace(self, parts=parts), name)()
                 return said if isinstance(said, Response) else JSONResponse(said)
         raise RefusedError(501, f"The stand-in Hub has no answer to {self.method} {self.path}")

@@ -101,9 +101,8 @@ class Origin:
         if fault.drop:
             return None
         if response is None or fault.status:
-            response = JSONResponse(
-                {"error": f"Fault {fault.status}"}, status_code=fault.status or 500
-            )
+            body = fault.body or {"error": fault.said or f"Fault {fault.status}"}
+            response = JSONResponse(body, status_code=fault.status or 500)
         response.headers.update(fault.headers)
         return response
 

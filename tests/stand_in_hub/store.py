@@ -4,6 +4,7 @@ faults to come.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,6 +46,10 @@ class Fault:
     truncate: int | None = None
     action: Callable[[], object] | None = None
     storage: bool = False
+    said: str = ""
+    """The Hub's sentence."""
+    body: Mapping[str, Any] | None = None
+    """The answer, in the place of that sentence."""
 
     def matches(self, method: str, path: str, storage: bool) -> bool:
         return (self.method, self.storage) == (method, storage) and re.search(
@@ -83,6 +88,13 @@ class Blob:
             else {}
         )
         return {"type": "file", "path": path, "size": len(self.data), "oid": self.oid, **lfs}
+
+    def sibling(self, path: str, *, blobs: bool) -> dict[str, Any]:
+        """What the answer about a repo says of a file, with `blobs=true` all of it."""
+        size, lfs = len(self.data), {"lfs": {"sha256": self.sha256, "pointerSize": 130}}
+        lfs["lfs"] |= {"size": size}
+        all_of_it = {"size": size, "blobId": self.oid} | (lfs if self.lfs else {})
+        return {"rfilename": path} | (all_of_it if blobs else {})
 
 
 def goes_to_lfs(path: str, sample: bytes) -> bool:
@@ -185,6 +197,8 @@ class StandInHub:
         self.storage: dict[str, bytes] = {}
         self.seen: list[str] = []
         self.faults: list[Fault] = []
+        self.names: dict[str, str] = {}  # old to new, of repos that were renamed
+        self.tokens: dict[str, dict[str, Any]] = {}  # what a token may, where not everything
 
     def repo(self, kind: str, repo_id: str) -> Repo:
         return self.repos[kind, repo_id]
@@ -211,6 +225,19 @@ class StandInHub:
         self.storage |= {blob.sha256: blob.data for blob in blobs.values() if blob.lfs}
         repo = self.repos.setdefault((kind, repo_id), Repo(kind, repo_id, private, gated))
         return repo.commit(f"refs/heads/{branch}", "Another writer", blobs, repo.namespace).sha
+
+    def rename(self, kind: str, old: str, new: str) -> None:
+        """Give a repo another name; the old one leads there."""
+        repo = self.repos.pop((kind, old))
+        repo.id = new
+        self.repos[kind, new], self.names[old] = repo, new
+
+    def counts(self, before: int = 0) -> dict[str, int]:
+        """How often each method was used of each path, commits and objects by no name, since
+        `before` requests.
+        """
+        shapes = (re.sub(r"[0-9a-f]{40,64}", "…", line) for line in self.seen[before:])
+        return dict(Counter(shapes).most_common())
 
     def results(self, dataset_id: str) -> Iterator[tuple[Repo, str, int | None, dict[str, Any]]]:
         """The entries of model repos for a dataset: repo, file, pull request, entry."""

@@ -1,0 +1,52 @@
+"""All that talks to the Hub, and the names under which it holds something."""
+
+from stir_hf.hub.cards import with_metadata
+from stir_hf.hub.names import (
+    destination,
+    is_hub_id,
+    is_local,
+    is_path,
+    is_there,
+    no_such_folder,
+    split_revision,
+)
+from stir_hf.hub.patience import BUSY, again, asked_wait, once, one_run
+from stir_hf.hub.refusals import (
+    hub_errors,
+    is_unreachable,
+    not_cached,
+    only_cached,
+    server_message,
+    silence,
+    status_of,
+)
+from stir_hf.hub.repos import SMALL_FILES, Found, RepoType, about, fetch, resolve
+
+__all__ = [
+    "BUSY",
+    "SMALL_FILES",
+    "Found",
+    "RepoType",
+    "about",
+    "again",
+    "asked_wait",
+    "destination",
+    "fetch",
+    "hub_errors",
+    "is_hub_id",
+    "is_local",
+    "is_path",
+    "is_there",
+    "is_unreachable",
+    "no_such_folder",
+    "not_cached",
+    "once",
+    "one_run",
+    "only_cached",
+    "resolve",
+    "server_message",
+    "silence",
+    "split_revision",
+    "status_of",
+    "with_metadata",
+]

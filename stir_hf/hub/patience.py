@@ -1,0 +1,142 @@
+"""The Hub asked again while it is busy or away."""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from stir_hf.errors import RequestError
+from stir_hf.hub.refusals import is_switched_off, is_unreachable, response_of, status_of
+
+T = TypeVar("T")
+_log = logging.getLogger("stir_hf")
+
+PATIENCE = "STIR_HF_PATIENCE"
+"""Environment variable: how many seconds are waited at most for a Hub that is busy or away."""
+_AWAY, _LIMITED = 60.0, 300.0
+"""Seconds without that variable: for a Hub that is away, and where it says how long to wait; a
+limit of requests of the Hub lasts five minutes.
+"""
+_LONGEST_WAIT, _TOLD = 30.0, 4.0
+BUSY = 429
+
+
+@dataclass
+class _Left:
+    """The seconds that may still be waited."""
+
+    away: float
+    limited: float
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the requests of one run share."""
+
+    answers: dict[Any, Any] = field(default_factory=dict)
+    left: list[_Left] = field(default_factory=list)
+    """Of the waiting that has brought no answer yet."""
+
+
+_run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
+
+
+@contextmanager
+def one_run() -> Iterator[None]:
+    """Ask the Hub for the same thing once within, and wait for it no longer in all than the
+    patience lasts. Another thread, or a run inside another's, is none of its own.
+    """
+    token = None if _run.get() else _run.set(_Run())
+    try:
+        yield
+    finally:
+        if token is not None:
+            _run.reset(token)
+
+
+def once(key: tuple[Any, ...], ask: Callable[[], T]) -> T:
+    """What `ask` returned earlier in this run under this key; outside a run it is asked anew."""
+    run = _run.get()
+    if run is None:
+        return ask()
+    if key not in run.answers:
+        run.answers[key] = ask()
+    found: T = run.answers[key]
+    return found
+
+
+def again(
+    call: Callable[[], T],
+    what: str,
+    *,
+    passes: Callable[[BaseException], bool] = is_unreachable,
+) -> T:
+    """Call again while the Hub is busy or away, with longer and longer waits, or those that the Hub
+    asks for; what it raises in the end passes on.
+
+    Args:
+        call: what is asked.
+        what: the repo in words, `dataset lab/images`.
+        passes: whether an error may be otherwise in a while; one that says how long to wait, or
+            that too much was asked, always is.
+
+    Raises:
+        RequestError: a patience that is no number of seconds.
+    """
+    run = _run.get()
+    waits = run.left if run else []
+    if not waits:
+        waits.append(_patience())
+    left, wait = waits[0], 1.0
+    while True:
+        try:
+            found = call()
+        except Exception as error:  # of several libraries
+            busy = status_of(error) == BUSY
+            asked = asked_wait(error) if busy or passes(error) else None
+            pause = min(wait, _LONGEST_WAIT) if asked is None else asked
+            enough = pause <= (left.away if asked is None else left.limited)
+            if is_switched_off(error) or not (busy or passes(error)) or not enough:
+                raise
+            if pause > _TOLD:
+                _log.warning(f"the Hub is busy or away: {what} is asked for again in {pause:.0f} s")
+            time.sleep(pause)
+            if asked is None:
+                left.away, wait = left.away - pause, wait * 2
+            else:
+                left.limited -= pause
+        else:
+            waits.clear()
+            return found
+
+
+def asked_wait(error: BaseException) -> float | None:
+    """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
+    in `Retry-After`.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    headers = getattr(response_of(error), "headers", None) or {}
+    limit = parse_ratelimit_headers(headers) if status_of(error) == BUSY else None
+    if limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
+    asked = str(headers.get("Retry-After", "")).strip()
+    return float(asked) if asked.isdecimal() and asked.isascii() else None
+
+
+def _patience() -> _Left:
+    text = os.environ.get(PATIENCE, "").strip()
+    if not text:
+        return _Left(_AWAY, _LIMITED)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise RequestError(f"{PATIENCE} is {text!r}; expected a number of seconds, such as 60")
+    return _Left(seconds, seconds)

@@ -1,0 +1,179 @@
+"""Refusals of the Hub, and its silence, as one line."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stir_hf.errors import RequestError, RunError, closest, one_line
+
+if TYPE_CHECKING:
+    from stir_hf.hub.repos import Found, RepoType
+
+_SHOWN = 3
+NOT_PASSING = (501, 507)
+"""Answers above 500 that stay what they are: the Hub cannot do it, or has no room."""
+
+
+def not_cached(found: "Found", names: Sequence[str]) -> RequestError:
+    """The error for files of a repo that are not in the cache while the Hub gives no answer."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    are = "are" if len(names) > 1 else "is"
+    return RequestError(
+        f"{shown} of {found.repo_type} {found.repo_id!r} {are} not in the cache, and {silence()}"
+    )
+
+
+def silence() -> str:
+    """The reason why the Hub gave no answer."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "the Hub was not asked (HF_HUB_OFFLINE=1)"
+    return "the Hub cannot be reached"
+
+
+@contextmanager
+def only_cached(found: "Found") -> Iterator[None]:
+    """Tell of what is wrong with a repo that it may be so in the cache alone, where nobody knows
+    which files the repo has.
+
+    Raises:
+        RequestError: in the place of one that was raised.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if found.listed:
+            raise
+        raise RequestError(
+            f"{found.repo_type} {found.repo_id!r} is not in the cache as a whole, and {silence()};"
+            f" by what there is of it: {error}"
+        ) from error
+
+
+@contextmanager
+def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Iterator[None]:
+    """Turn what the Hub's client raises into one line that says what to do.
+
+    Args:
+        repo_id: as it was given; it may be no repo id.
+        revision: of it; None is main.
+        repo_type: what messages call it.
+
+    Raises:
+        RequestError: in the place of whatever the client raises of the repo or the connection; any
+            other exception passes.
+    """
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise RequestError(
+            f"{repo_type} {repo_id} is gated: ask for access on its page, then sign in with `hf"
+            f" auth login`{_reason(error)}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        hint = closest(revision or "main", _revisions(repo_id, repo_type))
+        raise RequestError(f"{repo_type} {repo_id} has no revision {revision!r}; {hint}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise RequestError(
+            f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs"
+            f" `hf auth login` with an account that may read it){_reason(error)}"
+        ) from error
+    except errors.HFValidationError as error:
+        raise RequestError(
+            f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}"
+        ) from error
+    except Exception as error:
+        status = status_of(error)
+        if status is None and not is_unreachable(error):
+            raise
+        what = f"{repo_type} {repo_id!r}"
+        if is_unreachable(error):
+            what = f"revision {revision!r} of {what}" if revision else what
+            cause = type(error.__cause__ or error).__name__
+            why = silence() if is_switched_off(error) else f"{silence()} ({cause})"
+            raise RequestError(f"{what} is not in the cache, and {why}") from error
+        if (wanted := _file_of(error)) is not None:
+            what = f"{wanted} of {what}"
+        hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
+        raise RequestError(
+            f"the Hub refused {what} with status {status}{hint}{_reason(error)}"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the Hub itself says, if anything."""
+    said = server_message(error)
+    return f"; the Hub says: {said}" if said else ""
+
+
+def server_message(error: BaseException) -> str | None:
+    """The Hub's own sentence about a refusal."""
+    found: BaseException | None = error
+    while found is not None:
+        if said := getattr(found, "server_message", None):
+            return one_line(ValueError(said))
+        found = found.__cause__
+    return None
+
+
+def _file_of(error: BaseException) -> str | None:
+    """The file of a repo that was asked for."""
+    request = getattr(response_of(error), "_request", None)
+    parts = str(request.url.path).split("/resolve/", 1) if request is not None else []
+    return parts[1].partition("/")[2] or None if len(parts) == 2 else None
+
+
+def response_of(error: BaseException) -> Any:
+    """The Hub's answer to which an error is due; the client wraps some of its errors in others.
+    None for an error that is told already.
+    """
+    found: BaseException | None = None if isinstance(error, RequestError | RunError) else error
+    while found is not None and getattr(found, "response", None) is None:
+        found = found.__cause__
+    return getattr(found, "response", None)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of a refusal."""
+    status = getattr(response_of(error), "status_code", None)
+    return None if status is None else int(status)
+
+
+def is_switched_off(error: BaseException) -> bool:
+    """Whether the Hub was not asked, since the user wants it so."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE) and status_of(error) is None
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the Hub gave no answer: it is down, out of reach or switched off."""
+    from huggingface_hub import errors
+
+    if (status := status_of(error)) is not None:
+        return status >= 500 and status not in NOT_PASSING
+    no_answer = (
+        errors.RevisionResolutionError,
+        errors.LocalEntryNotFoundError,
+        ConnectionError,
+        *_http_errors(),
+    )
+    return isinstance(error, no_answer)
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """What the client's HTTP library raises: httpx2 since huggingface_hub 2, httpx before."""
+    there = [name for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
+    return tuple(importlib.import_module(name).HTTPError for name in there)
+
+
+def _revisions(repo_id: str, repo_type: "RepoType") -> list[str]:
+    import huggingface_hub as hub
+
+    refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
+    return [ref.name for ref in (*refs.branches, *refs.tags)]

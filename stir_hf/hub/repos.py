@@ -1,0 +1,282 @@
+"""Repos that are read: names and revisions resolved to commits, files fetched."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+from uuid import uuid4
+
+from stir_hf.hub.patience import again, once
+from stir_hf.hub.patterns import patterns_of
+from stir_hf.hub.refusals import hub_errors, is_unreachable, not_cached, status_of
+
+RepoType = Literal["model", "dataset"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A repo of the Hub at one commit."""
+
+    repo_id: str
+    repo_type: RepoType
+    commit: str
+    reachable: bool
+    """Whether the Hub gave an answer; where not, the cache is all there is."""
+    folder: Path = Path()
+    """Where its small files are in the Hub's cache, and what `fetch` adds."""
+    files: tuple[str, ...] = ()
+    """The names of all its files; of those in the cache, where that is all that is known."""
+    listed: bool = True
+    """True where all are named."""
+    light: frozenset[str] = frozenset()
+    """The files that are small enough to be fetched in one request each."""
+
+    @property
+    def url(self) -> str:
+        """Where `huggingface_hub.HfFileSystem` finds the files of a dataset."""
+        return f"hf://datasets/{self.repo_id}@{self.commit}"
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return f"{self.repo_type} {self.repo_id}"
+
+
+SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
+    "model": ("config.json", "preprocessor_config.json"),
+    "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json"),
+}
+"""The files that are fetched of every repo, with the list of its files."""
+_LIGHT, _FEW, _AT_ONCE = 1_000_000, 20, 8
+_LISTED = 100
+"""With more files than this the client asks for the list itself, which says of each how its storage
+is reached.
+"""
+
+
+def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
+    """The commit that a branch, tag or commit of a Hub repo names now, and its files; where the
+    Hub gives no answer, the commit that it named when it was last asked. Within a run the Hub is
+    asked once.
+
+    Raises:
+        RequestError: no such repo or revision, no access, a token that the Hub does not accept, or
+            no answer and nothing in the cache.
+    """
+    key = "resolved", repo_type, repo_id, revision
+    return once(key, lambda: _resolved(repo_id, revision, repo_type))
+
+
+def about(repo_id: str, repo_type: RepoType) -> Any:
+    """The Hub's `ModelInfo` or `DatasetInfo` of a repo, None where there is no such repo in sight;
+    that of a revision where this run has asked for one. What the client raises passes.
+    """
+    import huggingface_hub as hub
+
+    def ask() -> Any:
+        try:
+            return hub.HfApi().repo_info(repo_id, repo_type=repo_type)
+        except hub.errors.RepositoryNotFoundError:
+            return None
+
+    return once(("about", repo_type, repo_id), ask)
+
+
+def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
+    import huggingface_hub as hub
+
+    with hub_errors(repo_id, revision, repo_type):
+        commit, info = _asked(repo_id, revision, repo_type)
+        folder = _folder(repo_id, repo_type, commit)
+        found = Found(repo_id, repo_type, commit, info is not None, folder)
+        if info is None:
+            fetch(found, ())
+        else:
+            once(("about", repo_type, repo_id), lambda: info)
+            _keep_list(found, info)
+        try:
+            tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
+        except hub.errors.CachedRepoTreeNotFoundError:
+            there = (p for p in folder.rglob("*") if p.is_file() or p.is_symlink())  # or was
+            files = tuple(p.relative_to(folder).as_posix() for p in there)
+            found = replace(found, files=files, listed=False)
+        else:
+            light = frozenset(t.path for t in tree if t.size <= _LIGHT and _is_plain(t.path))
+            found = replace(found, files=tuple(one.path for one in tree), light=light)
+    fetch(found, [name for name in SMALL_FILES[repo_type] if name in found.files])
+    return found
+
+
+def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str, Any]:
+    """The commit, and what the Hub says of it; None where it gives no answer and the commit is
+    known without. A connection that fails is waited for where it is not.
+    """
+    import huggingface_hub as hub
+
+    def is_known() -> bool:
+        try:
+            hub.resolve_revision(
+                repo_id, repo_type=repo_type, revision=revision, local_files_only=True
+            )
+        except hub.errors.RevisionResolutionError:
+            return False
+        return True
+
+    known = is_known()
+
+    def passes(error: BaseException) -> bool:
+        return is_unreachable(error) and (not known or status_of(error) is not None)
+
+    answers: list[Any] = []
+
+    class Asking(hub.HfApi):
+        """The client, which keeps what it is told."""
+
+        def repo_info(self, *args: Any, **how: Any) -> Any:
+            ask = super().repo_info
+            answers.append(
+                again(
+                    lambda: ask(*args, **how, files_metadata=True),
+                    f"{repo_type} {repo_id}",
+                    passes=passes,
+                )
+            )
+            return answers[-1]
+
+    api = Asking()
+    commit = api.resolve_revision(repo_id, repo_type=repo_type, revision=revision)
+    if not answers and commit.initial == commit.resolved:  # a commit was given, nothing asked
+        try:
+            api.repo_info(repo_id, repo_type=repo_type, revision=commit.resolved)
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
+    return commit.resolved, answers[-1] if answers else None
+
+
+def _folder(repo_id: str, repo_type: RepoType, commit: str) -> Path:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cache = Path(constants.HF_HUB_CACHE).expanduser().resolve()
+    return cache / repo_folder_name(repo_id=repo_id, repo_type=repo_type) / "snapshots" / commit
+
+
+def _keep_list(found: Found, info: Any) -> None:
+    """See to it that the client's cache has the list of the files, and a folder for them."""
+    import huggingface_hub as hub
+
+    found.folder.mkdir(parents=True, exist_ok=True)
+    siblings = info.siblings or []
+    try:
+        hub.get_cached_repo_tree(found.repo_id, repo_type=found.repo_type, revision=found.commit)
+    except hub.errors.CachedRepoTreeNotFoundError:
+        told = all(None not in (one.size, one.blob_id) for one in siblings)
+        if len(siblings) > _LISTED or not told or not _write_list(found, siblings):
+            _from_client(found, [])
+
+
+def _write_list(found: Found, siblings: Sequence[Any]) -> bool:
+    """Write the list of the files where the client keeps such, which spares a request; False where
+    this client keeps it otherwise.
+    """
+    try:
+        from huggingface_hub._tree_cache import (  # private; there is nothing public that writes it
+            TreeCacheEntry,
+            write_tree_cache,
+        )
+    except ImportError:
+        return False
+    entries = {
+        one.rfilename: TreeCacheEntry(
+            size=one.size,
+            blob_id=one.blob_id,
+            lfs_sha256=one.lfs.sha256 if one.lfs else None,
+            lfs_size=one.lfs.size if one.lfs else None,
+        )
+        for one in siblings
+    }
+    write_tree_cache(str(found.folder.parent.parent), found.commit, entries)
+    return True
+
+
+def fetch(found: Found, files: Sequence[str]) -> Path:
+    """The folder in the Hub's cache with these files of a commit; what is there already is not
+    asked for.
+
+    Raises:
+        RequestError: the Hub refuses a file, or gives no answer and not all of them are in the
+            cache.
+    """
+    if not found.reachable:
+        return _cached(found, files)
+    with hub_errors(found.repo_id, found.commit, found.repo_type):
+        lacking = [name for name in files if not (found.folder / name).exists()]
+        light = [name for name in lacking if name in found.light]
+        if 0 < len(light) <= _FEW:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                again(lambda: list(pool.map(partial(_get, found), light)), found.called)
+            lacking = [name for name in lacking if name not in found.light]
+        if lacking:
+            again(lambda: _from_client(found, lacking), found.called)
+    return found.folder
+
+
+def _cached(found: Found, files: Sequence[str]) -> Path:
+    import huggingface_hub as hub
+
+    with hub_errors(found.repo_id, found.commit, found.repo_type):
+        folder = hub.snapshot_download(
+            found.repo_id,
+            repo_type=found.repo_type,
+            revision=found.commit,
+            allow_patterns=[],
+            local_files_only=True,
+        )
+    owed = [name for name in files if name in found.files or not found.listed]
+    lacking = [name for name in owed if not Path(folder, name).is_file()]
+    if found.files and lacking:
+        raise not_cached(found, lacking)
+    return Path(folder)
+
+
+def _from_client(found: Found, files: Sequence[str]) -> None:
+    """Let the client fetch files, in two requests each."""
+    import huggingface_hub as hub
+
+    hub.snapshot_download(
+        found.repo_id,
+        repo_type=found.repo_type,
+        revision=found.commit,
+        allow_patterns=patterns_of(files, found.files),
+    )
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of this name is in the folder, and in none above."""
+    path = PureWindowsPath(name)  # the stricter kind
+    return not path.is_absolute() and not path.drive and ".." not in path.parts
+
+
+def _get(found: Found, name: str) -> None:
+    """Fetch a small file in one request, where the client makes two, as a plain file in its cache,
+    which is how it keeps all on disks without links.
+    """
+    import huggingface_hub as hub
+    from huggingface_hub.utils import build_hf_headers
+
+    path = found.folder / name
+    if path.exists():
+        return
+    url = hub.hf_hub_url(found.repo_id, name, repo_type=found.repo_type, revision=found.commit)
+    answer = hub.get_session().get(url, headers=build_hf_headers())
+    hub.hf_raise_for_status(answer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid4().hex}.incomplete")
+    try:
+        part.write_bytes(answer.content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

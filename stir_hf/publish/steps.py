@@ -1,0 +1,89 @@
+"""A push of several steps: one that fails keeps no other from being done, and all is told."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stir_hf.errors import RequestError, RunError
+from stir_hf.hub import one_run
+from stir_hf.publish.benchmark import Entry
+from stir_hf.publish.config import ShareConfig
+from stir_hf.publish.push import check_models, entries, push_folder
+from stir_hf.publish.repo import Limits, Pushed
+
+_SHOWN = 5
+
+
+@one_run()
+def push_all(
+    folder: Path,
+    repo_id: str,
+    share: ShareConfig,
+    *,
+    eval_results: bool = False,
+    model_index: bool = False,
+    scores_only: bool = False,
+    limits: Limits | None = None,
+    say: Callable[[str], None],
+) -> list[Pushed]:
+    """Send a run's folder, and its scores to the judged models' repos.
+
+    Args:
+        folder: of the run.
+        repo_id: a dataset repo.
+        share: who may see it, and how.
+        eval_results: propose each score to its model's repo as `.eval_results`.
+        model_index: put each score into its model's card.
+        scores_only: as `push_folder`, like `limits` and `say`.
+        limits: up to where the data is one commit.
+        say: a function that is given a line for the user.
+
+    Raises:
+        RequestError, RunError: see `push_folder`; of the steps in models' repos, when all were
+            tried, with those that were done and those that were not.
+    """
+    if eval_results or model_index:
+        check_models(folder)
+    done = [push_folder(folder, repo_id, share, scores_only=scores_only, limits=limits, say=say)]
+    if not (eval_results or model_index):
+        return done
+    try:
+        wanted = entries(folder, repo_id)
+    except (RequestError, RunError) as error:
+        raise type(error)(f"{error}; {_told(done, ['the models'])}") from error
+    steps: list[tuple[str, Callable[[], Pushed]]] = []
+    for entry in wanted:
+        if eval_results:
+            steps.append((f"{entry.model.id} (.eval_results)", entry.propose))
+    for entry in wanted:
+        if model_index:
+            steps.append((f"{entry.model.id} (model-index)", _index(entry, share)))
+    return _in_turn(done, steps)
+
+
+def _index(entry: Entry, share: ShareConfig) -> Callable[[], Pushed]:
+    return lambda: entry.index(create_pr=share.create_pr)
+
+
+def _in_turn(done: list[Pushed], steps: Sequence[tuple[str, Callable[[], Pushed]]]) -> list[Pushed]:
+    """What came of all steps; the first error where there is one, when all were tried."""
+    failed: dict[str, RequestError | RunError] = {}
+    for what, step in steps:
+        try:
+            done.append(step())
+        except (RequestError, RunError) as error:
+            failed.setdefault(what, error)
+    if failed:
+        first = next(iter(failed.values()))
+        raise RunError(f"{first}; {_told(done, list(failed))}") from first
+    return done
+
+
+def _told(done: Sequence[Pushed], left: Sequence[str]) -> str:
+    """A sentence on what was done and what was not."""
+    urls = _few([one.url for one in done])
+    return f"done: {urls}; not done: {_few(left)}; the same command does the rest"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
