@@ -42,8 +42,10 @@ class Column:
     def fits(self, found: pa.DataType) -> bool:
         """Whether a column of a file has this type; one without any value has none."""
         if self.several:
+            if pa.types.is_null(found):
+                return True
             if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
-                return pa.types.is_null(found)
+                return False
             return replace(self, several=False).fits(found.value_type)
         checks: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
             "string": (pa.types.is_string, pa.types.is_large_string),
