@@ -62,13 +62,14 @@ def leaderboard(repo: str, as_json: bool) -> None:
     """The models judged on a repo's inversions: a table for each set, layer, measure and number of
     images.
     """
-    from dataclasses import asdict
+    from stir_hf.publish.board_text import boards_text
+    from stir_hf.publish.leaderboard import collect
 
-    from stir_hf.publish import boards, boards_text
-
-    found = boards(repo)
-    plain = {"boards": [asdict(one) for one in found]}
-    click.echo(json.dumps(plain) if as_json else boards_text(found))
+    found = collect(repo)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), allow_nan=False))
+    else:
+        click.echo(boards_text(found.boards))
 
 
 @app.command("install-metric", epilog=example("stir-hf install-metric"))

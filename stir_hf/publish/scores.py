@@ -75,6 +75,18 @@ class Column:
             raise ValueError(f"is {value}")
         return float(value) if self.dtype == "float64" else value
 
+    def parsed(self, value: Any) -> Any:
+        """A value of this column's type from the text of one, or from a number.
+
+        Raises:
+            ValueError, TypeError, OverflowError: no number where there must be one.
+        """
+        if value is None or self.several:
+            return value
+        if self.dtype == "string":
+            return str(value)
+        return float(value) if self.dtype == "float64" else int(value)
+
     @staticmethod
     def _note(text: str) -> str:
         return _cut(printable(text), _LONGEST_NOTE)
@@ -139,7 +151,7 @@ def read(path: Path, of: str = "") -> dict[str, Any]:
         RequestError: a file that cannot be used; it names the file, the repo and the reason.
     """
     try:
-        return _checked(_row(path))
+        return checked(_row(path))
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         whose = f" of {of}" if of else ""
         raise RequestError(
@@ -179,18 +191,20 @@ def _check_sizes(about: pq.FileMetaData) -> None:
         raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
 
 
-def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row, each value checked.
+def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
+    """The known columns of a row, each value as `read` gives it; `parse`: numbers may be text.
 
     Raises:
-        ValueError: the first that may not stand there.
+        ValueError: the first that may not stand there, or that is no number.
     """
     found = {}
     linear = str(row["measure"]).startswith("linear_cka")
-    for name, column in COLUMNS.items():
+    for name in (name for name in COLUMNS if name in row):
+        column = COLUMNS[name]
         least = 0 if linear and name in ANCHORS else column.least
+        value = column.parsed(row[name]) if parse else row[name]
         try:
-            found[name] = replace(column, least=least).checked(row[name])
+            found[name] = replace(column, least=least).checked(value)
         except ValueError as error:
             raise ValueError(f"{name!r} {error}") from None
     return found
