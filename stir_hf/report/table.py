@@ -34,7 +34,7 @@ def table(result: StirResult) -> str:
     return "\n".join([*_notes(result.scores, names), *markdown_table(COLUMNS, rows)])
 
 
-_SYNTAX = re.compile(r"([\\`*\[\]<>|])")
+_SYNTAX = re.compile(r"([`*<>|]|\\(?!\w)|\](?=[(\[]))")
 
 
 def cell(text: object) -> str:

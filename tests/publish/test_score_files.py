@@ -12,54 +12,7 @@ import pytest
 
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
-
-ROW: dict[str, Any] = {
-    "model": "lab/robust-1@main",
-    "model_revision": "a" * 40,
-    "layer": "penultimate",
-    "reference": "lab/robust-0",
-    "reference_revision": "b" * 40,
-    "reference_layer": "penultimate",
-    "inversions": "c" * 16,
-    "measure": "linear_cka",
-    "stir": 0.7,
-    "similarity": 0.8,
-    "floor": 0.1,
-    "ceiling": 1.0,
-    "stir_debiased": 0.6,
-    "similarity_debiased": 0.7,
-    "floor_debiased": -0.01,
-    "ceiling_debiased": 0.99,
-    "num_samples": 100,
-    "draws": 1,
-    "left_out": 0,
-    "relative_error_median": 0.02,
-    "relative_error_mean": 0.03,
-    "relative_error_p95": 0.1,
-    "spread_error_median": 0.04,
-    "spread_error_mean": None,
-    "spread_error_p95": None,
-    "converged": 0.9,
-    "method": "polyak",
-    "start": "noise",
-    "steps": 100,
-    "tolerance": 0.01,
-    "spread_tolerance": None,
-    "seed": 0,
-    "dataset": "lab/images",
-    "dataset_revision": "d" * 40,
-    "split": "test[:100]",
-    "dtype": "float32",
-    "notes": ["10% of the inversions did not reach it"],
-    "network": "e" * 16,
-    "environment": "{}",
-    "index": [0, 1],
-    "draw": [0, 0],
-    "relative_distance": [0.1, math.nan],
-    "cosine": [0.9, 1.0],
-    "relative_error": [0.01, 0.02],
-}
-HOSTILE = "a\x1b[31mred\r\n| forged |\u2028\u202eright\x07\t\x9b2J"
+from tests.publish.rows import HOSTILE, ROW
 
 
 def write(folder: Path, **changed: Any) -> Path:
