@@ -13,7 +13,7 @@ LOW_CEILING = 0.9
 """
 FEW_CONVERGED = 0.5
 """A smaller share of converged inversions is marked."""
-WELL_ABOVE = 0.2
+WELL_ABOVE = 0.5
 """The least distance of ceiling and floor on whose scale a score is placed."""
 DIFFERENT = 0.08
 """Scores of one network that differ by more are told; less may be noise (README.md)."""
@@ -101,7 +101,10 @@ MARKS = {
         f"there are several scores of this network, which differ by more than {DIFFERENT:g}; the"
         " most complete one is shown",
     ),
-    "reported": ("°", "reported by the model's owner in the model's own repo, not checked here"),
+    "reported": (
+        "°",
+        "reported in the model's own repo, by its owner or as a proposal there; not checked here",
+    ),
 }
 """Reasons for caution: the mark behind a model's name, and the line that explains it."""
 
@@ -130,9 +133,13 @@ class Board:
     """The highest debiased score first."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Each note once, in the order of the lines."""
-        return tuple(dict.fromkeys(note for line in self.lines for note in line.notes))
+    def notes(self) -> dict[str, tuple[int, ...]]:
+        """Each note once, with the places, from 1, of the lines that it is about."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, line in enumerate(self.lines, 1):
+            for note in dict.fromkeys(line.notes):
+                found[note] = (*found.get(note, ()), place)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what `stir-hf leaderboard --json` prints of it."""

@@ -3,6 +3,8 @@
 import html
 from collections.abc import Callable, Sequence
 
+from huggingface_hub import constants
+
 from stir_hf.errors import printable
 from stir_hf.hub import split_revision
 from stir_hf.publish.board import MARKS, Board, Line
@@ -23,8 +25,8 @@ COLUMNS = (
 )
 EXPLAINED = (
     "debiased: the score without what few images add. floor, ceiling: debiased, too; the score of"
-    " start images that share nothing, and of the reference itself. between: 0 is the floor, 1"
-    " the ceiling. STIR: the score as the paper defines it. similarity: of the two networks on the"
+    " start\nimages that share nothing, and of the reference itself. between: 0 is the floor, 1"
+    " the ceiling. STIR: the score\nas the paper defines it. similarity: of the two networks on the"
     " originals. error: of the inversions, relative, median."
 )
 _LONGEST = 60
@@ -38,10 +40,10 @@ def boards_text(boards: Sequence[Board]) -> str:
 def board_text(board: Board) -> str:
     """One board as Markdown: a heading, what it says, the table, its marks and notes."""
     rows = [_row(place, line, cell) for place, line in enumerate(board.lines, 1)]
-    below = [*_marks(board), *(f"Note: {cell(note)}" for note in board.notes)]
+    below = [f"- {line}" for line in (*_marks(board), *_notes(board, cell))]
     about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
     parts = [*about, *markdown_table(COLUMNS, rows), "", EXPLAINED]
-    return "\n".join([*parts, *(["", *(f"- {line}" for line in below)] if below else [])])
+    return "\n".join([*parts, "", *below] if below else parts)
 
 
 def board_html(board: Board) -> str:
@@ -54,12 +56,12 @@ def board_html(board: Board) -> str:
             name = f'<a href="{_escaped(_page(line))}">{name}</a>'
         rows.append("".join(f"<td>{one}</td>" for one in (first, name, *rest)))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    notes = [*map(_escaped, _marks(board)), *(f"Note: {_escaped(note)}" for note in board.notes)]
-    below = "".join(f"<li>{note}</li>" for note in notes)
+    below = [*map(_escaped, _marks(board)), *_notes(board, _escaped)]
+    listed = "".join(f"<li>{line}</li>" for line in below)
     return (
         f"<h3>{_heading(board, _escaped)}</h3><p>{_about(board, _escaped)}</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{_escaped(EXPLAINED)}</p>" + (f"<ul>{below}</ul>" if below else "")
+        f"<p>{_escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
     )
 
 
@@ -88,10 +90,11 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
     layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
     return (
         f"For each of {images}, another image was sought{draws} that the reference represents the"
-        f" same{layer}. The score says how similarly a model, at layer {shown(_cut(board.layer))},"
-        f" represents the two ({shown(_cut(board.measure))}): near its ceiling, the model ignores"
-        " what the reference ignores; near its floor, it does not. Inversions"
-        f" {board.inversions}, dataset {shown(board.repo)} at {board.commit[:8]}."
+        f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
+        f" layer {shown(_cut(board.layer))}, represents the two ({shown(_cut(board.measure))}):"
+        " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
+        f" not.\nInversions {board.inversions} of"
+        f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
     )
 
 
@@ -114,10 +117,28 @@ def _marks(board: Board) -> list[str]:
     return [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
 
 
+def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
+    """Each note once, with the places that it is about unless it is about all that have notes."""
+    noted = tuple(place for place, line in enumerate(board.lines, 1) if line.notes)
+    return [
+        ("Note: " if places == noted else f"Note on {_ranges(places)}: ") + shown(note)
+        for note, places in board.notes.items()
+    ]
+
+
+def _ranges(places: Sequence[int]) -> str:
+    """Ascending numbers as text: `1–3, 5`."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][1] + 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in runs)
+
+
 def _page(line: Line) -> str:
     """The address of the model on the Hub, at its commit where that is known."""
-    from huggingface_hub import constants
-
     page = f"{constants.ENDPOINT}/{line.model}"
     return f"{page}/tree/{line.revision}" if line.revision else page
 

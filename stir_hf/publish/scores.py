@@ -20,7 +20,7 @@ LARGEST = 16_000_000
 """Bytes of a file: those of more than half a million images with the columns per image."""
 _MOST_READ = 1_000_000
 """Bytes of the columns that are read, and values in any of them."""
-_LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 100
+_LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 20
 _ROUNDING = 1e-6
 
 
@@ -64,16 +64,30 @@ class Column:
             return [self._note(one) for one in (value or [])[:_MOST_NOTES] if one]
         if value is None:
             if self.needed:
-                raise ValueError("is empty")
+                raise ValueError(f"is empty, not {self.accepted}")
             return None
         if isinstance(value, str):
             text = printable(value)
             if len(text) > _LONGEST or not re.fullmatch(self.pattern, text):
-                raise ValueError(f"is {_cut(text, 60)!r}")
+                raise ValueError(f"is {_cut(text, 60)!r}, not {self.accepted}")
             return text
         if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):
-            raise ValueError(f"is {value}")
+            raise ValueError(f"is {value}, not {self.accepted}")
         return float(value) if self.dtype == "float64" else value
+
+    @property
+    def accepted(self) -> str:
+        """The values that may stand here, in words."""
+        if self.dtype == "string":
+            digits = re.search(r"{(\d+)}", self.pattern)
+            if digits:
+                return f"{digits[1]} hexadecimal digits"
+            return f"a text of 1 to {_LONGEST} characters"
+        kind = "a whole number" if self.dtype == "int64" else "a number"
+        if math.isinf(self.least):
+            return kind
+        most = "" if math.isinf(self.most) else f" to {self.most:g}"
+        return f"{kind} from {self.least:g}{most or ' on'}"
 
     def parsed(self, value: Any) -> Any:
         """A value of this column's type from the text of one, or from a number.
