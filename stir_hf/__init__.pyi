@@ -12,6 +12,8 @@ from .job import Estimate as Estimate
 from .models import Encoder as Encoder
 from .models import load_encoder as load_encoder
 from .models.taps import Layer as Layer
+from .publish.board import Board as Board
+from .publish.leaderboard import leaderboard as leaderboard
 from .results import Moves as Moves
 from .results import RelativeError as RelativeError
 from .results import Score as Score

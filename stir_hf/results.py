@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from stir_hf.errors import printable
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -155,7 +157,7 @@ class Score:
         if self.debiased is not None:
             values["ceiling"] += f", debiased {_number(self.debiased.ceiling)}"
         shown = ", ".join(f"{name} {value}" for name, value in values.items() if name != "stir")
-        return (
+        return printable(
             f"STIR({self.model} | {self.reference}) = {values['stir']} ({shown};"
             f" {self.num_samples} images, {self.converged:.0%} converged)"
         )

@@ -19,7 +19,7 @@ from stir_hf.data.spread import spread_of
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import AdamPolyak, Item, Tolerance
 from stir_hf.engine.tolerance import ADVISED, LOOSE
-from stir_hf.publish.scores import rows_of
+from stir_hf.publish.score_rows import rows_of
 from stir_hf.report import summary
 from stir_hf.results import Score
 from stir_hf.scoring import notes_on

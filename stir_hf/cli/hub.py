@@ -1,6 +1,5 @@
 """What goes to the Hub, and what is read from there; the evaluate module."""
 
-import json
 import os
 import runpy
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stir_hf.cli.app import Verb, app, debug_option, example, json_option
+from stir_hf.cli.streams import echo, echo_json
 from stir_hf.errors import RequestError
 
 if TYPE_CHECKING:
@@ -53,13 +53,14 @@ def leaderboard(repo: str, as_json: bool) -> None:
     """The models judged on a repo's inversions: a table for each set, layer, measure and number of
     images.
     """
-    from dataclasses import asdict
+    from stir_hf.publish.board_text import boards_text
+    from stir_hf.publish.leaderboard import collect
 
-    from stir_hf.publish import boards, boards_text
-
-    found = boards(repo)
-    plain = {"boards": [asdict(one) for one in found]}
-    click.echo(json.dumps(plain) if as_json else boards_text(found))
+    found = collect(repo)
+    if as_json:
+        echo_json(found.to_dict())
+    else:
+        echo(boards_text(found.boards))
 
 
 @app.command("install-metric", epilog=example("stir-hf install-metric"))
@@ -72,11 +73,11 @@ def install_metric(undo: bool, as_json: bool) -> None:
 
     folder = str(uninstall_metric() if undo else install_metric())
     if as_json:
-        click.echo(json.dumps({"removed" if undo else "installed": folder}))
+        echo_json({"removed" if undo else "installed": folder})
     elif undo:
-        click.echo(f"Removed {folder}")
+        echo(f"Removed {folder}")
     else:
-        click.echo(
+        echo(
             f'Wrote {folder}: evaluate.load("stir") finds it there when the Hub has none of that'
             " name.\nUndo it with: stir-hf install-metric --undo"
         )
@@ -106,7 +107,7 @@ def publish_metric(
 
     _show([publish_metric(repo, package, private=private, create_pr=create_pr)], as_json)
     if not create_pr and not as_json:
-        click.echo(f'evaluate.load("{repo}") loads it')
+        echo(f'evaluate.load("{repo}") loads it')
 
 
 @app.command("publish-space", epilog=example("stir-hf publish-space me/stir-page"))
@@ -154,11 +155,11 @@ def _show(pushed: "Sequence[Pushed]", as_json: bool) -> None:
     """One sentence for each."""
     if as_json:
         plain = [{"url": one.url, "changed": one.changed} for one in pushed]
-        click.echo(json.dumps({"pushed": plain}))
+        echo_json({"pushed": plain})
         return
     for one in pushed:
-        click.echo(f"{str(one)[:1].upper()}{str(one)[1:]}")
+        echo(f"{str(one)[:1].upper()}{str(one)[1:]}")
 
 
 def _echo(line: str) -> None:
-    click.echo(f"stir-hf: {line}", err=True)
+    echo(f"stir-hf: {line}", err=True)

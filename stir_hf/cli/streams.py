@@ -1,7 +1,13 @@
 """Output to streams of any encoding, and of none."""
 
+import json
 import os
 import sys
+from typing import Any
+
+import click
+
+from stir_hf.errors import printable
 
 REPLACED = "backslashreplace"
 """How a character is written that a stream's encoding lacks: as Python does on stderr, so that two
@@ -26,3 +32,17 @@ def write_anything() -> None:
     encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
     if errors in ("", *FAILS):
         os.environ["PYTHONIOENCODING"] = f"{encoding}:{REPLACED}"
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines, each of which every terminal shows as it is, whoever wrote what is in them."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+
+
+def echo_json(value: Any) -> None:
+    """Print one JSON object in ASCII.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON has not.
+    """
+    click.echo(json.dumps(value, allow_nan=False))

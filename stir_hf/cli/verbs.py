@@ -1,6 +1,5 @@
 """The verbs, and what lists layers: arguments to functions of `stir_hf.api`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from stir_hf.cli.app import (
     example,
     json_option,
 )
+from stir_hf.cli.streams import echo, echo_json
+from stir_hf.errors import printable
 from stir_hf.launched import main_process
 
 if TYPE_CHECKING:
@@ -112,15 +113,15 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
     about = {**summary(made), "notes": list(notes_on(made))}
     if as_json:
-        click.echo(json.dumps(about))
+        echo_json(about)
         return
     for note in about["notes"]:
-        click.echo(f"Note: {note}")
+        echo(f"Note: {printable(note)}")
     rest, left = about["unconverged"], about["spread_error"]
     of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
-    click.echo(
-        f"{about['rows']} inversions in {made.path}: median relative error"
+    echo(
+        f"{about['rows']} inversions in {printable(made.path)}: median relative error"
         f" {about['relative_error']['median']:.3f}{of_spread}, {about['converged']:.0%} at or below"
         f" {Tolerance.parse(about['tolerance'])}{others}; {figures / 'pairs.png'} shows some"
     )
@@ -139,12 +140,12 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 
     made = [Inversions.read(path) for path in merge(folders, out)]
     if as_json:
-        click.echo(json.dumps({"merged": [summary(one) for one in made]}))
+        echo_json({"merged": [summary(one) for one in made]})
         return
     for one in made:
-        click.echo(
-            f"{len(one)} inversions in {one.path}: {one.num_samples} images, finished from the"
-            " first on"
+        echo(
+            f"{len(one)} inversions in {printable(one.path)}: {one.num_samples} images, finished"
+            " from the first on"
         )
 
 
@@ -219,13 +220,13 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
         found = list(error.layers)
     if as_json:
         told = [{k: v for k, v in asdict(one).items() if v is not None} for one in found]
-        click.echo(json.dumps(told))
+        echo_json(told)
         return
-    width = max(len(layer.name) for layer in found)
+    width = max(len(printable(layer.name)) for layer in found)
     for layer in found:
-        shape = "x".join(map(str, layer.shape))
+        shape, name = "x".join(map(str, layer.shape)), printable(layer.name).ljust(width)
         lacks = f"  not to be read: the checkpoint lacks {layer.lacks}" if layer.lacks else ""
-        click.echo(f"{layer.name.ljust(width)}  {shape:>14}  {layer.pooled}{lacks}")
+        echo(f"{name}  {shape:>14}  {layer.pooled}{printable(lacks)}")
 
 
 def _show_estimates(
@@ -238,8 +239,10 @@ def _show_estimates(
 
     found = estimate(models, dataset, verb=verb, **_given(options))
     if main_process():
-        plain = json.dumps({"estimates": [asdict(one) for one in found]})
-        click.echo(plain if as_json else estimates(found))
+        if as_json:
+            echo_json({"estimates": [asdict(one) for one in found]})
+        else:
+            echo(estimates(found))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +251,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _warn_unkept(out: str | None) -> None:
     if out is None and main_process():
-        click.echo(
+        echo(
             "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was"
             " interrupted",
             err=True,
@@ -264,9 +267,11 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
     figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:
-        click.echo(json.dumps(result.to_dict()))
+        echo_json(result.to_dict())
         return
-    click.echo(table(result))
+    echo(table(result))
     if out:
-        names = ", ".join(str(figure.relative_to(out)) for figure in figures)
-        click.echo(f"\nSaved in {Path(out).resolve()}: result.json, per_image.parquet, {names}")
+        names = printable(", ".join(str(figure.relative_to(out)) for figure in figures))
+        echo(
+            f"\nSaved in {printable(Path(out).resolve())}: result.json, per_image.parquet, {names}"
+        )

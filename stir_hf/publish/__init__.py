@@ -1,25 +1,7 @@
-"""What goes to the Hub, and what is read from there."""
+"""What goes to the Hub, and what is read from there; each part is imported when it is first used,
+since a leaderboard needs no torch.
+"""
 
-from stir_hf.publish.config import PublishConfig, ShareConfig
-from stir_hf.publish.leaderboard import boards, boards_text
-from stir_hf.publish.push import (
-    check_destination,
-    publish,
-    push,
-    push_folder,
-    send,
-)
-from stir_hf.publish.steps import push_all
+import lazy_loader
 
-__all__ = [
-    "PublishConfig",
-    "ShareConfig",
-    "boards",
-    "boards_text",
-    "check_destination",
-    "publish",
-    "push",
-    "push_all",
-    "push_folder",
-    "send",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -48,7 +48,7 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
 
 
 def notes_of(row: Mapping[str, Any]) -> str:
-    """What must stand beside the number, in one line that can be read back."""
+    """What must stand beside the number, in one line that `reported.read_notes` reads back."""
     shown = {
         "set": row["inversions"],
         "layer": row["layer"],
@@ -61,12 +61,6 @@ def notes_of(row: Mapping[str, Any]) -> str:
         "stir_debiased": _short(row["stir_debiased"]),
     }
     return "; ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def read_notes(text: str | None) -> dict[str, str]:
-    """The inverse of `notes_of`; of others' notes, nothing."""
-    parts = [part.strip().partition("=") for part in (text or "").split(";")]
-    return {name: value for name, equals, value in parts if equals}
 
 
 def _short(value: float | None) -> str:

@@ -1,188 +1,212 @@
 """The models judged on a repo's inversions, from its scores and from the models' own repos."""
 
 import logging
-import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stir_hf import hub
-from stir_hf.errors import RequestError, one_line
-from stir_hf.publish.benchmark import read_notes
-from stir_hf.publish.patience import is_of_the_hub
-from stir_hf.publish.scores import FOLDER, read
+from stir_hf.errors import RequestError
+from stir_hf.publish.board import Board, Line, ranked
+from stir_hf.publish.networks import id_key, present_ids, together
+from stir_hf.publish.reported import reported
+from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
+from stir_hf.results import ANCHORS
 
 _log = logging.getLogger("stir_hf")
-COLUMNS = ("model", "STIR", "debiased", "floor", "error", "converged", "method", "from")
+_TOLD = 20
+"""So many of those that are left out are told one by one."""
+_KEY = ("inversions", "layer", "measure", "num_samples", "draws")
+_ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One model's score."""
+class Leaderboard:
+    """All boards of a repo."""
 
-    model: str
-    stir: float | None
-    stir_debiased: float | None
-    floor: float | None
-    relative_error: float | None
-    """Median."""
-    converged: float | None
-    method: str | None
-    source: str
-    """`scores`, or the model's own repo: `.eval_results`."""
+    repo: str
+    commit: str
+    boards: tuple[Board, ...]
+    left_out: tuple[str, ...]
+    """A line for each file and each reported result that cannot be used."""
 
-
-@dataclass(frozen=True)
-class Board:
-    """Scores that may be compared: of one inversion set, layer, measure and number of images."""
-
-    inversions: str
-    """16 digits of the set's identity."""
-    reference: str | None
-    layer: str
-    measure: str
-    num_samples: int
-    draws: int
-    lines: tuple[Line, ...]
-    """The highest STIR first."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what `stir-hf leaderboard --json` prints."""
+        plain = [board.to_dict() for board in self.boards]
+        about = {"repo": self.repo, "commit": self.commit}
+        return {**about, "boards": plain, "left_out": list(self.left_out)}
 
 
-_Key = tuple[str, str, str, int, int]
+def leaderboard(repo_id: str) -> list[Board]:
+    """A board for each inversion set, judged layer, measure and number of images: never mixed, each
+    with one line per network, the highest debiased score first.
 
-
-def boards(repo_id: str) -> list[Board]:
-    """A table for each set, judged layer, measure and number of images: never mixed.
+    Scores are what those who pushed them say; a file that cannot be used is left out, and a log
+    line names it.
 
     Args:
         repo_id: a dataset repo with scores, `id` or `id@revision`.
 
     Raises:
-        RequestError: no such repo, or no scores in it.
+        RequestError: no such repo, or no scores in it that can be used.
     """
+    return list(collect(repo_id).boards)
+
+
+def collect(repo_id: str) -> Leaderboard:
+    """As `leaderboard`, with what was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     found = hub.resolve(name, revision, "dataset")
-    files = sorted(f for f in found.files if f.startswith(f"{FOLDER}/") and f.endswith(".parquet"))
-    folder = hub.fetch(found, files) if files else found.folder
-    lines: dict[_Key, list[Line]] = {}
-    references: dict[str, str] = {}
-    for row in (read(folder / path) for path in files):
-        references[row["inversions"]] = row["reference"]
-        lines.setdefault(_key(row), []).append(_line(row))
-    for key, line in _reported(name):
-        there = lines.setdefault(key, [])
-        if not any(_same(line, other) for other in there):
-            there.append(line)
-    if not lines:
-        raise RequestError(f"dataset {repo_id} holds no scores; `stir-hf push` sends some")
-    return [
-        Board(key[0], references.get(key[0]), *key[1:], lines=tuple(sorted(some, key=_rank)))
-        for key, some in sorted(lines.items())
-    ]
+    scored, left_out = _scored(found)
+    claimed, odd = reported(found.repo_id) if found.reachable else ([], [])
+    left_out += odd
+    for line in left_out[:_TOLD]:
+        _log.warning(f"left out: {line}")
+    if len(left_out) > _TOLD:
+        _log.warning(f"left out: {len(left_out) - _TOLD} more")
+    hubs = [(r["model"], r["model_revision"]) for r, _ in scored if r["model_revision"]]
+    ids = present_ids(hubs) if found.reachable else {}
+    rows = [_Scored(row, ids, path) for row, path in scored]
+    rows += [_Scored(one.row, ids, one.source, reported=True) for one in claimed]
+    boards: dict[tuple[Any, ...], list[_Scored]] = {}
+    for one in rows:
+        boards.setdefault(tuple(one.row[name] for name in _KEY), []).append(one)
+    if not boards:
+        raise RequestError(
+            f"dataset {repo_id} holds no scores"
+            + (" that can be used" if left_out else "; `stir-hf push` sends some")
+        )
+    made = tuple(_board(found, boards[key]) for key in sorted(boards))
+    return Leaderboard(found.repo_id, found.commit, made, tuple(left_out))
 
 
-def _key(row: dict[str, Any]) -> _Key:
-    names = ("inversions", "layer", "measure", "num_samples", "draws")
-    inversions, layer, measure, count, draws = (row[name] for name in names)
-    return inversions, layer, measure, count, draws
+def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
+    """The rows of the scores of a repo with their files, and a line for each file without one."""
+    sizes, rows, left_out = _sizes(found), [], []
+    files = []
+    for path in sorted(found.files):
+        if Path(path).parent.as_posix() == FOLDER and path.endswith(".parquet"):
+            if (size := sizes.get(path, 0)) > LARGEST:
+                left_out.append(f"{path} of {_called(found)} cannot be used: {too_large(size)}")
+            else:
+                files.append(path)
+    for path, folder in _fetched(found, files, left_out):
+        try:
+            rows.append((read(folder / path, _called(found)), path))
+        except RequestError as error:
+            left_out.append(str(error))
+    return rows, left_out
 
 
-def _line(row: dict[str, Any]) -> Line:
-    revision = row["model_revision"]
-    model = str(row["model"])
-    return Line(
-        model if revision is None or "@" in model else f"{model}@{revision[:8]}",
-        row["stir"],
-        row["stir_debiased"],
-        row["floor"],
-        row["relative_error_median"],
-        row["converged"],
-        row["method"],
-        FOLDER,
-    )
+def _called(found: hub.Found) -> str:
+    return f"dataset {found.repo_id} at {found.commit[:8]}"
 
 
-def _reported(repo_id: str) -> Iterator[tuple[_Key, Line]]:
-    """What the Hub's own leaderboard of the repo shows, derived models included; what is no number
-    there is passed over.
-    """
+def _sizes(found: hub.Found) -> dict[str, int]:
+    """The size of each file, where the Hub has listed them."""
     import huggingface_hub
 
-    api = huggingface_hub.HfApi()
     try:
-        found = hub.again(
-            lambda: api.get_dataset_leaderboard(repo_id, base_model_only=False),
-            f"dataset {repo_id}",
+        tree = huggingface_hub.get_cached_repo_tree(
+            found.repo_id, repo_type=found.repo_type, revision=found.commit
         )
-    except Exception as error:  # of several libraries; what is not of the Hub goes on
-        if not is_of_the_hub(error):
-            raise
-        if hub.status_of(error) not in (400, 404):  # those: it is no Benchmark of the Hub
-            _log.warning(f"without what models' own repos report: {one_line(error)}")
+    except huggingface_hub.errors.CachedRepoTreeNotFoundError:
+        return {}
+    return {file.path: file.size for file in tree}
+
+
+def _fetched(
+    found: hub.Found, files: Sequence[str], left_out: list[str]
+) -> Iterator[tuple[str, Path]]:
+    """Each file with the folder that it is in; one by one where they cannot be had together, and a
+    line for each that cannot be had.
+
+    Raises:
+        RequestError: none can be had.
+    """
+    if not files:
         return
-    for entry in found:
-        notes, value = read_notes(entry.notes), _number(entry.value)
-        if value is None:
-            continue
-        key = notes.get("set", "not told"), notes.get("layer", "?"), notes.get("measure", "?")
-        counts = (int(_number(notes.get(name)) or 0) for name in ("n", "draws"))
-        line = Line(
-            entry.model_id,
-            value,
-            _number(notes.get("stir_debiased")),
-            _number(notes.get("floor")),
-            _number(notes.get("error")),
-            None,
-            notes.get("method"),
-            ".eval_results" + (f" (PR {entry.pull_request})" if entry.pull_request else ""),
-        )
-        count, draws = counts
-        yield (*key, count, draws), line
-
-
-def _same(line: Line, other: Line) -> bool:
-    """Whether a model's own repo repeats a score that is there."""
-    return line.model == other.model.partition("@")[0] and line.stir == other.stir
-
-
-def _number(given: Any) -> float | None:
     try:
-        found = float(given)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
+        folder = hub.fetch(found, files)
+    except RequestError:
+        if len(files) == 1:
+            raise
+    else:
+        yield from ((path, folder) for path in files)
+        return
+    lost = list[RequestError]()
+    for path in files:
+        try:
+            yield path, hub.fetch(found, [path])
+        except RequestError as error:
+            lost.append(error)
+            left_out.append(f"{path} of {_called(found)} cannot be fetched: {error}")
+    if len(lost) == len(files):
+        raise lost[0]
 
 
-def _rank(line: Line) -> tuple[float, str]:
-    return (-line.stir if line.stir is not None else 2.0), line.model
+class _Scored:
+    """A score and what is known of the network that it is of."""
+
+    def __init__(
+        self, row: Mapping[str, Any], ids: Mapping[str, str], source: str, *, reported: bool = False
+    ) -> None:
+        self.row, self.source, self.reported = row, source, reported
+        self.at = row["model_revision"]
+        name = str(row["model"])
+        plain = hub.split_revision(name)[0] if self.at or reported else name
+        self.model = ids.get(id_key(name), plain) if self.at else plain
+
+    def keys(self) -> dict[str, Any]:
+        """What it has in common with other scores of its network."""
+        named, value = self.model.casefold(), self.row["stir"]
+        on_hub = value is not None and (self.at or self.reported)
+        return {
+            "network": self.row["network"],
+            "commit": (named, self.at) if self.at else None,
+            "value": (named, value) if on_hub else None,
+            "reported": named if self.reported else None,
+        }
+
+    def completeness(self) -> tuple[bool, int, int, bool, str]:
+        """The least is that of the score which is shown."""
+        lacking = sum(value is None for value in self.row.values())
+        proposed = self.reported and "pull request" in self.source
+        return self.reported, self.row["left_out"] or 0, lacking, proposed, self.source
 
 
-def boards_text(found: Sequence[Board]) -> str:
-    """All of them as Markdown."""
-    return "\n\n".join(map(_text, found))
+def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
+    told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
+    groups = together([one.keys() for one in scores])
+    lines = (_line([scores[i] for i in places]) for places in groups)
+    key = {name: scores[0].row[name] for name in _KEY}
+    return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))
 
 
-def _text(board: Board) -> str:
-    of = f" of {board.reference}" if board.reference else ""
-    draws = f", {board.draws} draws" if board.draws > 1 else ""
-    title = (
-        f"Inversions {board.inversions}{of}: layer {board.layer}, {board.measure},"
-        f" {board.num_samples} images{draws}"
+def _commonest(values: Iterator[Any]) -> Any:
+    counted = Counter(value for value in values if value is not None)
+    return max(counted, key=lambda value: counted[value], default=None)
+
+
+def _line(scores: Sequence[_Scored]) -> Line:
+    """The line of one network, from all its scores: those of its most complete one."""
+    shown = min(scores, key=_Scored.completeness)
+    row = shown.row
+    values = [one.row["stir"] for one in scores if one.row["stir"] is not None]
+    both = [name + suffix for suffix in ("", "_debiased") for name in ANCHORS]
+    return Line(
+        shown.model,
+        shown.at,
+        row["network"],
+        **{name: row[name] for name in both},
+        relative_error=row["relative_error_median"],
+        converged=row["converged"],
+        method=row["method"],
+        source=shown.source,
+        reported=shown.reported,
+        scores=len(scores),
+        spread=max(values) - min(values) if values else 0.0,
+        notes=tuple(row["notes"] or ()),
     )
-    rows = [
-        (
-            line.model,
-            *map(_shown, (line.stir, line.stir_debiased, line.floor, line.relative_error)),
-            "–" if line.converged is None else f"{line.converged:.0%}",
-            line.method or "–",
-            line.source,
-        )
-        for line in board.lines
-    ]
-    widths = [max(len(row[i]) for row in (COLUMNS, *rows)) for i in range(len(COLUMNS))]
-    parts = [COLUMNS, tuple("-" * width for width in widths), *rows]
-    table = [" | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in parts]
-    return "\n".join([title, "", *(f"| {line} |" for line in table)])
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from stir_hf.data.located import CARD, listed
 from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
-from stir_hf.publish import scores
+from stir_hf.publish import score_rows, scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml
 from stir_hf.publish.cards import Shown, card
 from stir_hf.publish.config import ShareConfig
@@ -38,9 +38,9 @@ class Parcel:
         files: dict[str, Content] = {}
         if result is not None:
             clean = StirResult.from_dict(without_paths(result.to_dict()))
-            rows = list(scores.rows_of(replace(clean, moves=result.moves)))
+            rows = list(score_rows.rows_of(replace(clean, moves=result.moves)))
             for row in rows:
-                path = scores.write(row, into / scores.FOLDER)
+                path = score_rows.write(row, into / scores.FOLDER)
                 files[f"{scores.FOLDER}/{path.name}"] = Content(path)
             size = max((score.num_samples for score in clean.scores), default=0)
             name = f"{clean.config['hash']}-{size}"

@@ -20,7 +20,7 @@ from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.patience import is_invalid, patiently
 from stir_hf.publish.repo import Limits, Pushed, Repo
 from stir_hf.publish.rights import check_writable
-from stir_hf.publish.scores import rows_of
+from stir_hf.publish.score_rows import rows_of
 from stir_hf.publish.sources import visibility
 from stir_hf.publish.state import Change, State
 from stir_hf.results import FILE_NAME as RESULT

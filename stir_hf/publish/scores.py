@@ -1,137 +1,233 @@
-"""Scores as rows of a dataset: one parquet file for each, named by what it is the score of."""
+"""Scores as rows of a dataset, one parquet file each: their columns, and a file of others read."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stir_hf.data.identity import hash_of
-from stir_hf.data.manifest import json_text
-from stir_hf.engine import RULES, STARTS, Tolerance
-from stir_hf.errors import RequestError
-from stir_hf.results import ANCHORS, Moves, Score, StirResult
+from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
-_TEXT, _REAL, _COUNT = (datasets.Value(t) for t in ("string", "float64", "int64"))
 ERRORS = ("median", "mean", "p95")
-COLUMNS: Any = {
-    "model": _TEXT,
-    "model_revision": _TEXT,
-    "layer": _TEXT,
-    "reference": _TEXT,
-    "reference_revision": _TEXT,
-    "reference_layer": _TEXT,
-    "inversions": _TEXT,
-    "measure": _TEXT,
-    **dict.fromkeys(ANCHORS, _REAL),
-    **{f"{name}_debiased": _REAL for name in ANCHORS},
-    "num_samples": _COUNT,
-    "draws": _COUNT,
+LARGEST = 16_000_000
+"""Bytes of a file: those of more than half a million images with the columns per image."""
+_MOST_READ = 1_000_000
+"""Bytes of the columns that are read, and values in any of them."""
+_LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 20
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Column:
+    """The type of a column, and what its values may be."""
+
+    dtype: str
+    """Of Arrow: `string`, `float64` or `int64`."""
+    least: float = -math.inf
+    most: float = math.inf
+    pattern: str = ".+"
+    """A text matches it as a whole."""
+    needed: bool = False
+    """True where there must be a value."""
+    several: bool = False
+    """True for a list of such values."""
+
+    def fits(self, found: pa.DataType) -> bool:
+        """Whether a column of a file has this type; one without any value has none."""
+        if self.several:
+            if pa.types.is_null(found):
+                return True
+            if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
+                return False
+            return replace(self, several=False).fits(found.value_type)
+        checks: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
+            "string": (pa.types.is_string, pa.types.is_large_string),
+            "float64": (pa.types.is_floating, pa.types.is_integer),
+            "int64": (pa.types.is_integer,),
+        }
+        return bool(pa.types.is_null(found)) or any(c(found) for c in checks[self.dtype])
+
+    def checked(self, value: Any) -> Any:
+        """A value as it may be shown: text is one printable line.
+
+        Raises:
+            ValueError: one that may not stand in this column.
+        """
+        if self.several:
+            return [self._note(one) for one in (value or [])[:_MOST_NOTES] if one]
+        if value is None:
+            if self.needed:
+                raise ValueError(f"is empty, not {self.accepted}")
+            return None
+        if isinstance(value, str):
+            text = printable(value)
+            if len(text) > _LONGEST or not re.fullmatch(self.pattern, text):
+                raise ValueError(f"is {_cut(text, 60)!r}, not {self.accepted}")
+            return text
+        if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):
+            raise ValueError(f"is {value}, not {self.accepted}")
+        return float(value) if self.dtype == "float64" else value
+
+    @property
+    def accepted(self) -> str:
+        """The values that may stand here, in words."""
+        if self.dtype == "string":
+            digits = re.search(r"{(\d+)}", self.pattern)
+            if digits:
+                return f"{digits[1]} hexadecimal digits"
+            return f"a text of 1 to {_LONGEST} characters"
+        kind = "a whole number" if self.dtype == "int64" else "a number"
+        if math.isinf(self.least):
+            return kind
+        most = "" if math.isinf(self.most) else f" to {self.most:g}"
+        return f"{kind} from {self.least:g}{most or ' on'}"
+
+    def parsed(self, value: Any) -> Any:
+        """A value of this column's type from the text of one, or from a number.
+
+        Raises:
+            ValueError, TypeError, OverflowError: no number where there must be one.
+        """
+        if value is None or self.several:
+            return value
+        if self.dtype == "string":
+            return str(value)
+        return float(value) if self.dtype == "float64" else int(value)
+
+    @staticmethod
+    def _note(text: str) -> str:
+        return _cut(printable(text), _LONGEST_NOTE)
+
+
+_TEXT, _NAME = Column("string"), Column("string", needed=True)
+_COMMIT = Column("string", pattern="[0-9a-f]{40}")
+_HASH = Column("string", pattern="[0-9a-f]{16}", needed=True)
+_ANCHOR, _ERROR = Column("float64", -1, 1), Column("float64", 0)
+_COUNT, _SEED = Column("int64", 0), Column("int64")
+_SIZE = Column("int64", 1, needed=True)
+COLUMNS = {
+    "model": _NAME,
+    "model_revision": _COMMIT,
+    "layer": _NAME,
+    "reference": _NAME,
+    "reference_revision": _COMMIT,
+    "reference_layer": _NAME,
+    "inversions": _HASH,
+    "measure": _NAME,
+    **dict.fromkeys(ANCHORS, _ANCHOR),
+    **{f"{name}_debiased": _ANCHOR for name in ANCHORS},
+    "num_samples": _SIZE,
+    "draws": _SIZE,
     "left_out": _COUNT,
-    **{f"relative_error_{name}": _REAL for name in ERRORS},
-    **{f"spread_error_{name}": _REAL for name in ERRORS},
-    "converged": _REAL,
+    **{f"relative_error_{name}": _ERROR for name in ERRORS},
+    **{f"spread_error_{name}": _ERROR for name in ERRORS},
+    "converged": Column("float64", 0, 1),
     "method": _TEXT,
     "start": _TEXT,
     "steps": _COUNT,
-    "tolerance": _REAL,
-    "spread_tolerance": _REAL,
-    "seed": _COUNT,
+    "tolerance": _ERROR,
+    "spread_tolerance": _ERROR,
+    "seed": _SEED,
     "dataset": _TEXT,
-    "dataset_revision": _TEXT,
+    "dataset_revision": _COMMIT,
     "split": _TEXT,
     "dtype": _TEXT,
-    "notes": datasets.List(_TEXT),
-    "network": _TEXT,
-    "environment": _TEXT,
-    "index": datasets.List(datasets.Value("int64")),
-    "draw": datasets.List(datasets.Value("int32")),
-    "relative_distance": datasets.List(datasets.Value("float32")),
-    "cosine": datasets.List(datasets.Value("float32")),
-    "relative_error": datasets.List(datasets.Value("float32")),
+    "notes": Column("string", several=True),
+    "network": _HASH,
 }
-FEATURES = datasets.Features(COLUMNS)
-"""The columns of config `scores`; the last five have one value per image and draw."""
+"""What a score is told with; `environment` and one value per image and draw stand beside it."""
 
 
-def name_of(row: dict[str, Any]) -> str:
+def name_of(row: Mapping[str, Any]) -> str:
     """16 hexadecimal digits: of what a score is, not of its value; equal for a repeated score."""
     names = ("model", "model_revision", "network", "inversions", "measure", "num_samples", "draws")
     return hash_of([row[name] for name in names])[:16]
 
 
-def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
-    """One row per score.
+def read(path: Path, of: str = "") -> dict[str, Any]:
+    """The row of one file, which may be anybody's: the columns of `COLUMNS`, and no others.
+
+    Text is one printable line of at most 300 characters (a note: 1000), numbers are finite and in
+    the range of what they measure, commits and hashes are hexadecimal.
+
+    Args:
+        path: of the file.
+        of: the repo in words, `dataset lab/images`.
 
     Raises:
-        RequestError: a result of an older stir-hf, which does not say what made its inversions.
+        RequestError: a file that cannot be used; it names the file, the repo and the reason.
     """
-    models = {(m["model"], m["layer"]): m for m in result.config.get("models", ())}
-    made = {d["hash"]: d for d in result.config.get("data", ()) if "hash" in d}
-    moves: list[Moves | None] = [*result.moves] or [None] * len(result.scores)
-    for score, moved in zip(result.scores, moves, strict=True):
-        if score.inversions not in made or not score.network:
-            raise RequestError(
-                f"the score of {score.model} is of an older stir-hf, which did not keep what made"
-                " it; run the same command again"
-            )
-        about = models.get((score.model, score.layer), {})
-        yield {**_about(score, made[score.inversions], about, result), **_per_image(moved)}
+    try:
+        return checked(_row(path))
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        whose = f" of {of}" if of else ""
+        raise RequestError(
+            f"{FOLDER}/{path.name}{whose} cannot be used: {one_line(error)}"
+        ) from error
 
 
-def _about(
-    score: Score, made: dict[str, Any], model: dict[str, Any], result: StirResult
-) -> dict[str, Any]:
-    engine = made["inversion"]
-    values = {f"{name}_debiased": getattr(score.debiased, name, None) for name in ANCHORS}
-    errors = {
-        f"{which}_{name}": getattr(getattr(score, which), name, None)
-        for which in ("relative_error", "spread_error")
-        for name in ERRORS
-    }
-    tolerance = Tolerance.parse(engine["tolerance"])
-    plain = asdict(score)
-    same = ("model", "layer", "reference", "reference_layer", "inversions", "measure", *ANCHORS)
-    more = ("num_samples", "draws", "left_out", "converged", "network")
-    return {
-        **{name: plain[name] for name in (*same, *more)},
-        **values,
-        **errors,
-        "model_revision": model.get("revision"),
-        "reference_revision": made["revision"],
-        "method": RULES.text(RULES.build(engine["method"])),
-        "start": STARTS.text(STARTS.build(engine["start"])),
-        **{name: engine[name] for name in ("steps", "seed")},
-        "tolerance": None if tolerance.of_spread else tolerance.value,
-        "spread_tolerance": tolerance.value if tolerance.of_spread else None,
-        "dataset": made["dataset"],
-        "dataset_revision": made["data_revision"],
-        "split": made["split"],
-        "dtype": model.get("dtype"),
-        "notes": list(score.notes),
-        "environment": json_text(result.environment),
-    }
+def _row(path: Path) -> dict[str, Any]:
+    """The only row, of which no more is read than what is shown."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(too_large(size))
+    with pq.ParquetFile(path) as file:
+        schema, about = file.schema_arrow, file.metadata
+        if about.num_rows != 1:
+            raise ValueError(f"it has {about.num_rows} rows; one score is one row")
+        for name, column in COLUMNS.items():
+            if (count := schema.names.count(name)) != 1:
+                raise ValueError(f"it has {count} columns {name!r}" if count else f"no {name!r}")
+            if not column.fits(found := schema.field(name).type):
+                raise ValueError(f"{name!r} is of type {_cut(str(found), 60)}")
+        _check_sizes(about)
+        (row,) = file.read(columns=list(COLUMNS), use_threads=False).to_pylist()
+    found_row: dict[str, Any] = row
+    return found_row
 
 
-def _per_image(moved: Moves | None) -> dict[str, Any]:
-    names = ("index", "draw", "relative_distance", "cosine", "relative_error")
-    return {name: [] if moved is None else getattr(moved, name).tolist() for name in names}
+def _check_sizes(about: pq.FileMetaData) -> None:
+    """Raise ValueError where the columns that are read are large, as the file itself says."""
+    chunks = [
+        about.row_group(group).column(i)
+        for group in range(about.num_row_groups)
+        for i in range(about.num_columns)
+    ]
+    read_here = [c for c in chunks if c.path_in_schema.partition(".")[0] in COLUMNS]
+    size = sum(chunk.total_uncompressed_size for chunk in read_here)
+    if max(size, *(chunk.num_values for chunk in read_here)) > _MOST_READ:
+        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
 
 
-def write(row: dict[str, Any], into: Path) -> Path:
-    """Write one row; returns its file."""
-    into.mkdir(parents=True, exist_ok=True)
-    path = into / f"{name_of(row)}.parquet"
-    whole = [{name: row.get(name) for name in FEATURES}]
-    pq.write_table(datasets.Dataset.from_list(whole, features=FEATURES).data.table, path)
-    return path
+def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
+    """The known columns of a row, each value as `read` gives it; `parse`: numbers may be text.
 
-
-def read(path: Path) -> dict[str, Any]:
-    """The row of one file; fields of later versions are kept."""
-    (row,) = pq.read_table(path).to_pylist()
-    found: dict[str, Any] = row
+    Raises:
+        ValueError: the first that may not stand there, or that is no number.
+    """
+    found = {}
+    linear = str(row["measure"]).startswith("linear_cka")
+    for name in (name for name in COLUMNS if name in row):
+        column = COLUMNS[name]
+        least = 0 if linear and name in ANCHORS else column.least
+        value = column.parsed(row[name]) if parse else row[name]
+        try:
+            found[name] = replace(column, least=least).checked(value)
+        except ValueError as error:
+            raise ValueError(f"{name!r} {error}") from None
     return found
+
+
+def too_large(size: int) -> str:
+    """The reason why a file is not read, or not fetched."""
+    return f"it has {size / 1e6:.0f} MB; a score has {LARGEST / 1e6:.0f} MB at most"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

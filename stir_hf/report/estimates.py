@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stir_hf.errors import printable
+
 if TYPE_CHECKING:
     from stir_hf.job import Estimate
 
@@ -14,14 +16,14 @@ def estimates(found: "Sequence[Estimate]") -> str:
     lines = []
     for one in found:
         lines.append(
-            f"{one.reference}: {one.rows} inversions, at most {duration(one.seconds)}"
+            f"{printable(one.reference)}: {one.rows} inversions, at most {duration(one.seconds)}"
             f" ({one.passes} passes each; those at the tolerance stop earlier), judging"
             f" {duration(one.judging)} per model; memory {size(max(one.memory))} per process, disk"
             f" {size(one.disk)}"
         )
         if len(one.seconds_per_pass) > 1:
             lines += _by_process(one)
-        lines += [f"  Note: {note}" for note in one.notes]
+        lines += [f"  Note: {printable(note)}" for note in one.notes]
     whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
     memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
     lines.append(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stir_hf.errors import printable
 from stir_hf.report.table import labels, last_part
 from stir_hf.results import StirResult
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stir_hf.data.inversions import Inversions
+
+_LONGEST = 60
+"""Characters of a name in a picture."""
 
 
 def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
@@ -34,7 +38,7 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
         if value == "stir" and s.ceiling is not None:
             grid[at[0], at[0]] = s.ceiling
     axes = ax or _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names)).add_subplot()
-    _draw(axes, grid, list(names.values()))
+    _draw(axes, grid, [_drawn(name) for name in names.values()])
     axes.set_title(
         "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
         fontsize=14,
@@ -54,7 +58,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = Tru
         if images is not None and (shown is None or not np.array_equal(shown, images)):
             rows.append(("image", images))
             shown = images
-        name = last_part(inversions.manifest.names["reference"])
+        name = _drawn(last_part(inversions.manifest.names["reference"]))
         rows.append((f"same to\n{name}", inversions.pixels("inverted", range(columns))))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))
     grid = figure.subplots(
@@ -85,6 +89,13 @@ def save_figures(result: StirResult, sets: "Sequence[Inversions]", folder: Path)
         figure.savefig(target / f"{name}.png", dpi=130, bbox_inches="tight")
         paths.append(target / f"{name}.png")
     return paths
+
+
+def _drawn(name: str) -> str:
+    """A name as it is drawn: one line without formulas, cut where it would widen the picture."""
+    line = printable(name)
+    short = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> "Figure":

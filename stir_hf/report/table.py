@@ -1,5 +1,6 @@
 """A result as text."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,12 +29,26 @@ COLUMNS = (
 
 def table(result: StirResult) -> str:
     """The scores as a Markdown table, two lines each, what must be known about them first."""
-    names = labels(result)
+    names = {key: cell(name) for key, name in labels(result).items()}
     rows = [row for score in result.scores for row in _rows(score, names)]
-    widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
-    lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
-    lines += [_line(row, widths) for row in rows]
-    return "\n".join([*_notes(result.scores, names), *lines])
+    return "\n".join([*_notes(result.scores, names), *markdown_table(COLUMNS, rows)])
+
+
+_SYNTAX = re.compile(r"([`*<>|]|\\(?!\w)|\](?=[(\[]))")
+
+
+def cell(text: object) -> str:
+    """A name as a cell of a Markdown table: one printable line in which no character ends the cell,
+    or begins a link, code or a tag.
+    """
+    return _SYNTAX.sub(r"\\\1", printable(text)).strip()
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, its columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return [_line(columns, widths), rule, *(_line(row, widths) for row in rows)]
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:

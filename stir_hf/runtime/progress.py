@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from stir_hf.errors import printable
 from stir_hf.runtime.processes import Counters
 
 EVERY_SECONDS = 0.1
@@ -58,7 +59,7 @@ class Progress:
 
     def describe(self, what: str) -> None:
         """Say what is under way."""
-        self._bar.set_description(what)
+        self._bar.set_description(printable(what))
         self._what = what
 
     def look(self, passes: int, active: int, error: float, forming: Forming) -> None:
@@ -136,7 +137,7 @@ def reading_bar(
     told = 0.0
     with tqdm(
         total=total,
-        desc=f"reading {what}",
+        desc=printable(f"reading {what}"),
         unit="image",
         disable=progress is not True,
         dynamic_ncols=True,

@@ -15,7 +15,8 @@ import stir_hf
 from stir_hf.demo import IMAGES, MODELS
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import to_png
-from stir_hf.publish import ShareConfig, boards, push_folder
+from stir_hf.publish import ShareConfig, push_folder
+from stir_hf.publish.leaderboard import leaderboard
 from stir_hf.results import StirResult
 from stir_hf.runtime import Step
 from stir_hf.space.asked import (
@@ -113,7 +114,7 @@ def board_rows(name: str) -> list[dict[str, Any]]:
     scores.
     """
     try:
-        found = boards(name)
+        found = leaderboard(name)
     except RequestError:
         return []
     return [

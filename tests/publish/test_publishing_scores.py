@@ -95,17 +95,21 @@ def test_a_leaderboard_shows_fine_tuned_models_too(
     worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
 ) -> None:
     worker.done("push", run, "--to", "lab/tuned")
-    notes = "set={}; layer=penultimate; measure=linear_cka; n=6; draws=1; floor=0.1; error=0.2"
+    notes = (
+        "set={}; layer=penultimate; measure=linear_cka; n=6; draws=1; floor=0.1; error=0.2;"
+        " stir_debiased={}"
+    )
     (board,) = [
         one
         for one in worker.json("leaderboard", "lab/tuned")["boards"]
         if one["reference"].startswith("lab/robust-0")
     ]
     for name, card in (("fine", b"---\nbase_model: lab/robust-0\n---\n"), ("plain", b"")):
+        value = 0.99 if name == "fine" else 0.01
         entry = {
             "dataset": {"id": "lab/tuned", "task_id": "x"},
-            "value": 0.99 if name == "fine" else 0.01,
-            "notes": notes.format(board["inversions"]),
+            "value": value,
+            "notes": notes.format(board["inversions"], value if name == "fine" else -0.9),
         }
         text = yaml.safe_dump([entry]).encode()
         hub.add("model", f"other/{name}", {"README.md": card, ".eval_results/a.yaml": text})
@@ -116,7 +120,8 @@ def test_a_leaderboard_shows_fine_tuned_models_too(
     ]
     models = [line["model"].partition("@")[0] for line in board["lines"]]
     assert models == ["other/fine", "lab/standard-0", "other/plain"]
-    assert board["lines"][0]["source"] == ".eval_results"
+    assert board["lines"][0]["source"] == ".eval_results/a.yaml"
+    assert [line["reported"] for line in board["lines"]] == [True, False, True]
 
 
 def test_model_index_keeps_others_entries(worker: Worker, run: Path, hub: StandInHub) -> None:

@@ -1,0 +1,179 @@
+"""A leaderboard as plain data: boards of scores that may be compared, one line per network."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOW_CEILING = 0.9
+"""A debiased ceiling below it is marked: an error of about half the spread gives that
+(docs/methods.md).
+"""
+FEW_CONVERGED = 0.5
+"""A smaller share of converged inversions is marked."""
+WELL_ABOVE = 0.5
+"""The least distance of ceiling and floor on whose scale a score is placed."""
+DIFFERENT = 0.08
+"""Scores of one network that differ by more are told; less may be noise (README.md)."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network's score; None where a value is undefined or not told."""
+
+    model: str
+    """The id by which the Hub knows the model now; what is local as its score names it."""
+    revision: str | None
+    """The commit, 40 hexadecimal digits; None for what is local or only reported."""
+    network: str | None
+    """16 hexadecimal digits of the network's identity."""
+    stir: float | None
+    similarity: float | None
+    floor: float | None
+    ceiling: float | None
+    stir_debiased: float | None
+    similarity_debiased: float | None
+    floor_debiased: float | None
+    ceiling_debiased: float | None
+    relative_error: float | None
+    """Median."""
+    converged: float | None
+    """Share of the inversions at or below the tolerance."""
+    method: str | None
+    source: str
+    """The file of the repo, or that of the model's own repo: `.eval_results/…`."""
+    reported: bool = False
+    """True for what the model's owner reports and no file of the repo holds."""
+    scores: int = 1
+    """How many scores of this network there are; the others are not shown."""
+    spread: float = 0.0
+    """The largest STIR of these scores less the smallest."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def between(self) -> float | None:
+        """The place of the debiased score between its floor (0) and its ceiling (1); None where
+        these are closer than `WELL_ABOVE`, or not known.
+        """
+        value, floor, ceiling = self.stir_debiased, self.floor_debiased, self.ceiling_debiased
+        if value is None or floor is None or ceiling is None or ceiling - floor < WELL_ABOVE:
+            return None
+        return (value - floor) / (ceiling - floor)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the reasons for caution, of `MARKS`."""
+        value, floor = self.stir_debiased, self.floor_debiased
+        if value is None and floor is None:
+            value, floor = self.stir, self.floor
+        ceiling = self.ceiling if self.ceiling_debiased is None else self.ceiling_debiased
+        given = {
+            "floor": value is not None and floor is not None and value <= floor,
+            "ceiling": ceiling is not None and ceiling < LOW_CEILING,
+            "converged": self.converged is not None and self.converged < FEW_CONVERGED,
+            "undefined": self.stir_debiased is None,
+            "several": self.spread > DIFFERENT,
+            "reported": self.reported,
+        }
+        return tuple(name for name, holds in given.items() if holds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, `between` and `marks` included."""
+        return {**asdict(self), "between": self.between, "marks": list(self.marks)}
+
+
+MARKS = {
+    "floor": ("†", "the score is not above its floor: nothing shared can be told from it"),
+    "ceiling": (
+        "‡",
+        f"the debiased ceiling is below {LOW_CEILING:g}: the inversions are too far off for a low"
+        " score to mean much",
+    ),
+    "converged": (
+        "§",
+        f"fewer than {FEW_CONVERGED:.0%} of the inversions came as close as was asked for",
+    ),
+    "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
+    "several": (
+        "≠",
+        f"there are several scores of this network, which differ by more than {DIFFERENT:g}; the"
+        " most complete one is shown",
+    ),
+    "reported": (
+        "°",
+        "reported in the model's own repo, by its owner or as a proposal there; not checked here",
+    ),
+}
+"""Reasons for caution: the mark behind a model's name, and the line that explains it."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Scores that may be compared: of one inversion set, layer, measure and number of images."""
+
+    repo: str
+    """The dataset repo that they are of."""
+    commit: str
+    """Of the repo, 40 hexadecimal digits."""
+    inversions: str
+    """16 hexadecimal digits of the set's identity."""
+    reference: str | None
+    """As most of the scores name it; None where none does. So are the next four."""
+    reference_revision: str | None
+    reference_layer: str | None
+    dataset: str | None
+    split: str | None
+    layer: str
+    measure: str
+    num_samples: int
+    draws: int
+    lines: tuple[Line, ...]
+    """The highest debiased score first."""
+
+    @property
+    def notes(self) -> dict[str, tuple[int, ...]]:
+        """Each note once, with the places, from 1, of the lines that it is about."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, line in enumerate(self.lines, 1):
+            for note in dict.fromkeys(line.notes):
+                found[note] = (*found.get(note, ()), place)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what `stir-hf leaderboard --json` prints of it."""
+        about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lines"}
+        return {**about, "lines": [line.to_dict() for line in self.lines]}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """One row per network, in the order of the board; its columns are those of `Line`."""
+        import pandas as pd
+
+        rows = [line.to_dict() for line in self.lines]
+        return pd.DataFrame(rows, columns=[*(f.name for f in fields(Line)), "between", "marks"])
+
+    def __str__(self) -> str:
+        from stir_hf.publish.board_text import board_text
+
+        return board_text(self)
+
+    def _repr_html_(self) -> str:
+        from stir_hf.publish.board_text import board_html
+
+        return board_html(self)
+
+
+def ranked(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """The lines by their debiased score; below them those that have none, by STIR."""
+    return tuple(sorted(lines, key=_rank))
+
+
+def _rank(line: Line) -> tuple[bool, float, float, str]:
+    debiased, plain = line.stir_debiased, line.stir
+    return (
+        debiased is None,
+        0.0 if debiased is None else -debiased,
+        1.0 if plain is None else -plain,
+        line.model,
+    )

@@ -1,0 +1,153 @@
+"""A board as Markdown and as HTML, in words for a reader who has not read the paper."""
+
+import html
+from collections.abc import Callable, Sequence
+
+from huggingface_hub import constants
+
+from stir_hf.errors import printable
+from stir_hf.hub import split_revision
+from stir_hf.publish.board import MARKS, Board, Line
+from stir_hf.report.table import cell, markdown_table
+
+COLUMNS = (
+    "",
+    "model",
+    "debiased",
+    "floor",
+    "ceiling",
+    "between",
+    "STIR",
+    "similarity",
+    "error",
+    "converged",
+    "from",
+)
+EXPLAINED = (
+    "debiased: the score without what few images add. floor, ceiling: debiased, too; the score of"
+    " start\nimages that share nothing, and of the reference itself. between: 0 is the floor, 1"
+    " the ceiling. STIR: the score\nas the paper defines it. similarity: of the two networks on the"
+    " originals. error: of the inversions, relative, median."
+)
+_LONGEST = 60
+
+
+def boards_text(boards: Sequence[Board]) -> str:
+    """All of them as Markdown."""
+    return "\n\n".join(map(board_text, boards))
+
+
+def board_text(board: Board) -> str:
+    """One board as Markdown: a heading, what it says, the table, its marks and notes."""
+    rows = [_row(place, line, cell) for place, line in enumerate(board.lines, 1)]
+    below = [f"- {line}" for line in (*_marks(board), *_notes(board, cell))]
+    about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
+    parts = [*about, *markdown_table(COLUMNS, rows), "", EXPLAINED]
+    return "\n".join([*parts, "", *below] if below else parts)
+
+
+def board_html(board: Board) -> str:
+    """The same as HTML, for a notebook; the model's name leads to its commit on the Hub."""
+    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    rows = []
+    for place, line in enumerate(board.lines, 1):
+        first, name, *rest = _row(place, line, _escaped)
+        if line.revision or line.reported:
+            name = f'<a href="{_escaped(_page(line))}">{name}</a>'
+        rows.append("".join(f"<td>{one}</td>" for one in (first, name, *rest)))
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    below = [*map(_escaped, _marks(board)), *_notes(board, _escaped)]
+    listed = "".join(f"<li>{line}</li>" for line in below)
+    return (
+        f"<h3>{_heading(board, _escaped)}</h3><p>{_about(board, _escaped)}</p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p>{_escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
+    )
+
+
+def _escaped(text: object) -> str:
+    return html.escape(printable(text))
+
+
+def _heading(board: Board, shown: Callable[[object], str]) -> str:
+    return f"Which models ignore what {_reference(board, shown)} ignores?"
+
+
+def _reference(board: Board, shown: Callable[[object], str]) -> str:
+    if board.reference is None:
+        return f"the reference of inversions {board.inversions}"
+    name = board.reference
+    at = board.reference_revision
+    return shown(_cut(f"{split_revision(name)[0]}@{at[:8]}" if at else name))
+
+
+def _about(board: Board, shown: Callable[[object], str]) -> str:
+    images = f"{board.num_samples} image{'s' * (board.num_samples != 1)}"
+    if board.dataset:
+        images += f" of {shown(_cut(board.dataset))}"
+        images += f" ({shown(_cut(board.split))})" if board.split else ""
+    draws = f" {board.draws} times" if board.draws > 1 else ""
+    layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
+    return (
+        f"For each of {images}, another image was sought{draws} that the reference represents the"
+        f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
+        f" layer {shown(_cut(board.layer))}, represents the two ({shown(_cut(board.measure))}):"
+        " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
+        f" not.\nInversions {board.inversions} of"
+        f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
+    )
+
+
+def _row(place: int, line: Line, shown: Callable[[object], str]) -> tuple[str, ...]:
+    name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
+    marks = "".join(MARKS[mark][0] for mark in line.marks)
+    debiased = (line.stir_debiased, line.floor_debiased, line.ceiling_debiased, line.between)
+    return (
+        str(place),
+        shown(_cut(name)) + (f" {marks}" if marks else ""),
+        *map(_number, (*debiased, line.stir, line.similarity, line.relative_error)),
+        "–" if line.converged is None else f"{line.converged:.0%}",
+        shown(_cut(line.source)),
+    )
+
+
+def _marks(board: Board) -> list[str]:
+    """A line for each mark on the board."""
+    used = {mark for line in board.lines for mark in line.marks}
+    return [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+
+
+def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
+    """Each note once, with the places that it is about unless it is about all that have notes."""
+    noted = tuple(place for place, line in enumerate(board.lines, 1) if line.notes)
+    return [
+        ("Note: " if places == noted else f"Note on {_ranges(places)}: ") + shown(note)
+        for note, places in board.notes.items()
+    ]
+
+
+def _ranges(places: Sequence[int]) -> str:
+    """Ascending numbers as text: `1–3, 5`."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][1] + 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in runs)
+
+
+def _page(line: Line) -> str:
+    """The address of the model on the Hub, at its commit where that is known."""
+    page = f"{constants.ENDPOINT}/{line.model}"
+    return f"{page}/tree/{line.revision}" if line.revision else page
+
+
+def _cut(name: str) -> str:
+    """A name that is not longer than a column may be wide; its middle goes."""
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f"{name[:half]}…{name[-half:]}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

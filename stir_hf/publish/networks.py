@@ -1,0 +1,86 @@
+"""The names by which the Hub knows judged models now, and scores of one network put together."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from stir_hf.hub import is_unreachable, split_revision, status_of
+from stir_hf.publish.patience import is_of_the_hub
+
+_log = logging.getLogger("stir_hf")
+MOST_ASKED = 200
+"""So many models are asked for; of a larger board the others stay as their scores name them."""
+_AT_A_TIME = 8
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
+
+
+def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The id that the Hub gives each model now, by `id_key`: of one that was renamed, or is spelt
+    with other capitals.
+
+    Each id is asked for once; one that is gone, that may not be seen or that has no such commit is
+    not in what is returned. A Hub out of reach is not asked further.
+
+    Args:
+        judged: names of models, each with a commit.
+    """
+    ids = {id_key(name): (split_revision(name)[0], commit) for name, commit in judged}
+    asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
+    if len(asked) > MOST_ASKED:
+        _log.warning(f"of {len(asked)} models, {MOST_ASKED} are looked up on the Hub")
+    found: dict[str, str] = {}
+    for start in range(0, min(len(asked), MOST_ASKED), _AT_A_TIME):
+        some = asked[start : start + _AT_A_TIME]
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            answers = list(pool.map(_present_id, some))
+        found |= {id_key(one): now for (one, _), now in zip(some, answers, strict=True) if now}
+        if None in answers:
+            _log.warning("the Hub gave no answer: a model that was renamed may stand twice")
+            break
+    return found
+
+
+def _present_id(judged: tuple[str, str]) -> str | None:
+    """The id of a model now; empty where the Hub shows none, None where it gives no answer."""
+    import huggingface_hub as hub
+
+    name, commit = judged
+    try:
+        info = hub.HfApi().model_info(name, revision=commit, expand=["sha"], timeout=10)
+    except Exception as error:  # of several libraries; what is not of the Hub goes on
+        if not is_of_the_hub(error):
+            raise
+        return None if is_unreachable(error) or status_of(error) == 429 else ""
+    return info.id if _ID.fullmatch(info.id) else ""
+
+
+def id_key(name: str) -> str:
+    """What the names of one model have in common: its id without the revision and capitals."""
+    return split_revision(name)[0].casefold()
+
+
+def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Places of scores that are of one network: those that share any of their keys, directly or
+    through others.
+
+    Args:
+        keys: for each score, what it may share with others, by the kind of key; None is shared
+            with none.
+    """
+    groups: list[list[int]] = []
+    of: dict[tuple[str, Any], int] = {}
+    for place, mine in enumerate(keys):
+        known = [(kind, value) for kind, value in mine.items() if value is not None]
+        joined = sorted({of[key] for key in known if key in of})
+        target = joined[0] if joined else len(groups)
+        if not joined:
+            groups.append([])
+        for other in joined[1:]:
+            groups[target] += groups[other]
+            groups[other] = []
+            of |= {key: target for key, group in of.items() if group == other}
+        groups[target].append(place)
+        of |= dict.fromkeys(known, target)
+    return [sorted(group) for group in groups if group]
