@@ -12,9 +12,9 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import split_revision
-from stir_hf.publish.cards import Shown
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.scores import FOLDER, name_of
+from stir_hf.publish.shown import Shown
 from stir_hf.publish.state import Change, Content, State
 
 EVAL, RESULTS = "eval.yaml", ".eval_results"

@@ -57,6 +57,14 @@ def requirement() -> str | None:
     return None
 
 
+def repository(place: str | None) -> str | None:
+    """The page of the repository that a requirement names; None where it names none."""
+    found = re.fullmatch(
+        rf"{NAME}(?:\[[\w,-]+\])? @ git\+(https://[\w./:-]+?)(?:\.git)?@.*", place or ""
+    )
+    return found[1] if found else None
+
+
 def _of_checkout(folder: Path) -> str | None:
     """Of a clone whose commit its remote has, too."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
