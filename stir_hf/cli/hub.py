@@ -39,7 +39,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
     from stir_hf.publish import ShareConfig, check_models, entries, push_folder
 
-    names = ("private", "without_images", "create_pr")
+    names = ("private", "without_images", "create_pr", "package")
     share = ShareConfig(**{name: how[name] for name in names if how[name] is not None})
     path = Path(folder).expanduser()
     in_models = how["eval_results"] or how["model_index"]

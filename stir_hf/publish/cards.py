@@ -13,7 +13,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.publish.markup import is_repo, prose
-from stir_hf.publish.requirement import NAME, repository, requirement
+from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scored import MOST_TABLES, Row, tables
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.shown import Shown
@@ -66,14 +66,14 @@ def _listed(names: Sequence[str], kind: str) -> str:
     return " and ".join(short) if len(short) <= 2 else f"{len(short)} {kind}"
 
 
-def card(repo_id: str, held: Held, before: str, package: str | None = None) -> str:
+def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
     """The whole card: what others wrote in it stays.
 
     Args:
         repo_id: the repo.
         held: all that it holds.
         before: the card that is there; empty where there is none.
-        package: what pip installs; None: what the card says already, or this installation's place.
+        place: what pip installs; None where that is not known.
 
     Raises:
         RequestError: a card that cannot be read, or that lacks the mark at the end of our part; a
@@ -88,9 +88,8 @@ def card(repo_id: str, held: Held, before: str, package: str | None = None) -> s
     if BEGIN in there.text and END not in there.text:
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
     known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
-    installed = package or _installed(before) or requirement()
     try:
-        ours = _text(repo_id, held, installed)
+        ours = _text(repo_id, held, place)
     except RequestError as error:
         raise RequestError(f"{repo_id}: {error}") from error
     if not _title_of_others(known.get("pretty_name"), before):
@@ -99,7 +98,7 @@ def card(repo_id: str, held: Held, before: str, package: str | None = None) -> s
     return f"---\n{head}\n---\n\n{_joined(there.text, ours)}\n"
 
 
-def _text(repo_id: str, held: Held, installed: str | None) -> str:
+def _text(repo_id: str, held: Held, place: str | None) -> str:
     """The part between the marks."""
     import jinja2
 
@@ -116,7 +115,7 @@ def _text(repo_id: str, held: Held, installed: str | None) -> str:
         heading=prose(held.title),
         card={
             "repo_id": repo_id,
-            "requirement": installed,
+            "requirement": place,
             "tables": boards,
             "scored": held.scored,
             "unread": held.unread,
@@ -128,12 +127,12 @@ def _text(repo_id: str, held: Held, installed: str | None) -> str:
         examples=(told or examples)[:_EXAMPLES],
         doubted=any(table.doubted for table in boards),
         most=MOST_TABLES,
-        package_url=repository(installed),
+        package_url=repository(place),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
-def _installed(before: str) -> str | None:
+def installed(before: str) -> str | None:
     """What our part of a card says to install, which stays as long as the sets do."""
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', before.partition(BEGIN)[2])
     return found[1] if found else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.errors import RequestError, as_flag
+from stir_hf.publish.requirement import checked
 from stir_hf.registry import option
 
 
@@ -22,10 +23,18 @@ class ShareConfig:
         "Publish no originals: `score` takes them from the dataset by index and checks them.",
     )
     create_pr: bool = option(False, "Propose what is sent as a pull request.")
+    package: str | None = option(
+        None,
+        "What the card tells its readers to install; default: what it says already, or the"
+        " repository of this installation at its commit.",
+        metavar="REQUIREMENT",
+    )
 
     def __post_init__(self) -> None:
         for name in ("without_images", "create_pr"):
             object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+        if self.package is not None:
+            checked(self.package)
         if self.private is not None:
             object.__setattr__(self, "private", as_flag("private", self.private))
 

@@ -11,9 +11,10 @@ from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish import scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml
-from stir_hf.publish.cards import Held, card
+from stir_hf.publish.cards import Held, card, installed
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.packing import Packed, without_paths
+from stir_hf.publish.requirement import EXAMPLE, requirement
 from stir_hf.publish.scored import ScoreFiles, is_score
 from stir_hf.publish.shown import Shown
 from stir_hf.publish.sources import sources_of_score
@@ -40,6 +41,8 @@ class Parcel:
     """What the card says to install."""
     proposed: bool = False
     """Tells whether it is sent as a pull request."""
+    told: dict[str, None] = field(default_factory=dict, repr=False)
+    """Lines for the user; each once, however often the push is tried."""
 
     @classmethod
     def pack(
@@ -62,7 +65,8 @@ class Parcel:
             files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
             files |= {p: Content(f) for p, f in _drawn(clean, name, into).items()}
         scored = ScoreFiles(ours)
-        return cls(tuple(packed), tuple(rows), files, scored, proposed=share.create_pr)
+        how: Any = {"package": share.package, "proposed": share.create_pr}
+        return cls(tuple(packed), tuple(rows), files, scored, **how)
 
     @property
     def closed(self) -> tuple[str, ...]:
@@ -114,7 +118,13 @@ class Parcel:
             gone |= change.removed
         after = Change(files, frozenset(gone))
         held = Held(_sets(state, after, there), *self.scored.rows(state), _figures(state, after))
-        files[CARD] = Content(card(repo_id, held, before, self.package).encode())
+        place = self.package or installed(before) or requirement()
+        if place is None:
+            self.told[
+                "the card cannot say where stir-hf is installed from; push again with --package"
+                f" '{EXAMPLE}', which says it"
+            ] = None
+        files[CARD] = Content(card(repo_id, held, before, place).encode())
         if self.sets and benchmark:
             files[EVAL] = Content(eval_yaml(repo_id, held.sets, state.read(EVAL)).encode())
         return after

@@ -89,7 +89,9 @@ def push(
             repo.create(private=private)
         how: Any = {"create_pr": share.create_pr, "limits": limits}
         try:
-            return repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
+            pushed = repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
+            _tell(parcel, say)
+            return pushed
         except RunError as error:
             if not (is_invalid(error) and parcel.sets):
                 raise
@@ -98,8 +100,14 @@ def push(
             return parcel.change(state, repo_id, benchmark=False)
 
         pushed = repo.put(bare, parcel.title, **how)
+        _tell(parcel, say)
         say("the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub")
         return pushed
+
+
+def _tell(parcel: Parcel, say: Say) -> None:
+    for line in parcel.told:
+        say(line)
 
 
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
@@ -158,6 +166,7 @@ def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
     words += [] if share.private is None else ["--private" if share.private else "--public"]
     words += ["--without-images"] if share.without_images else []
     words += ["--create-pr"] if share.create_pr else []
+    words += ["--package", share.package] if share.package else []
     return shlex.join([*words, *(["--scores-only"] if scores_only else [])])
 
 

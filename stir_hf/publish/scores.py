@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from stir_hf.data.identity import hash_of
 from stir_hf.data.manifest import json_text
 from stir_hf.engine import RULES, STARTS, Tolerance
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, one_line
 from stir_hf.results import ANCHORS, Moves, Score, StirResult
 
 FOLDER = "scores"
@@ -132,6 +132,9 @@ def write(row: dict[str, Any], into: Path) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """The row of one file; fields of later versions are kept."""
-    (row,) = pq.read_table(path).to_pylist()
+    try:
+        (row,) = pq.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{FOLDER}/{path.name} cannot be used: {one_line(error)}") from error
     found: dict[str, Any] = row
     return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LOW_CEILING, LEAST_RANGE = 0.8, 0.5
+LOW_CEILING, LEAST_RANGE = 0.9, 0.5
 """A ceiling below the first, or above the floor by less than the second, says nothing."""
 FEW, GOOD_CEILING = 0.5, 0.95
 """Below this share of converged inversions a score is doubted, but at a ceiling from here on."""
