@@ -12,7 +12,7 @@ from typing import Any
 from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line, printable
-from stir_hf.publish.markup import is_repo, prose
+from stir_hf.publish.markup import cut, is_repo, prose
 from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scored import MOST_TABLES, Row, tables
 from stir_hf.publish.scores import FOLDER as SCORES
@@ -24,7 +24,8 @@ BEGIN, END = "<!-- stir-hf: begin", "<!-- stir-hf: end -->"
 TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
-_EXAMPLES = 2
+_LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
+_EXAMPLES, _SHORT = 2, 60
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Held:
 
 
 def _listed(names: Sequence[str], kind: str) -> str:
-    short = list(dict.fromkeys(last_part(name.partition("@")[0]) for name in names))
+    short = list(dict.fromkeys(cut(last_part(name.partition("@")[0]), _SHORT) for name in names))
     return " and ".join(short) if len(short) <= 2 else f"{len(short)} {kind}"
 
 
@@ -85,7 +86,8 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
         there = hub.DatasetCard(before)
     except (ValueError, YAMLError) as error:
         raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
-    if BEGIN in there.text and END not in there.text:
+    above, earlier, below = _parts(there.text)
+    if earlier and END not in earlier.splitlines():
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
     known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
     try:
@@ -95,7 +97,8 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
     if not _title_of_others(known.get("pretty_name"), before):
         known.pop("pretty_name", None)
     head = hub.DatasetCardData(**_metadata(known, held)).to_yaml()
-    return f"---\n{head}\n---\n\n{_joined(there.text, ours)}\n"
+    text = "\n\n".join(part for part in (above, ours, below) if part)
+    return f"---\n{head}\n---\n\n{text}\n"
 
 
 def _text(repo_id: str, held: Held, place: str | None) -> str:
@@ -106,6 +109,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
     how: Any = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
     made = jinja2.Environment(loader=loader, **how)
     made.filters["quoted"] = lambda text: json.dumps(str(text))
+    sets = [one.context() for one in held.sets]
     slugs = {one.manifest.hash[:16]: one.slug for one in held.sets}
     boards = tables(held.rows, slugs)
     examples = [text for table in boards for text in table.examples]
@@ -123,7 +127,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
             "sets": len(held.sets),
             "places": [],
         },
-        sets=[one.context() for one in held.sets],
+        sets=sets,
         examples=(told or examples)[:_EXAMPLES],
         doubted=any(table.doubted for table in boards),
         most=MOST_TABLES,
@@ -134,23 +138,22 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
 
 def installed(before: str) -> str | None:
     """What our part of a card says to install, which stays as long as the sets do."""
-    found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', before.partition(BEGIN)[2])
+    found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
 
 
 def _title_of_others(title: Any, before: str) -> bool:
     """Tell whether a card's `pretty_name` is not what an earlier push called it."""
-    ours = re.search(r"^# (.+)$", before.partition(BEGIN)[2], re.M)
+    ours = re.search(r"^# (.+)$", _parts(before)[1], re.M)
     return title is not None and (ours is None or prose(title) != ours[1])
 
 
-def _joined(text: str, ours: str) -> str:
-    """Our part in the place of the earlier one, or after what is there."""
-    before, begun, rest = text.partition(BEGIN)
-    if not begun:
-        return f"{text.strip()}\n\n{ours}".strip()
-    _, _, after = rest.partition(END)
-    return f"{before.strip()}\n\n{ours}\n\n{after.strip()}".strip()
+def _parts(text: str) -> tuple[str, str, str]:
+    """A card's text before our part, our part and the text after it; the marks are lines."""
+    found = re.search(rf"^{BEGIN}.*?(?:^{END}$|\Z)", text, re.M | re.S)
+    if found is None:
+        return text.strip(), "", ""
+    return text[: found.start()].strip(), found[0], text[found.end() :].strip()
 
 
 def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
@@ -192,4 +195,7 @@ def _licence(there: Any, ours: Sequence[Any]) -> Any:
     """Of the repo: what somebody chose for it, else the one that all its images have."""
     if there is not None and there not in ours:
         return there
-    return ours[0] if ours and all(one == ours[0] for one in ours) else None
+    if not ours or any(one != ours[0] for one in ours):
+        return None
+    listed = ours[0] if isinstance(ours[0], list) else [ours[0]]
+    return ours[0] if all(_LICENCE.fullmatch(str(one)) for one in listed) else None

@@ -4,7 +4,7 @@ import re
 
 from stir_hf.errors import printable
 
-_LONGEST = 200
+LONGEST_NAME, _LONGEST = 200, 1000
 _WORD = re.compile(r"\(?(?:[^\W_]|(?<=\d)\.(?=\d)|(?<!^)[-'’,])+[.,;:?%)]*")
 _ORDINAL = re.compile(r"\d+[.)]+")
 _REPO = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.A)
@@ -15,8 +15,7 @@ def code(text: object) -> str:
     """One line of code, in which every renderer shows the text as it is, but for a bar, which would
     end the cell of a table; it is cut where it is longer than 200 characters.
     """
-    line = printable(text).strip().replace("|", "¦")
-    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = cut(printable(text).strip().replace("|", "¦"), LONGEST_NAME)
     if not line:
         return "–"
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
@@ -24,11 +23,16 @@ def code(text: object) -> str:
     return f"{fence}{space}{line}{space}{fence}"
 
 
+def cut(text: str, longest: int) -> str:
+    """A text that ends with "…" where it is longer than so many characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def prose(text: object) -> str:
-    """A sentence: plain words as they are, everything else as code."""
+    """A sentence: plain words as they are, everything else as code; at most 1000 characters."""
     return " ".join(
         word if _WORD.fullmatch(word) and not _ORDINAL.fullmatch(word) else code(word)
-        for word in printable(text).split()
+        for word in cut(printable(text), _LONGEST).split()
     )
 
 

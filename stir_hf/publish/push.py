@@ -182,7 +182,8 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
             list the inversions.
     """
     repo = Repo(repo_id)
-    there = patiently(lambda: records_in(repo.state()), repo.called)
+    state = patiently(repo.state, repo.called)
+    there = patiently(lambda: records_in(state), repo.called)
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):
@@ -191,7 +192,7 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
                 f"{repo_id} does not list the inversions of {row['reference']}, on which"
                 f" {row['model']} was judged; give the repo that does"
             )
-        found.append(Entry(row, repo_id, names[row["inversions"]]))
+        found.append(Entry(row, repo_id, names[row["inversions"]], state.sha))
     return found
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from stir_hf.data.manifest import Manifest
 from stir_hf.engine import RULES, STARTS
-from stir_hf.errors import RequestError, one_line
-from stir_hf.publish.markup import code, linked, prose
+from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.publish.markup import LONGEST_NAME, code, cut, linked, prose
 from stir_hf.report import size
 
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError)
@@ -53,7 +53,8 @@ class Shown:
     def split(self) -> str:
         """What its split is called here: the source's, as far as that is a name."""
         name = str(self.record["names"].get("split") or "").partition("[")[0]
-        return name if name.replace("_", "").isalnum() else "images"
+        plain = len(name) <= 60 and name.isascii() and name.replace("_", "").isalnum()
+        return name if plain else "images"
 
     def context(self) -> dict[str, Any]:
         """What the template takes: numbers, and Markdown.
@@ -97,8 +98,8 @@ class Shown:
             "seed": int(engine["seed"]),
             "exact": bool(engine.get("exact")),
             "size": size(self.size) if self.size else None,
-            "cited": re.sub(r"[^\w.@/# -]", "", f" of {names['dataset']} by {names['reference']}"),
-            "notes": [prose(note) for note in names.get("notes") or []],
+            "cited": _cited(names),
+            "notes": [prose(note) for note in names.get("notes") or [] if str(note).strip()],
         }
 
     def _figures(self) -> dict[str, Any]:
@@ -112,6 +113,12 @@ class Shown:
             "spread_error": spread and {name: float(spread[name]) for name in ("median", "p95")},
             "converged": float(figures["converged"]),
         }
+
+
+def _cited(names: Mapping[str, Any]) -> str:
+    """The dataset and the reference, in characters that mean nothing to BibTeX."""
+    text = f" of {names['dataset']} by {names['reference']}"
+    return cut(re.sub(r"[^\w.@/# -]", "", printable(text)), LONGEST_NAME)
 
 
 def _broken(slug: str, error: BaseException) -> RequestError:
