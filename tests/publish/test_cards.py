@@ -43,6 +43,15 @@ def links(text: str) -> set[str]:
     return {str(t.attrs[names[t.tag]]) for t in tokens(text) if names.get(t.tag, "") in t.attrs}
 
 
+def bare(text: str) -> str:
+    """What is neither code nor a link: in it renderers look for addresses."""
+    depth, found = 0, []
+    for token in tokens(text):
+        depth += token.nesting if token.type.startswith("link_") else 0
+        found += [token.content] if token.type == "text" and depth == 0 else []
+    return " ".join(found)
+
+
 def named(name: str) -> Held:
     """A repo in which everything that has a name is called so."""
     texts = ("model", "layer", "reference", "measure", "dataset", "split")
@@ -63,6 +72,7 @@ def test_a_name_is_nothing_but_a_name(name: str) -> None:
         "<!-- stir-hf: begin; what stands between these marks is written anew by every push -->\n",
         f"{END}\n",
     ]
+    assert not re.search(r"://|www\.|@", bare(text))
     data: Any = DatasetCard(text).data.to_dict()  # type: ignore[no-untyped-call]  # has none
     assert set(data) <= {
         *("pretty_name", "task_categories", "tags", "size_categories", "source_datasets"),

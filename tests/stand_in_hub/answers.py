@@ -104,7 +104,7 @@ class Call:
         card = {}
         if "README.md" in at.files:
             with suppress(yaml.YAMLError):
-                card = card_data(at.files["README.md"].data.decode())
+                card = card_data(at.files["README.md"].data.decode("utf-8", "replace"))
         siblings = [{"rfilename": path} for path in at.files]
         found = {
             "author": repo.namespace,
