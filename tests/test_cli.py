@@ -132,6 +132,7 @@ def test_options_stand_under_what_they_configure(capsys: pytest.CaptureFixture[s
         "--private",
         "--without-images",
         "--create-pr",
+        "--package",
         "--push-to",
     }
     assert {spec for specs in SECTIONS.values() for spec in specs} == {

@@ -33,6 +33,7 @@ FLAGS = {
         "--public",
         "--without-images",
         "--create-pr",
+        "--package",
         "--json",
         "--debug",
     },

@@ -39,7 +39,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
     from stir_hf.publish import ShareConfig, push_all
 
-    names = ("private", "without_images", "create_pr")
+    names = ("private", "without_images", "create_pr", "package")
     share = ShareConfig(**{name: how.pop(name) for name in names if how[name] is not None})
     steps = {name: how[name] for name in ("scores_only", "eval_results", "model_index")}
     _show(push_all(Path(folder).expanduser(), to, share, say=_echo, **steps), as_json)

@@ -4,6 +4,7 @@
 leaderboard-data-guide.md); `model-index` is the older form, in the model card.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,9 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import split_revision, with_metadata
-from stir_hf.publish.cards import Shown
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.scores import FOLDER, name_of
+from stir_hf.publish.shown import Shown
 from stir_hf.publish.state import Change, Content, State
 
 EVAL, RESULTS = "eval.yaml", ".eval_results"
@@ -59,12 +60,37 @@ def notes_of(row: Mapping[str, Any]) -> str:
         "error": _short(row["relative_error_median"]),
         "floor": _short(row["floor"]),
         "stir_debiased": _short(row["stir_debiased"]),
+        "framework": _framework(row),
     }
     return "; ".join(f"{name}={value}" for name, value in shown.items())
 
 
+def _framework(row: Mapping[str, Any]) -> str:
+    """The package that made a score, with its version where that is known."""
+    made = json.loads(row.get("environment") or "{}")
+    return " ".join(["stir-hf", *([made["stir_hf"]] if made.get("stir_hf") else [])])
+
+
 def _short(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
+
+
+def _listed(text: bytes | None) -> Any:
+    try:
+        return yaml.safe_load(text or b"")
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+
+
+def _told(entries: Any) -> list[Any] | None:
+    """What entries say, without the commit that they were made at and their author."""
+    try:
+        return [
+            (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
+            for one in entries
+        ]
+    except (TypeError, KeyError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -76,6 +102,8 @@ class Entry:
     """Of the inversions."""
     slug: str
     """The config of the set."""
+    revision: str | None = None
+    """The commit of that repo."""
 
     def check(self) -> None:
         """Raise RequestError where there is no number, or the model is not on the Hub."""
@@ -96,25 +124,34 @@ class Entry:
         return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
 
     def propose(self) -> Pushed:
-        """Open a pull request in the model's repo with `.eval_results/stir-….yaml`.
+        """Open a pull request in the model's repo with `.eval_results/stir-….yaml`; where that is
+        there and differs in the commit of the inversions or in its author alone, it stays.
 
         Raises:
             RunError: the Hub refuses.
         """
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
+        model = self.model
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,
             value=self.row["stir"],
+            dataset_revision=self.revision,
             source_url=self.source,
             source_name="stir-hf",
+            source_user=model.user,
             notes=notes_of(self.row),
         )
-        text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+        listed = eval_result_entries_to_yaml([entry])
+        text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True)
         path = f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
-        change = Change({path: Content(str(text).encode())})
-        return self.model.put(lambda _: change, f"STIR on {self.repo_id}", create_pr=True)
+
+        def build(state: State) -> Change:
+            same = _told(_listed(state.read(path))) == _told(listed)
+            return Change({} if same else {path: Content(str(text).encode())})
+
+        return model.put(build, f"STIR on {self.repo_id}", create_pr=True)
 
     def index(self, *, create_pr: bool) -> Pushed:
         """Put the score into the `model-index` of the model's card, beside what is there.

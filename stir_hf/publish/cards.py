@@ -1,129 +1,164 @@
-"""The card of a repo of inversions: its YAML, and the part of its text that a push writes."""
+"""The card of a repo of inversions or of scores: its YAML, and the part of its text that a push
+writes.
+"""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
-from stir_hf.data.manifest import Manifest
-from stir_hf.engine import RULES, STARTS
-from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import split_revision, with_metadata
-from stir_hf.publish.requirement import NAME, requirement
+from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.hub import with_metadata
+from stir_hf.publish.markup import cut, is_repo, prose
+from stir_hf.publish.requirement import NAME, repository
+from stir_hf.publish.scored import MOST_TABLES, Row, tables
 from stir_hf.publish.scores import FOLDER as SCORES
+from stir_hf.publish.shown import Shown
+from stir_hf.report import last_part
 
-TEMPLATE = Path(__file__).parent / "templates" / "dataset.md"
+TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- stir-hf: begin", "<!-- stir-hf: end -->"
-TAGS = ["stir", "stir-hf", "representational-similarity", "model-inversion", "invariance"]
+TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
+TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
+_LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
+_EXAMPLES, _SHORT = 2, 60
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A set as its card shows it."""
+class Held:
+    """All that a repo holds, as far as its card tells of it."""
 
-    slug: str
-    record: Mapping[str, Any]
-    """What its `inversions.json` holds on the Hub."""
-
-    @classmethod
-    def read(cls, slug: str, text: bytes) -> "Shown":
-        """From what its `inversions.json` holds on the Hub."""
-        return cls(slug, json.loads(text))
-
-    @property
-    def manifest(self) -> Manifest:
-        """What made it."""
-        return Manifest.from_dict(self.record, self.slug)
+    sets: Sequence[Shown]
+    rows: Sequence[Row] = ()
+    """Of the scores."""
+    unread: int = 0
+    """Score files that are not among the rows, as there are too many."""
+    figures: Sequence[str] = ()
+    """Paths of heat maps."""
 
     @property
-    def split(self) -> str:
-        """What its split is called here: the source's, as far as that is a name."""
-        name = str(self.record["names"].get("split") or "").partition("[")[0]
-        return name if name.replace("_", "").isalnum() else "images"
+    def scored(self) -> bool:
+        """Tell whether there are scores."""
+        return bool(self.rows or self.unread)
 
-    def context(self) -> dict[str, Any]:
-        """What the template takes."""
-        made, record = self.manifest, dict(self.record)
-        licence = record.get("licence")
-        engine = made.identity["engine"]
-        return {
-            **record,
-            "slug": self.slug,
-            "licence": ", ".join([licence] if isinstance(licence, str) else licence or []),
-            "hash": made.hash[:16],
-            "reference": linked(made.names["reference"], made.names.get("revision"), "model"),
-            "dataset": linked(made.names["dataset"], made.names.get("data_revision"), "dataset"),
-            "method": RULES.text(RULES.build(engine["method"])),
-            "start": STARTS.text(STARTS.build(engine["start"])),
-        }
-
-
-def linked(name: str, commit: str | None, kind: str) -> str:
-    """A name of the Hub as a link; what is local as code."""
-    if commit is None:
-        return f"`{name}`"
-    folder = "datasets/" if kind == "dataset" else ""
-    return f"[{name}](https://huggingface.co/{folder}{split_revision(name)[0]})"
+    @property
+    def title(self) -> str:
+        """What the repo is about, in plain text."""
+        if self.sets:
+            names = [one.record["names"] for one in self.sets]
+            references, data = ([str(n[of]) for n in names] for of in ("reference", "dataset"))
+            end = f"Inversions of {_listed(data, 'datasets')}"
+        else:
+            references = [str(row["reference"]) for row in self.rows]
+            end = f"Scores on {_listed([str(row['dataset']) for row in self.rows], 'datasets')}"
+        several = len(dict.fromkeys(references)) > 1
+        verb = "ignore" if several else "ignores"
+        return printable(
+            f"Which models ignore what {_listed(references, 'networks')} {verb}? {end}"
+        )
 
 
-def card(repo_id: str, sets: Sequence[Shown], before: str, *, scored: bool) -> str:
+def _listed(names: Sequence[str], kind: str) -> str:
+    short = list(dict.fromkeys(cut(last_part(name.partition("@")[0]), _SHORT) for name in names))
+    return " and ".join(short) if len(short) <= 2 else f"{len(short)} {kind}"
+
+
+def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
     """The whole card: what others wrote in it stays.
 
     Args:
         repo_id: the repo.
-        sets: all that it holds.
+        held: all that it holds.
         before: the card that is there; empty where there is none.
-        scored: whether there are scores.
+        place: what pip installs; None where that is not known.
 
     Raises:
-        RequestError: a card that cannot be read, or that lacks the mark at the end of our part.
+        RequestError: a card that cannot be read, or that lacks the mark at the end of our part; a
+            broken record of a set.
     """
     import huggingface_hub as hub
-    import jinja2
 
     try:
         there = hub.DatasetCard(with_metadata(before))
     except (ValueError, YAMLError) as error:
         raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
-    if BEGIN in there.text and END not in there.text:
+    above, earlier, below = _parts(there.text)
+    if earlier and END not in earlier.splitlines():
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
-    title = f"STIR inversions: {repo_id.rpartition('/')[2]}"
     known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
-    data = _metadata(known, sets, title, scored=scored)
-    template = jinja2.Template(TEMPLATE.read_text("utf-8"), trim_blocks=True, lstrip_blocks=True)
-    ours = template.render(
-        title=title,
-        repo_id=repo_id,
-        requirement=_installed(before) or requirement(),
-        sets=[one.context() for one in sets],
-    ).strip()
-    head = hub.DatasetCardData(**data).to_yaml()
-    return f"---\n{head}\n---\n\n{_joined(there.text, ours)}\n"
+    try:
+        ours = _text(repo_id, held, place)
+    except RequestError as error:
+        raise RequestError(f"{repo_id}: {error}") from error
+    if not _title_of_others(known.get("pretty_name"), before):
+        known.pop("pretty_name", None)
+    head = hub.DatasetCardData(**_metadata(known, held)).to_yaml()
+    text = "\n\n".join(part for part in (above, ours, below) if part)
+    return f"---\n{head}\n---\n\n{text}\n"
 
 
-def _installed(before: str) -> str | None:
-    """What a card says to install, which stays as long as the sets do."""
-    found = re.search(rf'pip install "({NAME} @ [^"\n]+)"', before)
+def _text(repo_id: str, held: Held, place: str | None) -> str:
+    """The part between the marks."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    how: Any = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    made = jinja2.Environment(loader=loader, **how)
+    made.filters["quoted"] = lambda text: json.dumps(str(text))
+    sets = [one.context() for one in held.sets]
+    slugs = {one.manifest.hash[:16]: one.slug for one in held.sets}
+    boards = tables(held.rows, slugs)
+    examples = [text for table in boards for text in table.examples]
+    told = [text for text in examples if "cannot be told" not in text]
+    template = made.get_template("inversions.md" if held.sets else "results.md")
+    text = template.render(
+        heading=prose(held.title),
+        card={
+            "repo_id": repo_id,
+            "requirement": place,
+            "tables": boards,
+            "scored": held.scored,
+            "unread": held.unread,
+            "figures": list(held.figures),
+            "sets": len(held.sets),
+            "places": [],
+        },
+        sets=sets,
+        examples=(told or examples)[:_EXAMPLES],
+        doubted=any(table.doubted for table in boards),
+        most=MOST_TABLES,
+        package_url=repository(place),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def installed(before: str) -> str | None:
+    """What our part of a card says to install, which stays as long as the sets do."""
+    found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
 
 
-def _joined(text: str, ours: str) -> str:
-    """Our part in the place of the earlier one, or after what is there."""
-    before, begun, rest = text.partition(BEGIN)
-    if not begun:
-        return f"{text.strip()}\n\n{ours}".strip()
-    _, _, after = rest.partition(END)
-    return f"{before.strip()}\n\n{ours}\n\n{after.strip()}".strip()
+def _title_of_others(title: Any, before: str) -> bool:
+    """Tell whether a card's `pretty_name` is not what an earlier push called it."""
+    ours = re.search(r"^# (.+)$", _parts(before)[1], re.M)
+    return title is not None and (ours is None or prose(title) != ours[1])
 
 
-def _metadata(
-    there: dict[str, Any], sets: Sequence[Shown], title: str, *, scored: bool
-) -> dict[str, Any]:
+def _parts(text: str) -> tuple[str, str, str]:
+    """A card's text before our part, our part and the text after it; the marks are lines."""
+    found = re.search(rf"^{BEGIN}.*?(?:^{END}$|\Z)", text, re.M | re.S)
+    if found is None:
+        return text.strip(), "", ""
+    return text[: found.start()].strip(), found[0], text[found.end() :].strip()
+
+
+def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
+    sets = held.sets
     configs = [
         {
             "config_name": one.slug,
@@ -131,31 +166,28 @@ def _metadata(
         }
         for one in sets
     ]
-    if scored:
+    if held.scored:
         files = [{"split": "scores", "path": f"{SCORES}/*.parquet"}]
         configs.append({"config_name": SCORES, "data_files": files})
     mine = {one["config_name"] for one in configs}
     others = [one for one in there.get("configs") or [] if one.get("config_name") not in mine]
-    sources = [
-        split_revision(one.record["names"]["dataset"])[0]
-        for one in sets
-        if one.record["names"].get("data_revision")
-    ]
-    count = sum((one.record.get("figures") or {}).get("rows", 0) for one in sets)
+    names = [one.record["names"] for one in sets]
+    sources = [str(n["dataset"]).partition("@")[0] for n in names if n.get("data_revision")]
+    count = sum(one.rows for one in sets) if sets else len(held.rows) + held.unread
     found = {
-        "pretty_name": title,
+        "pretty_name": held.title,
         "task_categories": ["image-feature-extraction"],
         **there,
-        "tags": _union(there.get("tags"), TAGS),
+        "tags": _union(there.get("tags"), [*TAGS, *(TAGS_OF_SETS if sets else ())]),
         "size_categories": [next((text for most, text in _SIZES if count < most), "n>1M")],
-        "source_datasets": _union(there.get("source_datasets"), sources),
+        "source_datasets": _union(there.get("source_datasets"), filter(is_repo, sources)),
         "license": _licence(there.get("license"), [one.record.get("licence") for one in sets]),
         "configs": [*others, *configs],
     }
     return {name: value for name, value in found.items() if value}
 
 
-def _union(there: Any, ours: Sequence[str]) -> list[str]:
+def _union(there: Any, ours: Any) -> list[str]:
     listed = [there] if isinstance(there, str) else list(there or [])
     return list(dict.fromkeys([*listed, *ours]))
 
@@ -164,4 +196,7 @@ def _licence(there: Any, ours: Sequence[Any]) -> Any:
     """Of the repo: what somebody chose for it, else the one that all its images have."""
     if there is not None and there not in ours:
         return there
-    return ours[0] if ours and all(one == ours[0] for one in ours) else None
+    if not ours or any(one != ours[0] for one in ours):
+        return None
+    listed = ours[0] if isinstance(ours[0], list) else [ours[0]]
+    return ours[0] if all(_LICENCE.fullmatch(str(one)) for one in listed) else None

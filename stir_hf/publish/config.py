@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from stir_hf.errors import RequestError, as_flag, closest
+from stir_hf.publish.requirement import checked
 from stir_hf.registry import option
 
 
@@ -23,6 +24,12 @@ class ShareConfig:
         "Publish no originals: `score` takes them from the dataset by index and checks them.",
     )
     create_pr: bool = option(False, "Propose what is sent as a pull request.")
+    package: str | None = option(
+        None,
+        "What the card tells its readers to install; default: what it says already, or the"
+        " repository of this installation at its commit.",
+        metavar="REQUIREMENT",
+    )
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -40,6 +47,8 @@ class ShareConfig:
     def __post_init__(self) -> None:
         for name in ("without_images", "create_pr"):
             object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+        if self.package is not None:
+            checked(self.package)
         if self.private is not None:
             object.__setattr__(self, "private", as_flag("private", self.private))
 

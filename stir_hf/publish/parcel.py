@@ -1,21 +1,30 @@
 """All that one push sends, staged in a folder, and what a repo is to hold with it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stir_hf.data.located import CARD, listed
 from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
+from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml
-from stir_hf.publish.cards import Shown, card
+from stir_hf.publish.cards import Held, card, installed
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.packing import Packed, without_paths
+from stir_hf.publish.requirement import EXAMPLE, requirement
+from stir_hf.publish.scored import ScoreFiles, is_score
+from stir_hf.publish.shown import Shown
 from stir_hf.publish.sources import sources_of_score
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import heat_map, labels
 from stir_hf.results import StirResult
+
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+_HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-stir\.png", re.ASCII)
+_MOST_FIGURES = 4
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,13 @@ class Parcel:
     """Of the scores."""
     files: dict[str, Content] = field(repr=False)
     """The scores, the result and its figures, by path."""
+    scored: ScoreFiles = field(repr=False)
+    package: str | None = None
+    """What the card says to install."""
+    proposed: bool = False
+    """Tells whether it is sent as a pull request."""
+    told: dict[str, None] = field(default_factory=dict, repr=False)
+    """Lines for the user; each once, however often the push is tried."""
 
     @classmethod
     def pack(
@@ -35,18 +51,22 @@ class Parcel:
         """Stage it; nothing is sent."""
         packed = [Packed.pack(one, into, without_images=share.without_images) for one in sets]
         rows: list[dict[str, Any]] = []
+        ours: dict[str, tuple[Content, dict[str, Any]]] = {}
         files: dict[str, Content] = {}
         if result is not None:
             clean = StirResult.from_dict(without_paths(result.to_dict()))
             rows = list(score_rows.rows_of(replace(clean, moves=result.moves)))
             for row in rows:
                 path = score_rows.write(row, into / scores.FOLDER)
-                files[f"{scores.FOLDER}/{path.name}"] = Content(path)
+                ours[f"{scores.FOLDER}/{path.name}"] = Content(path), row
+            files |= {path: content for path, (content, _) in ours.items()}
             size = max((score.num_samples for score in clean.scores), default=0)
             name = f"{clean.config['hash']}-{size}"
             files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
             files |= {p: Content(f) for p, f in _drawn(clean, name, into).items()}
-        return cls(tuple(packed), tuple(rows), files)
+        scored = ScoreFiles(ours)
+        how: Any = {"package": share.package, "proposed": share.create_pr}
+        return cls(tuple(packed), tuple(rows), files, scored, **how)
 
     @property
     def closed(self) -> tuple[str, ...]:
@@ -81,44 +101,81 @@ class Parcel:
 
     def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
         """What the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
-        before = (state.read(CARD) or b"").decode()
-        there = records_in(state)
+        before, there = _card(state), records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
+        bare = self.proposed and not self.sets and scores.FOLDER in listed(before)
         files = {
             path: content
             for path, content in self.files.items()
-            if path not in state.files or not path.startswith(f"{scores.FOLDER}/")
+            if (path not in state.files if is_score(path) else not bare)
         }
+        if bare:
+            return Change(files)
         gone: set[str] = set()
         for one in self.sets:
             change = one.change(state, known.get(one.manifest.hash))
             files |= change.files
             gone |= change.removed
-        shown = {config: Shown.read(config, path.read_bytes()) for config, path in there.items()}
-        for path, content in files.items():
-            if path.endswith(f"/{FILE_NAME}"):
-                slug = path.partition("/")[0]
-                shown[slug] = Shown.read(slug, content.read())
-        sets = [shown[slug] for slug in sorted(shown)]
-        scored = any(p.startswith(f"{scores.FOLDER}/") for p in (*state.files, *files))
-        text = card(repo_id, sets, before, scored=scored)
-        files[CARD] = Content(text.encode())
+        after = Change(files, frozenset(gone))
+        held = Held(_sets(state, after, there), *self.scored.rows(state), _figures(state, after))
+        place = self.package or installed(before) or requirement()
+        if place is None:
+            self.told[
+                "the card cannot say where stir-hf is installed from; push again with --package"
+                f" '{EXAMPLE}', which says it"
+            ] = None
+        files[CARD] = Content(card(repo_id, held, before, place).encode())
         if self.sets and benchmark:
-            files[EVAL] = Content(eval_yaml(repo_id, sets, state.read(EVAL)).encode())
-        return Change(files, frozenset(gone))
+            files[EVAL] = Content(eval_yaml(repo_id, held.sets, state.read(EVAL)).encode())
+        return after
 
 
 def records_in(state: State) -> dict[str, Path]:
-    """`inversions.json` of each set that the card of a repo lists, fetched; no rows are."""
-    card_there = (state.read(CARD) or b"").decode()
-    paths = {config: f"{config}/{FILE_NAME}" for config in listed(card_there)}
+    """`inversions.json` of each set that the card of a repo lists, fetched; no rows are.
+
+    Raises:
+        RequestError: a card that cannot be read.
+    """
+    paths = {config: f"{config}/{FILE_NAME}" for config in listed(_card(state))}
     return {config: state.local(p) for config, p in paths.items() if p in state.files}
 
 
+def _card(state: State) -> str:
+    try:
+        return (state.read(CARD) or b"").decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"{CARD} of {state.kind} {state.repo_id} at {state.sha} is no UTF-8 text"
+        ) from error
+
+
+def _sets(state: State, after: Change, there: Mapping[str, Path]) -> list[Shown]:
+    """All sets that the repo holds afterwards, by name."""
+    records = {config: path.read_bytes() for config, path in there.items()}
+    for path, content in after.files.items():
+        if path.endswith(f"/{FILE_NAME}"):
+            records[path.partition("/")[0]] = content.read()
+    sizes = {path: file.size for path, file in state.files.items() if path not in after.removed}
+    sizes |= {path: content.size for path, content in after.files.items()}
+    found = []
+    for slug in sorted(records):
+        rows = [p for p in sizes if p.startswith(f"{slug}/") and p.endswith(".parquet")]
+        picture = f"figures/{slug}.png"
+        drawn = picture if picture in sizes and _PLAIN.fullmatch(picture) else None
+        found.append(Shown.read(slug, records[slug], sum(sizes[p] for p in rows), drawn))
+    return found
+
+
+def _figures(state: State, after: Change) -> list[str]:
+    """The heat maps that the repo holds afterwards, of the most images first."""
+    found = [m for p in {*state.files, *after.files} if (m := _HEAT_MAP.fullmatch(p))]
+    return [m[0] for m in sorted(found, key=lambda m: (-int(m[1]), m[0]))[:_MOST_FIGURES]]
+
+
 def _drawn(result: StirResult, name: str, into: Path) -> dict[str, Path]:
-    """Heat maps where there are more than two models."""
-    found = {}
-    if len(labels(result)) > 2:
+    """Heat maps where there are more than two models, and scores for half of their fields."""
+    found, count = {}, len(labels(result))
+    if count > 2 and len(result.scores) >= count * (count - 1) / 2:
         for value in ("stir", "similarity"):
             figure = heat_map(result, value).get_figure(root=True)
             assert figure is not None

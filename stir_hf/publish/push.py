@@ -100,7 +100,9 @@ def push(
             repo.create(private=private)
         how: Any = {"create_pr": share.create_pr, "limits": limits}
         try:
-            return repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
+            pushed = repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
+            _tell(parcel, say)
+            return pushed
         except RunError as error:
             if not (is_invalid(error) and parcel.sets):
                 raise
@@ -109,8 +111,14 @@ def push(
             return parcel.change(state, repo_id, benchmark=False)
 
         pushed = repo.put(bare, parcel.title, **how)
+        _tell(parcel, say)
         say("the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub")
         return pushed
+
+
+def _tell(parcel: Parcel, say: Say) -> None:
+    for line in parcel.told:
+        say(line)
 
 
 @one_run()
@@ -173,6 +181,7 @@ def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
     words += [] if share.private is None else ["--private" if share.private else "--public"]
     words += ["--without-images"] if share.without_images else []
     words += ["--create-pr"] if share.create_pr else []
+    words += ["--package", share.package] if share.package else []
     return shlex.join([*words, *(["--scores-only"] if scores_only else [])])
 
 
@@ -189,7 +198,8 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     repo_id = repo.id
-    there = patiently(lambda: records_in(repo.state()), repo.called)
+    state = patiently(repo.state, repo.called)
+    there = patiently(lambda: records_in(state), repo.called)
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):
@@ -198,7 +208,7 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
                 f"{repo_id} does not list the inversions of {row['reference']}, on which"
                 f" {row['model']} was judged; give the repo that does"
             )
-        found.append(Entry(row, repo_id, names[row["inversions"]]))
+        found.append(Entry(row, repo_id, names[row["inversions"]], state.sha))
     return found
 
 

@@ -4,6 +4,7 @@ There is no release under the package's name, and a name that nobody has registe
 squatters, so that no page may tell anybody to install it by its name alone.
 """
 
+import hashlib
 import json
 import re
 import subprocess
@@ -16,8 +17,11 @@ from packaging.utils import canonicalize_name
 
 from stir_hf.errors import RequestError, one_line
 
-NAME = "stir-hf"
-_EXPECTED = f"expected '{NAME} @ git+https://HOST/OWNER/NAME@COMMIT' or another place of a package"
+NAME, PACKAGE = "stir-hf", Path(__file__).parent.parent
+ADDED = ("metric_card", "spaces_demo")
+"""Folders that a wheel has in the package, and a clone beside it (pyproject.toml)."""
+EXAMPLE = f"{NAME} @ git+https://HOST/OWNER/NAME@COMMIT"
+_EXPECTED = f"expected '{EXAMPLE}' or another place of a package"
 
 
 def checked(given: str) -> str:
@@ -41,8 +45,8 @@ def checked(given: str) -> str:
 
 
 def requirement() -> str | None:
-    """How this installation is had: from the repository that it came from, at its commit; None
-    where that is not known or not public.
+    """How this installation is had: from the repository that it came from, at its commit, also
+    where it was installed from a clone of that; None where that is not known or not public.
     """
     try:
         text = distribution(NAME).read_text("direct_url.json")
@@ -52,19 +56,42 @@ def requirement() -> str | None:
     url, vcs = str(about.get("url", "")), about.get("vcs_info", {})
     if vcs.get("vcs") == "git" and url.startswith("https://") and "@" not in url:
         return f"{NAME} @ git+{url}@{vcs['commit_id']}"
-    if "dir_info" in about and about["dir_info"].get("editable"):
+    if "dir_info" in about:
         return _of_checkout(Path(unquote(urlparse(url).path)))
     return None
 
 
+def repository(place: str | None) -> str | None:
+    """The page of the repository that a requirement names; None where it names none."""
+    found = re.fullmatch(
+        rf"{NAME}(?:\[[\w,-]+\])? @ git\+(https://[\w./:-]+?)(?:\.git)?@.*", place or ""
+    )
+    return found[1] if found else None
+
+
 def _of_checkout(folder: Path) -> str | None:
-    """Of a clone whose commit its remote has, too."""
+    """Of a clone whose commit holds this package, and whose remote has that commit, too."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", remote)
-    if not pushed or not url.startswith("https://") or "@" in url:
+    if not pushed or not url.startswith("https://") or "@" in url or not _holds_this(folder):
         return None
     return f"{NAME} @ git+{url}@{commit}"
+
+
+def _holds_this(folder: Path) -> bool:
+    """Tell whether the commit of a clone holds the modules of this package as they run here."""
+    listed = _git(folder, "ls-tree", "-r", "HEAD", "--", PACKAGE.name).splitlines()
+    there = {path: about.split()[2] for about, _, path in (line.partition("\t") for line in listed)}
+    here = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    added = tuple(f"{PACKAGE.name}/{name}/" for name in ADDED)
+    return all(there.get(p) == _blob(f) for p, f in here.items() if not p.startswith(added))
+
+
+def _blob(path: Path) -> str:
+    """Git's hash of a file."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _git(folder: Path, *words: str) -> str:

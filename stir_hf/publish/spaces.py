@@ -10,7 +10,7 @@ from pathlib import Path
 from stir_hf.errors import RequestError
 from stir_hf.hub import destination
 from stir_hf.publish.repo import Pushed, Repo
-from stir_hf.publish.requirement import checked, requirement
+from stir_hf.publish.requirement import EXAMPLE, checked, requirement
 from stir_hf.publish.rights import check_writable
 from stir_hf.publish.state import Change, Content
 
@@ -130,8 +130,9 @@ def _place_of(package: str | None) -> str:
     place = checked(package) if package else requirement()
     if place is None:
         raise RequestError(
-            "it is not known where this installation of stir-hf came from, and a Space must name a"
-            " place to install it from: give --package 'stir-hf @ git+https://…@COMMIT'"
+            "it is not known where this installation of stir-hf came from (no clone whose commit"
+            " its https remote has), and a Space must name a place to install it from: give"
+            f" --package '{EXAMPLE}'"
         )
     return place
 

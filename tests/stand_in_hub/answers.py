@@ -111,7 +111,7 @@ class Call:
         card = {}
         if "README.md" in at.files:
             with suppress(yaml.YAMLError):
-                card = card_data(at.files["README.md"].data.decode())
+                card = card_data(at.files["README.md"].data.decode("utf-8", "replace"))
         blobs = self.query.get("blobs", ["false"])[0].lower() == "true"
         siblings = [blob.sibling(path, blobs=blobs) for path, blob in at.files.items()]
         found = {

@@ -1,0 +1,58 @@
+"""Texts of others in Markdown: nothing in them is read as Markdown, HTML or a link."""
+
+import re
+
+from stir_hf.errors import printable
+
+LONGEST_NAME, _LONGEST = 200, 1000
+_WORD = re.compile(r"\(?(?:[^\W_]|(?<=\d)\.(?=\d)|(?<!^)[-'’,])+[.,;:?%)]*")
+_ORDINAL = re.compile(r"\d+[.)]+")
+_REPO = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.A)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def code(text: object) -> str:
+    """One line of code, in which every renderer shows the text as it is, but for a bar, which would
+    end the cell of a table; it is cut where it is longer than 200 characters.
+    """
+    line = cut(printable(text).strip().replace("|", "¦"), LONGEST_NAME)
+    if not line:
+        return "–"
+    fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
+    space = " " if "`" in line else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def cut(text: str, longest: int) -> str:
+    """A text that ends with "…" where it is longer than so many characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def prose(text: object) -> str:
+    """A sentence: plain words as they are, everything else as code; at most 1000 characters."""
+    return " ".join(
+        word if _WORD.fullmatch(word) and not _ORDINAL.fullmatch(word) else code(word)
+        for word in cut(printable(text), _LONGEST).split()
+    )
+
+
+def is_repo(name: str) -> bool:
+    """Tell whether a text has the form of a repo id, `NAMESPACE/NAME`."""
+    return len(name) <= 96 and _REPO.fullmatch(name) is not None
+
+
+def linked(name: object, commit: object, kind: str) -> str:
+    """A name on the Hub as a link to its commit; every other name as code.
+
+    Args:
+        name: Hub id, `id@revision`, or what a local folder is called.
+        commit: its commit; None for what is local.
+        kind: `model` or `dataset`.
+    """
+    repo_id = str(name).partition("@")[0]
+    if not isinstance(commit, str) or not is_repo(repo_id):
+        return code(name)
+    folder = "datasets/" if kind == "dataset" else ""
+    at = f"/tree/{commit}" if _COMMIT.fullmatch(commit) else ""
+    shown = repo_id.replace("_", "\\_")
+    return f"[{shown}](https://huggingface.co/{folder}{repo_id}{at})"

@@ -1,0 +1,158 @@
+"""The scores of a repo as its card shows them."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stir_hf.errors import RequestError
+from stir_hf.publish.markup import code, linked
+from stir_hf.publish.scores import FOLDER, read
+from stir_hf.publish.state import Content, State
+from stir_hf.report import Reading
+
+_log = logging.getLogger("stir_hf")
+MOST_READ = 300
+"""Score files of others that a push fetches for the card."""
+MOST_ROWS, MOST_TABLES = 50, 40
+Row = Mapping[str, Any]
+_KEY = ("inversions", "layer", "measure", "num_samples", "draws")
+
+
+def is_score(path: str) -> bool:
+    """Tell whether a path is that of a score."""
+    return path.startswith(f"{FOLDER}/") and path.endswith(".parquet")
+
+
+@dataclass(frozen=True)
+class ScoreFiles:
+    """The score files of a repo and of a push; each is read once, however often the push is
+    tried.
+    """
+
+    ours: Mapping[str, tuple[Content, Row]]
+    """What the push brings, by path."""
+    _read: dict[str, Row | None] = field(default_factory=dict, repr=False)
+
+    def rows(self, state: State) -> tuple[list[Row], int]:
+        """Return the rows of what is there, and of what is new beside it; then the number of files
+        that were not read, as there are too many. A file that cannot be read is left out, and the
+        log names it.
+        """
+        same = {p for p, (content, _) in self.ours.items() if state.holds(p, content)}
+        theirs = sorted({p for p in state.files if is_score(p)} - same)
+        mine = [row for p, (_, row) in self.ours.items() if p in same or p not in state.files]
+        there = [self._row(state, path) for path in theirs[:MOST_READ]]
+        return [*mine, *(row for row in there if row is not None)], len(theirs[MOST_READ:])
+
+    def _row(self, state: State, path: str) -> Row | None:
+        key = f"{path} {state.files[path].blob_id}"
+        if key not in self._read:
+            try:
+                self._read[key] = read(state.local(path), f"dataset {state.repo_id}")
+            except RequestError as error:
+                _log.warning("left out of the card: %s", error)
+                self._read[key] = None
+        return self._read[key]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores that may be compared, the best first."""
+
+    slug: str | None
+    """The set, where the repo holds it."""
+    rows: tuple[Row, ...]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What all of them share, as Markdown."""
+        first = self.rows[0]
+        return {
+            "slug": None if self.slug is None else code(self.slug),
+            "inversions": code(first["inversions"]),
+            "reference": linked(first["reference"], first.get("reference_revision"), "model"),
+            "dataset": linked(first["dataset"], first.get("dataset_revision"), "dataset"),
+            "split": first.get("split") and code(first["split"]),
+            "layer": code(first["layer"]),
+            "measure": code(first["measure"]),
+            "num_samples": first["num_samples"],
+            "draws": first["draws"],
+            "debiased": any(row.get("stir_debiased") is not None for row in self.rows),
+        }
+
+    @property
+    def lines(self) -> list[tuple[str, ...]]:
+        """The cells of the first rows, as Markdown."""
+        return [_cells(row) for row in self.rows[:MOST_ROWS]]
+
+    @property
+    def more(self) -> int:
+        """The number of rows that are not shown."""
+        return len(self.rows[MOST_ROWS:])
+
+    @property
+    def doubted(self) -> bool:
+        """Tell whether a row that is shown has the mark."""
+        return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
+
+    @property
+    def examples(self) -> list[str]:
+        """The highest score that can be read, and the lowest, in words."""
+        told = [row for row in self.rows if Reading.of(row).share is not None]
+        chosen = told[:1] + told[1:][-1:] if told else list(self.rows[:1])
+        return [
+            Reading.of(row).sentence(code(row["model"]), code(row["reference"])) for row in chosen
+        ]
+
+
+def tables(rows: Iterable[Row], slugs: Mapping[str, str]) -> list[Table]:
+    """A table for each set, layer, measure, number of images and draws.
+
+    Args:
+        rows: of the scores.
+        slugs: the names of the sets that the repo holds, by 16 digits of their identity.
+    """
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in _KEY), []).append(row)
+    made = [Table(slugs.get(key[0]), tuple(sorted(some, key=_rank))) for key, some in found.items()]
+    return sorted(made, key=_place)
+
+
+def _place(table: Table) -> tuple[Any, ...]:
+    first = table.rows[0]
+    name = table.slug or str(first["inversions"])
+    layer, measure = str(first["layer"]), str(first["measure"])
+    return table.slug is None, name, layer, measure, -first["num_samples"], first["draws"]
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    """The highest debiased value first; what cannot be read, last."""
+    read_as = Reading.of(row)
+    value = -2.0 if read_as.stir is None else read_as.stir
+    more = (str(row.get(name) or "") for name in ("model", "model_revision", "network"))
+    return bool(read_as.doubts), -value, *more
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    read_as = Reading.of(row)
+    shown = [_number(value) for value in (read_as.stir, read_as.floor, read_as.ceiling)]
+    mark = " ⚠" if read_as.doubts else ""
+    share = row.get("converged")
+    return (
+        linked(row["model"], row.get("model_revision"), "model") + mark,
+        *shown,
+        _number(row["stir"]),
+        str(row["num_samples"]),
+        "–" if share is None else f"{share:.0%}",
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float | int) else "–"
+
+
+def references(rows: Sequence[Row]) -> list[str]:
+    """What the references of scores are called, each once."""
+    return sorted({str(row["reference"]) for row in rows})
