@@ -4,7 +4,7 @@ for.
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from stir_hf.data.located import located
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import copy_set, merged
 from stir_hf.data.prefix import WHOLE, selected
-from stir_hf.data.reader import ORIGINALS, Reader
+from stir_hf.data.reader import Originals, Reader
 from stir_hf.data.row_checks import Keys, RowChecks
 from stir_hf.data.spread import Spread, SpreadOfSet
 from stir_hf.data.stored import Stored, reading
@@ -33,7 +33,7 @@ class _Keeper:
     """What a temporary folder lives as long as."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inversions:
     """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
 
@@ -49,25 +49,23 @@ class Inversions:
     """Images of the prefix that this is, those that were left out included."""
     draws: int
     """Inversions per image; there is a row for each (index, draw)."""
-    stored: Stored = field(repr=False)
+    stored: Stored
     """The rows in the files."""
-    index: NDArray[np.int64] = field(repr=False)
+    index: NDArray[np.int64]
     """(n,): the image's row in its split."""
-    draw: NDArray[np.int32] = field(repr=False)
+    draw: NDArray[np.int32]
     """(n,): which inversion of that image."""
-    relative_error: NDArray[np.float32] = field(repr=False)
+    relative_error: NDArray[np.float32]
     """(n,): of the stored image."""
-    converged: NDArray[np.bool_] = field(repr=False)
+    converged: NDArray[np.bool_]
     """(n,): whether the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
-    originals: "Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]] | None" = field(
-        default=None, repr=False
-    )
+    originals: Originals | None = None
     """Of a set without its originals: from their indices and canvas hashes to their pixels."""
     called: str | None = None
     """The set with its repo and commit, where it is one of the Hub: its name in messages."""
-    keeper: object = field(default=None, repr=False)
+    keeper: object = None
     """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
@@ -198,6 +196,12 @@ class Inversions:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        names = {name: self.manifest.names[name] for name in ("reference", "layer", "dataset")}
+        counts = {"num_samples": self.num_samples, "draws": self.draws, "rows": len(self)}
+        shown = {**names, **counts, "path": self.called or str(self.path)}
+        return f"Inversions({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @property
     def recipe(self) -> dict[str, Any]:
         """What made the set, as results show it: names, engine and the hash of its identity."""
@@ -219,7 +223,7 @@ class Inversions:
     def _reader(self) -> Reader:
         checks = RowChecks(self.called or str(self.path), self.manifest)
         keys = Keys(self.index, self.draw, self.relative_error, self.converged)
-        return Reader(self.stored, checks, keys)
+        return Reader(self.stored, checks, keys, self.originals)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -287,19 +291,7 @@ class Inversions:
         Raises:
             BrokenError: an image that is not as stir-hf stores it, or not that of its row's hash.
         """
-        some = list(range(len(self)) if rows is None else rows)
-        if column == ORIGINALS and column not in self._reader.columns:
-            return self._from_source(some)
-        return self._reader.pixels(column, some)
-
-    def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
-        if self.originals is None:
-            raise RequestError(
-                f"the inversions of {self.manifest.names['reference']} were published without the"
-                " originals; stir_hf.score takes them from their dataset"
-            )
-        hashes = self.stored.take(rows, ["canvas_hash"])["canvas_hash"].to_pylist()
-        return self.originals([int(self.index[i]) for i in rows], hashes)
+        return self._reader.pixels(column, list(range(len(self)) if rows is None else rows))
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, d): a column of representations, of some rows or all.

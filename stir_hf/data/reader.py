@@ -1,6 +1,6 @@
 """The rows of an inversion set as arrays, read from disk and checked as they are read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from stir_hf.data.columns import features_of
 from stir_hf.data.row_checks import REPRESENTATIONS, Keys, RowChecks
 from stir_hf.data.stored import Stored
+from stir_hf.errors import RequestError
 
 ORIGINALS = "image"
 _PIXELS = (ORIGINALS, "inverted", "start")
 _AT_ONCE = 64
+
+Originals = Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]]
+"""From the indices of images and the hashes of their canvases to their pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class Reader:
     checks: RowChecks
     keys: Keys
     """Of all rows."""
+    originals: Originals | None = None
+    """Of a set that was published without them."""
 
     @property
     def columns(self) -> list[str]:
@@ -40,9 +46,24 @@ class Reader:
         return features_of(self.stored.schema, self.checks.kind, exact)
 
     def pixels(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(b, *shape): `image`, `inverted` or `start` of some rows."""
+        """(b, *shape): `image`, `inverted` or `start` of some rows.
+
+        Raises:
+            RequestError: originals that are not there.
+        """
+        if column == ORIGINALS and column not in self.columns:
+            return self._from_source(rows)
         names = [column, "canvas_hash"] if column == ORIGINALS else [column]
         return self.checks.pixels(self.keys.of(rows), column, self.stored.take(rows, names))
+
+    def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        if self.originals is None:
+            raise RequestError(
+                f"the inversions of {self.checks.manifest.names['reference']} were published"
+                " without the originals; stir_hf.score takes them from their dataset"
+            )
+        hashes = self.stored.take(rows, ["canvas_hash"])["canvas_hash"].to_pylist()
+        return self.originals(self.keys.index[rows].tolist(), hashes)
 
     def vectors(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
         """(b, d): representations of some rows."""
