@@ -76,7 +76,7 @@ class Reader:
         """Values of a representation: those of the first row."""
         if not len(self.keys.index):
             return None
-        return len(self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]][0] or ())
+        return len(self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]][0].as_py() or ())
 
     def check(self, rows: Sequence[int]) -> None:
         """Read some rows."""

@@ -68,20 +68,25 @@ class RowChecks:
 
     def pixels(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
         """(b, *shape): a column of PNG files or of floats; of originals, `canvas_hash` too."""
-        found = np.zeros((len(table), *self.kind.shape), np.float32)
-        hashes = table["canvas_hash"].to_pylist() if "canvas_hash" in table.column_names else None
+        found = np.zeros((0, *self.kind.shape), np.float32)
+        hashed = "canvas_hash" in table.column_names
+        hashes = [one or "" for one in table["canvas_hash"].to_pylist()] if hashed else None
         for row, cell in enumerate(table[column].to_pylist()):
             try:
-                if isinstance(cell, list):
-                    found[row] = self._floats(cell)
-                    continue
-                canvas = self.kind.canvas(_held(cell))
-                if hashes is not None and hashes[row] != array_hash(canvas):
-                    raise ValueError("its pixels are not those of its canvas_hash")
-                found[row] = self.kind.values(canvas)
+                digest = None if hashes is None else hashes[row]
+                one = self._floats(cell) if isinstance(cell, list) else self._image(cell, digest)
             except (ValueError, TypeError) as error:
                 raise self.bad(keys, row, f"{column}: {error}") from error
+            if not row:  # it has the shape: memory is asked for
+                found = np.empty((len(table), *self.kind.shape), np.float32)
+            found[row] = one
         return found
+
+    def _image(self, cell: Any, digest: str | None) -> NDArray[np.float32]:
+        canvas = self.kind.canvas(_held(cell))
+        if digest is not None and digest != array_hash(canvas):
+            raise ValueError("its pixels are not those of its canvas_hash")
+        return self.kind.values(canvas)
 
     def _floats(self, cell: Any) -> NDArray[np.float32]:
         values = np.asarray(cell, np.float32)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from stir_hf.data.identity import PROBE_TOLERANCE
 from stir_hf.errors import RequestError
+from stir_hf.registry import OptionError
 
 LARGEST = 10_000_000
 """Bytes of the file; one of a hundred runs has a tenth of it."""
@@ -272,7 +273,24 @@ def fault_of(found: Mapping[str, Any]) -> str | None:
     of_spread = isinstance(identity["engine"]["tolerance"], str)
     if of_spread and found.get("spread") is None:
         return "spread must be a number, since the tolerance is of it"
-    return _fault_of_counts(identity["data"], found.get("complete"))
+    return _fault_of_parts(identity["engine"]) or _fault_of_counts(
+        identity["data"], found.get("complete")
+    )
+
+
+def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
+    """Parts and options that this version does not have are a later one's, or the user's own."""
+    from stir_hf.engine import CONSTRAINTS, RULES, STARTS
+
+    known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
+    for name, registry in known.items():
+        try:
+            registry.build(engine[name])
+        except OptionError as error:
+            return f"identity.engine.{name}: {error}"
+        except RequestError:
+            continue
+    return None
 
 
 def _fault_of_counts(data: Mapping[str, Any], done: Mapping[str, int] | None) -> str | None:
