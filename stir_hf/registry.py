@@ -18,6 +18,10 @@ from stir_hf.errors import RequestError, closest
 Part = TypeVar("Part")
 
 
+class OptionError(RequestError):
+    """An option of a part with a value of another type."""
+
+
 def option(
     default: Any,
     text: str,
@@ -194,8 +198,8 @@ class Registry(Generic[Part]):
             if kind is bool and not isinstance(value, bool):
                 raise ValueError(value)
             return kind(value)
-        except (TypeError, ValueError) as error:
-            raise RequestError(
+        except (TypeError, ValueError, OverflowError) as error:
+            raise OptionError(
                 f"option {key!r} of {self.kind} {name!r} must be of type {kind.__name__}, not"
                 f" {value!r}"
             ) from error

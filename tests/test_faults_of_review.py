@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 import stir_hf
 from stir_hf import Inversions, RequestError, RunError
+from stir_hf.data import cells
 from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import order_of
 from stir_hf.engine import InversionConfig, Paper
+from stir_hf.inputs.orientation import upright
 from stir_hf.registry import Registry
 from stir_hf.similarity import MEASURES
 from tests.tiny import Net, compared, dataset_of, inverted, judged, noise_images, pictures, rows
@@ -75,18 +77,18 @@ def test_an_image_of_another_size_is_left_out(
 def test_a_file_that_can_be_read_again_is_inverted_at_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, decode = pictures(8), datasets.Image.decode_example
+    data, decode = pictures(8), upright
     calls = 0
 
-    def fails(self: datasets.Image, value: Any, *more: Any) -> Any:
+    def fails(image: Image.Image) -> Image.Image:
         nonlocal calls
         calls += 1
         if calls in (6, 7):  # its bytes, and its file for the message
             raise OSError("image file is truncated")
-        return decode(self, value, *more)
+        return decode(image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets.Image, "decode_example", fails)
+        patch.setattr(cells, "upright", fails)
         first = inverted(Net(), data, tmp_path)
     assert set(first.left_out.values()) == {"unreadable"}
     assert len(inverted(Net(), data, tmp_path)) == 8
@@ -100,7 +102,7 @@ def test_a_fault_of_the_machine_is_no_fault_of_the_image(
     def full(*_: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(datasets.Image, "decode_example", full)
+    monkeypatch.setattr(cells, "upright", full)
     with pytest.raises(RunError, match=r"cannot be read now: .*Too many open files"):
         inverted(Net(), pictures(6), tmp_path)
 

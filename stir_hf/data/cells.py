@@ -4,13 +4,11 @@ import errno
 import hashlib
 import io
 import re
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from zipfile import BadZipFile
 
-import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.utils.file_utils import xopen
@@ -19,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_unreachable
+from stir_hf.inputs.formats import open_image
 from stir_hf.inputs.images import eight_bit
 from stir_hf.inputs.orientation import is_on_its_side, upright
 from stir_hf.pointers import pointer_at, pointer_in
@@ -68,8 +67,14 @@ def _check_there(cell: Any) -> None:
 
 
 def _opened(cell: Any) -> Image.Image:
-    held = cell["bytes"] is not None
-    return Image.open(io.BytesIO(cell["bytes"]) if held else cell["path"])
+    """Open a stored image lazily; one at an address, or in an archive, is read whole."""
+    path = cell["path"]
+    if cell["bytes"] is not None:
+        return open_image(io.BytesIO(cell["bytes"]))
+    if "://" not in path:
+        return open_image(path)
+    with xopen(path, "rb") as file:
+        return open_image(io.BytesIO(file.read()))
 
 
 @contextmanager
@@ -85,15 +90,13 @@ def _pointers_told(cell: Any) -> Iterator[None]:
 
 
 def decoded(cell: Any) -> Image.Image:
-    """A stored image, turned as its header says; decoders raise what they like."""
+    """A stored image, turned as its header says; decoders raise what they like. Formats that are
+    not among `stir_hf.inputs.formats.READ` are not decoded, as `datasets` would do.
+    """
     _check_there(cell)
-    try:
-        with _pointers_told(cell):
-            image: Image.Image = datasets.Image().decode_example(cell)
-    except (TypeError, ValueError, struct.error):  # of a header that Pillow cannot write anew
-        with _pointers_told(cell), _opened(cell) as file:
-            return upright(file)
-    return image
+    with _pointers_told(cell), _opened(cell) as file:
+        file.load()
+        return upright(file)
 
 
 def size_of(cell: Any) -> tuple[int, int]:

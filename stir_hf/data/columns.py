@@ -8,8 +8,10 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from stir_hf.data.labels import LABEL
 from stir_hf.data.rows import Rows
 from stir_hf.data.shards import files_of
 from stir_hf.inputs.base import Kind
@@ -48,6 +50,25 @@ def columns_of(folder: Path) -> datasets.Features | None:
     """The columns of the rows that are there; None while there are none. A set has one schema."""
     files = files_of(folder)
     return datasets.Features.from_arrow_schema(Rows(files[:1]).schema) if files else None
+
+
+def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features:
+    """The columns of a set that are there, with the types that such a set has; of what the files
+    say of types, the names of the classes alone are taken.
+    """
+    known = features(kind, exact, True, _label(schema))
+    return datasets.Features(**{name: known[name] for name in schema.names if name in known})
+
+
+def _label(schema: pa.Schema) -> Any:
+    if LABEL not in schema.names:
+        return None
+    try:
+        found = datasets.Features.from_arrow_schema(schema).get(LABEL)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException):
+        found = None
+    numbers = datasets.Value(str(schema.field(LABEL).type))
+    return found if isinstance(found, datasets.ClassLabel) else numbers
 
 
 class Pixels(np.lib.mixins.NDArrayOperatorsMixin):

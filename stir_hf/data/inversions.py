@@ -4,7 +4,7 @@ for.
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,23 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir_hf.data import folder as folders
+from stir_hf.data.broken import of_set
 from stir_hf.data.columns import Pixels
 from stir_hf.data.located import located
-from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.parts import merge
+from stir_hf.data.manifest import Manifest
+from stir_hf.data.parts import copy_set, merged
 from stir_hf.data.prefix import WHOLE, selected
-from stir_hf.data.shards import copied, files_of, give_way
+from stir_hf.data.reader import Originals, Reader
+from stir_hf.data.row_checks import Keys, RowChecks
 from stir_hf.data.spread import Spread, SpreadOfSet
 from stir_hf.data.stored import Stored, reading
 from stir_hf.errors import RequestError
-from stir_hf.inputs.base import Kind, kind_of
+from stir_hf.inputs.base import Kind
 
 
 class _Keeper:
     """What a temporary folder lives as long as."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inversions:
     """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
 
@@ -47,23 +49,23 @@ class Inversions:
     """Images of the prefix that this is, those that were left out included."""
     draws: int
     """Inversions per image; there is a row for each (index, draw)."""
-    stored: Stored = field(repr=False)
+    stored: Stored
     """The rows in the files."""
-    index: NDArray[np.int64] = field(repr=False)
+    index: NDArray[np.int64]
     """(n,): the image's row in its split."""
-    draw: NDArray[np.int32] = field(repr=False)
+    draw: NDArray[np.int32]
     """(n,): which inversion of that image."""
-    relative_error: NDArray[np.float32] = field(repr=False)
+    relative_error: NDArray[np.float32]
     """(n,): of the stored image."""
-    converged: NDArray[np.bool_] = field(repr=False)
+    converged: NDArray[np.bool_]
     """(n,): whether the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
-    originals: "Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]] | None" = field(
-        default=None, repr=False
-    )
+    originals: Originals | None = None
     """Of a set without its originals: from their indices and canvas hashes to their pixels."""
-    keeper: object = field(default=None, repr=False)
+    called: str | None = None
+    """The set with its repo and commit, where it is one of the Hub: its name in messages."""
+    keeper: object = None
     """Keeps a temporary folder as long as somebody holds this."""
 
     @classmethod
@@ -78,20 +80,17 @@ class Inversions:
             RequestError: no inversion set there, several, or one that is not finished.
         """
         if not isinstance(path, str | os.PathLike):
-            folder = folders.temporary()
+            folder, made = merged(path)
             try:
-                (made, *others) = merge(path, folder)
-                if others:
-                    raise RequestError(f"{path[0]} holds {1 + len(others)} inversion sets")
                 return cls.read(made).removed_with(folder)
             except BaseException:
                 folders.remove(folder)
                 raise
         sets = located(path)
         if len(sets) > 1:
-            shown = ", ".join(str(s) for s in sets)
+            shown = ", ".join(str(one.path) for one in sets)
             raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {shown}")
-        return cls.read(sets[0])
+        return cls.read(sets[0].path, called=sets[0].called)
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
@@ -100,7 +99,7 @@ class Inversions:
         Raises:
             RequestError: no inversion set there, no such repo, or a set that is not finished.
         """
-        return [cls.read(folder) for folder in located(path)]
+        return [cls.read(one.path, called=one.called) for one in located(path)]
 
     @classmethod
     def read(
@@ -109,22 +108,34 @@ class Inversions:
         num_samples: int | None = None,
         draws: int | None = None,
         part: slice = WHOLE,
+        called: str | None = None,
     ) -> "Inversions":
         """A prefix of the set in `folder`, or a part of it; None: what is recorded as finished.
 
+        Args:
+            folder: of the set.
+            num_samples: images of the prefix.
+            draws: inversions of each.
+            part: positions in the prefix.
+            called: the set in messages, where it is one of the Hub.
+
         Raises:
+            BrokenError: a set that is not as stir-hf writes it; the first row is looked at.
             RequestError: not all of that prefix is there.
         """
-        manifest = Manifest.read(folder)
-        if manifest.complete is None and (num_samples is None or draws is None):
-            raise RequestError(
-                f"{folder} holds no finished inversions yet; run the command that makes them again,"
-                " and it continues"
-            )
-        done = manifest.complete or {}
-        count, k = num_samples or done["num_samples"], draws or done["draws"]
-        found = reading(lambda: selected(folder, manifest, count, k, part))
-        return cls(folder, manifest, len(range(count)[part]), k, **found)
+        with of_set(called):
+            manifest = Manifest.read(folder)
+            if manifest.complete is None and (num_samples is None or draws is None):
+                raise RequestError(
+                    f"{called or folder} holds no finished inversions yet; run the command that"
+                    " makes them again, and it continues"
+                )
+            done = manifest.complete or {}
+            count, k = num_samples or done["num_samples"], draws or done["draws"]
+            found = reading(lambda: selected(folder, manifest, count, k, part, called))
+            made = cls(folder, manifest, len(range(count)[part]), k, called=called, **found)
+            made._reader.check([0] if len(made) else [])
+        return made
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
         """The same set with fewer images or draws, as if no more had been asked for.
@@ -134,7 +145,8 @@ class Inversions:
         """
         if num_samples is None and draws is None:
             return self
-        part = self.read(self.path, num_samples or self.num_samples, draws or self.draws)
+        count, k = num_samples or self.num_samples, draws or self.draws
+        part = self.read(self.path, count, k, called=self.called)
         return replace(part, keeper=self.keeper)
 
     def of(self, indices: set[int], left_out: Mapping[int, str] | None = None) -> "Inversions":
@@ -154,18 +166,7 @@ class Inversions:
         Raises:
             RequestError: the folder holds another set.
         """
-        target = Path(folder).expanduser()
-        if target.resolve() == self.path.resolve():
-            return target
-        if (target / FILE_NAME).exists() and Manifest.read(target).hash != self.manifest.hash:
-            raise RequestError(
-                f"{target} holds inversions that were made otherwise; choose another folder"
-            )
-        target.mkdir(parents=True, exist_ok=True)
-        manifest = Manifest.read(self.path)  # first: what it calls finished is in the files by then
-        give_way(target, reading(lambda: copied(files_of(self.path), target)))
-        manifest.write(target)
-        return target
+        return copy_set(self.path, self.manifest, Path(folder).expanduser())
 
     def push_to_hub(self, repo_id: str, **how: Any) -> str:
         """Send the finished part of the set to a dataset repo on the Hub; returns its URL.
@@ -195,6 +196,12 @@ class Inversions:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        names = {name: self.manifest.names[name] for name in ("reference", "layer", "dataset")}
+        counts = {"num_samples": self.num_samples, "draws": self.draws, "rows": len(self)}
+        shown = {**names, **counts, "path": self.called or str(self.path)}
+        return f"Inversions({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @property
     def recipe(self) -> dict[str, Any]:
         """What made the set, as results show it: names, engine and the hash of its identity."""
@@ -210,7 +217,13 @@ class Inversions:
     @cached_property
     def kind(self) -> Kind:
         """What the reference consumes: the canvas."""
-        return kind_of(self.manifest.identity["canvas"])
+        return self._reader.checks.kind
+
+    @cached_property
+    def _reader(self) -> Reader:
+        checks = RowChecks(self.called or str(self.path), self.manifest)
+        keys = Keys(self.index, self.draw, self.relative_error, self.converged)
+        return Reader(self.stored, checks, keys, self.originals)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -221,21 +234,21 @@ class Inversions:
     @property
     def features(self) -> datasets.Features:
         """The columns with their types."""
-        return self.stored.features
+        return self._reader.features
 
     @property
     def image(self) -> Pixels:
         """(n, c, h, w) in [0, 1]: the originals on the canvas, read from disk as they are
         indexed.
         """
-        return self._column("image")
+        return Pixels(partial(self.pixels, "image"), (len(self), *self.kind.shape))
 
     @property
     def inverted(self) -> Pixels:
         """(n, c, h, w) in [0, 1]: the inversions as they are stored, read from disk as they are
         indexed.
         """
-        return self._column("inverted")
+        return Pixels(partial(self.pixels, "inverted"), (len(self), *self.kind.shape))
 
     @property
     def representation(self) -> NDArray[np.float32]:
@@ -252,7 +265,7 @@ class Inversions:
         """(n,) when the dataset has labels."""
         if "label" not in self.features:
             return None
-        return np.asarray(self._take("label", range(len(self)))["label"])
+        return np.asarray(self.stored.take(range(len(self)), ["label"])["label"].to_pylist())
 
     @property
     def spread(self) -> Spread | None:
@@ -272,40 +285,31 @@ class Inversions:
     def _spread(self) -> SpreadOfSet:
         return SpreadOfSet.of(self)
 
-    def _column(self, name: str) -> Pixels:
-        return Pixels(partial(self.pixels, name), (len(self), *self.kind.shape))
-
     def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, *shape) in the kind's bounds: `image`, `inverted` or `start` of some rows, or all."""
-        some = list(range(len(self)) if rows is None else rows)
-        if column == "image" and column not in self.features:
-            return self._from_source(some)
-        found = self._take(column, some)
-        values = [self.kind.restore(value) for value in found[column]]
-        return np.stack(values) if values else np.zeros((0, *self.kind.shape), np.float32)
+        """(b, *shape) in the kind's bounds: `image`, `inverted` or `start` of some rows, or all.
 
-    def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
-        if self.originals is None:
-            raise RequestError(
-                f"the inversions of {self.manifest.names['reference']} were published without the"
-                " originals; stir_hf.score takes them from their dataset"
-            )
-        hashes = self._take("canvas_hash", rows)["canvas_hash"]
-        return self.originals([int(self.index[i]) for i in rows], list(hashes))
+        Raises:
+            BrokenError: an image that is not as stir-hf stores it, or not that of its row's hash.
+        """
+        return self._reader.pixels(column, list(range(len(self)) if rows is None else rows))
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, d): a column of representations, of some rows or all."""
-        found = self._take(column, range(len(self)) if rows is None else list(rows))
-        return np.asarray(found.with_format("numpy")[column][:], np.float32).reshape(len(found), -1)
+        """(b, d): a column of representations, of some rows or all.
 
-    def _take(self, column: str, rows: Sequence[int]) -> datasets.Dataset:
-        return self.stored.take(rows, [column])
+        Raises:
+            BrokenError: representations of other widths, or that are not finite, or whose distance
+                is not the error that is stored with them.
+        """
+        return self._reader.vectors(column, list(range(len(self)) if rows is None else rows))
 
     def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
         """Row numbers that cover the set, in the order in which they lie on disk."""
-        order = self.stored.order()
-        return (order[first : first + size] for first in range(0, len(order), size))
+        return self._reader.batches(size)
 
     def to_dataset(self) -> datasets.Dataset:
-        """All rows as a `datasets.Dataset` in memory, sorted by (index, draw)."""
-        return self.stored.take(range(len(self)), [str(name) for name in self.features])
+        """All rows as a `datasets.Dataset` in memory, sorted by (index, draw); each was checked.
+
+        Raises:
+            BrokenError: a row that is not as stir-hf stores it.
+        """
+        return self._reader.to_dataset()

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from stir_hf.data.broken import BrokenError
 from stir_hf.data.identity import hash_of, other_entries, same_probe, same_spread, slug
-from stir_hf.errors import RequestError
+from stir_hf.data.schema import fault_of, read_json
+from stir_hf.errors import RequestError, one_line, printable
 
 FILE_NAME = "inversions.json"
 FORMAT = 1
@@ -64,31 +66,41 @@ class Manifest:
         """Read a set's file; fields of later versions are passed over.
 
         Raises:
-            RequestError: no such file, a broken one, or one of a later format.
+            BrokenError: a broken file, of whatever kind.
+            RequestError: no such file, or one of a later format.
         """
         path = folder / FILE_NAME
         try:
-            found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise RequestError(f"{path} cannot be read: {error}") from error
-        return cls.from_dict(found, str(path))
+            found = read_json(path)
+        except OSError as error:
+            raise RequestError(f"{path} cannot be read: {one_line(error)}") from error
+        except ValueError as error:
+            raise BrokenError(path, one_line(error)) from error
+        return cls.from_dict(found, path)
 
     @classmethod
-    def from_dict(cls, found: Any, path: str) -> "Manifest":
+    def from_dict(cls, found: Any, path: str | Path) -> "Manifest":
         """What such a file holds; `path` is what messages call it.
 
         Raises:
-            RequestError: something else, or of a later format.
+            BrokenError: something else.
+            RequestError: a later format.
         """
         if not isinstance(found, Mapping) or "identity" not in found:
-            raise RequestError(f"{path} is of an older stir-hf; make the inversions again")
-        if (number := found.get("format")) != FORMAT:
+            raise BrokenError(path, "it is of an older stir-hf; make the inversions again")
+        number = found.get("format")
+        if isinstance(number, int) and number > FORMAT:
             raise RequestError(
                 f"{path} is of format {number}; this stir-hf reads format {FORMAT}: update stir-hf"
             )
+        if number is True or number != FORMAT:
+            raise BrokenError(path, f"format must be {FORMAT}")
+        if (fault := fault_of(found)) is not None:
+            raise BrokenError(path, fault)
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in found.items() if name in known}
-        return cls(**{**values, "runs": tuple(values.get("runs", ()))})
+        whole = {**values, "runs": tuple(values.get("runs", ())), "names": _shown(values["names"])}
+        return cls(**whole)
 
     def to_dict(self) -> dict[str, Any]:
         """What its file holds."""
@@ -140,6 +152,15 @@ class Manifest:
         if (num_samples, draws) <= (there["num_samples"], there["draws"]):
             return self
         return replace(self, complete={"num_samples": num_samples, "draws": draws})
+
+
+def _shown(value: Any) -> Any:
+    """Names that every terminal shows as they are."""
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def json_text(value: Any) -> str:

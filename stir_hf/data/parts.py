@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from stir_hf.data import sources
-from stir_hf.data.folder import SETS, claimed, sets_in, writable
+from stir_hf.data.folder import SETS, claimed, remove, sets_in, temporary, writable
 from stir_hf.data.identity import data_order
 from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.data.prefix import WHOLE
 from stir_hf.data.rows import Rows
-from stir_hf.data.shards import compact, copied, files_of
+from stir_hf.data.shards import compact, copied, files_of, give_way
 from stir_hf.data.stored import reading
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
@@ -84,6 +84,52 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
                     f"{target} holds inversions of another run ({path.name}); choose another --out"
                 )
         return [_joined([one[digest] for one in there], target) for digest in there[0]]
+
+
+def merged(parts: Sequence[str | os.PathLike[str]]) -> tuple[Path, Path]:
+    """Join the only set of several folders in a temporary one; returns that, and the set's folder.
+
+    Raises:
+        RequestError: as `merge`; several sets there.
+    """
+    _check_one(parts)
+    folder = temporary()
+    try:
+        (made,) = merge(parts, folder)
+    except BaseException:
+        remove(folder)
+        raise
+    return folder, made
+
+
+def _check_one(parts: Sequence[str | os.PathLike[str]]) -> None:
+    if not parts:
+        raise RequestError("no folders; give those of the parts of one set, or one path")
+    names = [path.name for path in find_sets(Path(parts[0]))]
+    if len(names) > 1:
+        raise RequestError(
+            f"{parts[0]} holds {len(names)} inversion sets ({', '.join(names)}); give the folders"
+            f" of one of them, such as {Path(parts[0]) / SETS / names[0]}"
+        )
+
+
+def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
+    """Copy the set in a folder to another one; rows that are there already give way.
+
+    Raises:
+        RequestError: another set is there.
+    """
+    if target.resolve() == folder.resolve():
+        return target
+    if (target / FILE_NAME).exists() and Manifest.read(target).hash != manifest.hash:
+        raise RequestError(
+            f"{target} holds inversions that were made otherwise; choose another folder"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    there = Manifest.read(folder)  # first: what it calls finished is in the files by then
+    give_way(target, reading(lambda: copied(files_of(folder), target)))
+    there.write(target)
+    return target
 
 
 def _joined(parts: Sequence[Path], target: Path) -> Path:

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stir_hf.data.broken import BrokenError
 from stir_hf.data.identity import data_order
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.rows import STATUSES, UNREADABLE, Rows, first_of_each
 from stir_hf.data.shards import files_of
 from stir_hf.data.stored import Stored
+from stir_hf.data.table_checks import check_copies, check_files, check_hashes, check_small
 from stir_hf.errors import RequestError
 
 WHOLE = slice(None)
@@ -23,12 +25,13 @@ def selected(
     num_samples: int,
     draws: int,
     part: slice = WHOLE,
+    called: str | None = None,
 ) -> dict[str, Any]:
     """The rows of a prefix, or of a part of it, each (index, draw) once, without the images that
-    were left out.
+    were left out; `called` is the set in messages, if not its folder.
     """
     rows = Rows(files_of(folder))
-    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part)
+    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part, called)
     index, draw, status = columns["index"], columns["draw"], columns["status"]
     left_out = first[status[first] >= STATUSES.index("not_finite")]
     bad = {int(index[i]): STATUSES[status[i]] for i in left_out}
@@ -36,7 +39,7 @@ def selected(
     error = np.asarray(columns["relative_error"], np.float32)[kept]
     keys = np.stack((index[kept], draw[kept].astype(np.int64)), axis=1)
     return {
-        "stored": Stored(folder, rows, kept, keys, error),
+        "stored": Stored(folder, rows, kept, keys, error, called),
         "index": index[kept],
         "draw": draw[kept],
         "relative_error": error,
@@ -52,31 +55,52 @@ def prefix_rows(
     num_samples: int,
     draws: int,
     part: slice = WHOLE,
+    called: str | None = None,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Where the rows of a prefix stand, (n,), each (index, draw) once, those of images that were
     left out included; and the small columns of all rows, `status` as a number among `STATUSES`.
 
     Raises:
+        BrokenError: files or rows that no such set has.
         RequestError: not all of that prefix is there.
     """
+    check_files(rows, manifest)
+    name, count = called or str(folder), len(range(num_samples)[part]) * draws
     data = manifest.identity["data"]
-    wanted = data_order(data, num_samples)
-    if len(wanted) < num_samples:
+    first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
+    if end - first_row < num_samples:
         raise RequestError(
-            f"{num_samples} images asked for, but the split of {folder} has {len(wanted)}"
+            f"{num_samples} images asked for, but the split of {name} has {end - first_row}"
         )
-    wanted = wanted[part]
+    _check_there(len(rows), count, folder, manifest, called)
+    wanted = data_order(data, num_samples)
     names = ("index", "draw", "status", "relative_error")
     columns = dict(zip(names, rows.columns(*names), strict=True))
+    check_small(name, columns, manifest)
     index, draw, status = (columns[name] for name in names[:3])
     first = first_of_each(index, draw, status == STATUSES.index(UNREADABLE))
-    first = first[np.isin(index[first], wanted) & (draw[first] < draws)]
-    if len(first) < len(wanted) * draws:
-        raise RequestError(
-            f"{folder} holds {len(first)} of {len(wanted) * draws} inversions (finished:"
-            f" {_finished(manifest)}); run the command that makes them again, and it continues"
-        )
+    check_copies(name, rows, columns, first)
+    first = first[np.isin(index[first], wanted[part]) & (draw[first] < draws)]
+    _check_there(len(first), count, folder, manifest, called)
+    identity = dict(zip(wanted.tolist(), data["first"], strict=False))
+    check_hashes(name, index[first], rows.values("canvas_hash", first), identity)
     return first, columns
+
+
+def _check_there(
+    there: int, count: int, folder: Path, manifest: Manifest, called: str | None
+) -> None:
+    """Raise where fewer rows are there than are asked for."""
+    if there >= count:
+        return
+    told = f"holds {there} of {count} inversions"
+    done = manifest.complete
+    if called is not None and done is not None and count <= done["num_samples"] * done["draws"]:
+        raise BrokenError(called, f"it {told}")
+    raise RequestError(
+        f"{called or folder} {told} (finished: {_finished(manifest)}); run the command that makes"
+        " them again, and it continues"
+    )
 
 
 def _finished(manifest: Manifest) -> str:

@@ -7,20 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets.features.features import require_decoding
 from numpy.typing import NDArray
 
-from stir_hf.data.cells import files_named, is_denied, is_ours
+from stir_hf.data.broken import BrokenError
+from stir_hf.data.cells import is_denied, is_ours
 from stir_hf.errors import RequestError, RunError, one_line
 from stir_hf.pointers import check_pointer
 
 UNREADABLE = "unreadable"
 """The status of a sample that could not be decoded; it is tried again."""
+
+GROUP_BYTES = 4 << 30
+"""The most that a row group, which is read whole, takes in memory."""
+_AT_ONCE = 64
 
 STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
 
@@ -40,16 +43,19 @@ def opened(path: Path, called: Path | None = None) -> Iterator[pq.ParquetFile]:
 
     Raises:
         GoneError: it is not there.
-        RequestError: it is broken or cut off.
+        BrokenError: it is broken or cut off.
+        RequestError: it is a folder or a pointer.
         RunError: it cannot be read now.
     """
     name = called or path
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
+    except RequestError:
+        raise
     except FileNotFoundError as error:
         raise GoneError(f"{name} was removed while it was read; try again") from error
-    except (pa.ArrowException, OSError, MemoryError) as error:
+    except (pa.ArrowException, OSError, MemoryError, ValueError, TypeError, KeyError) as error:
         if is_ours(error) or is_denied(error):
             raise RunError(f"{name} cannot be read now: {one_line(error)}") from error
         check_pointer(path)
@@ -57,10 +63,10 @@ def opened(path: Path, called: Path | None = None) -> Iterator[pq.ParquetFile]:
             raise RequestError(
                 f"{name} is a folder, where a file of inversions is expected; move it away"
             ) from error
-        raise RequestError(
-            f"{name} is broken or cut off ({one_line(error)}); remove it, and the command that made"
-            " the inversions makes its rows again"
-        ) from error
+        advice = "remove it, and the command that made the inversions makes its rows again"
+        raise BrokenError(name, f"it is cut off, or no Parquet ({one_line(error)})", advice) from (
+            error
+        )
 
 
 def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
@@ -94,25 +100,6 @@ def _numbers(file: "_File", names: Sequence[str]) -> pa.Table:
         return table
     codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
     return table.set_column(table.schema.get_field_index("status"), "status", codes)
-
-
-def _held(rows: datasets.Dataset) -> datasets.Dataset:
-    """Rows whose images are read from the bytes that the set itself holds, and from nothing else:
-    `datasets` would open whatever file or address a row of another's set names.
-    """
-    for name, feature in rows.features.items():
-        if isinstance(feature, datasets.Image):
-            if named := files_named(rows.data.column(name)):
-                raise RequestError(
-                    f"column {name!r} of the inversions names the file {named[0]}; expected images"
-                    " that the set itself holds"
-                )
-        elif require_decoding(feature):
-            kind = type(feature).__name__
-            raise RequestError(
-                f"column {name!r} of the inversions is of type {kind}; expected images or numbers"
-            )
-    return rows
 
 
 @dataclass(frozen=True)
@@ -225,12 +212,16 @@ class Rows:
                 yield schema, _filtered(file, wanted[first:last])
             first = last
 
-    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
-        """Some rows, in the order given.
+    @property
+    def footers(self) -> Iterator[tuple[Path, pa.Schema, pq.FileMetaData]]:
+        """Path, columns and sizes of each file."""
+        for one in self._files:
+            with one.opened() as file:
+                found = one.path, file.schema_arrow, file.metadata
+            yield found
 
-        Raises:
-            RequestError: a set of another's that names files instead of holding its images.
-        """
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some rows, in the order given; images are undecoded, whatever the files say of types."""
         group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
         tables, places = [], []
         offset = 0
@@ -246,16 +237,27 @@ class Rows:
             offset += len(here)
         back = [place for _, place in sorted(places)]
         whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
-        return _held(datasets.Dataset(whole.take(back)))
+        return whole.take(pa.array(back, pa.int64())).replace_schema_metadata(None)
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
         kept = self._last.get(columns)
         if kept is None or kept[0] != group:
-            file, number = self._groups[group]
-            with file.opened() as opened_file:
-                kept = group, opened_file.read_row_group(number, columns=list(columns))
+            kept = group, self._read_group(*self._groups[group], columns)
             self._last[columns] = kept
         return kept[1]
+
+    def _read_group(self, one: "_File", number: int, columns: Sequence[str]) -> pa.Table:
+        """Read a row group some rows at a time: what it takes in memory is told nowhere."""
+        batches, size = [], 0
+        with one.opened() as file:
+            there = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(_AT_ONCE, row_groups=[number], columns=there):
+                batches.append(batch)
+                size += batch.nbytes
+                if size > GROUP_BYTES:
+                    raise BrokenError(one.path, f"some of its rows take more than {size} bytes")
+            schema = pa.schema([file.schema_arrow.field(name) for name in there])
+        return pa.Table.from_batches([b.replace_schema_metadata(None) for b in batches], schema)
 
 
 def _filtered(file: _File, wanted: NDArray[np.bool_]) -> Iterator[pa.Table]:

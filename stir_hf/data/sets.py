@@ -131,7 +131,9 @@ def _found(
                 raise RequestError(f"{_ASKED}, not a list with {one!r}")
         return [one.prefix(which.num_samples, which.draws) for one in given]
     sets = located(given, which.config_name)
-    return [Inversions.read(path, which.num_samples, which.draws) for path in sets]
+    return [
+        Inversions.read(one.path, which.num_samples, which.draws, called=one.called) for one in sets
+    ]
 
 
 def on_common_images(sets: "Sequence[Inversions]") -> list[Inversions]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ _PART, _SHARD = "part", "data"
 def files_of(folder: Path) -> list[Path]:
     """The parquet files of a set: shards first, then parts."""
     return sorted(folder.glob(f"{_SHARD}-*.parquet")) + sorted(folder.glob(f"{_PART}-*.parquet"))
+
+
+def is_rows(name: str) -> bool:
+    """Return whether a file of this name is one of `files_of`."""
+    return any(fnmatchcase(name, f"{kind}-*.parquet") for kind in (_SHARD, _PART))
 
 
 def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features) -> None:

@@ -5,10 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import datasets
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from stir_hf.data.broken import of_set
 from stir_hf.data.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each
 from stir_hf.data.shards import files_of
 from stir_hf.errors import RequestError
@@ -45,6 +46,7 @@ class Stored:
         numbers: (n,): where each of the rows stands in the files.
         keys: (n, 2): index and draw of each, sorted.
         errors: (n,): the relative error of each, by which a row is known again.
+        called: the set in messages, where it is one of the Hub.
     """
 
     def __init__(
@@ -54,26 +56,28 @@ class Stored:
         numbers: NDArray[np.int64],
         keys: NDArray[np.int64],
         errors: NDArray[np.float32],
+        called: str | None = None,
     ) -> None:
+        self.called = called
         self.folder, self._keys, self._errors = folder, keys, errors
         self._there = rows, numbers
 
     @cached_property
-    def features(self) -> datasets.Features:
-        """The columns with their types."""
-        return datasets.Features.from_arrow_schema(self._read(lambda rows, _: rows.schema))
+    def schema(self) -> pa.Schema:
+        """The columns with their types, as the first file has them."""
+        return self._read(lambda rows, _: rows.schema)
 
     def only(self, keep: NDArray[np.bool_]) -> "Stored":
         """Those of the rows that a mask (n,) holds."""
         rows, numbers = self._there
-        return Stored(self.folder, rows, numbers[keep], self._keys[keep], self._errors[keep])
+        keys, errors = self._keys[keep], self._errors[keep]
+        return Stored(self.folder, rows, numbers[keep], keys, errors, self.called)
 
-    def take(self, places: Sequence[int], columns: Sequence[str]) -> datasets.Dataset:
-        """Some rows, in the order given.
+    def take(self, places: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some rows, in the order given, as they are stored.
 
         Raises:
-            RequestError: the folder does not hold them any more, or names files instead of holding
-                its images.
+            RequestError: the folder does not hold them any more.
         """
         return self._read(lambda rows, numbers: rows.take(numbers[list(places)].tolist(), columns))
 
@@ -90,10 +94,11 @@ class Stored:
         return np.argsort(self._there[1], kind="stable")
 
     def _read(self, read: Callable[[Rows, NDArray[np.int64]], T]) -> T:
-        try:
-            return read(*self._there)
-        except GoneError:
-            return reading(lambda: read(*self._found_again()))
+        with of_set(self.called):
+            try:
+                return read(*self._there)
+            except GoneError:
+                return reading(lambda: read(*self._found_again()))
 
     def _found_again(self) -> tuple[Rows, NDArray[np.int64]]:
         rows = Rows(files_of(self.folder))

@@ -38,6 +38,11 @@ class Kind(Protocol):
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """A cell as an input of `shape`."""
 
+    def canvas(self, stored: bytes) -> NDArray[Any]:
+        """The canvas that a stored file, of a cell that is not exact, holds; ValueError where it
+        holds none of this kind.
+        """
+
     def spelling(self) -> dict[str, Any]:
         """What `kind_of` reads, as JSON has it."""
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.orientation import upright
+from stir_hf.inputs.png import png_pixels
 
 Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
@@ -56,6 +57,14 @@ class ImageKind:
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """A stored image or array as (c, h, w)."""
         return to_array(cell)
+
+    def canvas(self, stored: bytes) -> NDArray[np.uint8]:
+        """(c, h, w): the pixels of a PNG file of exactly this mode and size.
+
+        Raises:
+            ValueError: anything else.
+        """
+        return png_pixels(stored, self.mode, self.size)
 
     def spelling(self) -> dict[str, Any]:
         """Kind, mode and size."""

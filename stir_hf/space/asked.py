@@ -15,8 +15,6 @@ EMBEDDED = "200 images of Fashion-MNIST"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _NAME = re.compile(r"[\w. -]{1,100}(\[[\w%:. -]{0,40}\])?")
 _SHOWN = 80
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Of uploaded images."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +156,8 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
     """
     from PIL import Image
 
+    from stir_hf.inputs.formats import open_image
+
     for path in map(Path, paths):
         called = shown(path.name)
         if not path.is_file():
@@ -165,7 +165,7 @@ def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
         if path.stat().st_size > limits.upload:
             raise UploadError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
         try:
-            with Image.open(path, formats=FORMATS) as image:
+            with open_image(path) as image:
                 width, height = image.size
         except Image.DecompressionBombError as error:
             raise UploadError(

@@ -21,7 +21,6 @@ from stir_hf.results import StirResult
 from stir_hf.runtime import Step
 from stir_hf.space.asked import (
     EMBEDDED,
-    FORMATS,
     Comparison,
     Judging,
     Limits,
@@ -150,13 +149,13 @@ def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
 def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:
     """The images, and the options that choose them."""
     if request.uploads:
-        from PIL import Image
+        from stir_hf.inputs.formats import open_image
 
         check_uploads(request.uploads, request.limits)
         images = []
         for path in request.uploads:
             try:
-                with Image.open(path, formats=FORMATS) as image:
+                with open_image(path) as image:
                     image.load()
                     images.append(image.copy())
             except Exception as error:  # files are broken in many ways

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from stir_hf import RequestError, RunError, compare, load_encoder
+from stir_hf.data import cells
 from stir_hf.data.samples import UnreadableError, open_samples
 from stir_hf.data.spec import DataSpec, described
 from stir_hf.inputs.images import as_images, as_mode
@@ -214,7 +215,7 @@ def test_whatever_a_decoder_raises_is_of_the_image(monkeypatch: pytest.MonkeyPat
         def decode(*_: Any) -> None:
             raise error
 
-        monkeypatch.setattr(datasets.Image, "decode_example", decode)
+        monkeypatch.setattr(cells, "upright", decode)
         samples.read(0)
 
     with pytest.raises(UnreadableError, match="an odd box"):

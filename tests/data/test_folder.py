@@ -12,12 +12,10 @@ from stir_hf.data.folder import OutputConfig, claimed, places, run_folder, sets_
 from stir_hf.data.manifest import Manifest
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes
+from tests.data.by_hand import CANVAS, NAMES, identity
 
-NETWORK = {"weights": "w", "precision": {"dtype": "float32"}}
-ONE = Manifest(
-    {"network": NETWORK, "engine": {"seed": 0}}, [1.0, 2.0], "ab", {"reference": "lab/m"}
-)
-OTHER = replace(ONE, identity={"network": NETWORK, "engine": {"seed": 1}})
+ONE = Manifest(identity(CANVAS, 9), [1.0, 2.0], "ab", NAMES)
+OTHER = replace(ONE, identity=identity(CANVAS, 9, seed=1))
 
 HOLD = """
 import sys, time

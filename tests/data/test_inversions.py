@@ -2,6 +2,7 @@
 time.
 """
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,51 +17,54 @@ from stir_hf import Inversions, RequestError
 from stir_hf.data import shards
 from stir_hf.data.columns import features
 from stir_hf.data.export import columns, export, row_digests
-from stir_hf.data.identity import order_of
+from stir_hf.data.identity import array_hash, order_of
 from stir_hf.data.located import find_sets
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.rows import Rows
 from stir_hf.data.sets import SetConfig, choose, of_hashes, on_common_images
 from stir_hf.inputs.images import ImageKind, to_array, to_png
+from tests.data.by_hand import NAMES, how, identity
 
 KIND = ImageKind("RGB", (4, 5))
 ROWS = 9
 ORDER = order_of(ROWS, ROWS).tolist()
 
 
-def how(method: str, start: str) -> dict[str, Any]:
-    return {"method": {"name": method, "version": 1}, "start": {"name": start, "version": 1}}
+TOLERANCE = 2.0
+"""An error that every row of these has."""
 
 
-def manifest(seed: int = 0, complete: tuple[int, int] | None = None) -> Manifest:
-    identity = {
-        "network": {"weights": "w", "precision": {"dtype": "float32"}},
-        "canvas": KIND.spelling(),
-        "data": {"order": "permuted", "rows": ROWS, "first": []},
-        "engine": {"seed": seed, "tolerance": 0.02, **how("adam-polyak", "noise")},
-    }
+def manifest(
+    seed: int = 0, complete: tuple[int, int] | None = None, exact: bool = False
+) -> Manifest:
+    made = identity(KIND.spelling(), ROWS, seed, TOLERANCE, exact)
     done = None if complete is None else {"num_samples": complete[0], "draws": complete[1]}
-    return Manifest(identity, [1.0, 2.0], "0" * 16, {"reference": "lab/model"}, done)
+    return Manifest(made, [1.0, 2.0], "0" * 16, NAMES, done)
 
 
 def pixels_of(index: int) -> NDArray[np.float32]:
     return np.random.default_rng(index).random((3, 4, 5), dtype=np.float32)
 
 
+def error_of(index: int) -> float:
+    """The relative distance of (i / 2, 2) from (i, 1)."""
+    return math.hypot(index / 2, 1) / math.hypot(index, 1)
+
+
 def row(
     index: int, draw: int = 0, status: str = "converged", exact: bool = False
 ) -> dict[str, Any]:
-    inverted = pixels_of(index + 100)
+    inverted, original = pixels_of(index + 100), to_png(pixels_of(index))
     if status in ("not_finite", "unreadable"):
         return {"index": index, "draw": draw, "status": status}
     return {
         "index": index,
         "draw": draw,
         "status": status,
-        "canvas_hash": f"{index:016x}",
-        "image": to_png(pixels_of(index)),
+        "canvas_hash": array_hash(np.asarray(original).transpose(2, 0, 1)),
+        "image": original,
         "inverted": inverted if exact else to_png(inverted),
-        "relative_error": index / 8,
+        "relative_error": error_of(index),
         "representation": [float(index), 1.0],
         "representation_inverted": [index / 2, 2.0],
     }
@@ -76,7 +80,7 @@ def a_set(folder: Path, count: int, draws: int = 1, exact: bool = False) -> Inve
     """The first `count` images, written in two parts, in reverse order."""
     rows = [row(i, d, exact=exact) for i in ORDER[:count] for d in range(draws)][::-1]
     write(folder, rows[:3], rows[3:], exact=exact)
-    manifest(complete=(count, draws)).write(folder)
+    manifest(complete=(count, draws), exact=exact).write(folder)
     return Inversions.load(folder)
 
 
@@ -85,7 +89,8 @@ def test_rows_come_back_sorted(tmp_path: Path) -> None:
     expected = sorted(ORDER[:4])
     assert found.index.tolist() == [i for i in expected for _ in range(2)]
     assert found.draw.tolist() == [0, 1] * 4
-    assert found.relative_error.tolist() == [i / 8 for i in expected for _ in range(2)]
+    errors = [error_of(i) for i in expected for _ in range(2)]
+    np.testing.assert_allclose(found.relative_error, errors, rtol=1e-6)
     assert found.representation.tolist() == [[i, 1] for i in expected for _ in range(2)]
     assert found.representation_inverted[::2].tolist() == [[i / 2, 2] for i in expected]
     for place, index in enumerate(expected):
@@ -241,8 +246,8 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
         said = (
             r"the inversion sets are of 2 methods, starts or constraints, whose scores cannot be"
             r" compared"
-            rf" \(adam-polyak from noise: a; {other['method']['name']} from"
-            rf" {other['start']['name']}: b\); give one of them with --config-name"
+            rf" \(adam-polyak from noise within box: a; {other['method']['name']} from"
+            rf" {other['start']['name']} within box: b\); give one of them with --config-name"
         )
         with pytest.raises(RequestError, match=said):
             choose(tmp_path, SetConfig())
@@ -276,13 +281,13 @@ def test_a_folder_of_several_sets(tmp_path: Path) -> None:
 def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = a_set(tmp_path, 6)
     read: list[str] = []
-    original = pq.ParquetFile.read_row_group
+    original = pq.ParquetFile.iter_batches
 
-    def counted(self: Any, number: int, columns: Any = None, **more: Any) -> Any:
+    def counted(self: Any, *size: int, columns: Any = None, **more: Any) -> Any:
         read.extend(columns)
-        return original(self, number, columns=columns, **more)
+        return original(self, *size, columns=columns, **more)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
     assert len(found.index) == len(found.relative_error) == len(found.converged)
     assert read == []
     found.pixels("inverted", [0, 1])
@@ -319,7 +324,7 @@ def test_memory_does_not_hold_the_pixels(tmp_path: Path) -> None:
 def test_what_a_row_holds_does_not_depend_on_its_place(tmp_path: Path, exact: bool) -> None:
     for name, portions in (("a", ORDER[:6]), ("b", ORDER[:6][::-1])):
         write(tmp_path / name, [row(i, exact=exact) for i in portions], exact=exact)
-        manifest(complete=(6, 1)).write(tmp_path / name)
+        manifest(complete=(6, 1), exact=exact).write(tmp_path / name)
     made = [export(tmp_path / name, tmp_path / f"{name}-out") for name in "ab"]
     digests = [row_digests(files) for files in made]
     assert digests[0] == digests[1]
@@ -329,7 +334,7 @@ def test_what_a_row_holds_does_not_depend_on_its_place(tmp_path: Path, exact: bo
     assert [path.name for path in again] == [path.name for path in made[0]]
     (tmp_path / "c").mkdir()
     write(tmp_path / "c", [row(i, exact=exact) for i in ORDER[:8]], exact=exact)
-    manifest(complete=(6, 1)).write(tmp_path / "c")
+    manifest(complete=(6, 1), exact=exact).write(tmp_path / "c")
     bare = export(tmp_path / "c", tmp_path / "c-out", without_images=True)
     assert row_digests(bare) == digests[0]
     assert "image" not in columns(bare[0])

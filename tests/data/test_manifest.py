@@ -17,11 +17,9 @@ from stir_hf.data.identity import (
     slug,
 )
 from stir_hf.data.manifest import FILE_NAME, Manifest
+from tests.data.by_hand import CANVAS, NAMES, identity
 
-NETWORK = {"weights": "w", "precision": {"dtype": "float32"}}
-MANIFEST = Manifest(
-    {"network": NETWORK, "engine": {"seed": 0}}, [1.0, 2.0], "ab", {"reference": "m"}
-)
+MANIFEST = Manifest(identity(CANVAS, 5000), [1.0, 2.0], "ab", NAMES)
 
 
 def test_equal_content_has_equal_hashes_however_it_is_ordered() -> None:
@@ -79,7 +77,7 @@ def test_it_is_read_back_and_later_fields_are_passed_over(tmp_path: Path) -> Non
         ('{"format": 2, "identity": {}}', "is of format 2; this stir-hf reads format 1"),
         ('{"reference": {}}', "older stir-hf"),
         ("[]", "older stir-hf"),
-        ("{", "cannot be read"),
+        ("{", "inversions.json is broken: Expecting property name"),
     ],
 )
 def test_what_cannot_be_read_is_told_by_name(tmp_path: Path, text: str, said: str) -> None:

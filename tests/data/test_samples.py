@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from stir_hf import RequestError
+from stir_hf.data import cells
 from stir_hf.data.samples import Sample, Samples, UnreadableError, common_size, open_samples
 from stir_hf.data.spec import DataSpec
 from stir_hf.inputs.images import eight_bit
+from tests.tiny import count_decodes
 
 
 def open_folder(folder: Path, num_samples: int | None = None, split: str | None = None) -> Samples:
@@ -110,7 +112,7 @@ def test_sizes_come_from_the_headers(
     def decoded(*_: Any) -> None:
         raise AssertionError("an image was decoded")
 
-    monkeypatch.setattr(datasets.Image, "decode_example", decoded)
+    monkeypatch.setattr(cells, "upright", decoded)
     samples = open_folder(image_folder)
     assert samples.sizes() == {(36 + i, 40) for i in range(12)}
     with pytest.raises(RequestError, match="net takes images at their own size, but they differ"):
@@ -123,18 +125,11 @@ def test_sizes_come_from_the_headers(
 
 
 def test_the_first_four_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples, count = open_samples(grey_squares(9), DataSpec("squares")), 0
-    decode = datasets.Image.decode_example
-
-    def counted(self: datasets.Image, *args: Any) -> Any:
-        nonlocal count
-        count += 1
-        return decode(self, *args)
-
-    monkeypatch.setattr(datasets.Image, "decode_example", counted)
+    samples = open_samples(grey_squares(9), DataSpec("squares"))
+    decoded = count_decodes(monkeypatch)
     assert samples.fingerprint
     assert [samples.sample(p).index for p in range(9)] == samples.order.tolist()
-    assert count == 9
+    assert len(decoded) == 9
 
 
 TWO = datasets.Features(

@@ -1,0 +1,320 @@
+"""The content of `inversions.json` as types and ranges: the file may be a stranger's."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from stir_hf.data.identity import PROBE_TOLERANCE
+from stir_hf.errors import RequestError
+from stir_hf.registry import OptionError
+
+LARGEST = 10_000_000
+"""Bytes of the file; one of a hundred runs has a tenth of it."""
+
+_DEEPEST, _LONGEST = 32, 4096
+_MOST_PIXELS = 89_478_485
+"""Of a canvas: above, Pillow warns of images."""
+
+
+class Expected(Protocol):
+    """A kind of value."""
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """Say what is wrong with a value; None where nothing is."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number in a range."""
+
+    least: int
+    most: int
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and self.least <= value <= self.most:
+            return None
+        return f"{where} must be a whole number from {self.least} to {self.most:g}{_got(value)}"
+
+
+@dataclass(frozen=True)
+class Real:
+    """A number above 0, or any; those of a probe need not be finite."""
+
+    positive: bool = False
+    finite: bool = True
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        finite = number and (not self.finite or abs(value) <= sys.float_info.max)
+        if finite and (value > 0 or not self.positive):
+            return None
+        kind = "positive number" if self.positive else "number"
+        return f"{where} must be a {kind}{_got(value)}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, or one of some."""
+
+    choices: tuple[str, ...] = ()
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        text = isinstance(value, str) and len(value) <= _LONGEST
+        if text and (not self.choices or value in self.choices):
+            return None
+        expected = f"one of {', '.join(self.choices)}" if self.choices else "a text"
+        return f"{where} must be {expected}{_got(value)}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        return None if isinstance(value, bool) else f"{where} must be true or false{_got(value)}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A tolerance, as the engine spells it."""
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        from stir_hf.engine import Tolerance
+
+        try:
+            Tolerance.parse(value)
+        except (RequestError, OverflowError):
+            return f"{where} must be a positive number or spread:X{_got(value)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """Something, or null."""
+
+    inner: Expected
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        return None if value is None else self.inner.fault(value, where)
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of equal kinds, of some length at most."""
+
+    inner: Expected
+    most: int
+    least: int = 0
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
+            return f"{where} must be a list of {self.least} to {self.most} values{_got(value)}"
+        faults = (self.inner.fault(one, f"{where}[{i}]") for i, one in enumerate(value))
+        return next(filter(None, faults), None)
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """Names of any kind, each with a value of the same one; None: of any."""
+
+    inner: Expected | None = None
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        if not isinstance(value, dict):
+            return f"{where} must be an object{_got(value)}"
+        if self.inner is None:
+            return None
+        faults = (self.inner.fault(one, f"{where}.{name}") for name, one in value.items())
+        return next(filter(None, faults), None)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Names and the kind of each; those with `?` may be absent, and others are passed over."""
+
+    kinds: Mapping[str, Expected]
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        if not isinstance(value, dict):
+            return f"{where} must be an object{_got(value)}"
+        for name, kind in self.kinds.items():
+            key, inside = name.removesuffix("?"), f"{where}.{name.removesuffix('?')}".lstrip(".")
+            if key in value:
+                if (found := kind.fault(value[key], inside)) is not None:
+                    return found
+            elif key == name:
+                return f"{inside} is missing"
+        return None
+
+
+_COUNT, _HASH, _NAME = Whole(1, 1_000_000_000), Text(), Maybe(Text())
+_ROWS = Whole(1, 1 << 28)
+"""Of a split: its permutation is in memory."""
+_PART = Record({"name": Text(), "version": Whole(0, 1_000_000)})
+_PROBE = ListOf(Real(finite=False), 4096)
+
+MANIFEST = Record(
+    {
+        "identity": Record(
+            {
+                "network": Record(
+                    {"weights": _HASH, "precision": Record({"dtype": Text(tuple(PROBE_TOLERANCE))})}
+                ),
+                "canvas": Record(
+                    {
+                        "kind": Text(("image",)),
+                        "mode": Text(("L", "RGB")),
+                        "size": ListOf(Whole(1, 65_535), 2, 2),
+                    }
+                ),
+                "data": Record(
+                    {
+                        "order": Text(("permuted", "stream")),
+                        "rows": Maybe(_ROWS),
+                        "first": ListOf(Maybe(_HASH), 4),
+                        "slice?": ListOf(Whole(0, _ROWS.most), 2, 2),
+                        "shuffle_buffer?": _COUNT,
+                    }
+                ),
+                "engine": Record(
+                    {
+                        "method": _PART,
+                        "start": _PART,
+                        "constraint": _PART,
+                        "steps": _COUNT,
+                        "tolerance": Limit(),
+                        "seed": Whole(0, 10**40),
+                        "exact": Flag(),
+                        "starts?": _HASH,
+                    }
+                ),
+            }
+        ),
+        "probe": _PROBE,
+        "first_start": _HASH,
+        "names": Record(
+            {
+                "reference": Text(),
+                "layer": _NAME,
+                "revision": _NAME,
+                "dataset": Text(),
+                "config_name": _NAME,
+                "split": _NAME,
+                "data_revision": _NAME,
+                "image_column": _NAME,
+                "notes?": ListOf(Text(), 1000),
+            }
+        ),
+        "complete?": Maybe(Record({"num_samples": _COUNT, "draws": Whole(1, 1_000_000)})),
+        "spread?": Maybe(Real(positive=True)),
+        "runs?": ListOf(MapOf(), 100_000),
+        "images?": MapOf(_PROBE),
+        "settings?": MapOf(),
+    }
+)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stranger.
+
+    Raises:
+        ValueError: too large, no JSON, nested too deeply, a name twice in an object.
+        OSError: it cannot be read.
+    """
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"it has {size} bytes; expected at most {LARGEST}")
+    try:
+        found = json.loads(path.read_text("utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [found]
+    for _ in range(_DEEPEST):
+        if not (level := [inner for one in level for inner in _inside(one)]):
+            return found
+    raise ValueError("it is nested too deeply")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object holds a name twice: {', '.join(sorted(found))[:60]}")
+    return found
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def fault_of(found: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with the content of `inversions.json`; None where nothing is."""
+    if (fault := MANIFEST.fault(found, "")) is not None:
+        return fault
+    identity = found["identity"]
+    if not _is_finite([identity, found.get("settings"), found.get("runs")]):
+        return "it holds a number that is not finite"
+    if math.prod(identity["canvas"]["size"]) > _MOST_PIXELS:
+        return f"identity.canvas.size must be of at most {_MOST_PIXELS} pixels"
+    of_spread = isinstance(identity["engine"]["tolerance"], str)
+    if of_spread and found.get("spread") is None:
+        return "spread must be a number, since the tolerance is of it"
+    return _fault_of_parts(identity["engine"]) or _fault_of_counts(
+        identity["data"], found.get("complete")
+    )
+
+
+def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
+    """Parts and options that this version does not have are a later one's, or the user's own."""
+    from stir_hf.engine import CONSTRAINTS, RULES, STARTS
+
+    known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
+    for name, registry in known.items():
+        try:
+            registry.build(engine[name])
+        except OptionError as error:
+            return f"identity.engine.{name}: {error}"
+        except RequestError:
+            continue
+    return None
+
+
+def _fault_of_counts(data: Mapping[str, Any], done: Mapping[str, int] | None) -> str | None:
+    rows = data["rows"]
+    if (rows is None) != (data["order"] == "stream"):
+        return "identity.data.rows must be null for a stream, and a number otherwise"
+    if rows is None:
+        return None
+    first, end = data.get("slice", (0, rows))
+    if not first < end <= rows:
+        return f"identity.data.slice must be within the {rows} rows"
+    if done is not None and done["num_samples"] > end - first:
+        return f"complete.num_samples must be at most {end - first}, not {done['num_samples']}"
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(map(_is_finite, _inside(value)))
+
+
+def _got(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | float | bool | None) else type(value).__name__
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = str(value) if abs(value) < 10**18 else "a larger one"
+    return f", not {text if len(text) <= 60 else text[:59] + '…'}"

@@ -1,0 +1,51 @@
+"""The PNG files of an inversion set: 8 bits per channel, and nothing but pixels."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stir_hf.inputs.formats import open_image
+
+_BEGINS = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_COLOURS = {"L": 0, "RGB": 2}
+_NAMES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+
+
+def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The pixels of a PNG file.
+
+    Args:
+        data: of the file. Its header is compared before anything is decoded.
+        mode: L or RGB.
+        size: (h, w).
+
+    Returns:
+        (c, h, w).
+
+    Raises:
+        ValueError: another format, mode, depth or size; a file that is broken, or that holds more
+            than pixels.
+    """
+    height, width = size
+    header = struct.pack(">IIBB", width, height, 8, _COLOURS[mode])
+    if not data.startswith(_BEGINS + header):
+        raise ValueError(f"{_said(data)}, not a PNG of {width}x{height}, {mode}, 8 bits")
+    try:
+        with open_image(io.BytesIO(data), formats=("PNG",)) as image:
+            array = np.asarray(image)
+            more = {"exif", "transparency"} & image.info.keys()
+            if more or getattr(image, "is_animated", False):
+                raise ValueError(f"it holds {', '.join(sorted(more)) or 'several images'}")
+    except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
+        raise ValueError(f"it is a PNG that cannot be decoded ({error})") from error
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _said(data: bytes) -> str:
+    if not data.startswith(_BEGINS) or len(data) < len(_BEGINS) + 10:
+        return "it is no PNG"
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, len(_BEGINS))
+    return f"it is a PNG of {width}x{height}, {_NAMES.get(colour, '?')}, {depth} bits"
