@@ -91,8 +91,9 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
         status = status_of(error)
         if status is None and not is_unreachable(error):
             raise
-        what = f"{repo_type} {repo_id!r}"
+        what = f"{repo_type} {repo_id}"
         if is_unreachable(error):
+            what = f"{repo_type} {repo_id!r}"
             what = f"revision {revision!r} of {what}" if revision else what
             cause = type(error.__cause__ or error).__name__
             why = silence() if is_switched_off(error) else f"{silence()} ({cause})"
