@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stir_hf.hub.repos import Found, RepoType
 
 _SHOWN = 3
+BUSY = 429
 NOT_PASSING = (501, 507)
 """Answers above 500 that stay what they are: the Hub cannot do it, or has no room."""
 
@@ -100,6 +101,12 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
             raise RequestError(f"{what} is not in the cache, and {why}") from error
         if (wanted := _file_of(error)) is not None:
             what = f"{wanted} of {what}"
+        if status == BUSY:
+            wait = asked_wait(error)
+            time = "" if wait is None else f" {wait:.0f} s"
+            raise RequestError(
+                f"the Hub asks to wait{time} before more is asked of {what}"
+            ) from error
         hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
         raise RequestError(
             f"the Hub refused {what} with status {status}{hint}{_reason(error)}"
@@ -143,6 +150,20 @@ def status_of(error: BaseException) -> int | None:
     """The HTTP status of a refusal."""
     status = getattr(response_of(error), "status_code", None)
     return None if status is None else int(status)
+
+
+def asked_wait(error: BaseException) -> float | None:
+    """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
+    in `Retry-After`.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    headers = getattr(response_of(error), "headers", None) or {}
+    limit = parse_ratelimit_headers(headers) if status_of(error) == BUSY else None
+    if limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
+    asked = str(headers.get("Retry-After", "")).strip()
+    return float(asked) if asked.isdecimal() and asked.isascii() else None
 
 
 def is_switched_off(error: BaseException) -> bool:

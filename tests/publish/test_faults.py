@@ -59,7 +59,7 @@ CASES = {
     "429 with a limit that lasts": Case(
         (fault("POST", COMMIT, status=429, headers={"RateLimit": '"api";r=0;t=250'}),),
         1,
-        "asks to wait before more is asked of dataset lab/fault",
+        "asks to wait 251 s before more is asked of dataset lab/fault",
         quick=True,
     ),
     "403 on create": Case((fault("POST", CREATE, status=403, said=RIGHT),), 1, "may not write to"),
