@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.publish.clients import Worker, files_of
+from stir_hf.demo import IMAGES
+from tests.publish.clients import Client, Worker, files_of
 from tests.stand_in_hub import Fault, StandInHub
 
 READS = {"displayName": "laptop", "role": "read"}
@@ -109,7 +110,7 @@ def test_a_folder_of_scores_is_sent_as_scores(
 def test_a_push_whose_steps_fail_in_part_says_what_was_done(
     option: str, worker: Worker, run: Path, hub: StandInHub
 ) -> None:
-    to = f"lab/steps{option}"
+    to = f"lab/steps-{option.strip('-')}"
     path = "/api/models/lab/standard-0/commit"
     hub.faults.append(Fault("POST", path, status=403, said="Discussions are disabled here"))
     line = worker.refused(1, "push", run, "--to", to, option)
@@ -163,11 +164,20 @@ def test_places_are_given_by_their_address(worker: Worker, run: Path, hub: Stand
     assert "is the address of a model; expected a dataset" in line
 
 
-def test_a_push_prints_its_own_lines_alone(worker: Worker, run: Path, hub: StandInHub) -> None:
-    hub.add("dataset", "lab/plain-card", {"README.md": b"# A card without metadata\n"})
+def test_the_command_line_prints_its_own_lines_alone(
+    client: Client, run: Path, hub: StandInHub
+) -> None:
+    card = {"README.md": b"# A card without metadata\n"}
+    hub.add("dataset", "lab/plain-card", card)
+    hub.add("dataset", "lab/plain-images", IMAGES)
+    hub.add("dataset", "lab/plain-images", card)
     for _ in range(2):
-        found = worker.run("push", run, "--to", "lab/plain-card")
+        found = client.run("push", run, "--to", "lab/plain-card")
         assert (found.returncode, found.stderr) == (0, "")
+    words = ("--dataset", "lab/plain-images", "--num-samples", 6, "--steps", 1)
+    found = client.run("invert", "lab/robust-1", *words, "--out", client.home / "out")
+    assert found.returncode == 0, found.stderr
+    assert "metadata block" not in found.stderr
     code = """
 import logging
 from stir_hf.cli import main
@@ -176,4 +186,4 @@ try:
 finally:
     assert logging.getLogger().handlers == [], logging.getLogger().handlers
 """
-    worker.python(code)
+    client.python(code)
