@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.errors import RequestError
 from stir_hf.hub import again
-from tests.publish.clients import Client
+from tests.publish.clients import Client, Worker
 from tests.stand_in_hub import Fault, StandInHub, serve
 
 COUNT = 10
@@ -41,8 +41,10 @@ def hub() -> Iterator[StandInHub]:
 
 
 @pytest.fixture(scope="module")
-def many(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    return Client(hub, tmp_path_factory.mktemp("many"), "hf_many")
+def many(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(hub, tmp_path_factory.mktemp("many"), "hf_many")
+    yield worker
+    worker.end()
 
 
 def asked(hub: StandInHub, before: int) -> dict[str, int]:
@@ -53,7 +55,7 @@ def asked(hub: StandInHub, before: int) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def matrix(hub: StandInHub, many: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def matrix(hub: StandInHub, many: Worker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a matrix with an empty cache, and what it asked for beside it."""
     folder = tmp_path_factory.mktemp("matrix")
     before = len(hub.seen)
@@ -70,7 +72,7 @@ def test_a_matrix_of_ten_models_takes_few_requests(matrix: Path) -> None:
 
 
 def test_what_is_in_the_cache_takes_one_request_for_each_repo(
-    matrix: Path, many: Client, hub: StandInHub
+    matrix: Path, many: Worker, hub: StandInHub
 ) -> None:
     before = len(hub.seen)
     many.done("compare", *MODELS[:2], "--dataset", "many/images", *QUICK)
@@ -79,7 +81,7 @@ def test_what_is_in_the_cache_takes_one_request_for_each_repo(
 
 
 def test_a_push_asks_about_each_source_once(
-    matrix: Path, many: Client, hub: StandInHub, tmp_path: Path
+    matrix: Path, many: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
     before = len(hub.seen)
     many.done("push", matrix / "run", "--to", "many/inversions")
@@ -118,7 +120,7 @@ print(first, commit())
 """
 
 
-def test_a_new_commit_is_seen_in_the_same_python_session(many: Client, hub: StandInHub) -> None:
+def test_a_new_commit_is_seen_in_the_same_python_session(many: Worker, hub: StandInHub) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION],
         env=many.env(),
@@ -165,12 +167,12 @@ def test_a_limit_that_outlasts_the_patience_is_told(hub: StandInHub, tmp_path: P
 
 @pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])
 def test_nothing_is_waited_for_where_the_cache_has_all(
-    matrix: Path, many: Client, hub: StandInHub, offline: bool
+    matrix: Path, many: Worker, hub: StandInHub, offline: bool
 ) -> None:
     more = {"STIR_HF_PATIENCE": "600", "HF_ENDPOINT": "http://127.0.0.1:9"}
     more |= {"HF_HUB_OFFLINE": "1"} if offline else {}
     before = time.monotonic()
-    many.done("layers", MODELS[0], **more)
+    Client(hub, many.home).done("layers", MODELS[0], **more)
     assert time.monotonic() - before < 90
 
 
