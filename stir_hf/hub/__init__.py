@@ -10,8 +10,10 @@ from stir_hf.hub.names import (
     no_such_folder,
     split_revision,
 )
-from stir_hf.hub.patience import BUSY, again, asked_wait, once, one_run
+from stir_hf.hub.patience import again, once, one_run
 from stir_hf.hub.refusals import (
+    BUSY,
+    asked_wait,
     hub_errors,
     is_unreachable,
     not_cached,

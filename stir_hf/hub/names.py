@@ -61,7 +61,7 @@ def _address(name: str) -> str | None:
         if name.lower().startswith(("huggingface.co/", "hf.co/")):
             return name.partition("/")[2]
         first, _, others = name.partition("/")
-        return name if first in _KINDS and others.count("/") == 1 else None
+        return name if first in _KINDS and others.partition("@")[0].count("/") == 1 else None
     if scheme.lower() == "hf":
         return rest
     plain = f"{'https' if scheme.lower() == 'http' else scheme.lower()}://{rest}"
@@ -75,16 +75,15 @@ def _address(name: str) -> str | None:
 
 def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]:
     """The id and the revision in an address; errors as `split_revision`."""
-    parts = [part for part in re.split("[?#]", address)[0].split("/") if part]
+    plain, _, at = re.split("[?#]", address)[0].partition("@")
+    parts = [part for part in plain.split("/") if part]
     named = _KINDS.get(parts[0]) if len(parts) > 1 else None
     found: Kind = named or "model"
     parts = parts[named is not None :]
     if not 1 <= len(parts) <= 2 and not (len(parts) == 4 and parts[2] == "tree"):
         known = f"give {'/'.join(parts[:2])}" if len(parts) > 2 else "give NAMESPACE/NAME"
         raise RequestError(f"{name} is no address of a whole repo; {known}")
-    *start, last = parts[:2]
-    last, _, at = last.partition("@")
-    repo_id, revision = "/".join([*start, last]), at or "".join(parts[3:4])
+    repo_id, revision = "/".join(parts[:2]), at or "".join(parts[3:4])
     if kind is not None and found != kind:
         folder = "" if kind == "model" else f"{kind}s/"
         raise RequestError(

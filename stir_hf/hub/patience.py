@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from stir_hf.errors import RequestError
-from stir_hf.hub.refusals import is_switched_off, is_unreachable, response_of, status_of
+from stir_hf.hub.refusals import (
+    BUSY,
+    asked_wait,
+    is_switched_off,
+    is_unreachable,
+    status_of,
+)
 
 T = TypeVar("T")
 _log = logging.getLogger("stir_hf")
@@ -23,7 +29,6 @@ _AWAY, _LIMITED = 60.0, 300.0
 limit of requests of the Hub lasts five minutes.
 """
 _LONGEST_WAIT, _TOLD = 30.0, 4.0
-BUSY = 429
 
 
 @dataclass
@@ -113,20 +118,6 @@ def again(
         else:
             waits.clear()
             return found
-
-
-def asked_wait(error: BaseException) -> float | None:
-    """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
-    in `Retry-After`.
-    """
-    from huggingface_hub.utils import parse_ratelimit_headers
-
-    headers = getattr(response_of(error), "headers", None) or {}
-    limit = parse_ratelimit_headers(headers) if status_of(error) == BUSY else None
-    if limit is not None and limit.remaining == 0:
-        return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
-    asked = str(headers.get("Retry-After", "")).strip()
-    return float(asked) if asked.isdecimal() and asked.isascii() else None
 
 
 def _patience() -> _Left:

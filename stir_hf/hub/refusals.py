@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stir_hf.hub.repos import Found, RepoType
 
 _SHOWN = 3
+BUSY = 429
 NOT_PASSING = (501, 507)
 """Answers above 500 that stay what they are: the Hub cannot do it, or has no room."""
 
@@ -88,21 +89,28 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
             f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}"
         ) from error
     except Exception as error:
-        status = status_of(error)
-        if status is None and not is_unreachable(error):
-            raise
-        what = f"{repo_type} {repo_id!r}"
         if is_unreachable(error):
+            what = f"{repo_type} {repo_id!r}"
             what = f"revision {revision!r} of {what}" if revision else what
             cause = type(error.__cause__ or error).__name__
             why = silence() if is_switched_off(error) else f"{silence()} ({cause})"
             raise RequestError(f"{what} is not in the cache, and {why}") from error
-        if (wanted := _file_of(error)) is not None:
-            what = f"{wanted} of {what}"
-        hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
-        raise RequestError(
-            f"the Hub refused {what} with status {status}{hint}{_reason(error)}"
-        ) from error
+        if status_of(error) is None:
+            raise
+        raise RequestError(_refused(error, f"{repo_type} {repo_id}")) from error
+
+
+def _refused(error: BaseException, what: str) -> str:
+    """One line for a refusal of a kind that the client has no class for."""
+    status = status_of(error)
+    if (wanted := _file_of(error)) is not None:
+        what = f"{wanted} of {what}"
+    if status == BUSY:
+        wait = asked_wait(error)
+        time = "" if wait is None else f" {wait:.0f} s"
+        return f"the Hub asks to wait{time} before more is asked of {what}"
+    hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
+    return f"the Hub refused {what} with status {status}{hint}{_reason(error)}"
 
 
 def _reason(error: BaseException) -> str:
@@ -123,9 +131,9 @@ def server_message(error: BaseException) -> str | None:
 
 def _file_of(error: BaseException) -> str | None:
     """The file of a repo that was asked for."""
-    request = getattr(response_of(error), "_request", None)
-    parts = str(request.url.path).split("/resolve/", 1) if request is not None else []
-    return parts[1].partition("/")[2] or None if len(parts) == 2 else None
+    response = response_of(error)
+    path = "" if response is None else str(response.url.path)
+    return path.partition("/resolve/")[2].partition("/")[2] or None
 
 
 def response_of(error: BaseException) -> Any:
@@ -142,6 +150,20 @@ def status_of(error: BaseException) -> int | None:
     """The HTTP status of a refusal."""
     status = getattr(response_of(error), "status_code", None)
     return None if status is None else int(status)
+
+
+def asked_wait(error: BaseException) -> float | None:
+    """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
+    in `Retry-After`.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    headers = getattr(response_of(error), "headers", None) or {}
+    limit = parse_ratelimit_headers(headers) if status_of(error) == BUSY else None
+    if limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
+    asked = str(headers.get("Retry-After", "")).strip()
+    return float(asked) if asked.isdecimal() and asked.isascii() else None
 
 
 def is_switched_off(error: BaseException) -> bool:

@@ -117,12 +117,12 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
 
     def is_known() -> bool:
         try:
-            hub.resolve_revision(
+            last = hub.resolve_revision(
                 repo_id, repo_type=repo_type, revision=revision, local_files_only=True
             )
         except hub.errors.RevisionResolutionError:
             return False
-        return True
+        return _folder(repo_id, repo_type, last.resolved).is_dir()
 
     known = is_known()
 

@@ -87,8 +87,8 @@ def refusal(error: BaseException, what: str, context: str) -> str:
         told = f"the Hub cannot be reached for {what} ({cause}); try again later"
     elif status == BUSY:
         wait = asked_wait(error)
-        told = "try again later" if wait is None else f"try again in {wait:.0f} s"
-        told = f"the Hub asks to wait before more is asked of {what}; {told}"
+        time = "" if wait is None else f" {wait:.0f} s"
+        told = f"the Hub asks to wait{time} before more is asked of {what}; try again later"
     elif status in _STALE:
         told = f"others keep writing to {what}; try again later"
     else:

@@ -21,6 +21,10 @@ from tests.publish.clients import Client, Worker
 from tests.stand_in_hub import Fault, StandInHub
 
 COMMIT, CREATE, LFS = "/commit/main", "/api/repos/create", "info/lfs"
+RIGHT = "Forbidden: you do not have the right to write there"
+QUOTA = "Private repository storage limit reached, please upgrade your plan"
+PAY = "Payment required: add a card to your account"
+LARGE = "The commit is too large"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,26 @@ CASES = {
     "503 on create": Case((fault("POST", CREATE, status=503),)),
     "answer to create lost": Case((fault("POST", CREATE, drop=True, after=True),)),
     "429 on create": Case((fault("POST", CREATE, status=429, headers={"Retry-After": "1"}),)),
-    "403 on create": Case((fault("POST", CREATE, status=403),), 1, "may not write to"),
+    "429 with a limit that ends": Case(
+        (fault("POST", COMMIT, status=429, headers={"RateLimit": '"api";r=0;t=2'}),)
+    ),
+    "429 with a limit that lasts": Case(
+        (fault("POST", COMMIT, status=429, headers={"RateLimit": '"api";r=0;t=250'}),),
+        1,
+        "asks to wait 251 s before more is asked of dataset lab/fault",
+        quick=True,
+    ),
+    "403 on create": Case((fault("POST", CREATE, status=403, said=RIGHT),), 1, "may not write to"),
+    "402 on create": Case((fault("POST", CREATE, status=402, said=PAY),), 1, PAY),
+    "409 without an address on create": Case(
+        (fault("POST", CREATE, status=409, body={"error": "Conflict"}),),
+        1,
+        "has something else in the place of dataset lab/fault",
+        quick=True,
+    ),
+    "409 without an address of a repo that is there": Case(
+        (fault("POST", CREATE, status=409, after=True, body={"error": "Conflict"}),)
+    ),
     "503 on commit": Case((fault("POST", COMMIT, status=503),), quick=True),
     "503 three times on commit": Case((fault("POST", COMMIT, status=503),) * 3),
     "429 on commit": Case((fault("POST", COMMIT, status=429, headers={"Retry-After": "2"}),)),
@@ -67,14 +90,28 @@ CASES = {
     "token revoked at the commit": Case(
         (fault("POST", COMMIT, status=401),), 1, "does not accept the token"
     ),
-    "403 on commit": Case((fault("POST", COMMIT, status=403),), 1, "may not write to"),
+    "403 on commit": Case((fault("POST", COMMIT, status=403, said=RIGHT),), 1, "may not write to"),
+    "402 on commit": Case((fault("POST", COMMIT, status=402, said=PAY),), 1, PAY),
+    "403 for a quota on commit": Case(
+        (fault("POST", COMMIT, status=403, said=QUOTA),), 1, f"with status 403: {QUOTA}", quick=True
+    ),
+    "413 on commit": Case((fault("POST", COMMIT, status=413, said=LARGE),), 1, LARGE),
+    "507 on commit": Case((fault("POST", COMMIT, status=507, said=QUOTA),), 1, QUOTA),
+    "404 without a sentence on commit": Case(
+        (fault("POST", COMMIT, status=404),), 1, "there is no dataset"
+    ),
+    "402 on preupload": Case((fault("POST", "/preupload/", status=402, said=PAY),), 1, PAY),
+    "403 for a quota on the LFS batch": Case(
+        (fault("POST", LFS, status=403, said=QUOTA),), 1, QUOTA
+    ),
+    "507 on the LFS batch": Case((fault("POST", LFS, status=507, said=QUOTA),) * 9, 1, QUOTA),
     "400 on commit": Case((fault("POST", COMMIT, status=400),)),  # goes without eval.yaml
     "503 on preupload": Case((fault("POST", "/preupload/", status=503),)),
     "connection lost at preupload": Case((fault("POST", "/preupload/", drop=True),)),
     "503 on LFS": Case((fault("PUT", "/", status=503, storage=True),)),
     "connection lost during LFS": Case((fault("PUT", "/", drop=True, storage=True),)),
     "answer to LFS lost": Case((fault("PUT", "/", drop=True, after=True, storage=True),)),
-    "LFS refused": Case((fault("PUT", "/", status=403, storage=True),) * 3, 1, "may not write"),
+    "LFS refused": Case((fault("PUT", "/", status=403, storage=True),) * 3, 1, "with status 403"),
     "503 on the LFS batch": Case((fault("POST", LFS, status=503),)),
     "500 on the list of files": Case((fault("GET", "/tree/", status=500),)),
     "connection lost at the state": Case((fault("GET", "/revision/main", drop=True),)),

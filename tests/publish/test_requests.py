@@ -1,0 +1,193 @@
+"""How often the Hub is asked: each repo once in a run, since it allows 1,000 requests in five
+minutes.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load, save
+
+from stir_hf.demo import IMAGES, model_path
+from stir_hf.errors import RequestError
+from stir_hf.hub import again
+from tests.publish.clients import Client, Worker
+from tests.stand_in_hub import Fault, StandInHub, serve
+
+COUNT = 10
+QUICK = ("--num-samples", 6, "--steps", 1)
+MODELS = [f"many/model-{i}" for i in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[StandInHub]:
+    """A Hub with models that differ in one weight."""
+    folder = Path(model_path("robust-0"))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with serve({"hf_lab": "lab", "hf_many": "many"}) as hub:
+        for i, name in enumerate(MODELS):
+            weights = load(files["model.safetensors"])
+            first = min(n for n, w in weights.items() if w.is_floating_point())
+            weights[first] *= 1 + i / 1000
+            changed = save(weights, {"format": "pt"})
+            hub.add("model", name, {**files, "model.safetensors": changed})
+        hub.add("dataset", "many/images", IMAGES)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def many(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(hub, tmp_path_factory.mktemp("many"), "hf_many")
+    yield worker
+    worker.end()
+
+
+def asked(hub: StandInHub, before: int) -> dict[str, int]:
+    """The requests since then, but for one of the client's own, about programs that use it."""
+    counts = hub.counts(before)
+    counts.pop("GET /api/agent-harnesses", None)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def matrix(hub: StandInHub, many: Worker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a matrix with an empty cache, and what it asked for beside it."""
+    folder = tmp_path_factory.mktemp("matrix")
+    before = len(hub.seen)
+    many.done("matrix", *MODELS, "--dataset", "many/images", *QUICK, "--out", folder / "run")
+    (folder / "asked.json").write_text(json.dumps(asked(hub, before)))
+    return folder
+
+
+def test_a_matrix_of_ten_models_takes_few_requests(matrix: Path) -> None:
+    counts = json.loads((matrix / "asked.json").read_text())
+    assert sum(counts.values()) < 60, counts
+    assert all(counts[f"GET /api/models/{name}"] == 1 for name in MODELS)
+    assert not [line for line in counts if "training.json" in line]
+
+
+def test_what_is_in_the_cache_takes_one_request_for_each_repo(
+    matrix: Path, many: Worker, hub: StandInHub
+) -> None:
+    before = len(hub.seen)
+    many.done("compare", *MODELS[:2], "--dataset", "many/images", *QUICK)
+    repos = [f"models/{MODELS[0]}", f"models/{MODELS[1]}", "datasets/many/images"]
+    assert asked(hub, before) == {f"GET /api/{repo}": 1 for repo in repos}
+
+
+def test_a_push_asks_about_each_source_once(
+    matrix: Path, many: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    before = len(hub.seen)
+    many.done("push", matrix / "run", "--to", "many/inversions")
+    counts = asked(hub, before)
+    counts = {line: n for line, n in counts.items() if not line.startswith("PUT ")}
+    assert sum(counts.values()) < 30, counts
+    sources = [f"GET /api/models/{name}" for name in MODELS] + ["GET /api/datasets/many/images"]
+    assert [counts[line] for line in sources] == [1] * len(sources), counts
+    fresh = Client(hub, tmp_path, "hf_many")
+    before = len(hub.seen)
+    words = ("--inversions", "many/inversions", "--config-name")
+    name = next(p.name for p in (matrix / "run" / "inversions").iterdir())
+    fresh.done("score", *MODELS, *words, name)
+    assert sum(asked(hub, before).values()) < 60
+    before = len(hub.seen)
+    fresh.done("leaderboard", "many/inversions")
+    boards = asked(hub, before)
+    scores = COUNT * (COUNT - 1)
+    assert sum(boards.values()) <= 2 * scores + 4, boards
+
+
+SESSION = """
+import sys
+import stir_hf
+from stir_hf import hub
+
+def commit():
+    return stir_hf.load_encoder("many/model-0", device="cpu").recorded()["revision"]
+
+first = commit()
+with hub.one_run():
+    within = commit()
+    input()
+    assert commit() == within == first
+print(first, commit())
+"""
+
+
+def test_a_new_commit_is_seen_in_the_same_python_session(many: Worker, hub: StandInHub) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SESSION],
+        env=many.env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    before = hub.repo("model", "many/model-0").at("main").sha
+    deadline = time.monotonic() + 120
+    seen = len(hub.seen)
+    while sum(s == "GET /api/models/many/model-0" for s in hub.seen[seen:]) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    after = hub.add("model", "many/model-0", {"more.txt": b"more"})
+    out, _ = process.communicate("\n", timeout=120)
+    assert out.split() == [before, after]
+
+
+LIMIT = {"RateLimit": '"api";r=0;t=1', "RateLimit-Policy": '"fixed window";"api";q=1000;w=300'}
+BUSY: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "a limit of requests": ("GET", "/api/models/many/model-1", {"status": 429, "headers": LIMIT}),
+    "Retry-After": ("GET", "/api/models/", {"status": 429, "headers": {"Retry-After": "1"}}),
+    "503 on the model": ("GET", "/api/models/many/model-1", {"status": 503}),
+    "lost on the dataset": ("GET", "/api/datasets/many/images", {"drop": True}),
+    "503 on a small file": ("GET", "/resolve/.*config.json", {"status": 503}),
+    "503 on the weights": ("HEAD", "/resolve/.*safetensors", {"status": 503}),
+}
+
+
+def test_reading_waits_for_a_hub_that_is_busy(hub: StandInHub, tmp_path: Path) -> None:
+    client = Client(hub, tmp_path, None, patience=30)
+    hub.faults.extend(Fault(method, path, **how) for method, path, how in BUSY.values())
+    client.done("compare", *MODELS[1:3], "--dataset", "many/images", *QUICK)
+    assert not hub.faults
+
+
+def test_a_limit_that_outlasts_the_patience_is_told(hub: StandInHub, tmp_path: Path) -> None:
+    limit = {"RateLimit": '"api";r=0;t=250'}
+    hub.faults.append(Fault("GET", "/api/models/", status=429, headers=limit))
+    line = Client(hub, tmp_path, None).refused(2, "layers", MODELS[1])
+    assert f"the Hub asks to wait 251 s before more is asked of model {MODELS[1]}" in line
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])
+def test_nothing_is_waited_for_where_the_cache_has_all(
+    matrix: Path, many: Worker, hub: StandInHub, offline: bool
+) -> None:
+    more = {"STIR_HF_PATIENCE": "600", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    more |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+    before = time.monotonic()
+    Client(hub, many.home).done("layers", MODELS[0], **more)
+    assert time.monotonic() - before < 90
+
+
+@pytest.mark.parametrize("given", ["abc", "-1", "nan", "inf"])
+def test_a_patience_that_is_no_time_is_told(
+    hub: StandInHub, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STIR_HF_PATIENCE", given)
+    with pytest.raises(RequestError, match=f"STIR_HF_PATIENCE is '{given}'; expected a number"):
+        again(lambda: None, "model a/b")
+
+
+def test_a_refusal_to_read_says_what_was_read(hub: StandInHub, tmp_path: Path) -> None:
+    said = "This account is suspended"
+    hub.faults.append(Fault("GET", "/resolve/.*config.json", status=403, said=said))
+    line = Client(hub, tmp_path, None).refused(2, "layers", MODELS[1])
+    assert f"the Hub refused config.json of model {MODELS[1]} with status 403" in line
+    assert said in line
