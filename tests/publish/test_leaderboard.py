@@ -122,7 +122,7 @@ def test_the_board_as_json(client: Client, hub: StandInHub) -> None:
     assert ranks == sorted(ranks, reverse=True)
     assert board["lines"][-1]["model"] == "lab/undefined"
     assert board["lines"][0]["model"] == "other/claims"
-    assert (lines["lab/m00"]["scores"], lines["lab/m01"]["scores"]) == (2, 2)
+    assert [len(lines[name]["also"]) for name in ("lab/m00", "lab/m01", "lab/m03")] == [1, 1, 0]
     assert lines["lab/m00"]["revision"] == hub.repo("model", "lab/m00").at("main").sha
     marks = {name: line["marks"] for name, line in lines.items() if line["marks"]}
     assert marks == {
@@ -226,3 +226,8 @@ def test_only_broken_scores_are_a_line(client: Client, hub: StandInHub) -> None:
     hub.add("dataset", "lab/broken", {"README.md": b"", "scores/x.parquet": b"<html>"})
     line = client.refused(2, "leaderboard", "lab/broken")
     assert "holds no scores that can be used" in line
+
+
+def test_a_folder_is_no_repo(client: Client, tmp_path: Path) -> None:
+    line = client.refused(2, "leaderboard", tmp_path)
+    assert "is a folder here; give a dataset repo, NAMESPACE/NAME" in line
