@@ -2,6 +2,7 @@
 empty cache of its own. (tests/publish/test_publishing.py has a cross-section for `make test`.)
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
