@@ -147,6 +147,12 @@ def test_every_public_name_is_there() -> None:
         _ = package.nothing
 
 
+def test_every_name_of_publishing_is_there() -> None:
+    package = import_module("stir_hf.publish")
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    assert {"push_folder", "send", "ShareConfig"} <= set(package.__all__)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text("utf-8")

@@ -60,7 +60,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
     if as_json:
         echo_json(found.to_dict())
     else:
-        echo(boards_text(found.boards))
+        echo(*boards_text(found.boards).split("\n"))
 
 
 @app.command("install-metric", epilog=example("stir-hf install-metric"))
@@ -79,7 +79,8 @@ def install_metric(undo: bool, as_json: bool) -> None:
     else:
         echo(
             f'Wrote {folder}: evaluate.load("stir") finds it there when the Hub has none of that'
-            " name.\nUndo it with: stir-hf install-metric --undo"
+            " name.",
+            "Undo it with: stir-hf install-metric --undo",
         )
 
 

@@ -34,9 +34,11 @@ def write_anything() -> None:
         os.environ["PYTHONIOENCODING"] = f"{encoding}:{REPLACED}"
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print lines, each of which every terminal shows as it is, whoever wrote what is in them."""
-    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+def echo(*lines: str, err: bool = False) -> None:
+    """Print each argument as one line that every terminal shows as it is, whoever wrote what is in
+    it.
+    """
+    click.echo("\n".join(map(printable, lines)), err=err)
 
 
 def echo_json(value: Any) -> None:

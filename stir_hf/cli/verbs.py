@@ -116,12 +116,12 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
         echo_json(about)
         return
     for note in about["notes"]:
-        echo(f"Note: {printable(note)}")
+        echo(f"Note: {note}")
     rest, left = about["unconverged"], about["spread_error"]
     of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     echo(
-        f"{about['rows']} inversions in {printable(made.path)}: median relative error"
+        f"{about['rows']} inversions in {made.path}: median relative error"
         f" {about['relative_error']['median']:.3f}{of_spread}, {about['converged']:.0%} at or below"
         f" {Tolerance.parse(about['tolerance'])}{others}; {figures / 'pairs.png'} shows some"
     )
@@ -144,7 +144,7 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
         return
     for one in made:
         echo(
-            f"{len(one)} inversions in {printable(one.path)}: {one.num_samples} images, finished"
+            f"{len(one)} inversions in {one.path}: {one.num_samples} images, finished"
             " from the first on"
         )
 
@@ -226,7 +226,7 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     for layer in found:
         shape, name = "x".join(map(str, layer.shape)), printable(layer.name).ljust(width)
         lacks = f"  not to be read: the checkpoint lacks {layer.lacks}" if layer.lacks else ""
-        echo(f"{name}  {shape:>14}  {layer.pooled}{printable(lacks)}")
+        echo(f"{name}  {shape:>14}  {layer.pooled}{lacks}")
 
 
 def _show_estimates(
@@ -242,7 +242,7 @@ def _show_estimates(
         if as_json:
             echo_json({"estimates": [asdict(one) for one in found]})
         else:
-            echo(estimates(found))
+            echo(*estimates(found).split("\n"))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -269,9 +269,7 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(result.to_dict())
         return
-    echo(table(result))
+    echo(*table(result).split("\n"))
     if out:
-        names = printable(", ".join(str(figure.relative_to(out)) for figure in figures))
-        echo(
-            f"\nSaved in {printable(Path(out).resolve())}: result.json, per_image.parquet, {names}"
-        )
+        names = ", ".join(str(figure.relative_to(out)) for figure in figures)
+        echo("", f"Saved in {Path(out).resolve()}: result.json, per_image.parquet, {names}")

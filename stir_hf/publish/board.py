@@ -46,10 +46,10 @@ class Line:
     """The file of the repo, or that of the model's own repo: `.eval_results/…`."""
     reported: bool = False
     """True for what the model's owner reports and no file of the repo holds."""
-    scores: int = 1
-    """How many scores of this network there are; the others are not shown."""
+    also: tuple[str, ...] = ()
+    """Where other scores of this network stand, which are not shown."""
     spread: float = 0.0
-    """The largest STIR of these scores less the smallest."""
+    """The largest STIR of all scores of this network less the smallest."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,12 +65,10 @@ class Line:
     @property
     def marks(self) -> tuple[str, ...]:
         """Names of the reasons for caution, of `MARKS`."""
-        value, floor = self.stir_debiased, self.floor_debiased
-        if value is None and floor is None:
-            value, floor = self.stir, self.floor
+        pairs = ((self.stir_debiased, self.floor_debiased), (self.stir, self.floor))
         ceiling = self.ceiling if self.ceiling_debiased is None else self.ceiling_debiased
         given = {
-            "floor": value is not None and floor is not None and value <= floor,
+            "floor": any(v is not None and f is not None and v <= f for v, f in pairs),
             "ceiling": ceiling is not None and ceiling < LOW_CEILING,
             "converged": self.converged is not None and self.converged < FEW_CONVERGED,
             "undefined": self.stir_debiased is None,

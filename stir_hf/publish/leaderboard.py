@@ -58,6 +58,8 @@ def leaderboard(repo_id: str) -> list[Board]:
 def collect(repo_id: str) -> Leaderboard:
     """As `leaderboard`, with what was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
+    if hub.is_there(name) and name.count("/") != 1:
+        raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")
     found = hub.resolve(name, revision, "dataset")
     scored, left_out = _scored(found)
     claimed, odd = reported(found.repo_id) if found.reachable else ([], [])
@@ -206,7 +208,7 @@ def _line(scores: Sequence[_Scored]) -> Line:
         method=row["method"],
         source=shown.source,
         reported=shown.reported,
-        scores=len(scores),
+        also=tuple(one.source for one in scores if one is not shown),
         spread=max(values) - min(values) if values else 0.0,
         notes=tuple(row["notes"] or ()),
     )
