@@ -14,7 +14,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.publish.markup import cut, is_repo, prose
 from stir_hf.publish.requirement import NAME, repository
-from stir_hf.publish.scored import MOST_TABLES, Row, tables
+from stir_hf.publish.scored import MOST_TABLES, Row, examples, tables
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.shown import Shown
 from stir_hf.report import last_part
@@ -25,7 +25,7 @@ TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
 _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
-_EXAMPLES, _SHORT = 2, 60
+_SHORT = 60
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Held:
             end = f"Inversions of {_listed(data, 'datasets')}"
         else:
             references = [str(row["reference"]) for row in self.rows]
-            end = f"Scores on {_listed([str(row['dataset']) for row in self.rows], 'datasets')}"
+            data = [str(row["dataset"]) for row in self.rows if row["dataset"] is not None]
+            end = f"Scores on {_listed(data, 'datasets')}"
         several = len(dict.fromkeys(references)) > 1
         verb = "ignore" if several else "ignores"
         return printable(
@@ -112,8 +113,6 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
     sets = [one.context() for one in held.sets]
     slugs = {one.manifest.hash[:16]: one.slug for one in held.sets}
     boards = tables(held.rows, slugs)
-    examples = [text for table in boards for text in table.examples]
-    told = [text for text in examples if "cannot be told" not in text]
     template = made.get_template("inversions.md" if held.sets else "results.md")
     text = template.render(
         heading=prose(held.title),
@@ -128,7 +127,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
             "places": [],
         },
         sets=sets,
-        examples=(told or examples)[:_EXAMPLES],
+        examples=examples(boards),
         doubted=any(table.doubted for table in boards),
         most=MOST_TABLES,
         package_url=repository(place),

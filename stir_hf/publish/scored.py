@@ -96,15 +96,6 @@ class Table:
         """Tell whether a row that is shown has the mark."""
         return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
 
-    @property
-    def examples(self) -> list[str]:
-        """The highest score that can be read, and the lowest, in words."""
-        told = [row for row in self.rows if Reading.of(row).share is not None]
-        chosen = told[:1] + told[1:][-1:] if told else list(self.rows[:1])
-        return [
-            Reading.of(row).sentence(code(row["model"]), code(row["reference"])) for row in chosen
-        ]
-
 
 def tables(rows: Iterable[Row], slugs: Mapping[str, str]) -> list[Table]:
     """A table for each set, layer, measure, number of images and draws.
@@ -153,6 +144,10 @@ def _number(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float | int) else "–"
 
 
-def references(rows: Sequence[Row]) -> list[str]:
-    """What the references of scores are called, each once."""
-    return sorted({str(row["reference"]) for row in rows})
+def examples(found: Sequence[Table]) -> list[str]:
+    """The highest and the lowest of all scores in words; where none can be read, the reason."""
+    rows = [row for table in found for row in table.rows]
+    told = [(share, row) for row in rows if (share := Reading.of(row).share) is not None]
+    told.sort(key=lambda one: -one[0])
+    chosen = [row for _, row in told[:1] + told[1:][-1:]] or rows[:1]
+    return [Reading.of(row).sentence(code(row["model"]), code(row["reference"])) for row in chosen]
