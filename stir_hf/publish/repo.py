@@ -98,15 +98,6 @@ class Repo:
                 f" {names[0]}/{self.id.partition('/')[2]}, or propose it with --create-pr"
             )
 
-    @property
-    def user(self) -> str:
-        """The name of the token's owner.
-
-        Raises:
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
-        """
-        return str(patiently(self._me, self.called)["name"])
-
     def _me(self) -> Any:
         """Who holds the token; the Hub wants that to be asked rarely."""
         return self.api.whoami(cache=True)
