@@ -12,7 +12,7 @@ from typing import Any
 from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line, printable
-from stir_hf.publish.markup import cut, is_repo, prose
+from stir_hf.publish.markup import cut, is_repo, linked, prose
 from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scored import MOST_TABLES, Row, examples, tables
 from stir_hf.publish.scores import FOLDER as SCORES
@@ -39,6 +39,8 @@ class Held:
     """Score files that are not among the rows, as there are too many."""
     figures: Sequence[str] = ()
     """Paths of heat maps."""
+    places: Sequence[str] = ()
+    """Other repos that hold the inversions of scores."""
 
     @property
     def scored(self) -> bool:
@@ -124,7 +126,8 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
             "unread": held.unread,
             "figures": list(held.figures),
             "sets": len(held.sets),
-            "places": [],
+            "places": [linked(one, "", "dataset") for one in held.places],
+            "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
         },
         sets=sets,
         examples=examples(boards),
@@ -139,6 +142,13 @@ def installed(before: str) -> str | None:
     """What our part of a card says to install, which stays as long as the sets do."""
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
+
+
+def places_in(before: str) -> list[str]:
+    """The repos of inversions that our part of a card names."""
+    line = re.search(r"^The inversions are in (.+)$", _parts(before)[1], re.M)
+    found = re.findall(r"\(https://huggingface\.co/datasets/([^)\s]+)\)", line[1] if line else "")
+    return [one for one in found if is_repo(one)]
 
 
 def _title_of_others(title: Any, before: str) -> bool:

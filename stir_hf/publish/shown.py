@@ -76,6 +76,7 @@ class Shown:
         complete = made.complete or {"num_samples": 0, "draws": 0}
         return {
             "slug": self.slug,
+            "rows": self.rows,
             "heading": code(self.slug),
             "split": self.split,
             "figure": self.picture,

@@ -219,7 +219,7 @@ def test_what_others_wrote_stays() -> None:
 
 def test_a_broken_record_of_a_set_names_it() -> None:
     good = shown()
-    for name in ("names", "identity", "complete"):
+    for name in ("names", "identity", "complete", "figures"):
         bad = Shown("mine", {**good.record, name: 5})
         with pytest.raises(RequestError, match=r"lab/iris: mine/inversions\.json is broken"):
             text_of(Held([bad]))
