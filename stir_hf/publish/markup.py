@@ -4,7 +4,7 @@ import re
 
 from stir_hf.errors import printable
 
-LONGEST_NAME, _LONGEST_LINK, _LONGEST = 200, 80, 1000
+LONGEST_NAME, _LONGEST_LINK, _LONGEST = 200, 48, 1000
 _WORD = re.compile(r"\(?(?:[^\W_]|(?<=\d)\.(?=\d)|(?<!^)[-'’,])+[.,;:?%)]*")
 _ORDINAL = re.compile(r"\d+[.)]+")
 _REPO = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.A)
