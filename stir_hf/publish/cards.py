@@ -113,8 +113,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
     made = jinja2.Environment(loader=loader, **how)
     made.filters["quoted"] = lambda text: json.dumps(str(text))
     sets = [one.context() for one in held.sets]
-    slugs = {one.manifest.hash[:16]: one.slug for one in held.sets}
-    boards = tables(held.rows, slugs)
+    boards = tables(held.rows, held.sets)
     template = made.get_template("inversions.md" if held.sets else "results.md")
     text = template.render(
         heading=prose(held.title),

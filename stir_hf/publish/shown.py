@@ -12,6 +12,7 @@ from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.publish.markup import LONGEST_NAME, code, cut, linked, prose
 from stir_hf.report import size
 
+NAMED = ("reference", "reference_revision", "dataset", "dataset_revision", "split")
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 
 
@@ -43,6 +44,13 @@ class Shown:
     def manifest(self) -> Manifest:
         """What made it."""
         return Manifest.from_dict(self.record, self.slug)
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The reference and the images, as the columns of a score name them."""
+        names = self.manifest.names
+        keys = ("reference", "revision", "dataset", "data_revision", "split")
+        return {name: names.get(key) for name, key in zip(NAMED, keys, strict=True)}
 
     @property
     def rows(self) -> int:
