@@ -16,6 +16,7 @@ from stir_hf.data.samples import Samples
 from stir_hf.data.sets import choose, common_mode, on_common_images, unlike
 from stir_hf.data.splits import Data
 from stir_hf.errors import RequestError
+from stir_hf.hub import is_local
 from stir_hf.job import Estimate, run_jobs, with_originals
 from stir_hf.job import estimate as estimated
 from stir_hf.models import Model, Opened, as_encoders, opened, try_sizes
@@ -127,6 +128,8 @@ def score(
         try_sizes(networks, sizes)
         scoring.check_first(networks, sets)
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
+        if isinstance(inversions, str) and not is_local(inversions):
+            asked["published"] = inversions
         folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
         pairs = [(n, s) for s in sets for n in networks]
         result = _judged(pairs, judge, run, asked, processes, None, progress=progress)

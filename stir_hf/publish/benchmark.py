@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import split_revision, with_metadata
+from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.publish.shown import Shown
@@ -133,6 +134,7 @@ class Entry:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         model = self.model
+        me = patiently(lambda: model.api.whoami(cache=True), model.called)
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,
@@ -140,7 +142,7 @@ class Entry:
             dataset_revision=self.revision,
             source_url=self.source,
             source_name="stir-hf",
-            source_user=model.user,
+            source_user=me["name"],
             notes=notes_of(self.row),
         )
         listed = eval_result_entries_to_yaml([entry])

@@ -13,9 +13,9 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.hub import with_metadata
-from stir_hf.publish.markup import cut, is_repo, prose
+from stir_hf.publish.markup import cut, is_repo, linked, prose
 from stir_hf.publish.requirement import NAME, repository
-from stir_hf.publish.scored import MOST_TABLES, Row, tables
+from stir_hf.publish.scored import MOST_TABLES, Row, examples, tables
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.shown import Shown
 from stir_hf.report import last_part
@@ -26,7 +26,7 @@ TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
 _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
-_EXAMPLES, _SHORT = 2, 60
+_SHORT = 60
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Held:
     """Score files that are not among the rows, as there are too many."""
     figures: Sequence[str] = ()
     """Paths of heat maps."""
+    places: Sequence[str] = ()
+    """Other repos that hold the inversions of scores."""
 
     @property
     def scored(self) -> bool:
@@ -55,7 +57,8 @@ class Held:
             end = f"Inversions of {_listed(data, 'datasets')}"
         else:
             references = [str(row["reference"]) for row in self.rows]
-            end = f"Scores on {_listed([str(row['dataset']) for row in self.rows], 'datasets')}"
+            data = [str(row["dataset"]) for row in self.rows if row["dataset"] is not None]
+            end = f"Scores on {_listed(data, 'datasets')}"
         several = len(dict.fromkeys(references)) > 1
         verb = "ignore" if several else "ignores"
         return printable(
@@ -111,10 +114,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
     made = jinja2.Environment(loader=loader, **how)
     made.filters["quoted"] = lambda text: json.dumps(str(text))
     sets = [one.context() for one in held.sets]
-    slugs = {one.manifest.hash[:16]: one.slug for one in held.sets}
-    boards = tables(held.rows, slugs)
-    examples = [text for table in boards for text in table.examples]
-    told = [text for text in examples if "cannot be told" not in text]
+    boards = tables(held.rows, held.sets)
     template = made.get_template("inversions.md" if held.sets else "results.md")
     text = template.render(
         heading=prose(held.title),
@@ -126,10 +126,11 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
             "unread": held.unread,
             "figures": list(held.figures),
             "sets": len(held.sets),
-            "places": [],
+            "places": [linked(one, "", "dataset") for one in held.places],
+            "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
         },
         sets=sets,
-        examples=(told or examples)[:_EXAMPLES],
+        examples=examples(boards),
         doubted=any(table.doubted for table in boards),
         most=MOST_TABLES,
         package_url=repository(place),
@@ -141,6 +142,13 @@ def installed(before: str) -> str | None:
     """What our part of a card says to install, which stays as long as the sets do."""
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
+
+
+def places_in(before: str) -> list[str]:
+    """The repos of inversions that our part of a card names."""
+    line = re.search(r"^The inversions are in (.+)$", _parts(before)[1], re.M)
+    found = re.findall(r"\(https://huggingface\.co/datasets/([^)\s]+)\)", line[1] if line else "")
+    return [one for one in found if is_repo(one)]
 
 
 def _title_of_others(title: Any, before: str) -> bool:

@@ -4,18 +4,18 @@ import re
 
 from stir_hf.errors import printable
 
-LONGEST_NAME, _LONGEST = 200, 1000
+LONGEST_NAME, _LONGEST_LINK, _LONGEST = 200, 48, 1000
 _WORD = re.compile(r"\(?(?:[^\W_]|(?<=\d)\.(?=\d)|(?<!^)[-'’,])+[.,;:?%)]*")
 _ORDINAL = re.compile(r"\d+[.)]+")
 _REPO = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.A)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def code(text: object) -> str:
+def code(text: object, longest: int = LONGEST_NAME) -> str:
     """One line of code, in which every renderer shows the text as it is, but for a bar, which would
-    end the cell of a table; it is cut where it is longer than 200 characters.
+    end the cell of a table; it is cut to so many characters. None is a dash.
     """
-    line = cut(printable(text).strip().replace("|", "¦"), LONGEST_NAME)
+    line = cut("" if text is None else printable(text).strip().replace("|", "¦"), longest)
     if not line:
         return "–"
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
@@ -51,7 +51,7 @@ def linked(name: object, commit: object, kind: str) -> str:
     """
     repo_id = str(name).partition("@")[0]
     if not isinstance(commit, str) or not is_repo(repo_id):
-        return code(name)
+        return code(name, _LONGEST_LINK)
     folder = "datasets/" if kind == "dataset" else ""
     at = f"/tree/{commit}" if _COMMIT.fullmatch(commit) else ""
     shown = repo_id.replace("_", "\\_")

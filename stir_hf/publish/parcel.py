@@ -11,9 +11,11 @@ from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml
-from stir_hf.publish.cards import Held, card, installed
+from stir_hf.publish.cards import Held, card, installed, places_in
 from stir_hf.publish.config import ShareConfig
+from stir_hf.publish.markup import is_repo
 from stir_hf.publish.packing import Packed, without_paths
+from stir_hf.publish.repo import Repo
 from stir_hf.publish.requirement import EXAMPLE, requirement
 from stir_hf.publish.scored import ScoreFiles, is_score
 from stir_hf.publish.shown import Shown
@@ -25,6 +27,8 @@ from stir_hf.results import StirResult
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 _HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-stir\.png", re.ASCII)
 _MOST_FIGURES = 4
+PUBLISHED = "published"
+"""What `score` records of inversions from the Hub: `id` or `id@revision` (`StirResult.config`)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Parcel:
     """What the card says to install."""
     proposed: bool = False
     """Tells whether it is sent as a pull request."""
+    places: tuple[str, ...] = ()
+    """Public repos that hold the inversions of the scores."""
     told: dict[str, None] = field(default_factory=dict, repr=False)
     """Lines for the user; each once, however often the push is tried."""
 
@@ -53,8 +59,11 @@ class Parcel:
         rows: list[dict[str, Any]] = []
         ours: dict[str, tuple[Content, dict[str, Any]]] = {}
         files: dict[str, Content] = {}
+        places = _public(result)
         if result is not None:
             clean = StirResult.from_dict(without_paths(result.to_dict()))
+            if not places:
+                clean.config.pop(PUBLISHED, None)
             rows = list(score_rows.rows_of(replace(clean, moves=result.moves)))
             for row in rows:
                 path = score_rows.write(row, into / scores.FOLDER)
@@ -65,7 +74,7 @@ class Parcel:
             files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
             files |= {p: Content(f) for p, f in _drawn(clean, name, into).items()}
         scored = ScoreFiles(ours)
-        how: Any = {"package": share.package, "proposed": share.create_pr}
+        how: Any = {"package": share.package, "proposed": share.create_pr, "places": places}
         return cls(tuple(packed), tuple(rows), files, scored, **how)
 
     @property
@@ -117,7 +126,9 @@ class Parcel:
             files |= change.files
             gone |= change.removed
         after = Change(files, frozenset(gone))
-        held = Held(_sets(state, after, there), *self.scored.rows(state), _figures(state, after))
+        figures = _figures(state, after)
+        places = sorted({*self.places, *places_in(before)} - {repo_id})
+        held = Held(_sets(state, after, there), *self.scored.rows(state), figures, places)
         place = self.package or installed(before) or requirement()
         if place is None:
             self.told[
@@ -138,6 +149,12 @@ def records_in(state: State) -> dict[str, Path]:
     """
     paths = {config: f"{config}/{FILE_NAME}" for config in listed(_card(state))}
     return {config: state.local(p) for config, p in paths.items() if p in state.files}
+
+
+def _public(result: StirResult | None) -> tuple[str, ...]:
+    """The public repo of the inversions that a result was made on, if it is one."""
+    place = str((result.config if result else {}).get(PUBLISHED, "")).partition("@")[0]
+    return (place,) if is_repo(place) and Repo(place).is_private() is False else ()
 
 
 def _card(state: State) -> str:

@@ -65,15 +65,6 @@ class Repo:
         """Whose it is."""
         return self.id.partition("/")[0]
 
-    @property
-    def user(self) -> str:
-        """The name of the token's owner.
-
-        Raises:
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
-        """
-        return str(patiently(self.me, self.called)["name"])
-
     def me(self) -> Any:
         """Who holds the token; the Hub wants that to be asked rarely."""
         return self.api.whoami(cache=True)

@@ -1,6 +1,7 @@
 """The scores of a repo as its card shows them."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from stir_hf.errors import RequestError
 from stir_hf.publish.markup import code, linked
 from stir_hf.publish.scores import FOLDER, read
+from stir_hf.publish.shown import NAMED, Shown
 from stir_hf.publish.state import Content, State
 from stir_hf.report import Reading
 
@@ -63,17 +65,19 @@ class Table:
     slug: str | None
     """The set, where the repo holds it."""
     rows: tuple[Row, ...]
+    named: Row
+    """The reference and the images: as the set names them, else as most of the rows do."""
 
     @property
     def about(self) -> dict[str, Any]:
         """What all of them share, as Markdown."""
-        first = self.rows[0]
+        first, named = self.rows[0], self.named
         return {
             "slug": None if self.slug is None else code(self.slug),
             "inversions": code(first["inversions"]),
-            "reference": linked(first["reference"], first.get("reference_revision"), "model"),
-            "dataset": linked(first["dataset"], first.get("dataset_revision"), "dataset"),
-            "split": first.get("split") and code(first["split"]),
+            "reference": linked(named["reference"], named["reference_revision"], "model"),
+            "dataset": linked(named["dataset"], named["dataset_revision"], "dataset"),
+            "split": named["split"] and code(named["split"]),
             "layer": code(first["layer"]),
             "measure": code(first["measure"]),
             "num_samples": first["num_samples"],
@@ -96,28 +100,31 @@ class Table:
         """Tell whether a row that is shown has the mark."""
         return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
 
-    @property
-    def examples(self) -> list[str]:
-        """The highest score that can be read, and the lowest, in words."""
-        told = [row for row in self.rows if Reading.of(row).share is not None]
-        chosen = told[:1] + told[1:][-1:] if told else list(self.rows[:1])
-        return [
-            Reading.of(row).sentence(code(row["model"]), code(row["reference"])) for row in chosen
-        ]
 
-
-def tables(rows: Iterable[Row], slugs: Mapping[str, str]) -> list[Table]:
+def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
     """A table for each set, layer, measure, number of images and draws.
 
     Args:
         rows: of the scores.
-        slugs: the names of the sets that the repo holds, by 16 digits of their identity.
+        sets: those that the repo holds.
     """
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(tuple(row[name] for name in _KEY), []).append(row)
-    made = [Table(slugs.get(key[0]), tuple(sorted(some, key=_rank))) for key, some in found.items()]
+    known = {one.manifest.hash[:16]: one for one in sets}
+    made = []
+    for key, some in found.items():
+        own, ranked = known.get(key[0]), tuple(sorted(some, key=_rank))
+        named = _most(ranked) if own is None else own.named
+        made.append(Table(own.slug if own else None, ranked, named))
     return sorted(made, key=_place)
+
+
+def _most(rows: Sequence[Row]) -> Row:
+    """What most rows call the reference and the images; of equally many, the first by name."""
+    found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
+    values = min(found, key=lambda one: (-found[one], str(one)))
+    return dict(zip(NAMED, values, strict=True))
 
 
 def _place(table: Table) -> tuple[Any, ...]:
@@ -153,6 +160,10 @@ def _number(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float | int) else "–"
 
 
-def references(rows: Sequence[Row]) -> list[str]:
-    """What the references of scores are called, each once."""
-    return sorted({str(row["reference"]) for row in rows})
+def examples(found: Sequence[Table]) -> list[str]:
+    """The highest and the lowest of all scores in words; where none can be read, the reason."""
+    rows = [(row, table.named["reference"]) for table in found for row in table.rows]
+    told = [(share, *one) for one in rows if (share := Reading.of(one[0]).share) is not None]
+    told.sort(key=lambda one: -one[0])
+    chosen = [(row, name) for _, row, name in told[:1] + told[1:][-1:]] or rows[:1]
+    return [Reading.of(row).sentence(code(row["model"]), code(name)) for row, name in chosen]

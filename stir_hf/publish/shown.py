@@ -12,6 +12,7 @@ from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.publish.markup import LONGEST_NAME, code, cut, linked, prose
 from stir_hf.report import size
 
+NAMED = ("reference", "reference_revision", "dataset", "dataset_revision", "split")
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 
 
@@ -45,6 +46,13 @@ class Shown:
         return Manifest.from_dict(self.record, self.slug)
 
     @property
+    def named(self) -> dict[str, Any]:
+        """The reference and the images, as the columns of a score name them."""
+        names = self.manifest.names
+        keys = ("reference", "revision", "dataset", "data_revision", "split")
+        return {name: names.get(key) for name, key in zip(NAMED, keys, strict=True)}
+
+    @property
     def rows(self) -> int:
         """The number of pairs."""
         return int((self.record.get("figures") or {}).get("rows") or 0)
@@ -76,6 +84,7 @@ class Shown:
         complete = made.complete or {"num_samples": 0, "draws": 0}
         return {
             "slug": self.slug,
+            "rows": self.rows,
             "heading": code(self.slug),
             "split": self.split,
             "figure": self.picture,

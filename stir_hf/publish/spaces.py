@@ -17,6 +17,8 @@ from stir_hf.publish.state import Change, Content
 NAME = "stir"
 METRIC_FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
 """What the Space of the metric holds."""
+FROM_A_CLONE = "`pip install .` in a clone of the package's repository first."
+"""What the metric's card says to install, which in the Space is the place of the package."""
 PAGE_FILES = ("README.md", "app.py", "requirements.txt", "example.json")
 """What the Space of the page holds."""
 
@@ -162,7 +164,9 @@ def metric_files(place: str) -> dict[str, Content]:
     """The files of the metric's Space; `place` is what pip installs."""
     texts = _texts(card_folder(), METRIC_FILES, place)
     url = place.partition("@")[2].strip()
-    texts["stir.py"] = re.sub(r"# From: .*", f"# From: {url}", texts["stir.py"])
+    texts["stir.py"] = re.sub(r"# From: .*", lambda _: f"# From: {url}", texts["stir.py"])
+    card = texts["README.md"].replace(FROM_A_CLONE, f'`pip install "{place}"` first.')
+    texts["README.md"] = card
     return {name: Content(text.encode()) for name, text in texts.items()}
 
 

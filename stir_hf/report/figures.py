@@ -59,7 +59,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = Tru
             rows.append(("image", images))
             shown = images
         name = _drawn(last_part(inversions.manifest.names["reference"]))
-        rows.append((f"same to\n{name}", inversions.pixels("inverted", range(columns))))
+        rows.append((f"inverted by\n{name}", inversions.pixels("inverted", range(columns))))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))
     grid = figure.subplots(
         len(rows), columns, squeeze=False, gridspec_kw={"hspace": 0.08, "wspace": 0.06}

@@ -14,7 +14,7 @@ from stir_hf.errors import RequestError
 from stir_hf.publish.cards import BEGIN, END, Held
 from stir_hf.publish.scored import MOST_ROWS, tables
 from stir_hf.publish.shown import Shown
-from tests.publish.held import COMMIT, HOSTILE, SET, row, shown, text_of
+from tests.publish.held import COMMIT, HOSTILE, row, shown, text_of
 
 ROOT = "https://huggingface.co"
 ALLOWED = (f"{ROOT}/lab/", f"{ROOT}/datasets/lab/", "https://arxiv.org/abs/2206.11939", "figures/")
@@ -125,10 +125,23 @@ def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
         {"draws": 2},
     )
     rows = [row(), *(row(**one) for one in others)]
-    found = tables(rows, {SET: "robust-0"})
+    found = tables(rows, [])
     assert [len(one.rows) for one in found] == [1] * 6
     text = text_of(Held([], rows))
     assert text.count("| model | debiased | floor | ceiling | STIR | n | converged |") == 6
+
+
+def test_a_score_of_others_does_not_rename_the_table_that_it_is_in() -> None:
+    one = shown()
+    forged = row("lab/top", stir_debiased=0.99, reference="lab/evil", dataset="lab/evil")
+    own = {"inversions": one.manifest.hash[:16]}
+    for text in (
+        text_of(Held([one], [{**forged, **own}, row(**own)])),
+        text_of(Held([], [forged, row(), row("lab/two")])),
+    ):
+        assert "### Ignoring what [lab/robust-0]" in text
+        assert f"[lab/images]({ROOT}/datasets/lab/images/tree/{COMMIT})" in text
+        assert "lab/evil" not in text
 
 
 def test_a_long_table_ends_with_the_number_that_is_left() -> None:
@@ -219,7 +232,7 @@ def test_what_others_wrote_stays() -> None:
 
 def test_a_broken_record_of_a_set_names_it() -> None:
     good = shown()
-    for name in ("names", "identity", "complete"):
+    for name in ("names", "identity", "complete", "figures"):
         bad = Shown("mine", {**good.record, name: 5})
         with pytest.raises(RequestError, match=r"lab/iris: mine/inversions\.json is broken"):
             text_of(Held([bad]))

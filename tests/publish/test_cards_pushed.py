@@ -13,6 +13,8 @@ from tests.publish.conftest import QUICK
 from tests.stand_in_hub import Fault, StandInHub
 
 PLACE = "stir-hf @ git+https://example.org/lab/stir-hf@0123456789abcdef0123456789abcdef01234567"
+NO_CLONE = {"GIT_DIR": "/nowhere"}
+"""Environment in which git knows nothing of this checkout, so that its place is not known."""
 THREE = ("lab/standard-0", "lab/robust-0", "lab/robust-1")
 
 
@@ -85,6 +87,26 @@ def test_a_repo_of_scores_gets_the_other_card_with_its_first_set(
     assert len(table_rows(text)) == 6
 
 
+def test_a_repo_of_scores_says_where_the_inversions_are_if_they_are_public(
+    worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
+) -> None:
+    for name, how in (("open", "--public"), ("closed", "--private")):
+        worker.done("push", run, "--to", f"lab/sets-{name}", how)
+        out, to = tmp_path / name, f"lab/scores-{name}"
+        worker.done("score", "lab/robust-1", "--inversions", f"lab/sets-{name}", "--out", out)
+        worker.done("push", out, "--to", to, "--scores-only")
+        assert (
+            worker.json("push", out, "--to", to, "--scores-only")["pushed"][0]["changed"] is False
+        )
+    text = card_of(hub, "lab/scores-open")
+    link = "[lab/sets-open](https://huggingface.co/datasets/lab/sets-open)"
+    assert f"The inversions are in {link}.\n" in text
+    assert "--inversions lab/sets-open --push-to lab/scores-open --create-pr" in text
+    assert not [p for p, d in files_of(hub, "lab/scores-closed").items() if b"sets-closed" in d]
+    worker.done("push", tmp_path / "closed", "--to", "lab/scores-open", "--scores-only")
+    assert link in card_of(hub, "lab/scores-open")
+
+
 def test_a_score_of_others_that_cannot_be_read_is_left_out_and_named(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
@@ -103,14 +125,14 @@ def test_a_file_is_named_once_however_often_a_push_is_tried(
 ) -> None:
     hub.add("dataset", "lab/busy", {"README.md": b"", "scores/x.parquet": b"PAR1"})
     hub.faults.extend([Fault("POST", "/commit/", status=503)] * 2)
-    found = worker.run("push", run, "--to", "lab/busy")
+    found = worker.run("push", run, "--to", "lab/busy", **NO_CLONE)
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("is left out of the card") == 1
     assert found.stderr.count("--package") == 1
 
 
 def test_a_card_says_where_the_package_is_had(worker: Worker, run: Path, hub: StandInHub) -> None:
-    told = worker.run("push", run, "--to", "lab/placed").stderr
+    told = worker.run("push", run, "--to", "lab/placed", **NO_CLONE).stderr
     assert f"push again with --package '{EXAMPLE}'" in told
     assert "ask the owner of this repo" in card_of(hub, "lab/placed")
     told = worker.run("push", run, "--to", "lab/placed", "--package", PLACE).stderr

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from stir_hf.errors import RequestError
 from stir_hf.publish import requirement as module
-from stir_hf.publish.requirement import PACKAGE, repository, requirement
+from stir_hf.publish import spaces
+from stir_hf.publish.requirement import EXAMPLE, PACKAGE, repository, requirement
+from tests.conftest import ROOT
 
+README = (ROOT / "README.md").read_text("utf-8")
 ADDRESS = "https://example.org/lab/stir-hf.git"
 
 
@@ -78,6 +82,19 @@ def test_a_clone_from_which_nobody_gets_this_package(
     assert requirement() is None
     install(monkeypatch, tmp_path)
     assert requirement() is None
+
+
+def test_a_space_needs_a_place_and_says_how_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "requirement", lambda: None)
+    for publish, name in ((spaces.publish_metric, "lab/stir"), (spaces.publish_space, "lab/page")):
+        with pytest.raises(RequestError, match="give --package 'stir-hf @ git") as told:
+            publish(name)
+        assert EXAMPLE in str(told.value)
+
+
+def test_the_readme_says_how_the_place_is_given() -> None:
+    (line,) = [one for one in README.splitlines() if one.startswith("`stir-hf publish-metric")]
+    assert f'--package "{EXAMPLE}"' in line
 
 
 @pytest.mark.parametrize(

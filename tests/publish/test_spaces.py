@@ -53,6 +53,8 @@ def test_the_space_is_whole_and_names_a_place_of_the_package(
     names = {"README.md", "app.py", "requirements.txt", "stir.py", "tests.py", ".gitattributes"}
     assert set(space) == names
     assert space["requirements.txt"].splitlines()[0] == PLACE
+    assert f'`pip install "{PLACE}"` first.' in space["README.md"]
+    assert "pip install ." not in space["README.md"]
     assert f"# From: {PLACE.partition('@ ')[2]}" in space["stir.py"]
     again = worker.done("publish-metric", "lab/stir", "--package", PLACE)
     assert "holds it already" in again
