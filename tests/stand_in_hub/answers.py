@@ -103,7 +103,7 @@ class Call:
         repo, at = self.repo, self.repo.at(self.revision)
         card = {}
         if "README.md" in at.files:
-            with suppress(yaml.YAMLError):
+            with suppress(yaml.YAMLError, UnicodeDecodeError, RecursionError):
                 card = card_data(at.files["README.md"].data.decode())
         siblings = [{"rfilename": path} for path in at.files]
         found = {
