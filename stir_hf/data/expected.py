@@ -110,7 +110,7 @@ class ListOf:
 
     def fault(self, value: Any, where: str) -> str | None:
         """As `Expected.fault`."""
-        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
+        if not isinstance(value, list | tuple) or not self.least <= len(value) <= self.most:
             return f"{where} must be a list of {self.least} to {self.most} values{_got(value)}"
         faults = (self.inner.fault(one, f"{where}[{i}]") for i, one in enumerate(value))
         return next(filter(None, faults), None)

@@ -18,6 +18,7 @@ from PIL import Image
 from stir_hf import Inversions
 from tests.data.hostile import read, refused, whole_set
 from tests.inputs.test_formats import EPS
+from tests.tiny import Net, inverted, noise_images
 
 __all__ = ["whole_set"]
 
@@ -224,6 +225,30 @@ ROWS: dict[str, tuple[Change, str]] = {
         "it says that 300000 rows are in ",
     ),
 }
+
+
+Floats = list[list[list[float]]]
+EXACT: dict[str, tuple[Callable[[Floats], Any], str]] = {
+    "null": (lambda _: None, "inverted: an axis has 0 values, not 3"),
+    "a channel less": (lambda x: x[:2], "inverted: an axis has 2 values, not 3"),
+    "a line less": (lambda x: [x[0], x[1][:7], x[2]], "inverted: an axis has 7 values, not 8"),
+    "a value more": (lambda x: [x[0], x[1], [*x[2][:7], [0.0] * 9]], "inverted: an axis has 9"),
+    "NaN": (lambda x: [x[0], x[1], [[float("nan")] * 8] * 8], "inverted: it is not finite"),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_broken_arrays_are_told(kind: str, tmp_path: Path) -> None:
+    change, said = EXACT[kind]
+    folder = inverted(Net(), noise_images(6), tmp_path, exact=True).path
+    (path,) = folder.glob("*.parquet")
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("inverted")
+    values = [one.as_py() for one in table["inverted"].combine_chunks().storage]
+    values[3] = change(values[3])
+    floats = pa.array(values, pa.list_(pa.list_(pa.list_(pa.float32()))))
+    path.write_bytes(in_parquet(table.set_column(place, "inverted", floats)))
+    refused(folder, f"image {table['index'][3].as_py()}, draw 0: {said}")
 
 
 def in_parquet(table: pa.Table) -> bytes:

@@ -75,3 +75,10 @@ def test_the_representation_of_large_values_is_sound(tmp_path: Path) -> None:
     made = inverted(Net(act=lambda x: 1e12 * x), noise_images(6), tmp_path)
     assert np.abs(Inversions.load(tmp_path).representation).max() > 1e10
     read(made.path)
+
+
+def test_a_set_without_rows_is_sound(tmp_path: Path) -> None:
+    made = inverted(Net(), noise_images(6), tmp_path)
+    none = made.of(set())
+    assert len(none.to_dataset()) == len(none.image[:]) == 0
+    assert none.representation.shape[0] == 0
