@@ -88,8 +88,12 @@ class Inversions:
                 raise
         sets = located(path)
         if len(sets) > 1:
+            several = f"{path} holds {len(sets)} inversion sets"
+            if sets[0].called is not None:
+                names = ", ".join(one.path.name for one in sets)
+                raise RequestError(f"{several} ({names}); take one of Inversions.load_all's")
             shown = ", ".join(str(one.path) for one in sets)
-            raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {shown}")
+            raise RequestError(f"{several}; give one: {shown}")
         return cls.read(sets[0].path, called=sets[0].called)
 
     @classmethod

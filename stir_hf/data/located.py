@@ -30,9 +30,6 @@ class Place:
     called: str | None = None
     """Its name in messages, with repo and commit; None where its folder is the user's own."""
 
-    def __str__(self) -> str:
-        return str(self.called or self.path)
-
 
 def located(name: str | os.PathLike[str], config_name: str | None = None) -> list[Place]:
     """The folders of the inversion sets under a folder, or of a dataset repo on the Hub, fetched.

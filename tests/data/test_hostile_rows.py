@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from stir_hf import Inversions
+from stir_hf import Inversions, RequestError
 from tests.data.hostile import read, refused, whole_set
-from tests.inputs.test_formats import EPS
-from tests.tiny import Net, inverted, noise_images
+from tests.inputs.test_formats import EPS, gs_first
+from tests.tiny import Net, inverted, judged, noise_images
 
-__all__ = ["whole_set"]
+__all__ = ["gs_first", "whole_set"]
 
 
 def test_the_whole_set_is_read(whole: Path) -> None:
@@ -225,6 +225,20 @@ ROWS: dict[str, tuple[Change, str]] = {
         "it says that 300000 rows are in ",
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["image", "inverted"])
+def test_no_set_starts_ghostscript(
+    name: str, whole: Path, tmp_path: Path, ghostscript: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "set")
+    (path,) = folder.glob("*.parquet")
+    path.write_bytes(in_parquet(picture(name, lambda _: EPS)(pq.read_table(path))))
+    made = Inversions.read(folder)
+    for look in (made.to_dataset, lambda: made.pixels(name), lambda: judged(Net(1), made)):
+        with pytest.raises(RequestError, match=f"{name}: it is no PNG"):
+            look()
+    assert not ghostscript.exists()
 
 
 Floats = list[list[list[float]]]

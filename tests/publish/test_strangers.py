@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.inputs.test_formats import EPS
-from tests.publish.clients import Worker, files_of
+from tests.publish.clients import Client, Worker, files_of
 from tests.stand_in_hub import StandInHub
 
 SCORE = ("score", "lab/robust-1", "--inversions")
@@ -105,3 +105,12 @@ def test_strange_files_are_not_fetched(published: Files, worker: Worker, hub: St
     names = {path.name for path in folder.rglob("*")}
     assert not names & {Path(name).name for name in more}
     assert {Path(names_of(published)[1]).name, "inversions.json"} <= names
+
+
+def test_a_repo_of_several_sets_is_no_set(
+    published: Files, client: Client, hub: StandInHub
+) -> None:
+    hub.add("dataset", "lab/two-sets", published)
+    code = "import stir_hf; stir_hf.Inversions.load('lab/two-sets')"
+    with pytest.raises(AssertionError, match="RequestError: lab/two-sets holds 2 inversion sets"):
+        client.python(code)
