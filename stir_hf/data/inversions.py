@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stir_hf.data import folder as folders
 from stir_hf.data.broken import of_set
 from stir_hf.data.columns import Pixels
-from stir_hf.data.located import located
+from stir_hf.data.located import located, only_set
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import copy_set, merged
 from stir_hf.data.prefix import WHOLE, selected
@@ -86,15 +86,8 @@ class Inversions:
             except BaseException:
                 folders.remove(folder)
                 raise
-        sets = located(path)
-        if len(sets) > 1:
-            several = f"{path} holds {len(sets)} inversion sets"
-            if sets[0].called is not None:
-                names = ", ".join(one.path.name for one in sets)
-                raise RequestError(f"{several} ({names}); take one of Inversions.load_all's")
-            shown = ", ".join(str(one.path) for one in sets)
-            raise RequestError(f"{several}; give one: {shown}")
-        return cls.read(sets[0].path, called=sets[0].called)
+        place = only_set(path)
+        return cls.read(place.path, called=place.called)
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
