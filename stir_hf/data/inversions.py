@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stir_hf.data import folder as folders
 from stir_hf.data.broken import of_set
 from stir_hf.data.columns import Pixels
-from stir_hf.data.located import located
+from stir_hf.data.located import located, only_set
 from stir_hf.data.manifest import Manifest
 from stir_hf.data.parts import copy_set, merged
 from stir_hf.data.prefix import WHOLE, selected
@@ -86,11 +86,8 @@ class Inversions:
             except BaseException:
                 folders.remove(folder)
                 raise
-        sets = located(path)
-        if len(sets) > 1:
-            shown = ", ".join(str(one.path) for one in sets)
-            raise RequestError(f"{path} holds {len(sets)} inversion sets; give one: {shown}")
-        return cls.read(sets[0].path, called=sets[0].called)
+        place = only_set(path)
+        return cls.read(place.path, called=place.called)
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
@@ -134,7 +131,8 @@ class Inversions:
             count, k = num_samples or done["num_samples"], draws or done["draws"]
             found = reading(lambda: selected(folder, manifest, count, k, part, called))
             made = cls(folder, manifest, len(range(count)[part]), k, called=called, **found)
-            made._reader.check([0] if len(made) else [])
+            if len(made):
+                made._reader.check([0])
         return made
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":

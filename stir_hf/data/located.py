@@ -30,9 +30,6 @@ class Place:
     called: str | None = None
     """Its name in messages, with repo and commit; None where its folder is the user's own."""
 
-    def __str__(self) -> str:
-        return str(self.called or self.path)
-
 
 def located(name: str | os.PathLike[str], config_name: str | None = None) -> list[Place]:
     """The folders of the inversion sets under a folder, or of a dataset repo on the Hub, fetched.
@@ -55,6 +52,23 @@ def located(name: str | os.PathLike[str], config_name: str | None = None) -> lis
         hint = closest(config_name, names)
         raise RequestError(f"no inversion set {config_name!r} in {name}; {hint}")
     return [place for place in sets if place.path.name == config_name]
+
+
+def only_set(name: str | os.PathLike[str]) -> Place:
+    """Where the only inversion set of a folder or repo is.
+
+    Raises:
+        RequestError: as `located`, or several; they are named.
+    """
+    first, *others = located(name)
+    if not others:
+        return first
+    several = f"{name} holds {1 + len(others)} inversion sets"
+    if first.called is not None:
+        names = ", ".join(one.path.name for one in (first, *others))
+        raise RequestError(f"{several} ({names}); take one of Inversions.load_all's")
+    shown = ", ".join(str(one.path) for one in (first, *others))
+    raise RequestError(f"{several}; give one: {shown}")
 
 
 def find_sets(path: Path) -> list[Path]:

@@ -68,14 +68,15 @@ class RowChecks:
 
     def pixels(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
         """(b, *shape): a column of PNG files or of floats; of originals, `canvas_hash` too."""
+        if not pa.types.is_struct(table[column].type):
+            return self._floats(keys, column, table[column])
         found = np.zeros((0, *self.kind.shape), np.float32)
         hashed = "canvas_hash" in table.column_names
         hashes = [one or "" for one in table["canvas_hash"].to_pylist()] if hashed else None
         for row, cell in enumerate(table[column].to_pylist()):
             try:
-                digest = None if hashes is None else hashes[row]
-                one = self._floats(cell) if isinstance(cell, list) else self._image(cell, digest)
-            except (ValueError, TypeError) as error:
+                one = self._image(cell, None if hashes is None else hashes[row])
+            except ValueError as error:
                 raise self.bad(keys, row, f"{column}: {error}") from error
             if not row:  # it has the shape: memory is asked for
                 found = np.empty((len(table), *self.kind.shape), np.float32)
@@ -88,13 +89,21 @@ class RowChecks:
             raise ValueError("its pixels are not those of its canvas_hash")
         return self.kind.values(canvas)
 
-    def _floats(self, cell: Any) -> NDArray[np.float32]:
-        values = np.asarray(cell, np.float32)
-        if values.shape != self.kind.shape:
-            raise ValueError(f"it has shape {values.shape}, not {self.kind.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError("it is not finite")
-        return values
+    def _floats(self, keys: Keys, name: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
+        kind = getattr(column.type, "storage_type", column.type)
+        values = pa.chunked_array([getattr(one, "storage", one) for one in column.chunks], kind)
+        inside = 1
+        for side in self.kind.shape:
+            lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+            for place in np.flatnonzero(lengths != side):
+                why = f"{name}: an axis has {lengths[place]} values, not {side}"
+                raise self.bad(keys, int(place) // inside, why)
+            values, inside = pc.list_flatten(values), inside * side
+        found = np.array(values.cast(pa.float32()).to_numpy(), np.float32)
+        found = found.reshape(len(column), *self.kind.shape)
+        for row in np.flatnonzero(~np.isfinite(found).all(tuple(range(1, found.ndim)))):
+            raise self.bad(keys, int(row), f"{name}: it is not finite")
+        return found
 
     def vectors(self, keys: Keys, table: pa.Table, width: int | None) -> list[NDArray[np.float32]]:
         """(b, d) of the originals and of the inversions; `width` is d, where it is known."""
@@ -116,7 +125,7 @@ class RowChecks:
         for row in np.flatnonzero((lengths != expected) | (lengths == 0)):
             raise self.bad(keys, int(row), f"{name} has {lengths[row]} values, not {expected or 1}")
         values = pc.list_flatten(column).cast(pa.float32()).to_numpy()
-        matrix = np.array(values, np.float32).reshape(len(column), -1)
+        matrix = np.array(values, np.float32).reshape(len(column), expected or 0)
         for row in np.flatnonzero(~np.isfinite(matrix).all(1)):
             raise self.bad(keys, int(row), f"{name} is not finite")
         return matrix

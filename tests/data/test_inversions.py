@@ -338,3 +338,24 @@ def test_what_a_row_holds_does_not_depend_on_its_place(tmp_path: Path, exact: bo
     bare = export(tmp_path / "c", tmp_path / "c-out", without_images=True)
     assert row_digests(bare) == digests[0]
     assert "image" not in columns(bare[0])
+
+
+def test_an_object_is_shown_in_one_line(tmp_path: Path) -> None:
+    found = a_set(tmp_path, 5)
+    assert repr(found) == (
+        "Inversions(reference='lab/model', layer='output', dataset='lab/images', num_samples=5,"
+        f" draws=1, rows=5, path={str(tmp_path)!r})"
+    )
+
+
+def test_folders_of_several_sets_are_refused_with_their_names(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        for part in ("a", "b"):
+            a_set(tmp_path / part / "inversions" / name, 3)
+    with pytest.raises(RequestError, match=r"a holds 2 inversion sets \(one, two\); give the") as e:
+        Inversions.load([tmp_path / "a", tmp_path / "b"])
+    assert str(e.value).endswith(f"such as {tmp_path / 'a' / 'inversions' / 'one'}")
+    parts = [tmp_path / part / "inversions" / "two" for part in ("a", "b")]
+    assert len(Inversions.load(parts)) == 3
+    with pytest.raises(RequestError, match="no folders; give those of the parts of one set"):
+        Inversions.load([])

@@ -33,8 +33,8 @@ SAID = r"it is of format EPS, which is not read; use a PNG"
 BYTES = datasets.Features(image=datasets.Image(decode=False))
 
 
-@pytest.fixture
-def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(name="ghostscript")
+def gs_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program `gs` that Pillow finds first; the file that it writes when it is run."""
     ran, folder = tmp_path / "ran", tmp_path / "programs"
     folder.mkdir()

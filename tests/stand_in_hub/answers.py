@@ -110,7 +110,7 @@ class Call:
         repo, at = self.repo, self.repo.at(self.revision)
         card = {}
         if "README.md" in at.files:
-            with suppress(yaml.YAMLError):
+            with suppress(yaml.YAMLError, RecursionError):
                 card = card_data(at.files["README.md"].data.decode("utf-8", "replace"))
         blobs = self.query.get("blobs", ["false"])[0].lower() == "true"
         siblings = [blob.sibling(path, blobs=blobs) for path, blob in at.files.items()]

@@ -1,11 +1,9 @@
-"""Inversion sets of strangers, broken in many ways: each is refused in one line that names it."""
+"""Rows of strangers, broken in many ways: each is refused in one line that names it."""
 
-import copy
 import io
 import json
 import shutil
 import struct
-import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,186 +16,15 @@ import pytest
 from PIL import Image
 
 from stir_hf import Inversions, RequestError
-from stir_hf.data.broken import BrokenError
-from stir_hf.data.manifest import FILE_NAME
-from tests.inputs.test_formats import EPS
+from tests.data.hostile import read, refused, whole_set
+from tests.inputs.test_formats import EPS, gs_first
 from tests.tiny import Net, inverted, judged, noise_images
 
-CALLED = f"set S of dataset lab/d at {'0' * 40}"
-MOST = 64 << 20
-"""Bytes that a refusal may take."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of six images, two draws each, as the engine makes it."""
-    out = tmp_path_factory.mktemp("whole")
-    return inverted(Net(), noise_images(6), out, draws=2, tolerance=0.5, steps=4).path
-
-
-def read(folder: Path) -> None:
-    """Read a set of a stranger, as `score` does."""
-    judged(Net(1), Inversions.read(folder, called=CALLED))
-
-
-def refused(folder: Path, said: str) -> None:
-    tracemalloc.start()
-    pool = pa.system_memory_pool()
-    try:
-        with pytest.raises(BrokenError) as told:
-            read(folder)
-        assert tracemalloc.get_traced_memory()[1] < MOST
-    finally:
-        tracemalloc.stop()
-    assert pool.max_memory() < MOST
-    assert isinstance(told.value, RequestError)  # exit code 2
-    text = str(told.value)
-    assert text.startswith(f"{CALLED} is broken: ")
-    assert "\n" not in text
-    assert said in text
-    assert len(text) < 600
+__all__ = ["gs_first", "whole_set"]
 
 
 def test_the_whole_set_is_read(whole: Path) -> None:
     read(whole)
-
-
-def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
-    """Put a value at a place in the manifest."""
-
-    def change(about: dict[str, Any]) -> Any:
-        *way, last = path.split(".")
-        found: Any = about
-        for name in way:
-            found = found[name]
-        found[last] = value
-        return about
-
-    return change
-
-
-def without(path: str) -> Callable[[dict[str, Any]], Any]:
-    def change(about: dict[str, Any]) -> Any:
-        *way, last = path.split(".")
-        found: Any = about
-        for name in way:
-            found = found[name]
-        del found[last]
-        return about
-
-    return change
-
-
-def as_text(change: Callable[[str], str]) -> Callable[[dict[str, Any]], Any]:
-    return lambda about: change(json.dumps(about)).encode()
-
-
-NESTED = "[" * 100_000 + "]" * 100_000
-SIZE, DATA, ENGINE = "identity.canvas.size", "identity.data", "identity.engine"
-
-MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "a list": (lambda _: [], "of an older stir-hf"),
-    "a number": (lambda _: 7, "of an older stir-hf"),
-    "a text": (lambda _: "x", "of an older stir-hf"),
-    "null": (lambda _: None, "of an older stir-hf"),
-    "an empty file": (lambda _: b"", "inversions.json: "),
-    "HTML": (lambda _: b"<html>not found</html>", "inversions.json: "),
-    "no UTF-8": (lambda _: b"\xff\xfe\x00{", "inversions.json: "),
-    "another text": (as_text(lambda text: text[:-200]), "inversions.json: "),
-    "nested deeply": (lambda _: NESTED.encode(), "nested too deeply"),
-    "nested values": (put("settings", json.loads("[" * 60 + "]" * 60)), "nested too deeply"),
-    "very long": (lambda about: b" " * 11_000_000 + json.dumps(about).encode(), "11"),
-    "a name twice": (as_text(lambda text: text[:-1] + ', "probe": []}'), "a name twice"),
-    "a later format, as a text": (put("format", "1"), "format must be 1"),
-    "format true": (put("format", True), "format must be 1"),
-    "NaN": (put("identity.network.x", float("nan")), "not finite"),
-    "Infinity": (put("settings", {"a": float("inf")}), "not finite"),
-    "1e999": (as_text(lambda text: text.replace('"seed": 0', '"seed": 1e999')), "engine.seed"),
-    "a huge integer": (put(f"{ENGINE}.seed", 10**400), "identity.engine.seed"),
-    "an integer beyond reading": (
-        as_text(lambda text: text.replace('"seed": 0', f'"seed": {"9" * 5000}')),
-        "inversions.json: ",
-    ),
-    "an identity of a list": (put("identity", []), "identity must be an object"),
-    "no network": (without("identity.network"), "identity.network is missing"),
-    "no weights": (without("identity.network.weights"), "identity.network.weights is missing"),
-    "no precision": (without("identity.network.precision"), "precision is missing"),
-    "an unknown dtype": (put("identity.network.precision.dtype", "int4"), "dtype must be one of"),
-    "a dtype of a list": (put("identity.network.precision.dtype", ["float32"]), "dtype must be"),
-    "no canvas": (without("identity.canvas"), "identity.canvas is missing"),
-    "an unknown kind": (put("identity.canvas.kind", "audio"), "identity.canvas.kind must be"),
-    "an unknown mode": (put("identity.canvas.mode", "CMYK"), "identity.canvas.mode must be"),
-    "a canvas of 10^12": (put(SIZE, [10**12, 10**12]), f"{SIZE}[0] must be a whole number"),
-    "a large canvas": (put(SIZE, [60_000, 60_000]), "identity.canvas.size must be of at most"),
-    "a canvas of 0": (put(SIZE, [0, 8]), f"{SIZE}[0] must be"),
-    "a negative canvas": (put(SIZE, [8, -8]), f"{SIZE}[1] must be"),
-    "a canvas of one side": (put(SIZE, [8]), f"{SIZE} must be a list of 2"),
-    "a canvas of texts": (put(SIZE, ["8", "8"]), f"{SIZE}[0] must be"),
-    "a canvas of floats": (put(SIZE, [8.0, 8.0]), f"{SIZE}[0] must be"),
-    "another canvas": (put(SIZE, [9, 8]), "not a PNG of 8x9"),
-    "a canvas that fits nothing": (put(SIZE, [9000, 9000]), "not a PNG of 9000x9000"),
-    "another mode": (put("identity.canvas.mode", "L"), "not a PNG of 8x8, L"),
-    "no data": (without(DATA), "identity.data is missing"),
-    "an unknown order": (put(f"{DATA}.order", "sorted"), "identity.data.order must be"),
-    "many rows": (put(f"{DATA}.rows", 10**12), "identity.data.rows must be"),
-    "negative rows": (put(f"{DATA}.rows", -6), "identity.data.rows must be"),
-    "fewer rows": (put(f"{DATA}.rows", 4), "complete.num_samples must be at most 4"),
-    "no rows": (put(f"{DATA}.rows", None), "identity.data.rows must be null for a stream"),
-    "rows of a text": (put(f"{DATA}.rows", "6"), "identity.data.rows must be"),
-    "a slice beyond": (put(f"{DATA}.slice", [3, 60]), "identity.data.slice must be within"),
-    "a slice of one": (put(f"{DATA}.slice", [3]), "identity.data.slice must be a list"),
-    "other first images": (put(f"{DATA}.first", ["0" * 16]), "not that of the identity"),
-    "first images of numbers": (put(f"{DATA}.first", [1]), "identity.data.first[0] must be"),
-    "no engine": (without(ENGINE), "identity.engine is missing"),
-    "no method": (without(f"{ENGINE}.method"), "identity.engine.method is missing"),
-    "a method of a text": (put(f"{ENGINE}.method", "paper"), "method must be an object"),
-    "a start without a name": (put(f"{ENGINE}.start", {"version": 1}), "start.name is missing"),
-    "an option of another type": (
-        put(f"{ENGINE}.method.momentum", {}),
-        "identity.engine.method: option 'momentum' of method 'adam-polyak' must be",
-    ),
-    "a method's option of a list": (
-        put(f"{ENGINE}.method.length", [1]),
-        "identity.engine.method: option 'length' of method 'adam-polyak' must be",
-    ),
-    "a constraint of null": (put(f"{ENGINE}.constraint", None), "constraint must be an object"),
-    "no tolerance": (put(f"{ENGINE}.tolerance", None), "tolerance must be a positive number"),
-    "a tolerance of NaN": (put(f"{ENGINE}.tolerance", float("nan")), "tolerance must be"),
-    "a tolerance of a text": (put(f"{ENGINE}.tolerance", "spread:x"), "tolerance must be"),
-    "a tolerance of no spread": (put(f"{ENGINE}.tolerance", "spread:0.1"), "spread must be"),
-    "another tolerance": (put(f"{ENGINE}.tolerance", 1e-9), "status is converged"),
-    "exact of a text": (put(f"{ENGINE}.exact", "no"), "identity.engine.exact must be"),
-    "exact of pictures": (put(f"{ENGINE}.exact", True), "'inverted' must be of arrays"),
-    "negative steps": (put(f"{ENGINE}.steps", -1), "identity.engine.steps must be"),
-    "no probe": (without("probe"), "probe is missing"),
-    "a probe of texts": (put("probe", ["a"]), "probe[0] must be a number"),
-    "a long probe": (put("probe", [0.0] * 5000), "probe must be a list of"),
-    "names of a list": (put("names", []), "names must be an object"),
-    "no reference": (without("names.reference"), "names.reference is missing"),
-    "a reference of a number": (put("names.reference", 5), "names.reference must be a text"),
-    "a long reference": (put("names.reference", "m" * 10_000), "names.reference must be a text"),
-    "notes of a text": (put("names.notes", "no"), "names.notes must be a list"),
-    "complete of a list": (put("complete", [6, 2]), "complete must be an object"),
-    "many images": (put("complete.num_samples", 10**12), "complete.num_samples must be"),
-    "many draws": (put("complete.draws", 10**9), "complete.draws must be"),
-    "more draws": (put("complete.draws", 900), "it holds 12 of 5400 inversions"),
-    "no images": (put("complete.num_samples", 0), "complete.num_samples must be"),
-    "no draws": (without("complete.draws"), "complete.draws is missing"),
-    "runs of a text": (put("runs", "x"), "runs must be a list"),
-    "images of a list": (put("images", []), "images must be an object"),
-    "settings of a number": (put("settings", 3), "settings must be an object"),
-    "a spread of 0": (put("spread", 0), "spread must be a positive number"),
-}
-
-
-@pytest.mark.parametrize("kind", MANIFESTS)
-def test_a_broken_manifest_is_told(kind: str, whole: Path, tmp_path: Path) -> None:
-    change, said = MANIFESTS[kind]
-    folder = shutil.copytree(whole, tmp_path / "set")
-    made = change(copy.deepcopy(json.loads((folder / FILE_NAME).read_text())))
-    data = made if isinstance(made, bytes) else json.dumps(made).encode()
-    (folder / FILE_NAME).write_bytes(data)
-    refused(folder, said)
 
 
 Change = Callable[[pa.Table], Any]
@@ -398,6 +225,44 @@ ROWS: dict[str, tuple[Change, str]] = {
         "it says that 300000 rows are in ",
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["image", "inverted"])
+def test_no_set_starts_ghostscript(
+    name: str, whole: Path, tmp_path: Path, ghostscript: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "set")
+    (path,) = folder.glob("*.parquet")
+    path.write_bytes(in_parquet(picture(name, lambda _: EPS)(pq.read_table(path))))
+    made = Inversions.read(folder)
+    for look in (made.to_dataset, lambda: made.pixels(name), lambda: judged(Net(1), made)):
+        with pytest.raises(RequestError, match=f"{name}: it is no PNG"):
+            look()
+    assert not ghostscript.exists()
+
+
+Floats = list[list[list[float]]]
+EXACT: dict[str, tuple[Callable[[Floats], Any], str]] = {
+    "null": (lambda _: None, "inverted: an axis has 0 values, not 3"),
+    "a channel less": (lambda x: x[:2], "inverted: an axis has 2 values, not 3"),
+    "a line less": (lambda x: [x[0], x[1][:7], x[2]], "inverted: an axis has 7 values, not 8"),
+    "a value more": (lambda x: [x[0], x[1], [*x[2][:7], [0.0] * 9]], "inverted: an axis has 9"),
+    "NaN": (lambda x: [x[0], x[1], [[float("nan")] * 8] * 8], "inverted: it is not finite"),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_broken_arrays_are_told(kind: str, tmp_path: Path) -> None:
+    change, said = EXACT[kind]
+    folder = inverted(Net(), noise_images(6), tmp_path, exact=True).path
+    (path,) = folder.glob("*.parquet")
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("inverted")
+    values = [one.as_py() for one in table["inverted"].combine_chunks().storage]
+    values[3] = change(values[3])
+    floats = pa.array(values, pa.list_(pa.list_(pa.list_(pa.float32()))))
+    path.write_bytes(in_parquet(table.set_column(place, "inverted", floats)))
+    refused(folder, f"image {table['index'][3].as_py()}, draw 0: {said}")
 
 
 def in_parquet(table: pa.Table) -> bytes:
