@@ -131,8 +131,7 @@ class Inversions:
             count, k = num_samples or done["num_samples"], draws or done["draws"]
             found = reading(lambda: selected(folder, manifest, count, k, part, called))
             made = cls(folder, manifest, len(range(count)[part]), k, called=called, **found)
-            if len(made):
-                made._reader.check([0])
+            made._reader.look()
         return made
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":

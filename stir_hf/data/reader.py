@@ -78,6 +78,17 @@ class Reader:
             return None
         return len(self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]][0].as_py() or ())
 
+    def look(self) -> None:
+        """Compare the first row, if there is one, with the canvas, before memory is asked for;
+        nothing is decoded or kept.
+        """
+        if not len(self.keys.index):
+            return
+        for column in set(_PIXELS) & set(self.columns):
+            self.checks.headers(self.keys.of([0]), column, self.stored.take([0], [column]))
+        self.vectors(REPRESENTATIONS[0], [0])
+        self.stored.forget()
+
     def check(self, rows: Sequence[int]) -> None:
         """Read some rows."""
         for column in set(_PIXELS) & set(self.columns):

@@ -83,6 +83,17 @@ class RowChecks:
             found[row] = one
         return found
 
+    def headers(self, keys: Keys, column: str, table: pa.Table) -> None:
+        """Look at a column as `pixels` does, without decoding files."""
+        if not pa.types.is_struct(table[column].type):
+            self._floats(keys, column, table[column])
+            return
+        for row, cell in enumerate(table[column].to_pylist()):
+            try:
+                self.kind.check(_held(cell))
+            except ValueError as error:
+                raise self.bad(keys, row, f"{column}: {error}") from error
+
     def _image(self, cell: Any, digest: str | None) -> NDArray[np.float32]:
         canvas = self.kind.canvas(_held(cell))
         if digest is not None and digest != array_hash(canvas):

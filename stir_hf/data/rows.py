@@ -241,6 +241,10 @@ class Rows:
         whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
         return whole.take(pa.array(back, pa.int64())).replace_schema_metadata(None)
 
+    def forget(self) -> None:
+        """Drop the last group."""
+        self._last.clear()
+
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
         kept = self._last.get(columns)
         if kept is None or kept[0] != group:

@@ -89,6 +89,10 @@ class Stored:
         """
         return self._read(lambda rows, numbers: rows.values(column, numbers[places]))
 
+    def forget(self) -> None:
+        """Keep no rows in memory."""
+        self._there[0].forget()
+
     def order(self) -> NDArray[np.int64]:
         """(n,): the places in the order in which the rows lie on disk."""
         return np.argsort(self._there[1], kind="stable")

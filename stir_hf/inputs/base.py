@@ -38,6 +38,9 @@ class Kind(Protocol):
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """A cell as an input of `shape`."""
 
+    def check(self, stored: bytes) -> None:
+        """Raise ValueError where a stored file is none of this kind, without decoding it."""
+
     def canvas(self, stored: bytes) -> NDArray[Any]:
         """The canvas that a stored file, of a cell that is not exact, holds; ValueError where it
         holds none of this kind.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.orientation import upright
-from stir_hf.inputs.png import png_pixels
+from stir_hf.inputs.png import check_header, png_pixels
 
 Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
@@ -57,6 +57,10 @@ class ImageKind:
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """A stored image or array as (c, h, w)."""
         return to_array(cell)
+
+    def check(self, stored: bytes) -> None:
+        """Raise ValueError where the header of a PNG file tells of another mode, size or depth."""
+        check_header(stored, self.mode, self.size)
 
     def canvas(self, stored: bytes) -> NDArray[np.uint8]:
         """(c, h, w): the pixels of a PNG file of exactly this mode and size.

@@ -29,10 +29,7 @@ def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint
         ValueError: another format, mode, depth or size; a file that is broken, or that holds more
             than pixels.
     """
-    height, width = size
-    header = struct.pack(">IIBB", width, height, 8, _COLOURS[mode])
-    if not data.startswith(_BEGINS + header):
-        raise ValueError(f"{_said(data)}, not a PNG of {width}x{height}, {mode}, 8 bits")
+    check_header(data, mode, size)
     try:
         with open_image(io.BytesIO(data), formats=("PNG",)) as image:
             array = np.asarray(image)
@@ -42,6 +39,16 @@ def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint
     except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
         raise ValueError(f"it is a PNG that cannot be decoded ({error})") from error
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def check_header(data: bytes, mode: str, size: tuple[int, int]) -> None:
+    """Raise ValueError where a file is no PNG of this mode and size with 8 bits per channel, by its
+    first bytes.
+    """
+    height, width = size
+    header = struct.pack(">IIBB", width, height, 8, _COLOURS[mode])
+    if not data.startswith(_BEGINS + header):
+        raise ValueError(f"{_said(data)}, not a PNG of {width}x{height}, {mode}, 8 bits")
 
 
 def _said(data: bytes) -> str:
