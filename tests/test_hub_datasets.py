@@ -330,7 +330,7 @@ def test_a_token_that_is_not_accepted_is_told_and_the_cache_is_not_used(
     ("status", "headers", "told"),
     [
         (403, {"X-Error-Code": "GatedRepo"}, "is gated: ask for access"),
-        (403, {}, "of dataset lab/zipped with status 403"),
+        (403, {}, "refused dataset lab/zipped with status 403; the Hub says: Fault 403"),
     ],
 )
 def test_refusals_are_told(

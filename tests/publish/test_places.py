@@ -63,7 +63,8 @@ def test_a_set_that_the_card_does_not_list_is_absent(
 
 
 def test_a_push_that_fails_keeps_a_run_without_out(worker: Worker, hub: StandInHub) -> None:
-    hub.faults.append(Fault("POST", "/commit/", status=403))
+    said = "You have no right to write here"
+    hub.faults.append(Fault("POST", "/commit/", status=403, said=said))
     words = ("compare", "lab/standard-0", "lab/robust-0", "--dataset", "lab/images", *QUICK)
     line = worker.refused(1, *words, "--push-to", "lab/kept", "--private")
     assert "may not write to dataset lab/kept" in line
