@@ -49,7 +49,7 @@ SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
     "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json"),
 }
 """The files that are fetched of every repo, with the list of its files."""
-_LIGHT, _FEW, _AT_ONCE = 1_000_000, 500, 8
+_LIGHT, _FEW, _AT_ONCE = 1_000_000, 20, 8
 _LISTED = 100
 """With more files than this the client asks for the list itself, which says of each how its storage
 is reached.
