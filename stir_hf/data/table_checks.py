@@ -165,12 +165,12 @@ def check_hashes(
     hashes: Sequence[str | None],
     identity: Mapping[int, str | None],
 ) -> None:
-    """Compare the canvases that rows name, one for each image.
+    """Compare the canvases that rows of images that could be read name, one for each image.
 
     Args:
         called: the set, in messages.
         index: (n,): the image of each row.
-        hashes: n: the canvas of each row; None where it could not be read.
+        hashes: n: the canvas of each row.
         identity: the canvases of the first images, as the identity of the set has them.
 
     Raises:
