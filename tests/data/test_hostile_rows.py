@@ -59,13 +59,12 @@ def saved(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
     return file.getvalue()
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def sixteen_bits(_: Image.Image) -> bytes:
     """A PNG of 8x8 RGB pixels of 16 bits, which Pillow reads as one of 8."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
 
     header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"".join(b"\0" + bytes(48) for _ in range(8)))
@@ -88,6 +87,18 @@ def turned(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 3
     return saved(image, exif=exif)
+
+
+def with_chunk(name: bytes, data: bytes) -> Callable[[Image.Image], bytes]:
+    """A PNG file with another chunk after its header."""
+    return lambda image: saved(image)[:33] + chunk(name, data) + saved(image)[33:]
+
+
+def turned_in_a_text() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()
+    return b"Raw profile type exif\0\nexif\n%8d\n" % len(data) + data.hex().encode() + b"\n"
 
 
 def doubled(table: pa.Table) -> pa.Table:
@@ -118,13 +129,27 @@ ROWS: dict[str, tuple[Change, str]] = {
     "an alpha channel": (picture("image", lambda i: saved(i.convert("RGBA"))), "RGBA, 8 bits"),
     "a transparent colour": (
         picture("inverted", lambda i: saved(i, transparency=(0, 0, 0))),
-        "it holds transparency",
+        "it holds more than pixels: tRNS",
     ),
     "an animation": (
         picture("inverted", lambda i: saved(i, save_all=True, append_images=[i.rotate(90)])),
-        "it holds several images",
+        "it holds more than pixels: acTL",
     ),
-    "an orientation": (picture("inverted", turned), "it holds exif"),
+    "an orientation": (picture("inverted", turned), "it holds more than pixels: eXIf"),
+    "an orientation in a text": (
+        picture("image", with_chunk(b"tEXt", turned_in_a_text())),
+        "it holds more than pixels: tEXt",
+    ),
+    "two headers": (
+        picture(
+            "inverted", with_chunk(b"IHDR", struct.pack(">IIBBBBB", *[60_000] * 2, 8, 2, 0, 0, 0))
+        ),
+        "it holds more than pixels: IHDR",
+    ),
+    "a chunk of no name": (
+        picture("inverted", with_chunk(b"\x1b\xff\n!", b"")),
+        "it holds more than pixels: ",
+    ),
     "a JPEG": (picture("inverted", lambda i: saved(i, "JPEG")), "inverted: it is no PNG"),
     "a GIF": (picture("image", lambda i: saved(i, "GIF")), "image: it is no PNG"),
     "PostScript": (picture("inverted", lambda _: EPS), "inverted: it is no PNG"),
