@@ -83,7 +83,8 @@ def prefix_rows(
     first = first[np.isin(index[first], wanted[part]) & (draw[first] < draws)]
     _check_there(len(first), count, folder, manifest, called)
     identity = dict(zip(wanted.tolist(), data["first"], strict=False))
-    check_hashes(name, index[first], rows.values("canvas_hash", first), identity)
+    seen = first[status[first] != STATUSES.index(UNREADABLE)]
+    check_hashes(name, index[seen], rows.values("canvas_hash", seen), identity)
     return first, columns
 
 

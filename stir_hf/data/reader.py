@@ -6,6 +6,7 @@ from functools import cached_property
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stir_hf.data.columns import features_of
@@ -76,7 +77,8 @@ class Reader:
         """Values of a representation: those of the first row."""
         if not len(self.keys.index):
             return None
-        return len(self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]][0].as_py() or ())
+        column = self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]]
+        return int(pc.list_value_length(column)[0].as_py() or 0)
 
     def look(self) -> None:
         """Compare the first row, if there is one, with the canvas, before memory is asked for;

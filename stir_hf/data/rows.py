@@ -24,6 +24,8 @@ UNREADABLE = "unreadable"
 GROUP_BYTES = 4 << 30
 """The most that a row group, which is read whole, takes in memory."""
 _AT_ONCE = 64
+_LONGEST_TEXT = 256
+"""Bytes of a status or a hash; a file may say the same text of many rows in few bytes."""
 
 STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
 
@@ -33,13 +35,16 @@ class GoneError(RequestError):
 
 
 @contextmanager
-def opened(path: Path, called: Path | None = None) -> Iterator[pq.ParquetFile]:
+def opened(
+    path: Path, called: Path | None = None, texts: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
     """Open a parquet file; the checksums of its pages are compared as they are read. Nothing else
     belongs in the body: errors there are told as those of this file.
 
     Args:
         path: of the file.
         called: by what errors name it, where it is a copy.
+        texts: columns of which equal texts are kept once, where they are texts.
 
     Raises:
         GoneError: it is not there.
@@ -49,7 +54,8 @@ def opened(path: Path, called: Path | None = None) -> Iterator[pq.ParquetFile]:
     """
     name = called or path
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        checked: Any = {"page_checksum_verification": True, "read_dictionary": list(texts)}
+        with pq.ParquetFile(path, **checked) as file:
             yield file
     except RequestError:
         raise
@@ -93,9 +99,27 @@ def first_of_each(
     return order[new]
 
 
-def _numbers(file: "_File", names: Sequence[str]) -> pa.Table:
-    with file.opened() as opened_file:
+def _small(file: "_File", names: Sequence[str]) -> pa.Table:
+    """Columns of numbers and of short texts of a file.
+
+    Raises:
+        BrokenError: a long text.
+    """
+    with file.opened(names) as opened_file:
         table = opened_file.read(list(names))
+        for name in names:
+            if not pa.types.is_dictionary(table[name].type):
+                continue
+            lengths = (pc.max(pc.binary_length(one.dictionary)) for one in table[name].chunks)
+            if any((length.as_py() or 0) > _LONGEST_TEXT for length in lengths):
+                raise BrokenError(file.path, f"column {name!r} holds a long text")
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table[name].cast(pa.string()))
+    return table
+
+
+def _numbers(file: "_File", names: Sequence[str]) -> pa.Table:
+    table = _small(file, names)
     if "status" not in names:
         return table
     codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
@@ -120,13 +144,13 @@ class _File:
             return cls(path, _stamp(path), tuple(groups))
 
     @contextmanager
-    def opened(self) -> Iterator[pq.ParquetFile]:
-        """Open it.
+    def opened(self, texts: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        """Open it; `texts` as for `opened`.
 
         Raises:
             GoneError: it is another file now.
         """
-        with opened(self.path) as file:
+        with opened(self.path, texts=texts) as file:
             if _stamp(self.path) != self.stamp:
                 raise GoneError(f"{self.path} has changed since its rows were counted; try again")
             yield file
@@ -188,7 +212,7 @@ class Rows:
         for file in self._files:
             with file.opened() as opened_file:
                 there = column in opened_file.schema_arrow.names
-                found += [opened_file.read([column])[column] if there else sum(file.groups)]
+            found += [_small(file, [column])[column] if there else sum(file.groups)]
         kind = next((one.type for one in found if not isinstance(one, int)), pa.null())
         columns = [pa.nulls(one, kind) if isinstance(one, int) else one for one in found]
         chunks = [chunk for one in columns for chunk in getattr(one, "chunks", [one])]

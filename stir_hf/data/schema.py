@@ -138,16 +138,18 @@ def fault_of(found: Mapping[str, Any]) -> str | None:
 
 def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
     """Parts and options that this version does not have are a later one's, or the user's own."""
-    from stir_hf.engine import CONSTRAINTS, RULES, STARTS
+    from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Given
 
     known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
     for name, registry in known.items():
         try:
-            registry.build(engine[name])
+            built = registry.build(engine[name])
         except OptionError as error:
             return f"identity.engine.{name}: {error}"
         except RequestError:
             continue
+        if isinstance(built, Given) and "starts" not in engine:
+            return "identity.engine.starts is missing, since the start is given"
     return None
 
 

@@ -2,7 +2,7 @@
 row says of itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "start": (lambda kind: _is_floats(kind, 3), "arrays"),
     "label": (pa.types.is_integer, "whole numbers"),
 }
-_OPTIONAL = ("file_hash", "image", "start", "label")
+_OPTIONAL = {"file_hash", "image", "start", "label"}
 
 
 def check_files(rows: Rows, manifest: Manifest) -> None:
@@ -70,10 +70,12 @@ def check_files(rows: Rows, manifest: Manifest) -> None:
         BrokenError: a file that differs.
     """
     kinds, first = dict(_KINDS), None
-    if manifest.identity["engine"]["exact"]:
+    engine = manifest.identity["engine"]
+    needed = kinds.keys() - _OPTIONAL | ({"start"} if "starts" in engine else set())
+    if engine["exact"]:
         kinds["inverted"] = (lambda kind: _is_floats(kind, 3), "arrays")
     for path, schema, about in rows.footers:
-        _check_schema(path, schema, kinds)
+        _check_schema(path, schema, kinds, needed)
         types = {name: schema.field(name).type for name in kinds if name in schema.names}
         first = types if first is None else first
         for name in types.keys() & first.keys():
@@ -87,10 +89,12 @@ def check_files(rows: Rows, manifest: Manifest) -> None:
                 raise BrokenError(path, f"it says that some rows take {large} bytes")
 
 
-def _check_schema(path: Any, schema: pa.Schema, kinds: Mapping[str, tuple[Any, str]]) -> None:
+def _check_schema(
+    path: Any, schema: pa.Schema, kinds: Mapping[str, tuple[Any, str]], needed: Set[str]
+) -> None:
     for name, (holds, what) in kinds.items():
         there = schema.names.count(name)
-        if there > 1 or (not there and name not in _OPTIONAL):
+        if there > 1 or (not there and name in needed):
             raise BrokenError(path, f"it has {there or 'no'} columns {name!r}")
         if there and not holds(schema.field(name).type):
             kind = str(schema.field(name).type)
@@ -165,12 +169,12 @@ def check_hashes(
     hashes: Sequence[str | None],
     identity: Mapping[int, str | None],
 ) -> None:
-    """Compare the canvases that rows name, one for each image.
+    """Compare the canvases that rows of images that could be read name, one for each image.
 
     Args:
         called: the set, in messages.
         index: (n,): the image of each row.
-        hashes: n: the canvas of each row; None where it could not be read.
+        hashes: n: the canvas of each row.
         identity: the canvases of the first images, as the identity of the set has them.
 
     Raises:

@@ -121,6 +121,8 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another tolerance": (put(f"{ENGINE}.tolerance", 1e-9), "status is converged"),
     "exact of a text": (put(f"{ENGINE}.exact", "no"), "identity.engine.exact must be"),
     "exact of pictures": (put(f"{ENGINE}.exact", True), "'inverted' must be of arrays"),
+    "a given start": (put(f"{ENGINE}.start.name", "given"), "identity.engine.starts is missing"),
+    "starts that are not there": (put(f"{ENGINE}.starts", "0" * 16), "it has no columns 'start'"),
     "negative steps": (put(f"{ENGINE}.steps", -1), "identity.engine.steps must be"),
     "no probe": (without("probe"), "probe is missing"),
     "a probe of texts": (put("probe", ["a"]), "probe[0] must be a number"),

@@ -59,13 +59,12 @@ def saved(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
     return file.getvalue()
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def sixteen_bits(_: Image.Image) -> bytes:
     """A PNG of 8x8 RGB pixels of 16 bits, which Pillow reads as one of 8."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
 
     header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"".join(b"\0" + bytes(48) for _ in range(8)))
@@ -88,6 +87,18 @@ def turned(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 3
     return saved(image, exif=exif)
+
+
+def with_chunk(name: bytes, data: bytes) -> Callable[[Image.Image], bytes]:
+    """A PNG file with another chunk after its header."""
+    return lambda image: saved(image)[:33] + chunk(name, data) + saved(image)[33:]
+
+
+def turned_in_a_text() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()
+    return b"Raw profile type exif\0\nexif\n%8d\n" % len(data) + data.hex().encode() + b"\n"
 
 
 def doubled(table: pa.Table) -> pa.Table:
@@ -118,13 +129,27 @@ ROWS: dict[str, tuple[Change, str]] = {
     "an alpha channel": (picture("image", lambda i: saved(i.convert("RGBA"))), "RGBA, 8 bits"),
     "a transparent colour": (
         picture("inverted", lambda i: saved(i, transparency=(0, 0, 0))),
-        "it holds transparency",
+        "it holds more than pixels: tRNS",
     ),
     "an animation": (
         picture("inverted", lambda i: saved(i, save_all=True, append_images=[i.rotate(90)])),
-        "it holds several images",
+        "it holds more than pixels: acTL",
     ),
-    "an orientation": (picture("inverted", turned), "it holds exif"),
+    "an orientation": (picture("inverted", turned), "it holds more than pixels: eXIf"),
+    "an orientation in a text": (
+        picture("image", with_chunk(b"tEXt", turned_in_a_text())),
+        "it holds more than pixels: tEXt",
+    ),
+    "two headers": (
+        picture(
+            "inverted", with_chunk(b"IHDR", struct.pack(">IIBBBBB", *[60_000] * 2, 8, 2, 0, 0, 0))
+        ),
+        "it holds more than pixels: IHDR",
+    ),
+    "a chunk of no name": (
+        picture("inverted", with_chunk(b"\x1b\xff\n!", b"")),
+        "it holds more than pixels: ",
+    ),
     "a JPEG": (picture("inverted", lambda i: saved(i, "JPEG")), "inverted: it is no PNG"),
     "a GIF": (picture("image", lambda i: saved(i, "GIF")), "image: it is no PNG"),
     "PostScript": (picture("inverted", lambda _: EPS), "inverted: it is no PNG"),
@@ -147,6 +172,10 @@ ROWS: dict[str, tuple[Change, str]] = {
     "a value more": (column(NO, lambda v: [*v[:7], [*v[7], 0.0], *v[8:]]), "has 6 values, not 5"),
     "no representation": (column(NO, at(7, None)), f"{NO} has 0 values, not 5"),
     "no representations": (column(NO, lambda v: [None] * len(v)), f"{NO} has 0 values"),
+    "a long representation": (
+        column(NO, lambda v: [[0.0] * 3_000_000, *v[1:]]),
+        f"{INV} has 5 values, not 3000000",
+    ),
     "empty representations": (column(NO, lambda v: [[] for _ in v]), f"{NO} has 0 values"),
     "NaN": (column(NO, at(7, [float("nan")] * 5)), f"{NO} is not finite"),
     "Infinity": (column(INV, at(7, [float("inf")] * 5)), f"{INV} is not finite"),
@@ -162,6 +191,11 @@ ROWS: dict[str, tuple[Change, str]] = {
     ),
     "another status": (column("status", at(7, "excellent")), "a row has no status, or an unknown"),
     "no status": (column("status", at(7, None)), "a row has no status, or an unknown one"),
+    "a long status": (
+        column("status", lambda v: ["a" * 1_000_000] * len(v)),
+        "column 'status' holds a long text",
+    ),
+    "a long hash": (column("canvas_hash", at(7, "a" * 1_000_000)), "'canvas_hash' holds a long"),
     "no index": (column("index", at(7, None)), "a row has no index"),
     "no draw": (column("draw", at(7, None)), "a row has no draw"),
     "an index beyond": (column("index", at(7, 600)), "image 600, draw 1: the data has 6 images"),
@@ -295,6 +329,20 @@ def test_what_the_file_says_of_types_is_passed_over(said: str, whole: Path, tmp_
         assert found.label is not None
         assert len(found.label) == 12
         assert found.to_dataset()[0]["image"].size == (8, 8)
+
+
+def test_a_text_of_many_rows_is_refused_before_it_takes_memory(whole: Path, tmp_path: Path) -> None:
+    folder, rows = shutil.copytree(whole, tmp_path / "set"), 100_000
+    (path,) = folder.glob("*.parquet")
+    table = pq.read_table(path)
+    many = {name: pa.repeat(table[name][0], rows) for name in table.column_names}
+    index, draw = np.arange(rows) % 6, (np.arange(rows) // 6).astype(np.int32)
+    noise = np.random.default_rng(0).integers(0, 256, (rows, 2), np.uint8)
+    states = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), ["a" * 1_000_000])
+    more = {"index": index, "draw": draw, "status": states, "noise": [*map(bytes, noise)]}
+    how: dict[str, Any] = {"store_schema": False, "dictionary_pagesize_limit": 1 << 24}
+    pq.write_table(pa.table({**many, **more}), path, compression="zstd", **how)
+    refused(folder, "column 'status' holds a long text")
 
 
 def test_a_group_that_takes_much_memory_is_refused(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf import Inversions
+from stir_hf.data.canvases import Canvases
 from tests.data.hostile import read
 from tests.tiny import SIDE, Net, inverted, noise_images, pictures
 
@@ -69,6 +70,20 @@ def test_images_that_failed_do_no_harm(tmp_path: Path) -> None:
     assert set(made.left_out.values()) == {"not_finite"}
     assert len(Inversions.load(tmp_path).to_dataset()) == len(made) < 8
     read(made.path)
+
+
+def test_an_image_that_could_not_be_read_again_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inverted(Net(), noise_images(6), tmp_path)
+    take = Canvases.take
+    monkeypatch.setattr(Canvases, "take", lambda self, at: take(self, at) if at != 3 else None)
+    made = inverted(Net(), noise_images(6), tmp_path, draws=2)
+    assert list(made.left_out.values()) == ["unreadable"]
+    assert len(made) == 10
+    read(made.path)
+    monkeypatch.undo()
+    assert len(inverted(Net(), noise_images(6), tmp_path, draws=2)) == 12
 
 
 def test_the_representation_of_large_values_is_sound(tmp_path: Path) -> None:
