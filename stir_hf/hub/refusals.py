@@ -154,7 +154,7 @@ def status_of(error: BaseException) -> int | None:
 
 def asked_wait(error: BaseException) -> float | None:
     """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
-    in `Retry-After`.
+    in `Retry-After`; None where it says none, or zero.
     """
     from huggingface_hub.utils import parse_ratelimit_headers
 
@@ -163,7 +163,7 @@ def asked_wait(error: BaseException) -> float | None:
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
     asked = str(headers.get("Retry-After", "")).strip()
-    return float(asked) if asked.isdecimal() and asked.isascii() else None
+    return float(asked) or None if asked.isdecimal() and asked.isascii() else None
 
 
 def is_switched_off(error: BaseException) -> bool:
