@@ -1,12 +1,13 @@
 """How long a Hub that is busy or away is waited for."""
 
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stir_hf.hub import again, one_run, patience
+from stir_hf.hub import again, one_run
 
 
 @dataclass
@@ -32,7 +33,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         found.append(seconds)
         assert len(found) < 1000
 
-    monkeypatch.setattr(patience.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     return found
 
 

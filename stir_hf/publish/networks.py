@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stir_hf.hub import is_unreachable, split_revision, status_of
-from stir_hf.publish.patience import is_of_the_hub
+from stir_hf.hub import is_of_the_hub, is_unreachable, split_revision, status_of
 
 _log = logging.getLogger("stir_hf")
 MOST_ASKED = 200
