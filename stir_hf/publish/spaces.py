@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stir_hf.errors import RequestError
-from stir_hf.hub import destination
+from stir_hf.hub import destination, one_run
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.requirement import EXAMPLE, checked, requirement
 from stir_hf.publish.rights import check_writable
@@ -139,6 +139,7 @@ def _place_of(package: str | None) -> str:
     return place
 
 
+@one_run()
 def _put(
     command: str,
     repo_id: str,

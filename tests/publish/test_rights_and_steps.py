@@ -126,6 +126,12 @@ def test_a_push_whose_steps_fail_in_part_says_what_was_done(
     assert [one["changed"] for one in found] == [False, True, False]
 
 
+def test_who_holds_the_token_is_asked_once(worker: Worker, run: Path, hub: StandInHub) -> None:
+    before = len(hub.seen)
+    worker.done("push", run, "--to", "lab/asked-once", "--eval-results", "--model-index")
+    assert hub.counts(before)["GET /api/whoami-v2"] == 1
+
+
 def test_data_that_went_ahead_of_a_push_that_failed_is_told(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
