@@ -33,7 +33,7 @@ class Pushed:
     changed: bool
 
     def __str__(self) -> str:
-        return f"pushed to {self.url}" if self.changed else f"{self.url} holds it already"
+        return f"pushed to {self.url}" if self.changed else f"already there: {self.url}"
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def publish_metric(
             `private` is asked for, or no known place of the package.
         RunError: the Hub refuses, or is away for longer than the patience lasts.
     """
+    repo_id = destination(repo_id, "publish-metric", "space")
     if repo_id.rpartition("/")[2] != NAME:
         raise RequestError(
             f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
