@@ -208,3 +208,28 @@ def test_local_models_and_data_are_called_as_asked(
     assert [s["model"] for s in found["scores"]] == ["lab/standard", "lab/robust"]
     assert {d["dataset"] for d in found["config"]["data"]} == {"lab/d"}
     assert str(IMAGES) not in out
+
+
+def test_inversions_without_a_folder_are_told_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = run(["invert", *COMPARE[2:]], capsys)
+    assert (code, "Error" in err) == (0, False), err
+    assert re.search(r"(?m)^6 inversions: median relative error \d\.\d+ .*% at or below", out)
+    assert "pairs.png" not in out
+    assert "inversions are not kept" in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [("push", "interrupted"), ("invert", "interrupted; the same command with --out continues")],
+)
+def test_an_interrupted_command_is_told_to_continue_where_it_can(
+    verb: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "main", interrupt)
+    code, _, err = run([verb], capsys)
+    assert (code, err.strip()) == (130, f"stir-hf: {told}")

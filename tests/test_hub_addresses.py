@@ -95,6 +95,25 @@ def test_a_place_to_write_to_takes_addresses() -> None:
         destination("https://huggingface.co/datasets/me/it", "publish-metric", "space")
 
 
+@pytest.mark.parametrize("site", ["huggingface.co", "hf.co", "example.com", "@example.com"])
+def test_a_token_in_an_address_is_not_printed(site: str) -> None:
+    for take in (split_revision, lambda given: destination(given, "--to")):
+        with pytest.raises(RequestError) as error:
+            take(f"https://me:hf_secret@{site}/org/name")
+        assert "hf_" not in str(error.value)
+        assert "give NAMESPACE/NAME" in str(error.value)
+
+
+@pytest.mark.parametrize("given", ["hf://org/name", "https://hf.co/org/name", "models/org/name"])
+def test_an_address_is_never_taken_for_a_folder_here(given: str, tmp_path: Path) -> None:
+    assert split_revision(given) == ("org/name", None)
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    with pytest.raises(RequestError, match="org/name is a path here, which comes first"):
+        split_revision(given)
+    with pytest.raises(RequestError, match=r"\.\./name is a path here"):
+        split_revision("https://huggingface.co/../name")
+
+
 def test_a_folder_of_that_name_wins(tmp_path: Path) -> None:
     (tmp_path / "datasets" / "org" / "name").mkdir(parents=True)
     assert split_revision("datasets/org/name", "dataset") == ("datasets/org/name", None)

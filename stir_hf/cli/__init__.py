@@ -26,14 +26,13 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
     # torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    debug = DEBUG in arguments
+    debug, given = DEBUG in arguments, arguments or ["--help"]
     try:
-        given = arguments or ["--help"]
         code = app.main(given, prog_name="stir-hf", standalone_mode=False, obj=given)
         if code:
             sys.exit(code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; the same command with --out continues", 130, known=not main_process())
+        _fail(f"interrupted{_continues(given)}", 130, known=not main_process())
     except click.UsageError as error:
         if debug:
             raise
@@ -46,6 +45,13 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         _fail(_told(error), 1, known=_known(error))
+
+
+def _continues(given: list[str]) -> str:
+    """Advice for a command that was interrupted, if it can go on where it was."""
+    verb = app.commands.get(given[0])
+    keeps = verb is not None and any(option.name == "out" for option in verb.params)
+    return "; the same command with --out continues" if keeps else ""
 
 
 def _told(error: Exception) -> str:

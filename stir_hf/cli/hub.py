@@ -106,9 +106,10 @@ def publish_metric(
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
     from stir_hf.publish.spaces import publish_metric
 
-    _show([publish_metric(repo, package, private=private, create_pr=create_pr)], as_json)
+    pushed = publish_metric(repo, package, private=private, create_pr=create_pr)
+    _show([pushed], as_json)
     if not create_pr and not as_json:
-        echo(f'evaluate.load("{repo}") loads it')
+        echo(f'evaluate.load("{pushed.url.rpartition("/spaces/")[2]}") loads it')
 
 
 @app.command("publish-space", epilog=example("stir-hf publish-space me/stir-page"))

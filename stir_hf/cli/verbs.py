@@ -105,12 +105,16 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     if dry_run:
         _show_estimates("invert", [reference], dataset, options, as_json)
         return
+    _warn_unkept(options["out"])
     made = invert(reference, dataset, **_given(options))
     if not main_process():
         return
-    figures = Path(options["out"]) / "figures"
-    figures.mkdir(exist_ok=True)
-    pairs([made]).savefig(figures / "pairs.png", dpi=130, bbox_inches="tight")
+    where = shown = ""
+    if options["out"] is not None:
+        figure = Path(options["out"]) / "figures" / "pairs.png"
+        figure.parent.mkdir(exist_ok=True)
+        pairs([made]).savefig(figure, dpi=130, bbox_inches="tight")
+        where, shown = f" in {made.path}", f"; {figure} shows some"
     about = {**summary(made), "notes": list(notes_on(made))}
     if as_json:
         echo_json(about)
@@ -121,9 +125,9 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
     others = f", the others at {rest['median']:.3f} (median)" if rest else ""
     echo(
-        f"{about['rows']} inversions in {made.path}: median relative error"
+        f"{about['rows']} inversions{where}: median relative error"
         f" {about['relative_error']['median']:.3f}{of_spread}, {about['converged']:.0%} at or below"
-        f" {Tolerance.parse(about['tolerance'])}{others}; {figures / 'pairs.png'} shows some"
+        f" {Tolerance.parse(about['tolerance'])}{others}{shown}"
     )
 
 

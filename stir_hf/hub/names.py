@@ -20,12 +20,19 @@ def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None
         kind: of the repo that is meant; None takes any.
 
     Raises:
-        RequestError: an address of another site, of another kind of repo, or of a page within one.
+        RequestError: an address of another site, of another kind of repo, or of a page within one;
+            one of a repo whose id is also a folder here.
     """
     if is_there(name):
         return name, None
     if (address := _address(name)) is not None:
-        return _parts(name, address, kind)
+        repo_id, revision = _parts(name, address, kind)
+        if is_local(repo_id):
+            raise RequestError(
+                f"{name} is an address of the Hub, and {repo_id} is a path here, which comes first;"
+                " give that, or run the command in another folder"
+            )
+        return repo_id, revision
     if is_path(name):
         return name, None
     repo_id, _, revision = name.rpartition("@") if "@" in name else (name, "", "")
@@ -70,7 +77,8 @@ def _address(name: str) -> str | None:
         for one in (start, start.replace("https://", "https://www.", 1)):
             if site and plain.lower().startswith(one):
                 return plain[len(one) :]
-    raise RequestError(f"{name} is an address, and not one of the Hub; give NAMESPACE/NAME")
+    shown = re.sub("//[^/]*@", "//", name)  # without a password or a token
+    raise RequestError(f"{shown} is an address, and not one of the Hub; give NAMESPACE/NAME")
 
 
 def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]:

@@ -104,8 +104,8 @@ def again(
         except Exception as error:  # of several libraries
             busy = status_of(error) == BUSY
             asked = asked_wait(error) if busy or passes(error) else None
-            pause = min(wait, _LONGEST_WAIT) if asked is None else asked
-            enough = pause <= (left.away if asked is None else left.limited)
+            pause = min(wait, _LONGEST_WAIT, left.away) if asked is None else asked
+            enough = 0 < pause <= (left.away if asked is None else left.limited)
             if is_switched_off(error) or not (busy or passes(error)) or not enough:
                 raise
             if pause > _TOLD:

@@ -77,8 +77,10 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
             f" auth login`{_reason(error)}"
         ) from error
     except errors.RevisionNotFoundError as error:
-        hint = closest(revision or "main", _revisions(repo_id, repo_type))
-        raise RequestError(f"{repo_type} {repo_id} has no revision {revision!r}; {hint}") from error
+        revision = revision or "main"
+        hint = closest(revision, _revisions(repo_id, repo_type))
+        told = f"{repo_type} {repo_id} has no revision {revision!r}"
+        raise RequestError(told + (f"; {hint}" if hint else "")) from error
     except errors.RepositoryNotFoundError as error:
         raise RequestError(
             f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs"
@@ -154,7 +156,7 @@ def status_of(error: BaseException) -> int | None:
 
 def asked_wait(error: BaseException) -> float | None:
     """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
-    in `Retry-After`.
+    in `Retry-After`; None where it says none, or zero.
     """
     from huggingface_hub.utils import parse_ratelimit_headers
 
@@ -163,7 +165,12 @@ def asked_wait(error: BaseException) -> float | None:
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + 1.0  # whole seconds, so it may be almost one more
     asked = str(headers.get("Retry-After", "")).strip()
-    return float(asked) if asked.isdecimal() and asked.isascii() else None
+    return float(asked) or None if asked.isdecimal() and asked.isascii() else None
+
+
+def is_of_the_hub(error: BaseException) -> bool:
+    """Whether the Hub, or the way there, is at fault."""
+    return status_of(error) is not None or is_unreachable(error)
 
 
 def is_switched_off(error: BaseException) -> bool:
@@ -195,7 +202,13 @@ def _http_errors() -> tuple[type[Exception], ...]:
 
 
 def _revisions(repo_id: str, repo_type: "RepoType") -> list[str]:
+    """The branches and tags of a repo; none where the Hub does not tell them."""
     import huggingface_hub as hub
 
-    refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
+    try:
+        refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
+    except Exception as error:  # of several libraries; what is not of the Hub goes on
+        if not is_of_the_hub(error):
+            raise
+        return []
     return [ref.name for ref in (*refs.branches, *refs.tags)]

@@ -1,8 +1,8 @@
 """Repos that are read: names and revisions resolved to commits, files fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -30,8 +30,8 @@ class Found:
     """The names of all its files; of those in the cache, where that is all that is known."""
     listed: bool = True
     """True where all are named."""
-    light: frozenset[str] = frozenset()
-    """The files that are small enough to be fetched in one request each."""
+    light: Mapping[str, int] = field(default_factory=dict)
+    """The files that are small enough to be fetched in one request each, with their sizes."""
 
     @property
     def url(self) -> str:
@@ -50,6 +50,8 @@ SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
 }
 """The files that are fetched of every repo, with the list of its files."""
 _LIGHT, _FEW, _AT_ONCE = 1_000_000, 20, 8
+_LONGEST = 60.0
+"""Seconds for the list of all files of a repo; the client sets no limit."""
 _LISTED = 100
 """With more files than this the client asks for the list itself, which says of each how its storage
 is reached.
@@ -103,7 +105,7 @@ def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
             files = tuple(p.relative_to(folder).as_posix() for p in there)
             found = replace(found, files=files, listed=False)
         else:
-            light = frozenset(t.path for t in tree if t.size <= _LIGHT and _is_plain(t.path))
+            light = {t.path: t.size for t in tree if t.size <= _LIGHT and _is_plain(t.path)}
             found = replace(found, files=tuple(one.path for one in tree), light=light)
     fetch(found, [name for name in SMALL_FILES[repo_type] if name in found.files])
     return found
@@ -138,7 +140,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
             ask = super().repo_info
             answers.append(
                 again(
-                    lambda: ask(*args, **how, files_metadata=True),
+                    lambda: ask(*args, **{"timeout": _LONGEST, **how}, files_metadata=True),
                     f"{repo_type} {repo_id}",
                     passes=passes,
                 )
@@ -267,12 +269,15 @@ def _get(found: Found, name: str) -> None:
     import huggingface_hub as hub
     from huggingface_hub.utils import build_hf_headers
 
+    seconds = hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
     path = found.folder / name
     if path.exists():
         return
     url = hub.hf_hub_url(found.repo_id, name, repo_type=found.repo_type, revision=found.commit)
-    answer = hub.get_session().get(url, headers=build_hf_headers())
+    answer = hub.get_session().get(url, headers=build_hf_headers(), timeout=seconds)
     hub.hf_raise_for_status(answer)
+    if len(answer.content) != found.light[name]:
+        raise ConnectionError(f"{name} came with {len(answer.content)} bytes")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid4().hex}.incomplete")
     try:

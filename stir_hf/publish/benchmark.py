@@ -134,7 +134,7 @@ class Entry:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         model = self.model
-        me = patiently(lambda: model.api.whoami(cache=True), model.called)
+        me = patiently(model.me, model.called)
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,

@@ -10,7 +10,7 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.publish.board import Board, Line, ranked
-from stir_hf.publish.networks import id_key, present_ids, together
+from stir_hf.publish.networks import id_key, plain_id, present_ids, together
 from stir_hf.publish.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.results import ANCHORS
@@ -55,6 +55,7 @@ def leaderboard(repo_id: str) -> list[Board]:
     return list(collect(repo_id).boards)
 
 
+@hub.one_run()
 def collect(repo_id: str) -> Leaderboard:
     """As `leaderboard`, with what was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
@@ -158,7 +159,7 @@ class _Scored:
         self.row, self.source, self.reported = row, source, reported
         self.at = row["model_revision"]
         name = str(row["model"])
-        plain = hub.split_revision(name)[0] if self.at or reported else name
+        plain = plain_id(name) if self.at or reported else name
         self.model = ids.get(id_key(name), plain) if self.at else plain
 
     def keys(self) -> dict[str, Any]:

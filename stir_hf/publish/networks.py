@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stir_hf.hub import is_unreachable, split_revision, status_of
-from stir_hf.publish.patience import is_of_the_hub
+from stir_hf.hub import is_of_the_hub, is_unreachable, status_of
 
 _log = logging.getLogger("stir_hf")
 MOST_ASKED = 200
@@ -26,7 +25,7 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
     Args:
         judged: names of models, each with a commit.
     """
-    ids = {id_key(name): (split_revision(name)[0], commit) for name, commit in judged}
+    ids = {id_key(name): (plain_id(name), commit) for name, commit in judged}
     asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
     if len(asked) > MOST_ASKED:
         _log.warning(f"of {len(asked)} models, {MOST_ASKED} are looked up on the Hub")
@@ -58,7 +57,14 @@ def _present_id(judged: tuple[str, str]) -> str | None:
 
 def id_key(name: str) -> str:
     """What the names of one model have in common: its id without the revision and capitals."""
-    return split_revision(name)[0].casefold()
+    return plain_id(name).casefold()
+
+
+def plain_id(name: str) -> str:
+    """The id in the name that a score gives a model, without the revision. Anybody may have written
+    it, so that it is taken for no address and for no folder here.
+    """
+    return name.partition("@")[0]
 
 
 def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:

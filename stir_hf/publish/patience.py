@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.hub import BUSY, again, asked_wait, is_unreachable, server_message, status_of
+from stir_hf.hub import (
+    BUSY,
+    again,
+    asked_wait,
+    is_of_the_hub,
+    is_unreachable,
+    server_message,
+    status_of,
+)
 
 _T = TypeVar("_T")
 _KEPT = "pushing failed, and what was made is kept"
@@ -45,11 +53,6 @@ def storage_errors() -> Iterator[None]:
         if status_of(error) is not None:
             raise
         raise ConnectionError(one_line(error)) from error
-
-
-def is_of_the_hub(error: BaseException) -> bool:
-    """Whether the Hub, or the way there, is at fault."""
-    return status_of(error) is not None or is_unreachable(error)
 
 
 def is_invalid(error: RunError) -> bool:

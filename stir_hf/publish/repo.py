@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.errors import RunError
+from stir_hf.hub import once
 from stir_hf.publish.patience import patiently, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
@@ -32,7 +33,7 @@ class Pushed:
     changed: bool
 
     def __str__(self) -> str:
-        return f"pushed to {self.url}" if self.changed else f"{self.url} holds it already"
+        return f"pushed to {self.url}" if self.changed else f"already there: {self.url}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class Repo:
         return self.id.partition("/")[0]
 
     def me(self) -> Any:
-        """Who holds the token; the Hub wants that to be asked rarely."""
-        return self.api.whoami(cache=True)
+        """Who holds the token; the Hub wants that to be asked rarely, so a run asks once."""
+        import huggingface_hub as hub
+
+        return once(("me", hub.get_token()), self.api.whoami)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
         """Make it, unless it is there.

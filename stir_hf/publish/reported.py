@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.errors import one_line, printable
-from stir_hf.hub import again, status_of
-from stir_hf.publish.patience import is_of_the_hub
+from stir_hf.hub import again, is_of_the_hub, status_of
 from stir_hf.publish.scores import COLUMNS, checked
 
 _log = logging.getLogger("stir_hf")

@@ -35,13 +35,19 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
             raise RequestError(f"{option} {repo.id}: there is no {repo.called} to propose it to")
     except RunError as error:
         raise RequestError(str(error)) from error
-    names = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
+    orgs = {one["name"]: one for one in me.get("orgs", ())}
+    names = [me["name"], *orgs]
     if (lack := _lack(me, repo, create_pr=create_pr)) is not None:
         raise RequestError(f"{option} {repo.id}: {lack}; make one that may write at {_TOKENS}")
     if repo.namespace not in names and not create_pr:
         raise RequestError(
             f"{option} {repo.id}: the token is {names[0]}'s and may not write there; use"
             f" {names[0]}/{repo.id.partition('/')[2]}, or propose it with --create-pr"
+        )
+    if _only_reads(orgs.get(repo.namespace, {})) and not create_pr:
+        raise RequestError(
+            f"{option} {repo.id}: the token is {names[0]}'s, who may only read in {repo.namespace};"
+            " ask an admin of it for the role write, or propose it with --create-pr"
         )
 
 
@@ -57,6 +63,13 @@ def _check_id(repo: Repo, option: str) -> None:
         raise RequestError(
             f"{option} {repo.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
         ) from error
+
+
+def _only_reads(org: Mapping[str, Any]) -> bool:
+    """Whether a member of an organisation may write to none of its repos. In one that pays, groups
+    of repos may give rights which the Hub does not tell.
+    """
+    return org.get("roleInOrg") == "read" and not (org.get("isEnterprise") or org.get("plan"))
 
 
 def _lack(me: Mapping[str, Any], repo: Repo, *, create_pr: bool) -> str | None:

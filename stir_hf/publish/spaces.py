@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stir_hf.errors import RequestError
-from stir_hf.hub import destination
+from stir_hf.hub import destination, one_run
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.requirement import EXAMPLE, checked, requirement
 from stir_hf.publish.rights import check_writable
@@ -106,6 +106,7 @@ def publish_metric(
             `private` is asked for, or no known place of the package.
         RunError: the Hub refuses, or is away for longer than the patience lasts.
     """
+    repo_id = destination(repo_id, "publish-metric", "space")
     if repo_id.rpartition("/")[2] != NAME:
         raise RequestError(
             f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
@@ -139,6 +140,7 @@ def _place_of(package: str | None) -> str:
     return place
 
 
+@one_run()
 def _put(
     command: str,
     repo_id: str,

@@ -199,6 +199,50 @@ def test_a_hub_without_an_answer_on_models_does_not_end_the_board(
     assert len([path for path in hub.seen if path.startswith("GET /api/models/")]) <= 8
 
 
+ADDRESSES = (
+    "https://example.com/a/b",
+    "hf://./a",
+    "https://huggingface.co/a/b/blob/main/x",
+    "file:///etc/passwd",
+)
+
+
+@pytest.fixture
+def addresses(hub: StandInHub, tmp_path: Path) -> None:
+    """A repo with scores of models whose names are addresses, and one other."""
+    rows = [scored(name, str(i) * 40, 0.5, reference=name) for i, name in enumerate(ADDRESSES)]
+    paths = [score_rows.write(row, tmp_path) for row in [*rows, ROW]]
+    files = {f"scores/{path.name}": path.read_bytes() for path in paths}
+    hub.add("dataset", "lab/addresses", {"README.md": b"", **files})
+
+
+@pytest.mark.usefixtures("addresses")
+def test_names_that_are_addresses_do_not_end_the_board(client: Client) -> None:
+    (board,) = client.json("leaderboard", "lab/addresses")["boards"]
+    assert {line["model"] for line in board["lines"]} == {*ADDRESSES, "lab/robust-1"}
+    client.done("leaderboard", "lab/addresses")
+
+
+@pytest.mark.usefixtures("addresses")
+def test_a_hub_that_goes_away_is_waited_for_once(client: Client, hub: StandInHub) -> None:
+    code = """
+import sys
+from types import SimpleNamespace
+from stir_hf.errors import RequestError
+from stir_hf.hub import patience
+from stir_hf.publish.leaderboard import collect
+
+slept = []
+patience.time = SimpleNamespace(sleep=slept.append)
+try:
+    collect(sys.argv[1])
+except RequestError:
+    print(sum(slept))
+"""
+    hub.faults += [Fault("GET", "/resolve/.*/scores/", status=503)] * 300
+    assert float(client.python(code, "lab/addresses")) == client.patience
+
+
 def test_a_file_that_the_hub_does_not_give_is_left_out(client: Client, hub: StandInHub) -> None:
     gone = next(p for p in hub.repo("dataset", BOARD).at("main").files if p.startswith("scores/0"))
     methods = ["GET", "HEAD"] * 10

@@ -53,7 +53,7 @@ def test_a_set_that_has_more_rows_extends_the_published_one(
     again = worker.json(*score, "--num-samples", 5)["scores"][0]
     assert again["stir"] == pytest.approx(small["stir"], abs=1e-6)
     first = worker.run("push", tmp_path, "--to", "lab/growing")
-    assert "holds it already" in first.stdout
+    assert "Already there: http" in first.stdout
     parts = [p for p in files_of(hub, "lab/growing") if p.endswith(".parquet")]
     assert len(parts) == len(list(tmp_path.glob("inversions/*/*.parquet")))
 

@@ -81,6 +81,27 @@ def test_a_token_that_may_write_here_is_taken(
     worker.done("push", run, "--to", "lab/fine-repo")
 
 
+ROLES: list[tuple[dict[str, object], bool]] = [
+    ({"roleInOrg": "read"}, True),
+    ({"roleInOrg": "read", "isEnterprise": True}, False),
+    ({"roleInOrg": "contributor"}, False),
+    ({"roleInOrg": "write"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("role", "refused"), ROLES)
+def test_a_member_of_an_organisation_who_only_reads_is_told_before_any_work(
+    role: dict[str, object], refused: bool, worker: Worker, hub: StandInHub
+) -> None:
+    hub.orgs["lab"] = [{"type": "org", "name": "other", **role}]
+    compare = ("compare", "lab/standard-0", "lab/robust-0", "--dataset", "lab/nothing")
+    line = worker.refused(2, *compare, "--push-to", "other/inversions")
+    hub.orgs.clear()
+    assert ("who may only read in other" in line) == refused
+    assert ("no dataset 'lab/nothing'" in line) != refused
+
+
 def test_a_push_to_a_repo_that_was_renamed_goes_where_it_is(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
@@ -124,6 +145,12 @@ def test_a_push_whose_steps_fail_in_part_says_what_was_done(
     assert left == f"lab/standard-0 ({step}); the same command does the rest"
     found = worker.json("push", run, "--to", to, option)["pushed"]
     assert [one["changed"] for one in found] == [False, True, False]
+
+
+def test_who_holds_the_token_is_asked_once(worker: Worker, run: Path, hub: StandInHub) -> None:
+    before = len(hub.seen)
+    worker.done("push", run, "--to", "lab/asked-once", "--eval-results", "--model-index")
+    assert hub.counts(before)["GET /api/whoami-v2"] == 1
 
 
 def test_data_that_went_ahead_of_a_push_that_failed_is_told(
@@ -173,7 +200,8 @@ def test_the_command_line_prints_its_own_lines_alone(
     hub.add("dataset", "lab/plain-card", card)
     hub.add("dataset", "lab/plain-images", IMAGES)
     hub.add("dataset", "lab/plain-images", card)
-    found = client.run("push", run, "--to", "lab/plain-card")
+    package = ("--package", "stir-hf @ https://example.com/stir.whl")
+    found = client.run("push", run, "--to", "lab/plain-card", *package)
     assert (found.returncode, found.stderr) == (0, "")
     code = """
 import logging, sys

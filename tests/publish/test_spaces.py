@@ -57,7 +57,10 @@ def test_the_space_is_whole_and_names_a_place_of_the_package(
     assert "pip install ." not in space["README.md"]
     assert f"# From: {PLACE.partition('@ ')[2]}" in space["stir.py"]
     again = worker.done("publish-metric", "lab/stir", "--package", PLACE)
-    assert "holds it already" in again
+    assert "Already there: http" in again
+    for address in ("hf://spaces/lab/stir", f"{worker.hub.url}/spaces/lab/stir/"):
+        told = worker.done("publish-metric", address, "--package", PLACE)
+        assert told.splitlines()[-1] == 'evaluate.load("lab/stir") loads it'
 
 
 def test_the_page_is_published_with_a_place_of_the_package(worker: Worker, hub: StandInHub) -> None:

@@ -80,7 +80,7 @@ class Call:
             "name": user,
             "fullname": user,
             "isPro": False,
-            "orgs": [],
+            "orgs": self.hub.orgs.get(user, []),
             "auth": auth,
         }
 

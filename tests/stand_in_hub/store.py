@@ -199,6 +199,7 @@ class StandInHub:
         self.faults: list[Fault] = []
         self.names: dict[str, str] = {}  # old to new, of repos that were renamed
         self.tokens: dict[str, dict[str, Any]] = {}  # what a token may, where not everything
+        self.orgs: dict[str, list[dict[str, Any]]] = {}  # of users, as `whoami` tells them
 
     def repo(self, kind: str, repo_id: str) -> Repo:
         return self.repos[kind, repo_id]
