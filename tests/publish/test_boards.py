@@ -184,7 +184,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_hub_is_asked_once_for_each_model(asked: list[str]) -> None:
-    names = ["old/x", "Old/X@main", "old/x@v2", "gone/y", "evil/z", "a\x1b/b", "../../x", "plain"]
+    names = [
+        "old/x",
+        "Old/X@main",
+        "old/x@v2",
+        "gone/y",
+        "evil/z",
+        "a\x1b/b",
+        "../../x",
+        "http://e/x",
+        "plain",
+    ]
     found = networks.present_ids((name, "a" * 40) for name in names)
     assert found == {"old/x": "new/x", "plain": "plain"}
     assert sorted(name.casefold() for name in asked) == ["evil/z", "gone/y", "old/x", "plain"]

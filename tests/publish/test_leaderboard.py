@@ -47,7 +47,7 @@ def published(commits: dict[str, str]) -> list[dict[str, Any]]:
         scored("lab/early", "7" * 40, 0.7, layer="early"),
         scored(HOSTILE, None, 0.45, reference=HOSTILE, dataset=HOSTILE, split=HOSTILE),
         scored("evil\n| 1 | forged | 1.000 |", None, 0.44),
-        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", None, 0.43),
+        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", "8" * 40, 0.43),
     ]
 
 
