@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.data.identity import hash_of
-from stir_hf.publish import score_rows
+from stir_hf.publish import score_rows, scores
 from tests.publish.clients import Client
 from tests.publish.rows import HOSTILE, ROW
 from tests.stand_in_hub import Fault, StandInHub, serve
@@ -73,7 +73,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         files["scores/page.parquet"] = b"<!doctype html><html>404</html>"
         files["scores/cut.parquet"] = some[:-50]
         files["scores/\x1b[31m\u202ename.parquet"] = b"PAR1"
-        files["scores/large.parquet"] = b"\0" * 17_000_000
+        files["scores/large.parquet"] = bytes(scores.LARGEST + 1)
         files |= {"scores/deep/x.parquet": b"", "scores/readme.txt": b""}
         hub.add("dataset", BOARD, {"README.md": b"", "eval.yaml": b"name: x\n", **files})
         told = "set={}; layer=penultimate; measure=linear_cka; n={}; draws=1; stir_debiased={}"
