@@ -248,6 +248,7 @@ def boards(found: Sequence[Data]) -> str:
             f" {escape(board['about'])}</caption>"
             '<thead><tr><th scope="col">model</th><th scope="col">STIR</th><th scope="col">debiased'
             f'</th><th scope="col">floor</th></tr></thead><tbody>{rows}</tbody></table></div>'
+            + "".join(f"<p>{escape(mark)}</p>" for mark in board["marks"])
         )
     return "".join(parts)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ def test_names_of_others_are_escaped() -> None:
         {**score, "model": BAD, "reference": f"lab/{BAD}", "notes": [BAD]}
         for score in EXAMPLE["result"]["scores"]
     ]
-    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1]]}
+    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1]], "marks": [BAD]}
     done = {
         **EXAMPLE,
         "result": {**EXAMPLE["result"], "scores": scores},
@@ -28,7 +29,8 @@ def test_names_of_others_are_escaped() -> None:
     }
     html = views.results(done)
     assert "<img src=x" not in html
-    assert html.count("&lt;img src=x") >= 8
+    assert html.count("&lt;img src=x") >= 9
+    assert f"<p>{escape(BAD)}</p>" in html  # a mark of the board
     assert "<td>–</td>" in html
     assert set(re.findall(r'<img src="([a-z:/]*)', html)) == {"data:image/png"}
     assert "<img src=x" not in views.problem(BAD)
