@@ -17,7 +17,7 @@ from stir_hf.results import ANCHORS
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
-"""So many of those that are left out are told one by one."""
+"""The number of those left out that are told one by one."""
 _KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
@@ -56,7 +56,7 @@ def leaderboard(repo_id: str) -> list[Board]:
 
 
 def collect(repo_id: str) -> Leaderboard:
-    """As `leaderboard`, with what was left out."""
+    """Return the boards of `leaderboard`, and a line for each thing that was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     if hub.is_there(name) and name.count("/") != 1:
         raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")

@@ -1,4 +1,4 @@
-"""What the processes of requests do: compare, judge, push."""
+"""The work of requests in their processes: compare, judge, push."""
 
 import base64
 import io

@@ -43,12 +43,12 @@ def named(scores: Sequence[Data]) -> list[Data]:
 
 
 def sentences(scores: Sequence[Data]) -> str:
-    """What both directions mean, in a sentence each."""
+    """The meaning of both directions, in a sentence each."""
     return " ".join(_sentence(score) for score in scores)
 
 
 def _sentence(score: Data) -> str:
-    """In words, as the card of a repo has them."""
+    """A score in the words of a repo's card."""
     reading = Reading.of(Score.from_dict(score).flat())
     return reading.sentence(score["model"], score["reference"])
 
