@@ -80,9 +80,15 @@ def collect(repo_id: str) -> Leaderboard:
             f"dataset {repo_id} holds no scores"
             + (" that can be used" if left_out else "; `stir-hf push` sends some")
         )
-    order = sorted(boards, key=lambda key: (*key[:3], -key[3], key[4]))
-    made = tuple(_board(found, boards[key]) for key in order)
+    made = tuple(_board(found, boards[key]) for key in sorted(boards, key=_order))
+    made = tuple(sorted(made, key=lambda one: all(line.reported for line in one.lines)))
     return Leaderboard(found.repo_id, found.commit, made, tuple(left_out))
+
+
+def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The place of a board: of one set, layer and measure, that of the most images comes first."""
+    *names, num_samples, draws = key
+    return *names, -num_samples, draws
 
 
 def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:

@@ -99,6 +99,8 @@ class Column:
             return value
         if self.dtype == "string":
             return str(value)
+        if isinstance(value, bool):
+            raise TypeError(f"{value} is no number")
         return float(value) if self.dtype == "float64" else int(value)
 
     @staticmethod

@@ -15,6 +15,7 @@ from stir_hf.publish import networks
 from stir_hf.publish.board import MARKS, Board, Line, ranked
 from stir_hf.publish.board_text import board_html, board_text
 from stir_hf.publish.reported import read_notes
+from stir_hf.publish.scores import COLUMNS
 from stir_hf.report import Reading
 from stir_hf.report.table import cell
 from tests.publish.rows import HOSTILE
@@ -228,3 +229,9 @@ def test_a_large_board_asks_for_its_first_models(asked: list[str]) -> None:
 @pytest.mark.parametrize("text", [None, "", 5, "no equals", "=;=;", "a=1" * 10000, math.nan])
 def test_notes_of_others_are_read_or_passed_over(text: Any) -> None:
     assert all(isinstance(value, str) for value in read_notes(text).values())
+
+
+@pytest.mark.parametrize("value", [True, [0.9], {"a": 1}, "high"])
+def test_what_is_no_number_is_not_reported_as_one(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        COLUMNS["stir"].parsed(value)
