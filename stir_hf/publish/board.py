@@ -4,17 +4,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING
+
 if TYPE_CHECKING:
     import pandas as pd
 
-LOW_CEILING = 0.9
-"""A debiased ceiling below it is marked: an error of about half the spread gives that
-(docs/methods.md).
-"""
-FEW_CONVERGED = 0.5
-"""A smaller share of converged inversions is marked."""
-WELL_ABOVE = 0.5
-"""The least distance of ceiling and floor on whose scale a score is placed."""
 DIFFERENT = 0.08
 """Scores of one network that differ by more are told; less may be noise (README.md)."""
 
@@ -47,7 +41,7 @@ class Line:
     reported: bool = False
     """True for what the model's owner reports and no file of the repo holds."""
     also: tuple[str, ...] = ()
-    """Where other scores of this network stand, which are not shown."""
+    """The places of this network's other scores, which are not shown."""
     spread: float = 0.0
     """The largest STIR of all scores of this network less the smallest."""
     notes: tuple[str, ...] = ()
@@ -55,10 +49,10 @@ class Line:
     @property
     def between(self) -> float | None:
         """The place of the debiased score between its floor (0) and its ceiling (1); None where
-        these are closer than `WELL_ABOVE`, or not known.
+        these are closer than `LEAST_RANGE`, or not known.
         """
         value, floor, ceiling = self.stir_debiased, self.floor_debiased, self.ceiling_debiased
-        if value is None or floor is None or ceiling is None or ceiling - floor < WELL_ABOVE:
+        if value is None or floor is None or ceiling is None or ceiling - floor < LEAST_RANGE:
             return None
         return (value - floor) / (ceiling - floor)
 
@@ -66,11 +60,14 @@ class Line:
     def marks(self) -> tuple[str, ...]:
         """Names of the reasons for caution, of `MARKS`."""
         pairs = ((self.stir_debiased, self.floor_debiased), (self.stir, self.floor))
-        ceiling = self.ceiling if self.ceiling_debiased is None else self.ceiling_debiased
+        end = "" if self.ceiling_debiased is None else "_debiased"
+        ceiling, floor = getattr(self, f"ceiling{end}"), getattr(self, f"floor{end}")
+        few = self.converged is not None and self.converged < FEW
         given = {
             "floor": any(v is not None and f is not None and v <= f for v, f in pairs),
-            "ceiling": ceiling is not None and ceiling < LOW_CEILING,
-            "converged": self.converged is not None and self.converged < FEW_CONVERGED,
+            "ceiling": ceiling is not None
+            and (ceiling < LOW_CEILING or (floor is not None and ceiling - floor < LEAST_RANGE)),
+            "converged": few and (ceiling is None or ceiling < GOOD_CEILING),
             "undefined": self.stir_debiased is None,
             "several": self.spread > DIFFERENT,
             "reported": self.reported,
@@ -86,12 +83,13 @@ MARKS = {
     "floor": ("†", "the score is not above its floor: nothing shared can be told from it"),
     "ceiling": (
         "‡",
-        f"the debiased ceiling is below {LOW_CEILING:g}: the inversions are too far off for a low"
-        " score to mean much",
+        f"the debiased ceiling is below {LOW_CEILING:g}, or less than {LEAST_RANGE:g} above the"
+        " floor: the inversions are too far off for a low score to mean much",
     ),
     "converged": (
         "§",
-        f"fewer than {FEW_CONVERGED:.0%} of the inversions came as close as was asked for",
+        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and the debiased"
+        f" ceiling is below {GOOD_CEILING:g}",
     ),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (
@@ -114,11 +112,11 @@ class Board:
     repo: str
     """The dataset repo that they are of."""
     commit: str
-    """Of the repo, 40 hexadecimal digits."""
+    """The repo's, 40 hexadecimal digits."""
     inversions: str
     """16 hexadecimal digits of the set's identity."""
     reference: str | None
-    """As most of the scores name it; None where none does. So are the next four."""
+    """The name that most of the scores give it, None where none does; the next four likewise."""
     reference_revision: str | None
     reference_layer: str | None
     dataset: str | None

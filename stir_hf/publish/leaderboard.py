@@ -10,14 +10,14 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.publish.board import Board, Line, ranked
-from stir_hf.publish.networks import id_key, plain_id, present_ids, together
+from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.results import ANCHORS
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
-"""So many of those that are left out are told one by one."""
+"""The number of those left out that are told one by one."""
 _KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
@@ -57,7 +57,7 @@ def leaderboard(repo_id: str) -> list[Board]:
 
 @hub.one_run()
 def collect(repo_id: str) -> Leaderboard:
-    """As `leaderboard`, with what was left out."""
+    """Return the boards of `leaderboard`, and a line for each thing that was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     if hub.is_there(name) and name.count("/") != 1:
         raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")
@@ -81,8 +81,15 @@ def collect(repo_id: str) -> Leaderboard:
             f"dataset {repo_id} holds no scores"
             + (" that can be used" if left_out else "; `stir-hf push` sends some")
         )
-    made = tuple(_board(found, boards[key]) for key in sorted(boards))
+    made = tuple(_board(found, boards[key]) for key in sorted(boards, key=_order))
+    made = tuple(sorted(made, key=lambda one: all(line.reported for line in one.lines)))
     return Leaderboard(found.repo_id, found.commit, made, tuple(left_out))
+
+
+def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The place of a board: of one set, layer and measure, that of the most images comes first."""
+    *names, num_samples, draws = key
+    return *names, -num_samples, draws
 
 
 def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
@@ -159,18 +166,27 @@ class _Scored:
         self.row, self.source, self.reported = row, source, reported
         self.at = row["model_revision"]
         name = str(row["model"])
-        plain = plain_id(name) if self.at or reported else name
+        plain = repo_of(name) if self.at or reported else name
         self.model = ids.get(id_key(name), plain) if self.at else plain
 
-    def keys(self) -> dict[str, Any]:
-        """What it has in common with other scores of its network."""
-        named, value = self.model.casefold(), self.row["stir"]
-        on_hub = value is not None and (self.at or self.reported)
+    @property
+    def told(self) -> tuple[str, float | None]:
+        """The model and its STIR: all that a reported result tells."""
+        return self.model.casefold(), self.row["stir"]
+
+    def keys(self, networks: Mapping[tuple[str, float | None], str]) -> dict[str, Any]:
+        """The values that other scores of its network have in common with it.
+
+        Args:
+            networks: of the files' scores of models on the Hub, by what they tell.
+        """
+        named, network = self.model.casefold(), self.row["network"]
+        if self.reported:
+            network = networks.get(self.told)
         return {
-            "network": self.row["network"],
+            "network": network,
             "commit": (named, self.at) if self.at else None,
-            "value": (named, value) if on_hub else None,
-            "reported": named if self.reported else None,
+            "reported": named if network is None else None,
         }
 
     def completeness(self) -> tuple[bool, int, int, bool, str]:
@@ -182,7 +198,8 @@ class _Scored:
 
 def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
-    groups = together([one.keys() for one in scores])
+    networks = {one.told: one.row["network"] for one in scores if one.at}
+    groups = together([one.keys(networks) for one in scores])
     lines = (_line([scores[i] for i in places]) for places in groups)
     key = {name: scores[0].row[name] for name in _KEY}
     return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))

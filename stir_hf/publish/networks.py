@@ -10,7 +10,7 @@ from stir_hf.hub import is_of_the_hub, is_unreachable, status_of
 
 _log = logging.getLogger("stir_hf")
 MOST_ASKED = 200
-"""So many models are asked for; of a larger board the others stay as their scores name them."""
+"""The number of models that are asked for; the others stay as their scores name them."""
 _AT_A_TIME = 8
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
@@ -25,7 +25,7 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
     Args:
         judged: names of models, each with a commit.
     """
-    ids = {id_key(name): (plain_id(name), commit) for name, commit in judged}
+    ids = {id_key(name): (repo_of(name), commit) for name, commit in judged}
     asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
     if len(asked) > MOST_ASKED:
         _log.warning(f"of {len(asked)} models, {MOST_ASKED} are looked up on the Hub")
@@ -56,14 +56,12 @@ def _present_id(judged: tuple[str, str]) -> str | None:
 
 
 def id_key(name: str) -> str:
-    """What the names of one model have in common: its id without the revision and capitals."""
-    return plain_id(name).casefold()
+    """The part that the names of one model share: its id without the revision and capitals."""
+    return repo_of(name).casefold()
 
 
-def plain_id(name: str) -> str:
-    """The id in the name that a score gives a model, without the revision. Anybody may have written
-    it, so that it is taken for no address and for no folder here.
-    """
+def repo_of(name: str) -> str:
+    """The id in what a score calls a network of the Hub, which may be any text: `id@revision`."""
     return name.partition("@")[0]
 
 

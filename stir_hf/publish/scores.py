@@ -16,8 +16,8 @@ from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
 ERRORS = ("median", "mean", "p95")
-LARGEST = 16_000_000
-"""Bytes of a file: those of more than half a million images with the columns per image."""
+LARGEST = 100_000_000
+"""Bytes of a file: those of more than three million pairs with the columns per image."""
 _MOST_READ = 1_000_000
 """Bytes of the columns that are read, and values in any of them."""
 _LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 20
@@ -29,7 +29,7 @@ class Column:
     """The type of a column, and what its values may be."""
 
     dtype: str
-    """Of Arrow: `string`, `float64` or `int64`."""
+    """A type of Arrow: `string`, `float64` or `int64`."""
     least: float = -math.inf
     most: float = math.inf
     pattern: str = ".+"
@@ -40,7 +40,7 @@ class Column:
     """True for a list of such values."""
 
     def fits(self, found: pa.DataType) -> bool:
-        """Whether a column of a file has this type; one without any value has none."""
+        """Tell whether a column of a file has this type; one without any value has none."""
         if self.several:
             if pa.types.is_null(found):
                 return True
@@ -68,7 +68,7 @@ class Column:
             return None
         if isinstance(value, str):
             text = printable(value)
-            if len(text) > _LONGEST or not re.fullmatch(self.pattern, text):
+            if len(text) > _LONGEST or not text.strip() or not re.fullmatch(self.pattern, text):
                 raise ValueError(f"is {_cut(text, 60)!r}, not {self.accepted}")
             return text
         if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):
@@ -99,6 +99,8 @@ class Column:
             return value
         if self.dtype == "string":
             return str(value)
+        if isinstance(value, bool):
+            raise TypeError(f"{value} is no number")
         return float(value) if self.dtype == "float64" else int(value)
 
     @staticmethod
@@ -142,7 +144,7 @@ COLUMNS = {
     "notes": Column("string", several=True),
     "network": _HASH,
 }
-"""What a score is told with; `environment` and one value per image and draw stand beside it."""
+"""The columns that tell a score; `environment` and one value per image and draw stand beside it."""
 
 
 def name_of(row: Mapping[str, Any]) -> str:

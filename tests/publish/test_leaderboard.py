@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.data.identity import hash_of
-from stir_hf.publish import score_rows
+from stir_hf.publish import score_rows, scores
 from tests.publish.clients import Client
 from tests.publish.rows import HOSTILE, ROW
 from tests.stand_in_hub import Fault, StandInHub, serve
@@ -42,12 +42,19 @@ def published(commits: dict[str, str]) -> list[dict[str, Any]]:
         scored("robust-0#a741a4ca", None, 0.5, notes=["a note", "a note", HOSTILE]),
         scored("lab/inflated", "3" * 40, -0.166, stir=0.802, floor_debiased=-0.02),
         scored("lab/low-ceiling", "4" * 40, 0.4, ceiling_debiased=0.3, ceiling=0.5),
-        scored("lab/few", "5" * 40, 0.3, converged=0.03, notes=["97% did not reach it"]),
+        scored(
+            "lab/few",
+            "5" * 40,
+            0.3,
+            converged=0.03,
+            ceiling_debiased=0.93,
+            notes=["97% did not reach it"],
+        ),
         scored("lab/undefined", "6" * 40, None, stir=0.99),
         scored("lab/early", "7" * 40, 0.7, layer="early"),
         scored(HOSTILE, None, 0.45, reference=HOSTILE, dataset=HOSTILE, split=HOSTILE),
         scored("evil\n| 1 | forged | 1.000 |", None, 0.44),
-        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", None, 0.43),
+        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", "8" * 40, 0.43),
     ]
 
 
@@ -66,7 +73,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         files["scores/page.parquet"] = b"<!doctype html><html>404</html>"
         files["scores/cut.parquet"] = some[:-50]
         files["scores/\x1b[31m\u202ename.parquet"] = b"PAR1"
-        files["scores/large.parquet"] = b"\0" * 17_000_000
+        files["scores/large.parquet"] = bytes(scores.LARGEST + 1)
         files |= {"scores/deep/x.parquet": b"", "scores/readme.txt": b""}
         hub.add("dataset", BOARD, {"README.md": b"", "eval.yaml": b"name: x\n", **files})
         told = "set={}; layer=penultimate; measure=linear_cka; n={}; draws=1; stir_debiased={}"
@@ -75,6 +82,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
             (5.0, told.format("c" * 16, 100, 0.9)),
             (0.9, told.format("\x1b[2J", 100, 0.9)),
             (0.9, told.format("c" * 16, -1, 0.9)),
+            (0.9, told.format("0" * 16, 100, 0.9)),  # a board of its own, behind the others
         ]
         entries = [
             {"dataset": {"id": BOARD, "task_id": "x"}, "value": value, "notes": notes}
@@ -108,7 +116,9 @@ def client(hub: StandInHub, tmp_path: Path) -> Client:
 def test_the_board_as_json(client: Client, hub: StandInHub) -> None:
     text = client.done("leaderboard", BOARD, "--json")
     found = json.loads(text, parse_constant=pytest.fail)
-    other, board = sorted(found["boards"], key=lambda one: len(one["lines"]))
+    *_, claimed = found["boards"]
+    assert [line["reported"] for line in claimed["lines"]] == [True]
+    other, board = sorted(found["boards"][:-1], key=lambda one: len(one["lines"]))
     assert (other["layer"], [line["model"] for line in other["lines"]]) == ("early", ["lab/early"])
     assert (board["reference"], board["dataset"]) == ("lab/robust-0", "lab/images")
     assert len(found["left_out"]) == SPOILT + 3
@@ -149,6 +159,7 @@ def test_the_board_in_words(client: Client) -> None:
     words = " ".join(text.split())
     assert text.startswith("## Which models ignore what lab/robust-0@bbbbbbbb ignores?\n")
     assert "For each of 100 images of lab/images (test[:100]), another" in words
+    text = text.partition("\n\n## ")[0]
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 21
     for row in rows:
@@ -177,6 +188,26 @@ def test_each_model_is_asked_once_and_torch_not_at_all(client: Client, hub: Stan
     names = [path.split("/")[4].casefold() for path in asked]
     assert names.count("m01") == 2  # by its own name, and by that of before
     assert len(names) == len(set(names)) + 1
+
+
+def test_two_versions_of_a_model_are_two_lines(
+    client: Client, hub: StandInHub, tmp_path: Path
+) -> None:
+    rows = [
+        scored("other/two", str(i) * 40, 0.5 + i / 10, stir=v) for i, v in enumerate([0.7, 0.8])
+    ]
+    rows.append(scored("other/two", "2" * 40, 0.4, stir=0.8))
+    told = "set={inversions}; layer={layer}; measure={measure}; n={num_samples}; draws={draws}"
+    task = {"id": "lab/two", "task_id": "x"}
+    claims = [{"dataset": task, "value": r["stir"], "notes": told.format(**r)} for r in rows[:2]]
+    results = {".eval_results/a.yaml": yaml.safe_dump(claims).encode()}
+    hub.add("model", "other/two", results)
+    paths = [score_rows.write(row, tmp_path) for row in rows]
+    files = {f"scores/{path.name}": path.read_bytes() for path in paths}
+    hub.add("dataset", "lab/two", {"eval.yaml": b"name: x\n", **files})
+    (board,) = client.json("leaderboard", "lab/two")["boards"]
+    assert sorted(line["revision"][0] for line in board["lines"]) == ["0", "1", "2"]
+    assert sorted(len(line["also"]) for line in board["lines"]) == [0, 1, 1]
 
 
 def test_offline_the_board_stands_as_its_scores_name_it(client: Client, hub: StandInHub) -> None:
