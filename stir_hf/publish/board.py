@@ -4,17 +4,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
+
 if TYPE_CHECKING:
     import pandas as pd
 
-LOW_CEILING = 0.9
-"""A debiased ceiling below it is marked: an error of about half the spread gives that
-(docs/methods.md).
-"""
-FEW_CONVERGED = 0.5
-"""A smaller share of converged inversions is marked."""
-WELL_ABOVE = 0.5
-"""The least distance of ceiling and floor on whose scale a score is placed."""
 DIFFERENT = 0.08
 """Scores of one network that differ by more are told; less may be noise (README.md)."""
 
@@ -55,27 +49,16 @@ class Line:
     @property
     def between(self) -> float | None:
         """The place of the debiased score between its floor (0) and its ceiling (1); None where
-        these are closer than `WELL_ABOVE`, or not known.
+        these are close, or not known (`Reading.between`).
         """
-        value, floor, ceiling = self.stir_debiased, self.floor_debiased, self.ceiling_debiased
-        if value is None or floor is None or ceiling is None or ceiling - floor < WELL_ABOVE:
-            return None
-        return (value - floor) / (ceiling - floor)
+        return Reading.of(vars(self)).between
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Names of the reasons for caution, of `MARKS`."""
-        pairs = ((self.stir_debiased, self.floor_debiased), (self.stir, self.floor))
-        ceiling = self.ceiling if self.ceiling_debiased is None else self.ceiling_debiased
-        given = {
-            "floor": any(v is not None and f is not None and v <= f for v, f in pairs),
-            "ceiling": ceiling is not None and ceiling < LOW_CEILING,
-            "converged": self.converged is not None and self.converged < FEW_CONVERGED,
-            "undefined": self.stir_debiased is None,
-            "several": self.spread > DIFFERENT,
-            "reported": self.reported,
-        }
-        return tuple(name for name, holds in given.items() if holds)
+        found = [*Reading.of(vars(self)).cautions]
+        found += ["several"] if self.spread > DIFFERENT else []
+        return tuple(found + (["reported"] if self.reported else []))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, `between` and `marks` included."""
@@ -86,12 +69,13 @@ MARKS = {
     "floor": ("†", "the score is not above its floor: nothing shared can be told from it"),
     "ceiling": (
         "‡",
-        f"the debiased ceiling is below {LOW_CEILING:g}: the inversions are too far off for a low"
-        " score to mean much",
+        f"the debiased ceiling is below {LOW_CEILING:g}, or less than {LEAST_RANGE:g} above the"
+        " floor: the inversions are too far off for a low score to mean much",
     ),
     "converged": (
         "§",
-        f"fewer than {FEW_CONVERGED:.0%} of the inversions came as close as was asked for",
+        f"fewer than {FEW:.0%} of the inversions came as close as was asked for; that matters where"
+        f" the ceiling is below {GOOD_CEILING:g}",
     ),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (

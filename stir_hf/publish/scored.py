@@ -82,7 +82,6 @@ class Table:
             "measure": code(first["measure"]),
             "num_samples": first["num_samples"],
             "draws": first["draws"],
-            "debiased": any(row.get("stir_debiased") is not None for row in self.rows),
         }
 
     @property
@@ -135,11 +134,11 @@ def _place(table: Table) -> tuple[Any, ...]:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """The highest debiased value first; what cannot be read, last."""
-    read_as = Reading.of(row)
-    value = -2.0 if read_as.stir is None else read_as.stir
+    """The highest debiased value first, as on a leaderboard; below them those that have none."""
+    found = Reading.of(row)
+    values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
     more = (str(row.get(name) or "") for name in ("model", "model_revision", "network"))
-    return bool(read_as.doubts), -value, *more
+    return found.stir is None, *values, *more
 
 
 def _cells(row: Row) -> tuple[str, ...]:

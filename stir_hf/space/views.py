@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from stir_hf.report.reading import FEW, Reading, in_words
+
 Data = Mapping[str, Any]
 WIDTH, LEFT, RIGHT = 640, 12, 628
 """Of the axis, in its own units."""
@@ -48,17 +50,11 @@ def _sentence(score: Data) -> str:
     """In words: where STIR stands between floor and ceiling, all three debiased if they can be."""
     model, reference, stir = score["model"], score["reference"], score["stir"]
     found = score["debiased"] or score
-    if stir is None or None in (found["stir"], found["floor"], found["ceiling"]):
-        return f"What {model} shares with {reference} cannot be told from these images."
-    share = (found["stir"] - found["floor"]) / max(found["ceiling"] - found["floor"], 1e-9)
-    if share > 0.9:
-        how = "nearly everything that"
-    elif share > 0.65:
-        how = "most of what"
-    elif share > 0.35:
-        how = "some of what"
-    else:
-        how = "little of what"
+    read_as = Reading(found["stir"], found["floor"], found["ceiling"], score["converged"])
+    if stir is None or read_as.share is None:
+        why = "".join(f"; {one}" for one in read_as.doubts)
+        return f"What {model} shares with {reference} cannot be told from these images{why}."
+    how = in_words(read_as.share)
     also = f", debiased {found['stir']:.2f}" if abs(found["stir"] - stir) > 0.1 else ""
     return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f}{also})."
 
@@ -81,7 +77,7 @@ def results(done: Data) -> str:
 
 def warning(scores: Sequence[Data]) -> str:
     """What must be known before a score is believed."""
-    bad = [s for s in scores if s["converged"] < 0.5]
+    bad = [s for s in scores if s["converged"] < FEW]
     if not bad:
         return ""
     worst = max(s["relative_error"]["median"] for s in bad)

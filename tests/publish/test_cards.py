@@ -116,6 +116,20 @@ def test_scores_stand_best_first_by_the_debiased_value() -> None:
     assert "⚠" not in text_of(Held([shown()], rows[1:3]))
 
 
+def test_a_plain_score_does_not_stand_in_the_column_of_debiased_ones() -> None:
+    plain = {"stir_debiased": None, "floor_debiased": None, "ceiling_debiased": None}
+    text = text_of(Held([], [row("lab/plain", stir=0.99, **plain), row("lab/one")]))
+    (line,) = [one for one in text.splitlines() if "lab/plain" in one and "|" in one]
+    assert line.endswith("⚠ | – | – | – | 0.990 | 60 | 90% |")
+    assert text.index("[lab/one]") < text.index("[lab/plain]")
+
+
+def test_a_score_without_a_floor_has_no_mark() -> None:
+    text = text_of(Held([], [row(floor=None, floor_debiased=None)]))
+    assert "⚠" not in text
+    assert "cannot be told: it has no floor or no ceiling." in text
+
+
 def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
     others: tuple[dict[str, Any], ...] = (
         {"inversions": "f" * 16},
@@ -155,11 +169,11 @@ def test_a_long_table_ends_with_the_number_that_is_left() -> None:
 def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
     text = text_of(Held([shown()], [row("lab/one", stir_debiased=0.7), row("lab/two")]))
     assert (
-        "- `lab/two` scores 0.80, between a floor of 0.00 and a ceiling of 1.00: it ignores most"
-        " of what `lab/robust-0` ignores." in text
+        "- `lab/two` has a debiased score of 0.80, between a floor of 0.00 and a ceiling of 1.00:"
+        " it ignores most of what `lab/robust-0` ignores." in text
     )
     low = text_of(Held([shown()], [row(ceiling_debiased=0.3)]))
-    assert "cannot be told: the ceiling is 0.30: the inversions did not work." in low
+    assert "cannot be told: the inversions did not work, since the ceiling is 0.30." in low
     assert "For example" not in text_of(Held([shown()]))
 
 

@@ -56,12 +56,19 @@ def test_how_far_a_request_is() -> None:
 
 
 def test_words_go_by_the_debiased_values() -> None:
+    score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.4, "ceiling": 0.96}
+    debiased = {"stir": 0.35, "floor": -0.15, "ceiling": 0.94, "similarity": 0.36}
+    few = "standard-0 ignores about half of what robust-0 ignores (STIR 0.91, debiased 0.35)."
+    assert views.sentences([{**score, "debiased": debiased}]) == few
+    plain = "standard-0 ignores nearly everything that robust-0 ignores (STIR 0.91)."
+    assert views.sentences([{**score, "debiased": None}]) == plain
+
+
+def test_a_score_that_a_card_doubts_is_not_put_into_words() -> None:
     score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.73, "ceiling": 0.96}
     debiased = {"stir": 0.35, "floor": -0.15, "ceiling": 0.74, "similarity": 0.36}
-    few = "standard-0 ignores some of what robust-0 ignores (STIR 0.91, debiased 0.35)."
-    assert views.sentences([{**score, "debiased": debiased}]) == few
-    plain = "standard-0 ignores most of what robust-0 ignores (STIR 0.91)."
-    assert views.sentences([{**score, "debiased": None}]) == plain
+    told = views.sentences([{**score, "debiased": debiased}])
+    assert "cannot be told from these images; the inversions did not work" in told
 
 
 def test_a_score_without_floor() -> None:
