@@ -8,7 +8,7 @@ from typing import Any
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.markup import code, linked
-from stir_hf.publish.scores import FOLDER, read
+from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.publish.shown import NAMED, Shown
 from stir_hf.publish.state import Content, State
 from stir_hf.report import Reading
@@ -23,7 +23,8 @@ _KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 
 def is_score(path: str) -> bool:
     """Tell whether a path is that of a score."""
-    return path.startswith(f"{FOLDER}/") and path.endswith(".parquet")
+    folder, _, name = path.rpartition("/")
+    return folder == FOLDER and name.endswith(".parquet")
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class ScoreFiles:
         return [*mine, *(row for row in there if row is not None)], len(theirs[MOST_READ:])
 
     def _row(self, state: State, path: str) -> Row | None:
-        key = f"{path} {state.files[path].blob_id}"
+        file, whose = state.files[path], f"dataset {state.repo_id}"
+        key = f"{path} {file.blob_id}"
         if key not in self._read:
             try:
-                self._read[key] = read(state.local(path), f"dataset {state.repo_id}")
+                if file.size > LARGEST:
+                    raise RequestError(f"{path} of {whose} cannot be used: {too_large(file.size)}")
+                self._read[key] = read(state.local(path), whose)
             except RequestError as error:
                 _log.warning("left out of the card: %s", error)
                 self._read[key] = None

@@ -252,3 +252,23 @@ def test_a_broken_record_of_a_set_names_it() -> None:
             text_of(Held([bad]))
     with pytest.raises(RequestError, match=r"mine/inversions\.json is broken"):
         Shown.read("mine", json.dumps([1]).encode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["configs: abc", "configs:\n- abc", "configs: {a: b}", "tags: 5", "1: 2", "- a", "a: [b"],
+)
+def test_a_card_whose_yaml_holds_something_else_is_one_line(head: str) -> None:
+    with pytest.raises(RequestError, match="the card of lab/iris cannot be read: "):
+        text_of(Held([shown()]), f"---\n{head}\n---\n# Mine\n")
+
+
+@pytest.mark.parametrize("before", ["", "# Mine\n", "---\n---\n# Mine\n", "---\na: 1\n# Mine\n"])
+def test_a_card_without_metadata_gets_them_and_nobody_warns(
+    before: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = text_of(Held([shown()]), before)
+    assert caplog.text == ""
+    assert text.count("\n---\n") == 1 + before.count("---\na: 1")
+    assert ("# Mine" in text) == ("# Mine" in before)
+    assert text_of(Held([shown()]), text) == text
