@@ -74,8 +74,8 @@ MARKS = {
     ),
     "converged": (
         "§",
-        f"fewer than {FEW:.0%} of the inversions came as close as was asked for; that matters where"
-        f" the ceiling is below {GOOD_CEILING:g}",
+        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and the debiased"
+        f" ceiling is below {GOOD_CEILING:g}",
     ),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (

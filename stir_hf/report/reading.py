@@ -42,8 +42,8 @@ class Reading:
 
     @property
     def cautions(self) -> dict[str, str]:
-        """The reasons for caution, by name, each in words: `floor`, `ceiling`, `converged` and
-        `undefined`.
+        """The reasons not to believe it, by name, each in words: `floor`, `ceiling`, `converged`
+        (not where the ceiling shows that the inversions worked) and `undefined`.
         """
         found = {}
         stir, floor, plain_ceiling = self.plain
@@ -55,7 +55,8 @@ class Reading:
             found["ceiling"] = f"the inversions did not work, since the ceiling is {ceiling:.2f}"
         elif self._range is not None and self._range < LEAST_RANGE:
             found["ceiling"] = f"the floor, {self.floor:.2f}, is near the ceiling, {ceiling:.2f}"
-        if self.converged is not None and self.converged < FEW:
+        good = ceiling is not None and ceiling >= GOOD_CEILING
+        if self.converged is not None and self.converged < FEW and not good:
             found["converged"] = f"{self.converged:.0%} of the inversions converged"
         if self.stir is None:
             found["undefined"] = "there is no debiased score"
@@ -63,13 +64,8 @@ class Reading:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The reasons not to believe it, in words; none for a score that can be read. That few
-        inversions converged is none where the ceiling shows that they worked.
-        """
-        found = self.cautions
-        if self.ceiling is not None and self.ceiling >= GOOD_CEILING:
-            found.pop("converged", None)
-        return tuple(found.values())
+        """The reasons not to believe it, in words; none for a score that can be read."""
+        return tuple(self.cautions.values())
 
     @property
     def between(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from markdown_it.token import Token
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.cards import BEGIN, END, Held
-from stir_hf.publish.scored import MOST_ROWS, tables
+from stir_hf.publish.scored import MOST_ROWS, ScoreFiles, tables
+from stir_hf.publish.scores import LARGEST
 from stir_hf.publish.shown import Shown
 from tests.publish.held import COMMIT, HOSTILE, row, shown, text_of
 
@@ -91,6 +93,13 @@ def test_a_name_with_a_commit_leads_nowhere_else(name: str) -> None:
         text = text_of(Held([], [row(name, model_revision=commit, reference=name)]))
         assert all(one.startswith(ALLOWED) for one in links(text)), links(text)
         assert lines(text) == 2
+
+
+def test_a_score_that_is_too_large_is_not_fetched(caplog: pytest.LogCaptureFixture) -> None:
+    files = {"scores/x.parquet": SimpleNamespace(size=LARGEST + 1, blob_id="a")}
+    state: Any = SimpleNamespace(files=files, repo_id="lab/x", local=pytest.fail)
+    assert ScoreFiles({}).rows(state) == ([], 0)
+    assert "left out of the card: scores/x.parquet of dataset lab/x cannot be used" in caplog.text
 
 
 def test_names_that_are_none_are_shown_as_they_are() -> None:
