@@ -8,6 +8,10 @@ from operator import index
 from typing import Any
 
 _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+_HARMLESS = re.compile(
+    r"((?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000])"
+)
+"""Joiners in words and emoji, and spaces, which `str.isprintable` does not pass."""
 
 
 class RequestError(ValueError):
@@ -26,7 +30,11 @@ def printable(text: object) -> str:
     characters, marks that turn the direction of writing and lone surrogates are escaped.
     """
     line = " ".join(part for part in _BREAKS.split(str(text)) if part)
-    return line if line.isprintable() else "".join(map(_shown, line))
+    if line.isprintable():
+        return line
+    parts = _HARMLESS.split(line)  # every second one is harmless
+    parts[::2] = ("".join(map(_shown, part)) for part in parts[::2])
+    return "".join(parts)
 
 
 def _shown(character: str) -> str:

@@ -26,9 +26,24 @@ def test_a_line_holds_nothing_that_a_terminal_obeys(make: Callable[[str], str]) 
     assert line == r"a\x1b[31mred | forged | \u202eright\ud800\x07 \x9b2J"
 
 
-@pytest.mark.parametrize("plain", ["", "org/model", "é ☃ 猫", "a  b"])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "",
+        "org/model",
+        "é ☃ 猫",
+        "a  b",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",  # a family
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, with a non-joiner
+        "Screenshot at 9.00\u202fAM, 猫\u3000犬, n\xa0= 3",
+    ],
+)
 def test_plain_text_stays(plain: str) -> None:
     assert printable(plain) == plain
+
+
+def test_what_does_not_show_is_shown_between_letters() -> None:
+    assert printable("lab/mo\u200ddel \u200c") == r"lab/mo\u200ddel \u200c"
 
 
 def test_a_line_of_an_error_of_others_is_printable() -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from stir_hf import Score, StirResult
 from stir_hf.report.figures import heat_map
-from stir_hf.report.table import labels, table
+from stir_hf.report.table import labels, markdown_table, table
 from stir_hf.results import RelativeError, SpreadError, Values
 
 
@@ -140,3 +140,9 @@ def test_the_numbers_of_a_heat_map_are_legible() -> None:
         text = luminance((0.0,) * 3 if _legible(colour) == "black" else (1.0,) * 3)
         bright, dark = sorted((text, luminance(colour)), reverse=True)
         assert (bright + 0.05) / (dark + 0.05) > 4.5
+
+
+def test_wide_and_combining_characters_leave_a_table_straight() -> None:
+    lines = markdown_table(("model", "STIR"), [("猫犬", "0.5"), ("ne\u0301e", "0.7"), ("a", "–")])
+    assert lines[0] == "| model | STIR |"
+    assert lines[2:] == ["| 猫犬  | 0.5  |", "| ne\u0301e   | 0.7  |", "| a     | –    |"]

@@ -165,3 +165,27 @@ def test_names_that_are_not_utf8_are_told_before_any_work(tmp_path: Path) -> Non
         said = rf"{what} .*bo\\udcffut is not a UTF-8 name; rename it"
         with pytest.raises(RequestError, match=said):
             invert(*given, **more)
+
+
+SAYS = """
+import logging, sys, warnings
+from stir_hf.cli import app, main
+from stir_hf.cli.app import debug_option
+@app.command("told")
+@debug_option
+def told():
+    text = "a\\x1b[31m\\n\\x9b2J\\u202e"
+    logging.getLogger("huggingface_hub").warning("%s", text)
+    warnings.warn(text)
+    raise KeyError(text) from ValueError(text)
+main(["told", *sys.argv[1:]])
+"""
+
+
+def test_what_libraries_say_is_printable() -> None:
+    for code in (SAYS, SAYS.replace("*sys.argv[1:]", "'--debug'")):
+        said = run(code).stderr.decode()
+        assert all(char.isprintable() or char == "\n" for char in said), said
+        assert said.count(r"a\x1b[31m \x9b2J\u202e") >= 2
+    assert "Traceback" in said
+    assert r"ValueError: a\x1b[31m" in said

@@ -10,8 +10,8 @@ from stir_hf.cli import hub as hub
 from stir_hf.cli import verbs as verbs
 from stir_hf.cli.app import DEBUG
 from stir_hf.cli.app import app as app
-from stir_hf.cli.streams import write_anything
-from stir_hf.errors import TOLD, RequestError, RunError, one_line, printable
+from stir_hf.cli.streams import echo, say_plainly, write_anything
+from stir_hf.errors import TOLD, RequestError, RunError, one_line
 from stir_hf.launched import main_process
 
 
@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     write_anything()
-    _told_plainly()
+    say_plainly()
+    _log()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
     # torch is loaded.
@@ -62,21 +63,14 @@ def _known(error: Exception) -> bool:
 
 def _fail(message: str, code: int, *, known: bool) -> None:
     if not known:
-        click.echo(f"stir-hf: {' '.join(printable(message).split())}", err=True)
+        echo(f"stir-hf: {message}", err=True)
     sys.exit(code)
 
 
-class _Plain(logging.Formatter):
-    """Format a record as one printable line, like an error."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"stir-hf: {printable(record.getMessage())}"
-
-
-def _told_plainly() -> None:
-    """Print what the package itself logs as a line of its own."""
+def _log() -> None:
+    """Print what the package itself logs like an error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Plain())
+    handler.setFormatter(logging.Formatter("stir-hf: %(message)s"))
     logger = logging.getLogger("stir_hf")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO if main_process() else logging.WARNING)

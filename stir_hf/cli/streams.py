@@ -1,8 +1,12 @@
 """Output to streams of any encoding, and of none."""
 
 import json
+import logging
 import os
 import sys
+import traceback
+import warnings
+from types import TracebackType
 from typing import Any
 
 import click
@@ -32,6 +36,36 @@ def write_anything() -> None:
     encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
     if errors in ("", *FAILS):
         os.environ["PYTHONIOENCODING"] = f"{encoding}:{REPLACED}"
+
+
+class _Record(logging.LogRecord):
+    """A record whose message is one printable line, whichever library logs it."""
+
+    def getMessage(self) -> str:  # noqa: N802 - logging's name
+        return printable(super().getMessage())
+
+
+def say_plainly() -> None:
+    """Let what any library logs, warns of or raises be printable lines: it may hold text of others,
+    such as a sentence of a Hub, or the name of a class in a model's configuration.
+    """
+    logging.setLogRecordFactory(_Record)
+    warnings.formatwarning = _warned
+    sys.excepthook = _traced
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - the name that warnings gives it
+) -> str:
+    return f"{filename}:{lineno}: {category.__name__}: {printable(message)}\n"
+
+
+def _traced(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    echo(*"".join(traceback.format_exception(error)).splitlines(), err=True)
 
 
 def echo(*lines: str, err: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.publish.board import Board, Line, ranked
-from stir_hf.publish.networks import id_key, present_ids, together
+from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.results import ANCHORS
@@ -158,7 +158,7 @@ class _Scored:
         self.row, self.source, self.reported = row, source, reported
         self.at = row["model_revision"]
         name = str(row["model"])
-        plain = hub.split_revision(name)[0] if self.at or reported else name
+        plain = repo_of(name) if self.at or reported else name
         self.model = ids.get(id_key(name), plain) if self.at else plain
 
     def keys(self) -> dict[str, Any]:

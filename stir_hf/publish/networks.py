@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stir_hf.hub import is_unreachable, split_revision, status_of
+from stir_hf.hub import is_unreachable, status_of
 from stir_hf.publish.patience import is_of_the_hub
 
 _log = logging.getLogger("stir_hf")
@@ -26,7 +26,7 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
     Args:
         judged: names of models, each with a commit.
     """
-    ids = {id_key(name): (split_revision(name)[0], commit) for name, commit in judged}
+    ids = {id_key(name): (repo_of(name), commit) for name, commit in judged}
     asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
     if len(asked) > MOST_ASKED:
         _log.warning(f"of {len(asked)} models, {MOST_ASKED} are looked up on the Hub")
@@ -58,7 +58,12 @@ def _present_id(judged: tuple[str, str]) -> str | None:
 
 def id_key(name: str) -> str:
     """What the names of one model have in common: its id without the revision and capitals."""
-    return split_revision(name)[0].casefold()
+    return repo_of(name).casefold()
+
+
+def repo_of(name: str) -> str:
+    """The id in what a score calls a network of the Hub, which may be any text: `id@revision`."""
+    return name.partition("@")[0]
 
 
 def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:

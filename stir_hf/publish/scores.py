@@ -16,8 +16,8 @@ from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
 ERRORS = ("median", "mean", "p95")
-LARGEST = 16_000_000
-"""Bytes of a file: those of more than half a million images with the columns per image."""
+LARGEST = 100_000_000
+"""Bytes of a file: those of more than three million pairs with the columns per image."""
 _MOST_READ = 1_000_000
 """Bytes of the columns that are read, and values in any of them."""
 _LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 20
@@ -68,7 +68,7 @@ class Column:
             return None
         if isinstance(value, str):
             text = printable(value)
-            if len(text) > _LONGEST or not re.fullmatch(self.pattern, text):
+            if len(text) > _LONGEST or not text.strip() or not re.fullmatch(self.pattern, text):
                 raise ValueError(f"is {_cut(text, 60)!r}, not {self.accepted}")
             return text
         if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):

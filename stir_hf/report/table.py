@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, east_asian_width
 
 import numpy as np
 
@@ -46,9 +47,22 @@ def cell(text: object) -> str:
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table, its columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(columns, *rows, strict=True)]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return [_line(columns, widths), rule, *(_line(row, widths) for row in rows)]
+
+
+def _padded(line: str, width: int) -> str:
+    """A printable line with spaces behind it, `width` columns wide in a terminal."""
+    return line + " " * (width - _width(line))
+
+
+def _width(line: str) -> int:
+    """Its columns in a terminal: two of a wide character, none of a combining one."""
+    return sum(
+        0 if category(one) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(one) in "WF")
+        for one in line
+    )
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:
@@ -126,7 +140,7 @@ def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[s
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return (
         "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        + " | ".join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True))
         + " |"
     )
 

@@ -15,6 +15,7 @@ from stir_hf.publish import networks
 from stir_hf.publish.board import MARKS, Board, Line, ranked
 from stir_hf.publish.board_text import board_html, board_text
 from stir_hf.publish.reported import read_notes
+from stir_hf.report import Reading
 from stir_hf.report.table import cell
 from tests.publish.rows import HOSTILE
 
@@ -62,7 +63,9 @@ BOARD = Board(
         ({"floor_debiased": None, "floor": 0.7}, ["floor"]),
         ({"ceiling_debiased": 0.89}, ["ceiling"]),
         ({"ceiling_debiased": None, "ceiling": 0.5}, ["ceiling"]),
-        ({"converged": 0.49}, ["converged"]),
+        ({"ceiling_debiased": 0.95, "floor_debiased": 0.5}, ["ceiling"]),
+        ({"converged": 0.49, "ceiling_debiased": 0.94}, ["converged"]),
+        ({"converged": 0.03, "ceiling_debiased": 0.95}, []),
         ({"converged": None}, []),
         ({"stir_debiased": None}, ["undefined"]),
         ({"spread": 0.09}, ["several"]),
@@ -76,6 +79,15 @@ def test_marks(changed: dict[str, Any], marks: list[str]) -> None:
     for name, (sign, words) in MARKS.items():
         assert (f"- {sign} {words}" in text) == (name in marks)
         assert (f" {sign}" in text.partition("\n\n|")[2].partition("\n\n")[0]) == (name in marks)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_board_doubts_what_the_card_doubts(seed: int) -> None:
+    rng = random.Random(seed)
+    names = ("stir_debiased", "floor_debiased", "ceiling_debiased", "converged")
+    values: Any = {name: rng.choice([0, 0.3, 0.49, 0.6, 0.92, 1.0]) for name in names}
+    line = replace(LINE, **values)
+    assert bool(line.marks) == bool(Reading.of(vars(line)).doubts)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +196,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_hub_is_asked_once_for_each_model(asked: list[str]) -> None:
-    names = ["old/x", "Old/X@main", "old/x@v2", "gone/y", "evil/z", "a\x1b/b", "../../x", "plain"]
+    names = [
+        "old/x",
+        "Old/X@main",
+        "old/x@v2",
+        "gone/y",
+        "evil/z",
+        "a\x1b/b",
+        "../../x",
+        "http://e/x",
+        "plain",
+    ]
     found = networks.present_ids((name, "a" * 40) for name in names)
     assert found == {"old/x": "new/x", "plain": "plain"}
     assert sorted(name.casefold() for name in asked) == ["evil/z", "gone/y", "old/x", "plain"]

@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.data.identity import hash_of
-from stir_hf.publish import score_rows
+from stir_hf.publish import score_rows, scores
 from tests.publish.clients import Client
 from tests.publish.rows import HOSTILE, ROW
 from tests.stand_in_hub import Fault, StandInHub, serve
@@ -42,12 +42,19 @@ def published(commits: dict[str, str]) -> list[dict[str, Any]]:
         scored("robust-0#a741a4ca", None, 0.5, notes=["a note", "a note", HOSTILE]),
         scored("lab/inflated", "3" * 40, -0.166, stir=0.802, floor_debiased=-0.02),
         scored("lab/low-ceiling", "4" * 40, 0.4, ceiling_debiased=0.3, ceiling=0.5),
-        scored("lab/few", "5" * 40, 0.3, converged=0.03, notes=["97% did not reach it"]),
+        scored(
+            "lab/few",
+            "5" * 40,
+            0.3,
+            converged=0.03,
+            ceiling_debiased=0.93,
+            notes=["97% did not reach it"],
+        ),
         scored("lab/undefined", "6" * 40, None, stir=0.99),
         scored("lab/early", "7" * 40, 0.7, layer="early"),
         scored(HOSTILE, None, 0.45, reference=HOSTILE, dataset=HOSTILE, split=HOSTILE),
         scored("evil\n| 1 | forged | 1.000 |", None, 0.44),
-        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", None, 0.43),
+        scored("[x](http://evil) <script>alert(1)</script> `|` \\|", "8" * 40, 0.43),
     ]
 
 
@@ -66,7 +73,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         files["scores/page.parquet"] = b"<!doctype html><html>404</html>"
         files["scores/cut.parquet"] = some[:-50]
         files["scores/\x1b[31m\u202ename.parquet"] = b"PAR1"
-        files["scores/large.parquet"] = b"\0" * 17_000_000
+        files["scores/large.parquet"] = bytes(scores.LARGEST + 1)
         files |= {"scores/deep/x.parquet": b"", "scores/readme.txt": b""}
         hub.add("dataset", BOARD, {"README.md": b"", "eval.yaml": b"name: x\n", **files})
         told = "set={}; layer=penultimate; measure=linear_cka; n={}; draws=1; stir_debiased={}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,6 +37,20 @@ def test_values_may_be_undefined_and_a_little_above_one(tmp_path: Path) -> None:
     row = scores.read(write(tmp_path, stir=None, stir_debiased=None, ceiling=1 + 1e-9, notes=None))
     assert (row["stir"], row["stir_debiased"], row["notes"]) == (None, None, [])
     assert row["ceiling"] == pytest.approx(1)
+
+
+def test_a_score_of_all_of_imagenet_is_read(tmp_path: Path) -> None:
+    count = 1_281_167
+    values = np.random.default_rng(0).random(count, np.float32)
+    columns = ("relative_distance", "cosine", "relative_error")
+    pairs = {"index": np.arange(count), "draw": np.zeros(count, np.int32)}
+    whole = {**pairs, **dict.fromkeys(columns, values)}
+    path = table(
+        tmp_path,
+        **{k: pa.array([v], pa.list_(pa.from_numpy_dtype(v.dtype))) for k, v in whole.items()},
+    )
+    assert path.stat().st_size > 30e6
+    assert scores.read(path)["model"] == ROW["model"]
 
 
 def test_text_is_one_printable_line(tmp_path: Path) -> None:
@@ -70,6 +85,7 @@ def test_text_is_one_printable_line(tmp_path: Path) -> None:
         ("steps", -1),
         ("model", None),
         ("model", ""),
+        ("model", " \u3000\xa0"),
         ("model", "m" * 5000),
         ("layer", None),
         ("measure", None),
