@@ -16,6 +16,7 @@ from stir_hf.publish.cards import BEGIN, END, Held
 from stir_hf.publish.scored import MOST_ROWS, ScoreFiles, tables
 from stir_hf.publish.scores import LARGEST
 from stir_hf.publish.shown import Shown
+from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING
 from tests.publish.held import COMMIT, HOSTILE, row, shown, text_of
 
 ROOT = "https://huggingface.co"
@@ -121,7 +122,7 @@ def test_scores_stand_best_first_by_the_debiased_value() -> None:
     assert places == sorted(places)
     (line,) = [one for one in text.splitlines() if "lab/lucky" in one]
     assert line.endswith("⚠ | -0.166 | 0.000 | 0.998 | 0.990 | 60 | 90% |")
-    assert "⚠: not to be believed" in text
+    assert "⚠: the score is not to be believed, for a reason below." in text
     assert "⚠" not in text_of(Held([shown()], rows[1:3]))
 
 
@@ -131,6 +132,14 @@ def test_a_plain_score_does_not_stand_in_the_column_of_debiased_ones() -> None:
     (line,) = [one for one in text.splitlines() if "lab/plain" in one and "|" in one]
     assert line.endswith("⚠ | – | – | – | 0.990 | 60 | 90% |")
     assert text.index("[lab/one]") < text.index("[lab/plain]")
+
+
+def test_a_card_gives_the_limits_that_it_judges_by() -> None:
+    told = text_of(Held([], [row()])).partition("## When not to believe a score")[2]
+    for limit in (f"below {LOW_CEILING:g})", f"less than {LEAST_RANGE:g} above the floor"):
+        assert limit in told
+    assert FEW == 0.5
+    assert f"(less than half) and the ceiling is below {GOOD_CEILING:g}:" in told
 
 
 def test_a_score_without_a_floor_has_no_mark() -> None:
