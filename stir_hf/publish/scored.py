@@ -132,9 +132,9 @@ def _most(rows: Sequence[Row]) -> Row:
 
 def _place(table: Table) -> tuple[Any, ...]:
     first = table.rows[0]
-    name = table.slug or str(first["inversions"])
-    layer, measure = str(first["layer"]), str(first["measure"])
-    return table.slug is None, name, layer, measure, -first["num_samples"], first["draws"]
+    name = table.slug or str(table.named["reference"])
+    key = (str(first[part]) for part in ("inversions", "layer", "measure"))
+    return table.slug is None, name, *key, -first["num_samples"], first["draws"]
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
@@ -164,9 +164,17 @@ def _number(value: Any) -> str:
 
 
 def examples(found: Sequence[Table]) -> list[str]:
-    """The highest and the lowest of all scores in words; where none can be read, the reason."""
-    rows = [(row, table.named["reference"]) for table in found for row in table.rows]
+    """The highest and the lowest score in words, but for references judged on their own inversions;
+    where none can be read, the reason.
+    """
+    every = [(row, table.named["reference"]) for table in found for row in table.rows]
+    others = [one for one in every if _id(one[0]["model"]) != _id(one[1])]
+    rows = others or every
     told = [(share, *one) for one in rows if (share := Reading.of(one[0]).share) is not None]
     told.sort(key=lambda one: -one[0])
     chosen = [(row, name) for _, row, name in told[:1] + told[1:][-1:]] or rows[:1]
     return [Reading.of(row).sentence(code(row["model"]), code(name)) for row, name in chosen]
+
+
+def _id(name: Any) -> str:
+    return str(name).partition("@")[0].casefold()

@@ -195,6 +195,14 @@ def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
     assert "For example" not in text_of(Held([shown()]))
 
 
+def test_a_reference_on_its_own_inversions_is_no_example() -> None:
+    own = row("lab/robust-0@main", stir_debiased=0.998)
+    text = text_of(Held([], [own, row("lab/one", stir_debiased=0.7)]))
+    assert "`lab/one` has a debiased score of 0.70" in text
+    assert "`lab/robust-0@main` has" not in text
+    assert "`lab/robust-0@main` has a debiased score of 1.00" in text_of(Held([], [own]))
+
+
 def test_a_card_of_inversions_has_what_a_user_of_the_hub_needs() -> None:
     held = Held([shown(), shown("other", dataset="lab/more")], [row()], figures=["figures/m.png"])
     text = text_of(held, place=PLACE)
@@ -240,6 +248,7 @@ def test_scores_alone_have_a_card_of_their_own_until_sets_come() -> None:
     assert [one["config_name"] for one in data.get("configs")] == ["scores"]
     assert "model-inversion" not in data.get("tags")
     assert "Inversions of" not in alone.partition("bibtex")[0]
+    assert "scores one on this repo" not in alone
     both = text_of(Held([shown()], [row()]), alone)
     data = DatasetCard(both).data
     assert [one["config_name"] for one in data.get("configs")] == ["robust-0", "scores"]
