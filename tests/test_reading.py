@@ -22,7 +22,7 @@ from stir_hf.report import Reading
 def test_a_score_is_told_by_its_place_between_floor_and_ceiling(stir: float, words: str) -> None:
     told = Reading(stir, 0.01, 0.99, 0.8).sentence("A", "B")
     assert told == (
-        f"A has a debiased score of {stir:.2f}, between a floor of 0.01 and a ceiling of 0.99: it"
+        f"A has a debiased score of {stir:.3f}, between a floor of 0.010 and a ceiling of 0.990: it"
         f" ignores {words}."
     )
 
@@ -31,11 +31,11 @@ def test_a_score_is_told_by_its_place_between_floor_and_ceiling(stir: float, wor
     ("values", "why"),
     [
         ((0.802, None, 0.99, 0.9), "no floor"),
-        ((0.2, 0.0, 0.4, 0.9), "the ceiling is 0.40"),
-        ((0.92, 0.6, 0.95, 0.9), "the floor, 0.60, is near the ceiling, 0.95"),
+        ((0.2, 0.0, 0.4, 0.9), "the ceiling, 0.400, is below 0.9"),
+        ((0.92, 0.6, 0.95, 0.9), "the floor, 0.600, is near the ceiling, 0.950"),
         ((-0.166, 0.05, 0.99, 0.9), "not above its floor"),
         ((0.5, 0.5, 0.99, 0.9), "not above its floor"),
-        ((0.5, 0.0, 0.92, 0.1), "10% of the inversions converged"),
+        ((0.5, 0.0, 0.92, 0.1), "less than 50% of the inversions converged"),
         ((None, 0.0, 0.99, 0.9), "there is no debiased score"),
     ],
 )

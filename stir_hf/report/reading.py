@@ -52,12 +52,13 @@ class Reading:
             found["floor"] = "the score is not above its floor"
         ceiling = plain_ceiling if self.ceiling is None else self.ceiling
         if ceiling is not None and ceiling < LOW_CEILING:
-            found["ceiling"] = f"the inversions did not work, since the ceiling is {ceiling:.2f}"
+            low = f"the ceiling, {ceiling:.3f}, is below {LOW_CEILING:g}"
+            found["ceiling"] = f"the inversions did not work, since {low}"
         elif self._range is not None and self._range < LEAST_RANGE:
-            found["ceiling"] = f"the floor, {self.floor:.2f}, is near the ceiling, {ceiling:.2f}"
+            found["ceiling"] = f"the floor, {self.floor:.3f}, is near the ceiling, {ceiling:.3f}"
         good = ceiling is not None and ceiling >= GOOD_CEILING
         if self.converged is not None and self.converged < FEW and not good:
-            found["converged"] = f"{self.converged:.0%} of the inversions converged"
+            found["converged"] = f"less than {FEW:.0%} of the inversions converged"
         if self.stir is None:
             found["undefined"] = "there is no debiased score"
         return found
@@ -100,8 +101,8 @@ class Reading:
             why = "; ".join(self.doubts) or "it has no floor or no ceiling"
             return f"How far {model} ignores what {reference} ignores cannot be told: {why}."
         return (
-            f"{model} has a debiased score of {self.stir:.2f}, between a floor of {self.floor:.2f}"
-            f" and a ceiling of {self.ceiling:.2f}: it ignores {in_words(share)} {reference}"
+            f"{model} has a debiased score of {self.stir:.3f}, between a floor of {self.floor:.3f}"
+            f" and a ceiling of {self.ceiling:.3f}: it ignores {in_words(share)} {reference}"
             " ignores."
         )
 

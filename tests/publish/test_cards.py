@@ -187,20 +187,23 @@ def test_a_long_table_ends_with_the_number_that_is_left() -> None:
 def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
     text = text_of(Held([shown()], [row("lab/one", stir_debiased=0.7), row("lab/two")]))
     assert (
-        "- `lab/two` has a debiased score of 0.80, between a floor of 0.00 and a ceiling of 1.00:"
-        " it ignores most of what `lab/robust-0` ignores." in text
+        "- `lab/two` has a debiased score of 0.800, between a floor of 0.000 and a ceiling of"
+        " 0.998: it ignores most of what `lab/robust-0` ignores." in text
     )
     low = text_of(Held([shown()], [row(ceiling_debiased=0.3)]))
-    assert "cannot be told: the inversions did not work, since the ceiling is 0.30." in low
+    assert (
+        "cannot be told: the inversions did not work, since the ceiling, 0.300, is below 0.9."
+        in low
+    )
     assert "For example" not in text_of(Held([shown()]))
 
 
 def test_a_reference_on_its_own_inversions_is_no_example() -> None:
     own = row("lab/robust-0@main", stir_debiased=0.998)
     text = text_of(Held([], [own, row("lab/one", stir_debiased=0.7)]))
-    assert "`lab/one` has a debiased score of 0.70" in text
+    assert "`lab/one` has a debiased score of 0.700" in text
     assert "`lab/robust-0@main` has" not in text
-    assert "`lab/robust-0@main` has a debiased score of 1.00" in text_of(Held([], [own]))
+    assert "`lab/robust-0@main` has a debiased score of 0.998" in text_of(Held([], [own]))
 
 
 def test_a_card_of_inversions_has_what_a_user_of_the_hub_needs() -> None:
