@@ -196,7 +196,7 @@ def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
         "license": _licence(there.get("license"), [one.record.get("licence") for one in sets]),
         "configs": [*others, *configs],
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value or name in there}
 
 
 def _union(there: Any, ours: Any) -> list[str]:

@@ -264,12 +264,14 @@ def test_scores_alone_have_a_card_of_their_own_until_sets_come() -> None:
 
 
 def test_what_others_wrote_stays() -> None:
-    before = "---\npretty_name: Mine\nlicense: mit\nmine: 1\n---\n# Hello\n"
+    own = "viewer: false\nextra: ''\nnone: []\n"
+    before = f"---\npretty_name: Mine\nlicense: mit\nmine: 1\n{own}---\n# Hello\n"
     text = text_of(Held([shown()], [row()]), before)
     after = text.replace(END, f"{END}\n\nBelow.")
     again = text_of(Held([shown()], [row(), row("lab/two")]), after)
     head = yaml.safe_load(again.split("---\n")[1])
     assert (head["pretty_name"], head["license"], head["mine"]) == ("Mine", "mit", 1)
+    assert (head["viewer"], head["extra"], head["none"]) == (False, "", [])
     assert again.index("# Hello") < again.index(BEGIN)
     assert again.rstrip().endswith(f"{END}\n\nBelow.")
 
