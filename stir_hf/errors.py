@@ -122,7 +122,7 @@ _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAI
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error tells of too little memory, whatever library raised it."""
+    """Tell whether an error is of too little memory, whatever library raised it."""
     if isinstance(error, RunError):
         return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -130,7 +130,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"
-"""What can be done where batches were halved down to a single input."""
+"""The advice where batches were halved down to a single input."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What came out: plain data, to and from JSON."""
+"""Scores as plain data, to and from JSON."""
 
 import json
 import os
@@ -56,7 +56,7 @@ class _Errors:
 
     @classmethod
     def of(cls, errors: "NDArray[np.floating[Any]]") -> Self:
-        """Of the errors of at least one inversion, (n,)."""
+        """Summarise the errors of at least one inversion, (n,)."""
         median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
         return cls(median, float(errors.mean()), p95)
 
@@ -101,7 +101,7 @@ class Score:
     num_samples: int
     """Images in the score."""
     relative_error: RelativeError
-    """Of all inversions in the score."""
+    """The error of all inversions in the score."""
     converged: float
     """Share of the inversions whose relative error is at or below the tolerance."""
     unconverged: RelativeError | None = None
@@ -111,9 +111,9 @@ class Score:
     what is left of the differences between images. None where the spread is 0 (see `notes`).
     """
     interval: tuple[float, float] | None = None
-    """Of `stir`, the lower end first; always None so far: none is computed."""
+    """The interval of `stir`, the lower end first; always None so far: none is computed."""
     notes: tuple[str, ...] = ()
-    """What the reader must know: inversions that failed, values that are undefined and why."""
+    """Lines that a reader must know: inversions that failed, values that are undefined and why."""
     draws: int = 1
     """Inversions per image; the score is the mean over them."""
     left_out: int = 0
@@ -165,7 +165,7 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Moves:
-    """How far a judged model moves from each image to its inversion; one row per (image, draw)."""
+    """The moves of a judged model from each image to its inversion; one row per (image, draw)."""
 
     index: "NDArray[np.int64]"
     """(n,): the image's row in its split."""
@@ -186,17 +186,17 @@ class StirResult:
     """Scores, what was asked for, and where it ran."""
 
     scores: tuple[Score, ...]
-    """Of `compare` two: the model given the reference, then the reverse. Of `score` and `matrix`
+    """Two of `compare`: the model given the reference, then the reverse. Of `score` and `matrix`
     one for each model and inversion set, those of one set together.
     """
     config: dict[str, Any] = field(default_factory=dict)
-    """What was asked for, as plain data: every option, the models and the data with revisions
+    """The request as plain data: every option, the models and the data with revisions
     resolved to commits, and `hash`, which is equal where the same run was asked for.
     """
     environment: dict[str, Any] = field(default_factory=dict)
-    """Where it ran, as plain data: versions, device, number of processes and threads."""
+    """The machine as plain data: versions, device, number of processes and threads."""
     moves: tuple[Moves, ...] = field(default=(), compare=False)
-    """For each score, how far the model moves on each pair; not part of `to_dict`."""
+    """The moves of the model on each pair, for each score; not part of `to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` prints: only lists, dictionaries, strings, numbers and None."""

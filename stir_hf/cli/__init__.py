@@ -57,7 +57,7 @@ def _told(error: Exception) -> str:
 
 
 def _known(error: Exception) -> bool:
-    """Whether another process of the run tells an error."""
+    """Tell whether another process of the run shows an error."""
     return TOLD in getattr(error, "__notes__", ())
 
 

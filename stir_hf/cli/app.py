@@ -102,7 +102,7 @@ class Group(click.Group):
     """Commands in an order of their own, whose summaries are shown whole."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """In the order in which a reader meets them."""
+        """The commands in the order in which a reader meets them."""
         return sorted(self.commands, key=ORDER.index)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

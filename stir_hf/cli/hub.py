@@ -1,4 +1,4 @@
-"""What goes to the Hub, and what is read from there; the evaluate module."""
+"""Commands that send to the Hub or read from there; the evaluate module."""
 
 import os
 import runpy

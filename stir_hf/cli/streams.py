@@ -14,11 +14,11 @@ import click
 from stir_hf.errors import printable
 
 REPLACED = "backslashreplace"
-"""How a character is written that a stream's encoding lacks: as Python does on stderr, so that two
-names stay two.
+"""The way to write a character that a stream's encoding lacks: that of Python on stderr, so that
+two names stay two.
 """
 FAILS = ("strict", "surrogateescape")
-"""What Python does on stdout where nothing was asked for: a name that it lacks, or one that is no
+"""The ways of Python on stdout where nothing was asked for: a name that it lacks, or one that is no
 text, would end a run after its work.
 """
 

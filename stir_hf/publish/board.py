@@ -41,7 +41,7 @@ class Line:
     reported: bool = False
     """True for what the model's owner reports and no file of the repo holds."""
     also: tuple[str, ...] = ()
-    """Where other scores of this network stand, which are not shown."""
+    """The places of this network's other scores, which are not shown."""
     spread: float = 0.0
     """The largest STIR of all scores of this network less the smallest."""
     notes: tuple[str, ...] = ()
@@ -98,11 +98,11 @@ class Board:
     repo: str
     """The dataset repo that they are of."""
     commit: str
-    """Of the repo, 40 hexadecimal digits."""
+    """The repo's, 40 hexadecimal digits."""
     inversions: str
     """16 hexadecimal digits of the set's identity."""
     reference: str | None
-    """As most of the scores name it; None where none does. So are the next four."""
+    """The name that most of the scores give it, None where none does; the next four likewise."""
     reference_revision: str | None
     reference_layer: str | None
     dataset: str | None

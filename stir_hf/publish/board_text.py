@@ -40,7 +40,7 @@ def boards_text(boards: Sequence[Board]) -> str:
 def board_text(board: Board) -> str:
     """One board as Markdown: a heading, what it says, the table, its marks and notes."""
     rows = [_row(place, line, cell) for place, line in enumerate(board.lines, 1)]
-    below = [f"- {line}" for line in (*_marks(board), *_notes(board, cell))]
+    below = [f"- {line}" for line in (*explained(board), *_notes(board, cell))]
     about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
     parts = [*about, *markdown_table(COLUMNS, rows), "", EXPLAINED]
     return "\n".join([*parts, "", *below] if below else parts)
@@ -56,7 +56,7 @@ def board_html(board: Board) -> str:
             name = f'<a href="{_escaped(_page(line))}">{name}</a>'
         rows.append("".join(f"<td>{one}</td>" for one in (first, name, *rest)))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    below = [*map(_escaped, _marks(board)), *_notes(board, _escaped)]
+    below = [*map(_escaped, explained(board)), *_notes(board, _escaped)]
     listed = "".join(f"<li>{line}</li>" for line in below)
     return (
         f"<h3>{_heading(board, _escaped)}</h3><p>{_about(board, _escaped)}</p>"
@@ -99,19 +99,24 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
 
 
 def _row(place: int, line: Line, shown: Callable[[object], str]) -> tuple[str, ...]:
-    name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
-    marks = "".join(MARKS[mark][0] for mark in line.marks)
     debiased = (line.stir_debiased, line.floor_debiased, line.ceiling_debiased, line.between)
     return (
         str(place),
-        shown(_cut(name)) + (f" {marks}" if marks else ""),
+        called(line, shown),
         *map(_number, (*debiased, line.stir, line.similarity, line.relative_error)),
         "–" if line.converged is None else f"{line.converged:.0%}",
         shown(_cut(line.source)),
     )
 
 
-def _marks(board: Board) -> list[str]:
+def called(line: Line, shown: Callable[[object], str] = printable) -> str:
+    """The model with the first digits of its commit, as `shown` writes it, and the line's marks."""
+    name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
+    marks = "".join(MARKS[mark][0] for mark in line.marks)
+    return shown(_cut(name)) + (f" {marks}" if marks else "")
+
+
+def explained(board: Board) -> list[str]:
     """A line for each mark on the board."""
     used = {mark for line in board.lines for mark in line.marks}
     return [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]

@@ -17,7 +17,7 @@ from stir_hf.results import ANCHORS
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
-"""So many of those that are left out are told one by one."""
+"""The number of those left out that are told one by one."""
 _KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
@@ -56,7 +56,7 @@ def leaderboard(repo_id: str) -> list[Board]:
 
 
 def collect(repo_id: str) -> Leaderboard:
-    """As `leaderboard`, with what was left out."""
+    """Return the boards of `leaderboard`, and a line for each thing that was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     if hub.is_there(name) and name.count("/") != 1:
         raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")
@@ -80,7 +80,8 @@ def collect(repo_id: str) -> Leaderboard:
             f"dataset {repo_id} holds no scores"
             + (" that can be used" if left_out else "; `stir-hf push` sends some")
         )
-    made = tuple(_board(found, boards[key]) for key in sorted(boards))
+    order = sorted(boards, key=lambda key: (*key[:3], -key[3], key[4]))
+    made = tuple(_board(found, boards[key]) for key in order)
     return Leaderboard(found.repo_id, found.commit, made, tuple(left_out))
 
 
@@ -161,15 +162,24 @@ class _Scored:
         plain = repo_of(name) if self.at or reported else name
         self.model = ids.get(id_key(name), plain) if self.at else plain
 
-    def keys(self) -> dict[str, Any]:
-        """What it has in common with other scores of its network."""
-        named, value = self.model.casefold(), self.row["stir"]
-        on_hub = value is not None and (self.at or self.reported)
+    @property
+    def told(self) -> tuple[str, float | None]:
+        """The model and its STIR: all that a reported result tells."""
+        return self.model.casefold(), self.row["stir"]
+
+    def keys(self, networks: Mapping[tuple[str, float | None], str]) -> dict[str, Any]:
+        """The values that other scores of its network have in common with it.
+
+        Args:
+            networks: of the files' scores of models on the Hub, by what they tell.
+        """
+        named, network = self.model.casefold(), self.row["network"]
+        if self.reported:
+            network = networks.get(self.told)
         return {
-            "network": self.row["network"],
+            "network": network,
             "commit": (named, self.at) if self.at else None,
-            "value": (named, value) if on_hub else None,
-            "reported": named if self.reported else None,
+            "reported": named if network is None else None,
         }
 
     def completeness(self) -> tuple[bool, int, int, bool, str]:
@@ -181,7 +191,8 @@ class _Scored:
 
 def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
-    groups = together([one.keys() for one in scores])
+    networks = {one.told: one.row["network"] for one in scores if one.at}
+    groups = together([one.keys(networks) for one in scores])
     lines = (_line([scores[i] for i in places]) for places in groups)
     key = {name: scores[0].row[name] for name in _KEY}
     return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))

@@ -11,7 +11,7 @@ from stir_hf.publish.patience import is_of_the_hub
 
 _log = logging.getLogger("stir_hf")
 MOST_ASKED = 200
-"""So many models are asked for; of a larger board the others stay as their scores name them."""
+"""The number of models that are asked for; the others stay as their scores name them."""
 _AT_A_TIME = 8
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
@@ -57,7 +57,7 @@ def _present_id(judged: tuple[str, str]) -> str | None:
 
 
 def id_key(name: str) -> str:
-    """What the names of one model have in common: its id without the revision and capitals."""
+    """The part that the names of one model share: its id without the revision and capitals."""
     return repo_of(name).casefold()
 
 

@@ -37,8 +37,8 @@ class Reported:
 
 
 def reported(repo_id: str) -> tuple[list[Reported], list[str]]:
-    """What the Hub lists for a dataset, derived models included: results that can be used, and a
-    line for each of the others.
+    """Ask the Hub for a dataset's results, those of derived models included: those that are of use,
+    and a line for each of the others.
     """
     found: list[Reported] = []
     left_out: list[str] = []

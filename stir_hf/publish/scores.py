@@ -29,7 +29,7 @@ class Column:
     """The type of a column, and what its values may be."""
 
     dtype: str
-    """Of Arrow: `string`, `float64` or `int64`."""
+    """A type of Arrow: `string`, `float64` or `int64`."""
     least: float = -math.inf
     most: float = math.inf
     pattern: str = ".+"
@@ -40,7 +40,7 @@ class Column:
     """True for a list of such values."""
 
     def fits(self, found: pa.DataType) -> bool:
-        """Whether a column of a file has this type; one without any value has none."""
+        """Tell whether a column of a file has this type; one without any value has none."""
         if self.several:
             if pa.types.is_null(found):
                 return True
@@ -142,7 +142,7 @@ COLUMNS = {
     "notes": Column("string", several=True),
     "network": _HASH,
 }
-"""What a score is told with; `environment` and one value per image and draw stand beside it."""
+"""The columns that tell a score; `environment` and one value per image and draw stand beside it."""
 
 
 def name_of(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run will take, as text."""
+"""The time, memory and disk that a run will take, as text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def _by_process(one: "Estimate") -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which there is more than one."""
+    """A duration in the largest unit of which there is more than one."""
     for length, name in _UNITS:
         if seconds >= 1.5 * length or length == 1:
             return f"{seconds / length:.2g} {name}"

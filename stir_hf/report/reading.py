@@ -100,13 +100,9 @@ class Reading:
         if share is None:
             why = "; ".join(self.doubts) or "it has no floor or no ceiling"
             return f"How far {model} ignores what {reference} ignores cannot be told: {why}."
+        words = next((words for least, words in _SHARES if share >= least), "hardly anything that")
         return (
             f"{model} has a debiased score of {self.stir:.3f}, between a floor of {self.floor:.3f}"
-            f" and a ceiling of {self.ceiling:.3f}: it ignores {in_words(share)} {reference}"
+            f" and a ceiling of {self.ceiling:.3f}: it ignores {words} {reference}"
             " ignores."
         )
-
-
-def in_words(share: float) -> str:
-    """A place between floor (0) and ceiling (1) as the object of a sentence: `most of what`."""
-    return next((words for least, words in _SHARES if share >= least), "hardly anything that")

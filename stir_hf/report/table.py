@@ -66,7 +66,7 @@ def _width(line: str) -> int:
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:
-    """What to call each (model, layer): the last part of its name, and as much more as tells it
+    """Name each (model, layer): the last part of its name, and as much more as tells it
     from the others.
     """
     scores = result.scores

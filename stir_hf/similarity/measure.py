@@ -52,7 +52,7 @@ class Accumulator(Protocol):
         """Add the rows that `other` has seen; `other` stays as it is."""
 
     def value(self) -> float:
-        """The similarity.
+        """The similarity, in [-1, 1]; a leaderboard leaves out scores beyond.
 
         Raises:
             ValueError: it is undefined for these rows; `ConstantError` if a side is constant.

@@ -1,4 +1,4 @@
-"""What the processes of requests do: compare, judge, push."""
+"""The work of requests in their processes: compare, judge, push."""
 
 import base64
 import io
@@ -16,6 +16,7 @@ from stir_hf.demo import IMAGES, MODELS
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import to_png
 from stir_hf.publish import ShareConfig, push_folder
+from stir_hf.publish.board_text import called, explained
 from stir_hf.publish.leaderboard import leaderboard
 from stir_hf.results import StirResult
 from stir_hf.runtime import Step
@@ -121,17 +122,12 @@ def board_rows(name: str) -> list[dict[str, Any]]:
             "about": f"given {board.reference or 'a reference'}, layer {board.layer},"
             f" {board.num_samples} images",
             "lines": [
-                [str(line.model), *map(_number, (line.stir, line.stir_debiased, line.floor))]
-                for line in board.lines
+                [called(line), line.stir, line.stir_debiased, line.floor] for line in board.lines
             ],
+            "marks": explained(board),
         }
         for board in found
     ]
-
-
-def _number(given: Any) -> float | None:
-    """What somebody published as a number."""
-    return float(given) if isinstance(given, int | float) else None
 
 
 def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:

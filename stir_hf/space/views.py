@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from stir_hf.report.reading import FEW, Reading, in_words
+from stir_hf.report import Reading
+from stir_hf.results import Score
 
 Data = Mapping[str, Any]
 WIDTH, LEFT, RIGHT = 640, 12, 628
@@ -42,21 +43,14 @@ def named(scores: Sequence[Data]) -> list[Data]:
 
 
 def sentences(scores: Sequence[Data]) -> str:
-    """What both directions mean, in a sentence each."""
+    """The meaning of both directions, in a sentence each."""
     return " ".join(_sentence(score) for score in scores)
 
 
 def _sentence(score: Data) -> str:
-    """In words: where STIR stands between floor and ceiling, all three debiased if they can be."""
-    model, reference, stir = score["model"], score["reference"], score["stir"]
-    found = score["debiased"] or score
-    read_as = Reading(found["stir"], found["floor"], found["ceiling"], score["converged"])
-    if stir is None or read_as.share is None:
-        why = "".join(f"; {one}" for one in read_as.doubts)
-        return f"What {model} shares with {reference} cannot be told from these images{why}."
-    how = in_words(read_as.share)
-    also = f", debiased {found['stir']:.2f}" if abs(found["stir"] - stir) > 0.1 else ""
-    return f"{model} ignores {how} {reference} ignores (STIR {stir:.2f}{also})."
+    """A score in the words of a repo's card."""
+    reading = Reading.of(Score.from_dict(score).flat())
+    return reading.sentence(score["model"], score["reference"])
 
 
 def results(done: Data) -> str:
@@ -64,7 +58,6 @@ def results(done: Data) -> str:
     scores = named(done["result"]["scores"])
     parts = [
         f'<p class="lead" role="status">{escape(sentences(scores))}</p>',
-        warning(scores),
         axis(scores),
     ]
     parts.append(table(scores))
@@ -73,18 +66,6 @@ def results(done: Data) -> str:
     parts += [boards(done["boards"])] if "boards" in done else []
     parts += [_notes(scores), lines(done), download(done["result"])]
     return f'<section class="stir-results" aria-label="Results">{"".join(parts)}</section>'
-
-
-def warning(scores: Sequence[Data]) -> str:
-    """What must be known before a score is believed."""
-    bad = [s for s in scores if s["converged"] < FEW]
-    if not bad:
-        return ""
-    worst = max(s["relative_error"]["median"] for s in bad)
-    return (
-        '<p class="stir-warning"><strong>Read with care:</strong> most inversions stopped early,'
-        f" with a median error of {worst:.2f}. More passes make the scores firmer.</p>"
-    )
 
 
 def axis(scores: Sequence[Data]) -> str:
@@ -244,6 +225,7 @@ def boards(found: Sequence[Data]) -> str:
             f" {escape(board['about'])}</caption>"
             '<thead><tr><th scope="col">model</th><th scope="col">STIR</th><th scope="col">debiased'
             f'</th><th scope="col">floor</th></tr></thead><tbody>{rows}</tbody></table></div>'
+            + "".join(f"<p>{escape(mark)}</p>" for mark in board["marks"])
         )
     return "".join(parts)
 

@@ -186,6 +186,26 @@ def test_each_model_is_asked_once_and_torch_not_at_all(client: Client, hub: Stan
     assert len(names) == len(set(names)) + 1
 
 
+def test_two_versions_of_a_model_are_two_lines(
+    client: Client, hub: StandInHub, tmp_path: Path
+) -> None:
+    rows = [
+        scored("other/two", str(i) * 40, 0.5 + i / 10, stir=v) for i, v in enumerate([0.7, 0.8])
+    ]
+    rows.append(scored("other/two", "2" * 40, 0.4, stir=0.8))
+    told = "set={inversions}; layer={layer}; measure={measure}; n={num_samples}; draws={draws}"
+    task = {"id": "lab/two", "task_id": "x"}
+    claims = [{"dataset": task, "value": r["stir"], "notes": told.format(**r)} for r in rows[:2]]
+    results = {".eval_results/a.yaml": yaml.safe_dump(claims).encode()}
+    hub.add("model", "other/two", results)
+    paths = [score_rows.write(row, tmp_path) for row in rows]
+    files = {f"scores/{path.name}": path.read_bytes() for path in paths}
+    hub.add("dataset", "lab/two", {"eval.yaml": b"name: x\n", **files})
+    (board,) = client.json("leaderboard", "lab/two")["boards"]
+    assert sorted(line["revision"][0] for line in board["lines"]) == ["0", "1", "2"]
+    assert sorted(len(line["also"]) for line in board["lines"]) == [0, 1, 1]
+
+
 def test_offline_the_board_stands_as_its_scores_name_it(client: Client, hub: StandInHub) -> None:
     client.done("leaderboard", BOARD)
     hub.seen.clear()

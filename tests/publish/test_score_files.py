@@ -44,7 +44,7 @@ def test_a_score_of_all_of_imagenet_is_read(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random(count, np.float32)
     columns = ("relative_distance", "cosine", "relative_error")
     pairs = {"index": np.arange(count), "draw": np.zeros(count, np.int32)}
-    whole = {**pairs, **dict.fromkeys(columns, values)}
+    whole: dict[str, Any] = {**pairs, **dict.fromkeys(columns, values)}
     path = table(
         tmp_path,
         **{k: pa.array([v], pa.list_(pa.from_numpy_dtype(v.dtype))) for k, v in whole.items()},

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ def test_names_of_others_are_escaped() -> None:
         {**score, "model": BAD, "reference": f"lab/{BAD}", "notes": [BAD]}
         for score in EXAMPLE["result"]["scores"]
     ]
-    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1]]}
+    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1]], "marks": [BAD]}
     done = {
         **EXAMPLE,
         "result": {**EXAMPLE["result"], "scores": scores},
@@ -28,7 +29,8 @@ def test_names_of_others_are_escaped() -> None:
     }
     html = views.results(done)
     assert "<img src=x" not in html
-    assert html.count("&lt;img src=x") >= 8
+    assert html.count("&lt;img src=x") >= 9
+    assert f"<p>{escape(BAD)}</p>" in html  # a mark of the board
     assert "<td>–</td>" in html
     assert set(re.findall(r'<img src="([a-z:/]*)', html)) == {"data:image/png"}
     assert "<img src=x" not in views.problem(BAD)
@@ -56,24 +58,26 @@ def test_how_far_a_request_is() -> None:
 
 
 def test_words_go_by_the_debiased_values() -> None:
-    score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.4, "ceiling": 0.96}
-    debiased = {"stir": 0.35, "floor": -0.15, "ceiling": 0.94, "similarity": 0.36}
-    few = "standard-0 ignores about half of what robust-0 ignores (STIR 0.91, debiased 0.35)."
-    assert views.sentences([{**score, "debiased": debiased}]) == few
-    plain = "standard-0 ignores nearly everything that robust-0 ignores (STIR 0.91)."
-    assert views.sentences([{**score, "debiased": None}]) == plain
-
-
-def test_a_score_that_a_card_doubts_is_not_put_into_words() -> None:
     score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.73, "ceiling": 0.96}
-    debiased = {"stir": 0.35, "floor": -0.15, "ceiling": 0.74, "similarity": 0.36}
-    told = views.sentences([{**score, "debiased": debiased}])
-    assert "cannot be told from these images; the inversions did not work" in told
+    debiased = {"stir": 0.36, "floor": 0.0, "ceiling": 0.98, "similarity": 0.36}
+    words = (
+        "standard-0 has a debiased score of 0.360, between a floor of 0.000 and a ceiling of 0.980:"
+        " it ignores about half of what robust-0 ignores."
+    )
+    assert views.sentences([{**score, "debiased": debiased}]) == words
+    low = [{**score, "debiased": {**debiased, "ceiling": 0.74}}]
+    assert "the inversions did not work, since the ceiling, 0.740, is below 0.9" in views.results(
+        {**EXAMPLE, "result": {**EXAMPLE["result"], "scores": low}}
+    )
 
 
 def test_a_score_without_floor() -> None:
-    scores = [{**EXAMPLE["result"]["scores"][0], "floor": None, "debiased": None}]
-    assert "cannot be told from these images" in views.sentences(scores)
+    score = EXAMPLE["result"]["scores"][0]
+    debiased = {**score["debiased"], "floor": None}
+    scores = [{**score, "floor": None, "debiased": debiased}]
+    assert "cannot be told: it has no floor" in views.sentences(scores)
+    none = [{**score, "floor": None, "debiased": None}]
+    assert "cannot be told: there is no debiased score" in views.sentences(none)
     assert "floor –" in views.axis(scores)
 
 
