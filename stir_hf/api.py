@@ -37,7 +37,7 @@ def invert(
     progress: bool | Watcher = True,
     **options: Any,
 ) -> Inversions:
-    """Find for each image another one that the reference represents identically (Nanda et al.
+    """Find for each image another one that the reference represents nearly alike (Nanda et al.
     2022, section 3).
 
     Args:

@@ -14,7 +14,7 @@ from stir_hf.results import StirResult
 
 DESCRIPTION = """
 STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it
-finds a different image that the reference represents identically, and measures how similarly the
+finds a different image that the reference represents nearly alike, and measures how similarly the
 model represents the pair: 1, the model shares all the reference's invariances; at `floor`, none of
 them. It needs two checkpoints and some images, no labels.
 """

@@ -96,7 +96,7 @@ def compare(
 @json_option
 @debug_option
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
-    """Find for each image another one that REFERENCE represents identically, and keep the pairs."""
+    """Find for each image another that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.engine import Tolerance
     from stir_hf.report import pairs, summary

@@ -141,7 +141,7 @@ def _configs(found: hub.Found) -> list[str]:
     if CARD not in found.files:
         return []
     try:
-        return listed((found.folder / CARD).read_text("utf-8"))
+        return listed((found.folder / CARD).read_text("utf-8-sig"))
     except ValueError as error:  # no UTF-8, or what `listed` says
         raise RequestError(
             f"the card of dataset {found.repo_id} at {found.commit} cannot be read:"

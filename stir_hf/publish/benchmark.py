@@ -168,8 +168,8 @@ class Entry:
         """The card with one more result; all else in it as it is."""
         import huggingface_hub as hub
 
-        text = (state.read("README.md") or b"").decode()
         try:
+            text = (state.read("README.md") or b"").decode("utf-8-sig")
             card = hub.RepoCard(with_metadata(text))
             data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
             index = list(data.get("model-index") or [])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING
+from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,30 +49,16 @@ class Line:
     @property
     def between(self) -> float | None:
         """The place of the debiased score between its floor (0) and its ceiling (1); None where
-        these are closer than `LEAST_RANGE`, or not known.
+        these are close, or not known (`Reading.between`).
         """
-        value, floor, ceiling = self.stir_debiased, self.floor_debiased, self.ceiling_debiased
-        if value is None or floor is None or ceiling is None or ceiling - floor < LEAST_RANGE:
-            return None
-        return (value - floor) / (ceiling - floor)
+        return Reading.of(vars(self)).between
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Names of the reasons for caution, of `MARKS`."""
-        pairs = ((self.stir_debiased, self.floor_debiased), (self.stir, self.floor))
-        end = "" if self.ceiling_debiased is None else "_debiased"
-        ceiling, floor = getattr(self, f"ceiling{end}"), getattr(self, f"floor{end}")
-        few = self.converged is not None and self.converged < FEW
-        given = {
-            "floor": any(v is not None and f is not None and v <= f for v, f in pairs),
-            "ceiling": ceiling is not None
-            and (ceiling < LOW_CEILING or (floor is not None and ceiling - floor < LEAST_RANGE)),
-            "converged": few and (ceiling is None or ceiling < GOOD_CEILING),
-            "undefined": self.stir_debiased is None,
-            "several": self.spread > DIFFERENT,
-            "reported": self.reported,
-        }
-        return tuple(name for name, holds in given.items() if holds)
+        found = [*Reading.of(vars(self)).cautions]
+        found += ["several"] if self.spread > DIFFERENT else []
+        return tuple(found + (["reported"] if self.reported else []))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, `between` and `marks` included."""

@@ -88,7 +88,7 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
 
     try:
         there = hub.DatasetCard(with_metadata(before))
-    except (ValueError, YAMLError) as error:
+    except (TypeError, ValueError, YAMLError) as error:
         raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
     above, earlier, below = _parts(there.text)
     if earlier and END not in earlier.splitlines():
@@ -100,7 +100,11 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
         raise RequestError(f"{repo_id}: {error}") from error
     if not _title_of_others(known.get("pretty_name"), before):
         known.pop("pretty_name", None)
-    head = hub.DatasetCardData(**_metadata(known, held)).to_yaml()
+    try:
+        head = hub.DatasetCardData(**_metadata(known, held)).to_yaml()
+    except (AttributeError, TypeError) as error:
+        why = f"its YAML holds something else than is expected: {one_line(error)}"
+        raise RequestError(f"the card of {repo_id} cannot be read: {why}") from error
     text = "\n\n".join(part for part in (above, ours, below) if part)
     return f"---\n{head}\n---\n\n{text}\n"
 
@@ -192,7 +196,7 @@ def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
         "license": _licence(there.get("license"), [one.record.get("licence") for one in sets]),
         "configs": [*others, *configs],
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value or name in there}
 
 
 def _union(there: Any, ours: Any) -> list[str]:

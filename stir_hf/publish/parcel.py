@@ -112,7 +112,7 @@ class Parcel:
         """What the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
         before, there = _card(state), records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
-        bare = self.proposed and not self.sets and scores.FOLDER in listed(before)
+        bare = self.proposed and not self.sets and scores.FOLDER in _configs(state)
         files = {
             path: content
             for path, content in self.files.items()
@@ -147,7 +147,7 @@ def records_in(state: State) -> dict[str, Path]:
     Raises:
         RequestError: a card that cannot be read.
     """
-    paths = {config: f"{config}/{FILE_NAME}" for config in listed(_card(state))}
+    paths = {config: f"{config}/{FILE_NAME}" for config in _configs(state)}
     return {config: state.local(p) for config, p in paths.items() if p in state.files}
 
 
@@ -159,11 +159,18 @@ def _public(result: StirResult | None) -> tuple[str, ...]:
 
 def _card(state: State) -> str:
     try:
-        return (state.read(CARD) or b"").decode()
+        return (state.read(CARD) or b"").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(
             f"{CARD} of {state.kind} {state.repo_id} at {state.sha} is no UTF-8 text"
         ) from error
+
+
+def _configs(state: State) -> list[str]:
+    try:
+        return listed(_card(state))
+    except RequestError as error:
+        raise RequestError(f"{state.kind} {state.repo_id}: {error}") from error
 
 
 def _sets(state: State, after: Change, there: Mapping[str, Path]) -> list[Shown]:

@@ -73,7 +73,7 @@ def _of_checkout(folder: Path) -> str | None:
     """Of a clone whose commit holds this package, and whose remote has that commit, too."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
-    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", remote)
+    url = re.sub(r"^(?:ssh://git@([^:/]+)(?::\d+)?/|git@([^:/]+):)", r"https://\1\2/", remote)
     if not pushed or not url.startswith("https://") or "@" in url or not _holds_this(folder):
         return None
     return f"{NAME} @ git+{url}@{commit}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.markup import code, linked
-from stir_hf.publish.scores import FOLDER, read
+from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.publish.shown import NAMED, Shown
 from stir_hf.publish.state import Content, State
 from stir_hf.report import Reading
@@ -23,7 +23,8 @@ _KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 
 def is_score(path: str) -> bool:
     """Tell whether a path is that of a score."""
-    return path.startswith(f"{FOLDER}/") and path.endswith(".parquet")
+    folder, _, name = path.rpartition("/")
+    return folder == FOLDER and name.endswith(".parquet")
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class ScoreFiles:
         return [*mine, *(row for row in there if row is not None)], len(theirs[MOST_READ:])
 
     def _row(self, state: State, path: str) -> Row | None:
-        key = f"{path} {state.files[path].blob_id}"
+        file, whose = state.files[path], f"dataset {state.repo_id}"
+        key = f"{path} {file.blob_id}"
         if key not in self._read:
             try:
-                self._read[key] = read(state.local(path), f"dataset {state.repo_id}")
+                if file.size > LARGEST:
+                    raise RequestError(f"{path} of {whose} cannot be used: {too_large(file.size)}")
+                self._read[key] = read(state.local(path), whose)
             except RequestError as error:
                 _log.warning("left out of the card: %s", error)
                 self._read[key] = None
@@ -82,7 +86,6 @@ class Table:
             "measure": code(first["measure"]),
             "num_samples": first["num_samples"],
             "draws": first["draws"],
-            "debiased": any(row.get("stir_debiased") is not None for row in self.rows),
         }
 
     @property
@@ -129,17 +132,17 @@ def _most(rows: Sequence[Row]) -> Row:
 
 def _place(table: Table) -> tuple[Any, ...]:
     first = table.rows[0]
-    name = table.slug or str(first["inversions"])
-    layer, measure = str(first["layer"]), str(first["measure"])
-    return table.slug is None, name, layer, measure, -first["num_samples"], first["draws"]
+    name = table.slug or str(table.named["reference"])
+    key = (str(first[part]) for part in ("inversions", "layer", "measure"))
+    return table.slug is None, name, *key, -first["num_samples"], first["draws"]
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """The highest debiased value first; what cannot be read, last."""
-    read_as = Reading.of(row)
-    value = -2.0 if read_as.stir is None else read_as.stir
+    """The highest debiased value first, as on a leaderboard; below them those that have none."""
+    found = Reading.of(row)
+    values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
     more = (str(row.get(name) or "") for name in ("model", "model_revision", "network"))
-    return bool(read_as.doubts), -value, *more
+    return found.stir is None, *values, *more
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -161,9 +164,17 @@ def _number(value: Any) -> str:
 
 
 def examples(found: Sequence[Table]) -> list[str]:
-    """The highest and the lowest of all scores in words; where none can be read, the reason."""
-    rows = [(row, table.named["reference"]) for table in found for row in table.rows]
+    """The highest and the lowest score in words, but for references judged on their own inversions;
+    where none can be read, the reason.
+    """
+    every = [(row, table.named["reference"]) for table in found for row in table.rows]
+    others = [one for one in every if _id(one[0]["model"]) != _id(one[1])]
+    rows = others or every
     told = [(share, *one) for one in rows if (share := Reading.of(one[0]).share) is not None]
     told.sort(key=lambda one: -one[0])
     chosen = [(row, name) for _, row, name in told[:1] + told[1:][-1:]] or rows[:1]
     return [Reading.of(row).sentence(code(row["model"]), code(name)) for row, name in chosen]
+
+
+def _id(name: Any) -> str:
+    return str(name).partition("@")[0].casefold()

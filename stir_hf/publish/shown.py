@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.engine import RULES, STARTS
 from stir_hf.errors import RequestError, one_line, printable
 from stir_hf.publish.markup import LONGEST_NAME, code, cut, linked, prose
@@ -43,7 +43,7 @@ class Shown:
     @property
     def manifest(self) -> Manifest:
         """What made it."""
-        return Manifest.from_dict(self.record, self.slug)
+        return Manifest.from_dict(self.record, f"{self.slug}/{FILE_NAME}")
 
     @property
     def named(self) -> dict[str, Any]:
@@ -132,4 +132,4 @@ def _cited(names: Mapping[str, Any]) -> str:
 
 def _broken(slug: str, error: BaseException) -> RequestError:
     told = one_line(error)
-    return RequestError(f"{slug}/inversions.json is broken: {type(error).__name__}: {told}")
+    return RequestError(f"{slug}/{FILE_NAME} is broken: {type(error).__name__}: {told}")

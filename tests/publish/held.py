@@ -39,7 +39,7 @@ HOSTILE = (
     "",
     " ",
     "a: b # c",
-    "x" * 5000,
+    "x" * 4000,
     "evil/x](http://evil.example)",
     "../../etc/passwd",
     "evil.example/a..b",
@@ -84,11 +84,14 @@ def shown(slug: str = "robust-0", **names: Any) -> Shown:
     engine = {
         "method": {"name": "adam-polyak", "version": 1, **adam},
         "start": {"name": "noise", "version": 1},
+        "constraint": {"name": "box", "version": 1},
         **{"steps": 60, "tolerance": 0.02, "seed": 0, "exact": True},
     }
     record = {
         "format": 1,
         "identity": {
+            "network": {"weights": "0" * 64, "precision": {"dtype": "float32"}},
+            "data": {"order": "permuted", "rows": 60, "first": ["0" * 16] * 4},
             "canvas": {"kind": "image", "mode": "L", "size": [28, 30]},
             "engine": engine,
         },
@@ -102,6 +105,7 @@ def shown(slug: str = "robust-0", **names: Any) -> Shown:
             "config_name": None,
             "split": "test",
             "data_revision": COMMIT,
+            "image_column": "image",
             "notes": ["3 images left out that could not be read: 1, 2, 3"],
             **names,
         },

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from markdown_it.token import Token
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.cards import BEGIN, END, Held
-from stir_hf.publish.scored import MOST_ROWS, tables
+from stir_hf.publish.scored import MOST_ROWS, ScoreFiles, tables
+from stir_hf.publish.scores import LARGEST
 from stir_hf.publish.shown import Shown
+from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING
 from tests.publish.held import COMMIT, HOSTILE, row, shown, text_of
 
 ROOT = "https://huggingface.co"
@@ -93,6 +96,13 @@ def test_a_name_with_a_commit_leads_nowhere_else(name: str) -> None:
         assert lines(text) == 2
 
 
+def test_a_score_that_is_too_large_is_not_fetched(caplog: pytest.LogCaptureFixture) -> None:
+    files = {"scores/x.parquet": SimpleNamespace(size=LARGEST + 1, blob_id="a")}
+    state: Any = SimpleNamespace(files=files, repo_id="lab/x", local=pytest.fail)
+    assert ScoreFiles({}).rows(state) == ([], 0)
+    assert "left out of the card: scores/x.parquet of dataset lab/x cannot be used" in caplog.text
+
+
 def test_names_that_are_none_are_shown_as_they_are() -> None:
     text = text_of(Held([], [row("<b>x</b>", model_revision=None)]))
     assert "`<b>x</b>`" in text
@@ -112,8 +122,30 @@ def test_scores_stand_best_first_by_the_debiased_value() -> None:
     assert places == sorted(places)
     (line,) = [one for one in text.splitlines() if "lab/lucky" in one]
     assert line.endswith("⚠ | -0.166 | 0.000 | 0.998 | 0.990 | 60 | 90% |")
-    assert "⚠: not to be believed" in text
+    assert "⚠: the score is not to be believed, for a reason below." in text
     assert "⚠" not in text_of(Held([shown()], rows[1:3]))
+
+
+def test_a_plain_score_does_not_stand_in_the_column_of_debiased_ones() -> None:
+    plain = {"stir_debiased": None, "floor_debiased": None, "ceiling_debiased": None}
+    text = text_of(Held([], [row("lab/plain", stir=0.99, **plain), row("lab/one")]))
+    (line,) = [one for one in text.splitlines() if "lab/plain" in one and "|" in one]
+    assert line.endswith("⚠ | – | – | – | 0.990 | 60 | 90% |")
+    assert text.index("[lab/one]") < text.index("[lab/plain]")
+
+
+def test_a_card_gives_the_limits_that_it_judges_by() -> None:
+    told = text_of(Held([], [row()])).partition("## When not to believe a score")[2]
+    for limit in (f"below {LOW_CEILING:g})", f"less than {LEAST_RANGE:g} above the floor"):
+        assert limit in told
+    assert FEW == 0.5
+    assert f"(less than half) and the ceiling is below {GOOD_CEILING:g}:" in told
+
+
+def test_a_score_without_a_floor_has_no_mark() -> None:
+    text = text_of(Held([], [row(floor=None, floor_debiased=None)]))
+    assert "⚠" not in text
+    assert "cannot be told: it has no floor or no ceiling." in text
 
 
 def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
@@ -155,12 +187,23 @@ def test_a_long_table_ends_with_the_number_that_is_left() -> None:
 def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
     text = text_of(Held([shown()], [row("lab/one", stir_debiased=0.7), row("lab/two")]))
     assert (
-        "- `lab/two` scores 0.80, between a floor of 0.00 and a ceiling of 1.00: it ignores most"
-        " of what `lab/robust-0` ignores." in text
+        "- `lab/two` has a debiased score of 0.800, between a floor of 0.000 and a ceiling of"
+        " 0.998: it ignores most of what `lab/robust-0` ignores." in text
     )
     low = text_of(Held([shown()], [row(ceiling_debiased=0.3)]))
-    assert "cannot be told: the ceiling is 0.30: the inversions did not work." in low
+    assert (
+        "cannot be told: the inversions did not work, since the ceiling, 0.300, is below 0.9."
+        in low
+    )
     assert "For example" not in text_of(Held([shown()]))
+
+
+def test_a_reference_on_its_own_inversions_is_no_example() -> None:
+    own = row("lab/robust-0@main", stir_debiased=0.998)
+    text = text_of(Held([], [own, row("lab/one", stir_debiased=0.7)]))
+    assert "`lab/one` has a debiased score of 0.700" in text
+    assert "`lab/robust-0@main` has" not in text
+    assert "`lab/robust-0@main` has a debiased score of 0.998" in text_of(Held([], [own]))
 
 
 def test_a_card_of_inversions_has_what_a_user_of_the_hub_needs() -> None:
@@ -208,6 +251,7 @@ def test_scores_alone_have_a_card_of_their_own_until_sets_come() -> None:
     assert [one["config_name"] for one in data.get("configs")] == ["scores"]
     assert "model-inversion" not in data.get("tags")
     assert "Inversions of" not in alone.partition("bibtex")[0]
+    assert "scores one on this repo" not in alone
     both = text_of(Held([shown()], [row()]), alone)
     data = DatasetCard(both).data
     assert [one["config_name"] for one in data.get("configs")] == ["robust-0", "scores"]
@@ -220,12 +264,14 @@ def test_scores_alone_have_a_card_of_their_own_until_sets_come() -> None:
 
 
 def test_what_others_wrote_stays() -> None:
-    before = "---\npretty_name: Mine\nlicense: mit\nmine: 1\n---\n# Hello\n"
+    own = "viewer: false\nextra: ''\nnone: []\n"
+    before = f"---\npretty_name: Mine\nlicense: mit\nmine: 1\n{own}---\n# Hello\n"
     text = text_of(Held([shown()], [row()]), before)
     after = text.replace(END, f"{END}\n\nBelow.")
     again = text_of(Held([shown()], [row(), row("lab/two")]), after)
     head = yaml.safe_load(again.split("---\n")[1])
     assert (head["pretty_name"], head["license"], head["mine"]) == ("Mine", "mit", 1)
+    assert (head["viewer"], head["extra"], head["none"]) == (False, "", [])
     assert again.index("# Hello") < again.index(BEGIN)
     assert again.rstrip().endswith(f"{END}\n\nBelow.")
 
@@ -238,3 +284,23 @@ def test_a_broken_record_of_a_set_names_it() -> None:
             text_of(Held([bad]))
     with pytest.raises(RequestError, match=r"mine/inversions\.json is broken"):
         Shown.read("mine", json.dumps([1]).encode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["configs: abc", "configs:\n- abc", "configs: {a: b}", "tags: 5", "1: 2", "- a", "a: [b"],
+)
+def test_a_card_whose_yaml_holds_something_else_is_one_line(head: str) -> None:
+    with pytest.raises(RequestError, match="the card of lab/iris cannot be read: "):
+        text_of(Held([shown()]), f"---\n{head}\n---\n# Mine\n")
+
+
+@pytest.mark.parametrize("before", ["", "# Mine\n", "---\n---\n# Mine\n", "---\na: 1\n# Mine\n"])
+def test_a_card_without_metadata_gets_them_and_nobody_warns(
+    before: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = text_of(Held([shown()]), before)
+    assert caplog.text == ""
+    assert text.count("\n---\n") == 1 + before.count("---\na: 1")
+    assert ("# Mine" in text) == ("# Mine" in before)
+    assert text_of(Held([shown()]), text) == text

@@ -112,11 +112,13 @@ def test_a_score_of_others_that_cannot_be_read_is_left_out_and_named(
 ) -> None:
     worker.done("push", run, "--to", "lab/spoilt")
     bad = {"scores/0000000000000000.parquet": b"<html>", "scores/x.parquet": b"PAR1"}
-    hub.add("dataset", "lab/spoilt", bad)
+    hub.add("dataset", "lab/spoilt", {**bad, "scores/deep/x.parquet": b"no score"})
     found = worker.run("push", run, "--to", "lab/spoilt")
     assert found.returncode == 0, found.stderr
     for path in bad:
-        assert f"{path} of lab/spoilt is left out of the card" in found.stderr
+        named = f"left out of the card: {path} of dataset lab/spoilt cannot be used: "
+        assert named in found.stderr
+    assert "deep" not in found.stderr
     assert len(table_rows(card_of(hub, "lab/spoilt"))) == 2
 
 
@@ -127,7 +129,7 @@ def test_a_file_is_named_once_however_often_a_push_is_tried(
     hub.faults.extend([Fault("POST", "/commit/", status=503)] * 2)
     found = worker.run("push", run, "--to", "lab/busy", **NO_CLONE)
     assert found.returncode == 0, found.stderr
-    assert found.stderr.count("is left out of the card") == 1
+    assert found.stderr.count("left out of the card: scores/x.parquet") == 1
     assert found.stderr.count("--package") == 1
 
 
@@ -167,3 +169,18 @@ def test_results_in_a_models_repo_say_commit_framework_and_user(
     hub.add("dataset", "lab/framed", {"more.txt": b"1"})
     again = worker.json(*words)["pushed"]
     assert [one["changed"] for one in again] == [False, False, False]
+
+
+def test_a_card_with_the_mark_of_an_editor_before_it_is_the_same_card(
+    worker: Worker, run: Path, hub: StandInHub
+) -> None:
+    worker.done("push", run, "--to", "lab/edited")
+    before = files_of(hub, "lab/edited")["README.md"]
+    hub.add("dataset", "lab/edited", {"README.md": b"\xef\xbb\xbf" + before})
+    words = ("score", "lab/robust-1", "--inversions", "lab/edited", "--push-to", "lab/edited")
+    worker.done(*words)
+    text = card_of(hub, "lab/edited")
+    assert text.startswith("---\n")
+    data: Any = DatasetCard(text).data
+    assert len(data.get("configs")) == 3
+    assert len(table_rows(text)) == 4

@@ -61,8 +61,9 @@ def test_a_clone_whose_commit_the_remote_has(
     commit = git(clone, "rev-parse", "HEAD")
     assert requirement() == f"stir-hf @ git+{ADDRESS}@{commit}"
     assert repository(requirement()) == "https://example.org/lab/stir-hf"
-    git(clone, "remote", "set-url", "origin", "git@example.org:lab/stir-hf.git")
-    assert requirement() == f"stir-hf @ git+{ADDRESS}@{commit}"
+    for host in ("git@example.org:", "ssh://git@example.org/", "ssh://git@example.org:2222/"):
+        git(clone, "remote", "set-url", "origin", f"{host}lab/stir-hf.git")
+        assert requirement() == f"stir-hf @ git+{ADDRESS}@{commit}"
 
 
 def test_a_clone_from_which_nobody_gets_this_package(

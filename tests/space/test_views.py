@@ -61,19 +61,23 @@ def test_words_go_by_the_debiased_values() -> None:
     score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.73, "ceiling": 0.96}
     debiased = {"stir": 0.36, "floor": 0.0, "ceiling": 0.98, "similarity": 0.36}
     words = (
-        "standard-0 scores 0.36, between a floor of 0.00 and a ceiling of 0.98: it ignores about"
-        " half of what robust-0 ignores."
+        "standard-0 has a debiased score of 0.360, between a floor of 0.000 and a ceiling of 0.980:"
+        " it ignores about half of what robust-0 ignores."
     )
     assert views.sentences([{**score, "debiased": debiased}]) == words
     low = [{**score, "debiased": {**debiased, "ceiling": 0.74}}]
-    assert "the ceiling is 0.74: the inversions did not work" in views.results(
+    assert "the inversions did not work, since the ceiling, 0.740, is below 0.9" in views.results(
         {**EXAMPLE, "result": {**EXAMPLE["result"], "scores": low}}
     )
 
 
 def test_a_score_without_floor() -> None:
-    scores = [{**EXAMPLE["result"]["scores"][0], "floor": None, "debiased": None}]
+    score = EXAMPLE["result"]["scores"][0]
+    debiased = {**score["debiased"], "floor": None}
+    scores = [{**score, "floor": None, "debiased": debiased}]
     assert "cannot be told: it has no floor" in views.sentences(scores)
+    none = [{**score, "floor": None, "debiased": None}]
+    assert "cannot be told: there is no debiased score" in views.sentences(none)
     assert "floor –" in views.axis(scores)
 
 
