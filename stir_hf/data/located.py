@@ -175,7 +175,7 @@ def _is_set(path: str) -> bool:
 
 
 def _held(configs: list[str], found: hub.Found) -> str:
-    """What the repo holds instead."""
+    """Say in words what the repo holds instead."""
     if configs:
         return f"it holds the configs {', '.join(configs[:_SHOWN])}"
     files = [f for f in found.files if not f.startswith(".")]

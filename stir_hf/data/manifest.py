@@ -80,7 +80,7 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, found: Any, path: str | Path) -> "Manifest":
-        """What such a file holds; `path` is what messages call it.
+        """The manifest from the content of such a file; `path` is what messages call it.
 
         Raises:
             BrokenError: something else.

@@ -31,9 +31,9 @@ class Reader:
     stored: Stored
     checks: RowChecks
     keys: Keys
-    """Of all rows."""
+    """The keys of all rows."""
     originals: Originals | None = None
-    """Of a set that was published without them."""
+    """The source of the originals, for a set that was published without them."""
 
     @property
     def columns(self) -> list[str]:

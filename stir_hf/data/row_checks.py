@@ -23,7 +23,7 @@ REPRESENTATIONS = ("representation", "representation_inverted")
 _ROUNDING = 1e-5
 """Relative, of an error and of what it is compared with: both are stored as float32."""
 _LEAST = 1e-6
-"""Of an error: below it, that of a float64 representation is lost in what is stored."""
+"""The least difference of errors: a smaller one of float64 representations is lost in storage."""
 
 
 @dataclass(frozen=True)

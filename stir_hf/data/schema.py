@@ -16,12 +16,12 @@ LARGEST = 10_000_000
 
 _DEEPEST = 32
 _MOST_PIXELS = 89_478_485
-"""Of a canvas: above, Pillow warns of images."""
+"""The pixels of the largest canvas: Pillow warns of larger images."""
 
 
 _COUNT, _HASH, _NAME = Whole(1, 1_000_000_000), Text(), Maybe(Text())
 _ROWS = Whole(1, 1 << 28)
-"""Of a split: its permutation is in memory."""
+"""The rows of a split, whose permutation is in memory."""
 _PART = Record({"name": Text(), "version": Whole(0, 1_000_000)})
 _PROBE = ListOf(Real(finite=False), 4096)
 

@@ -21,11 +21,12 @@ READ = (
     "PCX",
     "SGI",
     "HEIF",
+    "JXL",
     "TGA",
 )
-"""Formats of pixels alone, which Pillow (for HEIF a plug-in of the user) decodes within this
-process. Those of pages and drawings (EPS, PDF, WMF), for which Pillow runs Ghostscript or a handler
-of others, are never read. The last has no signature.
+"""Formats of pixels alone, which Pillow, or a plug-in of the user for HEIF and JXL, decodes within
+this process. Those of pages and drawings (EPS, PDF, WMF), for which Pillow runs Ghostscript or a
+handler of others, are never read. The last has no signature.
 """
 
 _PREFIX = 16

@@ -1,10 +1,8 @@
 """Rows of strangers, broken in many ways: each is refused in one line that names it."""
 
-import io
 import json
 import shutil
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,19 @@ from PIL import Image
 
 from stir_hf import Inversions, RequestError
 from tests.data.hostile import read, refused, whole_set
+from tests.data.tampered import (
+    Change,
+    at,
+    claimed_size,
+    column,
+    in_parquet,
+    picture,
+    saved,
+    sixteen_bits,
+    turned,
+    turned_in_a_text,
+    with_chunk,
+)
 from tests.inputs.test_formats import EPS, gs_first
 from tests.tiny import Net, inverted, judged, noise_images
 
@@ -27,78 +38,8 @@ def test_the_whole_set_is_read(whole: Path) -> None:
     read(whole)
 
 
-Change = Callable[[pa.Table], Any]
-
-
-def column(name: str, change: Callable[[list[Any]], list[Any]], kind: Any = None) -> Change:
-    """Change a column of a table, row by row."""
-
-    def made(table: pa.Table) -> pa.Table:
-        place, field = table.schema.get_field_index(name), table.schema.field(name)
-        values = pa.array(change(table[name].to_pylist()), kind or field.type)
-        return table.set_column(place, pa.field(name, values.type), values)
-
-    return made
-
-
-def at(row: int, value: Any) -> Callable[[list[Any]], list[Any]]:
-    return lambda values: [value if i == row else one for i, one in enumerate(values)]
-
-
-def picture(name: str, change: Callable[[Image.Image], bytes], row: int = 7) -> Change:
-    def changed(values: list[Any]) -> list[Any]:
-        with Image.open(io.BytesIO(values[row]["bytes"])) as image:
-            data = change(image)
-        return at(row, {"bytes": data, "path": None})(values)
-
-    return column(name, changed)
-
-
-def saved(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
-    image.save(file := io.BytesIO(), kind, **how)
-    return file.getvalue()
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def sixteen_bits(_: Image.Image) -> bytes:
-    """A PNG of 8x8 RGB pixels of 16 bits, which Pillow reads as one of 8."""
-
-    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + bytes(48) for _ in range(8)))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-
-
 def swapped(table: pa.Table) -> pa.Table:
     return column("image", lambda v: [*v[2:4], *v[:2], *v[4:]])(table)
-
-
-def claimed_size(image: Image.Image) -> bytes:
-    data = bytearray(saved(image))
-    data[16:24] = struct.pack(">II", 100_000, 100_000)
-    return bytes(data)
-
-
-def turned(image: Image.Image) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    return saved(image, exif=exif)
-
-
-def with_chunk(name: bytes, data: bytes) -> Callable[[Image.Image], bytes]:
-    """A PNG file with another chunk after its header."""
-    return lambda image: saved(image)[:33] + chunk(name, data) + saved(image)[33:]
-
-
-def turned_in_a_text() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    data = exif.tobytes()
-    return b"Raw profile type exif\0\nexif\n%8d\n" % len(data) + data.hex().encode() + b"\n"
 
 
 def doubled(table: pa.Table) -> pa.Table:
@@ -297,11 +238,6 @@ def test_broken_arrays_are_told(kind: str, tmp_path: Path) -> None:
     floats = pa.array(values, pa.list_(pa.list_(pa.list_(pa.float32()))))
     path.write_bytes(in_parquet(table.set_column(place, "inverted", floats)))
     refused(folder, f"image {table['index'][3].as_py()}, draw 0: {said}")
-
-
-def in_parquet(table: pa.Table) -> bytes:
-    pq.write_table(table, sink := pa.BufferOutputStream(), write_page_checksum=True)
-    return bytes(sink.getvalue())
 
 
 @pytest.mark.parametrize("kind", ROWS)

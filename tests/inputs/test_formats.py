@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import datasets
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from stir_hf import RequestError
 from stir_hf.data.cells import decoded
@@ -203,6 +203,18 @@ def test_every_image_file_is_opened_in_one_place() -> None:
     text = (ROOT / "stir_hf" / "inputs" / "formats.py").read_text("utf-8")
     assert re.findall(r"Image\.open\((.*)\)", text) == ["file, formats=known"]
     assert not {"EPS", "PDF", "WMF", "GRIB", "BUFR", "HDF5", "FITS"} & set(READ)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "JXL"])
+def test_a_plug_in_of_the_user_is_asked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plugged(ImageFile.ImageFile):
+        format = kind
+
+        def _open(self) -> None:
+            self._mode, self._size = "RGB", (3, 2)
+
+    monkeypatch.setitem(Image.OPEN, kind, (Plugged, lambda prefix: prefix == b"plugged in"))
+    assert open_image(io.BytesIO(b"plugged in")).size == (3, 2)
 
 
 def test_no_warning_of_a_format_that_this_pillow_lacks() -> None:
