@@ -62,7 +62,7 @@ def _told(error: Exception) -> str:
 
 
 def _known(error: Exception) -> bool:
-    """Whether another process of the run tells an error."""
+    """Return whether another process of the run tells an error."""
     return TOLD in getattr(error, "__notes__", ())
 
 
