@@ -102,23 +102,23 @@ def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]
 
 
 def is_local(name: str) -> bool:
-    """Whether `name` is a path on disk, or can only be meant as one."""
+    """Return whether `name` is a path on disk, or can only be meant as one."""
     return is_there(name) or is_path(name)
 
 
 def is_path(name: str) -> bool:
-    """Whether `name` can only be meant as a path."""
+    """Return whether `name` can only be meant as a path."""
     return name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether `name` is the id of a repo, with a revision or without, and no path on disk."""
+    """Return whether `name` is a repo's id, with a revision or without, and no path on disk."""
     whole = re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", name)
     return whole is not None and not is_local(name)
 
 
 def is_there(name: str) -> bool:
-    """Whether `name` is a path on disk; a name that no file system takes is none."""
+    """Return whether `name` is a path on disk; a name that no file system takes is none."""
     try:
         return Path(name).expanduser().exists()
     except (OSError, ValueError, RuntimeError):

@@ -41,11 +41,11 @@ class _Left:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the requests of one run share."""
+    """The state that the requests of one run share."""
 
     answers: dict[Any, Any] = field(default_factory=dict)
     left: list[_Left] = field(default_factory=list)
-    """Of the waiting that has brought no answer yet."""
+    """The patience that is left, while no answer has come yet."""
 
 
 _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
@@ -65,7 +65,7 @@ def one_run() -> Iterator[None]:
 
 
 def once(key: tuple[Any, ...], ask: Callable[[], T]) -> T:
-    """What `ask` returned earlier in this run under this key; outside a run it is asked anew."""
+    """The answer of `ask`, or its earlier one in this run under this key; none is kept outside."""
     run = _run.get()
     if run is None:
         return ask()

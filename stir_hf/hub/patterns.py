@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from glob import escape
 
 _FEW = 100
-"""So many patterns take no time."""
+"""The number of patterns that take no time."""
 
 
 def patterns_of(files: Sequence[str], there: Sequence[str]) -> list[str]:
@@ -35,6 +35,6 @@ def _own(names: Sequence[str], others: set[str]) -> Iterator[tuple[str, int]]:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters two names begin with alike."""
+    """The number of characters that two names begin with alike."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -116,7 +116,7 @@ def _refused(error: BaseException, what: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the Hub itself says, if anything."""
+    """The words of the Hub itself, if it gives any."""
     said = server_message(error)
     return f"; the Hub says: {said}" if said else ""
 
@@ -169,19 +169,19 @@ def asked_wait(error: BaseException) -> float | None:
 
 
 def is_of_the_hub(error: BaseException) -> bool:
-    """Whether the Hub, or the way there, is at fault."""
+    """Return whether the Hub, or the way there, is at fault."""
     return status_of(error) is not None or is_unreachable(error)
 
 
 def is_switched_off(error: BaseException) -> bool:
-    """Whether the Hub was not asked, since the user wants it so."""
+    """Return whether the Hub was not asked, since the user wants it so."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE) and status_of(error) is None
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether the Hub gave no answer: it is down, out of reach or switched off."""
+    """Return whether the Hub gave no answer: it is down, out of reach or switched off."""
     from huggingface_hub import errors
 
     if (status := status_of(error)) is not None:
@@ -196,7 +196,7 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
-    """What the client's HTTP library raises: httpx2 since huggingface_hub 2, httpx before."""
+    """The errors of the client's HTTP library: httpx2 since huggingface_hub 2, httpx before."""
     there = [name for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
     return tuple(importlib.import_module(name).HTTPError for name in there)
 

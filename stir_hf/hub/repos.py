@@ -23,9 +23,9 @@ class Found:
     repo_type: RepoType
     commit: str
     reachable: bool
-    """Whether the Hub gave an answer; where not, the cache is all there is."""
+    """True where the Hub gave an answer; else the cache is all there is."""
     folder: Path = Path()
-    """Where its small files are in the Hub's cache, and what `fetch` adds."""
+    """The folder in the Hub's cache of its small files and of those that `fetch` adds."""
     files: tuple[str, ...] = ()
     """The names of all its files; of those in the cache, where that is all that is known."""
     listed: bool = True
@@ -35,12 +35,12 @@ class Found:
 
     @property
     def url(self) -> str:
-        """Where `huggingface_hub.HfFileSystem` finds the files of a dataset."""
+        """The address at which `huggingface_hub.HfFileSystem` finds the files of a dataset."""
         return f"hf://datasets/{self.repo_id}@{self.commit}"
 
     @property
     def called(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.repo_type} {self.repo_id}"
 
 
@@ -257,7 +257,7 @@ def _from_client(found: Found, files: Sequence[str]) -> None:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a file of this name is in the folder, and in none above."""
+    """Return whether a file of this name is in the folder, and in none above."""
     path = PureWindowsPath(name)  # the stricter kind
     return not path.is_absolute() and not path.drive and ".." not in path.parts
 

@@ -56,12 +56,12 @@ def storage_errors() -> Iterator[None]:
 
 
 def is_invalid(error: RunError) -> bool:
-    """Whether the Hub refused what a commit holds."""
+    """Return whether the Hub refused what a commit holds."""
     return error.__cause__ is not None and status_of(error.__cause__) in (400, 422)
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether it may be otherwise in a while."""
+    """Return whether it may be otherwise in a while."""
     return is_unreachable(error) or status_of(error) in _STALE
 
 

@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What came of it."""
+    """The outcome of a push."""
 
     url: str
     changed: bool
@@ -52,7 +52,7 @@ class Repo:
 
     @property
     def called(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.kind} {self.id}"
 
     @property
@@ -90,7 +90,7 @@ class Repo:
 
     @cached_property
     def info(self) -> Any:
-        """What the Hub said of it when it was first asked; None where there is no such repo."""
+        """The Hub's answer about it when it was first asked; None where there is no such repo."""
         import huggingface_hub as hub
 
         try:
@@ -112,7 +112,7 @@ class Repo:
         return self if there else Repo(self.info.id, self.kind)
 
     def state(self, revision: str = "main") -> State:
-        """What it holds now."""
+        """The files that it holds now."""
         info = self.api.repo_info(self.id, repo_type=self.kind, revision=revision)
         tree = self.api.list_repo_tree(
             self.id, repo_type=self.kind, revision=info.sha, recursive=True

@@ -66,8 +66,8 @@ def _check_id(repo: Repo, option: str) -> None:
 
 
 def _only_reads(org: Mapping[str, Any]) -> bool:
-    """Whether a member of an organisation may write to none of its repos. In one that pays, groups
-    of repos may give rights which the Hub does not tell.
+    """Return whether a member of an organisation may write to none of its repos. In one that pays,
+    groups of repos may give rights which the Hub does not tell.
     """
     return org.get("roleInOrg") == "read" and not (org.get("isEnterprise") or org.get("plan"))
 

@@ -15,12 +15,12 @@ Licence = str | list[str] | None
 
 @dataclass(frozen=True)
 class Sources:
-    """What a set was made from."""
+    """The images and the network that a set was made from."""
 
     licence: Licence
-    """Of the images, as their dataset states it."""
+    """The licence of the images, as their dataset states it."""
     closed: tuple[str, ...]
-    """Why it should not be public."""
+    """The reasons why it should not be public."""
 
 
 def sources_of(names: Mapping[str, Any]) -> Sources:
@@ -37,8 +37,8 @@ def sources_of(names: Mapping[str, Any]) -> Sources:
 
 
 def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why a score should not be public: as that of its set, or a judged model that is private on
-    the Hub. (Of a local model a score tells no more than its folder's name.)
+    """The reasons why a score should not be public: as that of its set, or a judged model
+    that is private on the Hub. (Of a local model a score tells no more than its folder's name.)
     """
     names = {
         "dataset": row["dataset"],
@@ -54,7 +54,7 @@ def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licence]:
-    """Why it is not public, None where it is; and its licence."""
+    """The reason why it is not public, None where it is; and its licence."""
     if commit is None:
         return "local", None
     repo_id = split_revision(name)[0]

@@ -1,4 +1,4 @@
-"""What a repo on the Hub holds, and what it is to hold."""
+"""The contents of a repo on the Hub, as they are and as they are to be."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +48,7 @@ def _parts(path: Path, size: int = 1 << 20) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Change:
-    """What a repo is to hold afterwards."""
+    """The files that a repo is to hold afterwards."""
 
     files: Mapping[str, Content]
     removed: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ class Change:
 
 @dataclass(frozen=True)
 class State:
-    """What a repo holds at a commit."""
+    """The files that a repo holds at a commit."""
 
     repo_id: str
     kind: Kind
@@ -65,7 +65,7 @@ class State:
     """`huggingface_hub.RepoFile` by path."""
 
     def holds(self, path: str, content: Content) -> bool:
-        """Whether exactly this is there."""
+        """Return whether exactly this is there."""
         there = self.files.get(path)
         if there is None or there.size != content.size:
             return False

@@ -65,7 +65,7 @@ def _index(entry: Entry, share: ShareConfig) -> Callable[[], Pushed]:
 
 
 def _in_turn(done: list[Pushed], steps: Sequence[tuple[str, Callable[[], Pushed]]]) -> list[Pushed]:
-    """What came of all steps; the first error where there is one, when all were tried."""
+    """The outcomes of all steps; the first error where there is one, when all were tried."""
     failed: dict[str, RequestError | RunError] = {}
     for what, step in steps:
         try:
