@@ -50,7 +50,7 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
 
 
 def notes_of(row: Mapping[str, Any]) -> str:
-    """What must stand beside the number, in one line that `reported.read_notes` reads back."""
+    """The text beside the number, in one line that `reported.read_notes` reads back."""
     shown = {
         "set": row["inversions"],
         "layer": row["layer"],
@@ -84,7 +84,7 @@ def _listed(text: bytes | None) -> Any:
 
 
 def _told(entries: Any) -> list[Any] | None:
-    """What entries say, without the commit that they were made at and their author."""
+    """The content of entries, without the commit that they were made at and their author."""
     try:
         return [
             (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
@@ -100,7 +100,7 @@ class Entry:
 
     row: Mapping[str, Any]
     repo_id: str
-    """Of the inversions."""
+    """The repo of the inversions."""
     slug: str
     """The config of the set."""
     revision: str | None = None
@@ -121,7 +121,7 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """Where the score stands with all its numbers."""
+        """The address of the score with all its numbers."""
         return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
 
     def propose(self) -> Pushed:

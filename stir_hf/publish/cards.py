@@ -35,7 +35,7 @@ class Held:
 
     sets: Sequence[Shown]
     rows: Sequence[Row] = ()
-    """Of the scores."""
+    """The scores."""
     unread: int = 0
     """Score files that are not among the rows, as there are too many."""
     figures: Sequence[str] = ()
@@ -50,7 +50,7 @@ class Held:
 
     @property
     def title(self) -> str:
-        """What the repo is about, in plain text."""
+        """The repo's subject, in plain text."""
         if self.sets:
             names = [one.record["names"] for one in self.sets]
             references, data = ([str(n[of]) for n in names] for of in ("reference", "dataset"))
@@ -143,7 +143,7 @@ def _text(repo_id: str, held: Held, place: str | None) -> str:
 
 
 def installed(before: str) -> str | None:
-    """What our part of a card says to install, which stays as long as the sets do."""
+    """The requirement that our part of a card says to install; it stays as long as the sets do."""
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
 
@@ -205,7 +205,7 @@ def _union(there: Any, ours: Any) -> list[str]:
 
 
 def _licence(there: Any, ours: Sequence[Any]) -> Any:
-    """Of the repo: what somebody chose for it, else the one that all its images have."""
+    """The licence of a repo: what somebody chose for it, else the one that all its images have."""
     if there is not None and there not in ours:
         return there
     if not ours or any(one != ours[0] for one in ours):

@@ -1,4 +1,4 @@
-"""What is sent to the Hub, and to whom it shows."""
+"""The options of what is sent to the Hub, and to whom it shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from stir_hf.registry import option
 
 @dataclass(frozen=True)
 class ShareConfig:
-    """How a repo on the Hub is written."""
+    """The options by which a repo on the Hub is written."""
 
     private: bool | None = option(
         None,
@@ -55,7 +55,7 @@ class ShareConfig:
 
 @dataclass(frozen=True)
 class PublishConfig(ShareConfig):
-    """Where a run is published when it is done."""
+    """The repo to which a run is published when it is done, and how."""
 
     push_to: str | None = option(
         None,

@@ -31,7 +31,7 @@ class Packed:
 
     manifest: Manifest
     record: dict[str, Any]
-    """What `inversions.json` holds on the Hub."""
+    """The content of `inversions.json` on the Hub."""
     files: tuple[Path, ...]
     picture: Path
     closed: tuple[str, ...]
@@ -78,7 +78,7 @@ class Packed:
         return cls(manifest, record, tuple(files), picture, about.closed)
 
     def change(self, state: State, slug: str | None) -> Change:
-        """What the repo is to hold of this set; `slug` is its name there, if it is listed there.
+        """Say what the repo is to hold of this set; `slug` is its name there, if it is listed.
 
         Raises:
             RequestError: other bytes for a row that is published.
@@ -110,7 +110,7 @@ class Packed:
     def _joined(
         self, state: State, ours: dict[str, Content], theirs: set[str]
     ) -> tuple[dict[str, Content], frozenset[str]]:
-        """What of ours is new beside what is there, and what of that it replaces."""
+        """Find our files that are new beside those there, and those there that they replace."""
         extra = sorted(theirs - set(ours))
         if not extra:
             return ours, frozenset()

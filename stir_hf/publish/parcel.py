@@ -28,7 +28,9 @@ _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 _HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-stir\.png", re.ASCII)
 _MOST_FIGURES = 4
 PUBLISHED = "published"
-"""What `score` records of inversions from the Hub: `id` or `id@revision` (`StirResult.config`)."""
+"""The key under which `score` records inversions of the Hub, `id` or `id@revision`, in
+`StirResult.config`.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,12 @@ class Parcel:
 
     sets: tuple[Packed, ...]
     rows: tuple[dict[str, Any], ...]
-    """Of the scores."""
+    """The scores."""
     files: dict[str, Content] = field(repr=False)
     """The scores, the result and its figures, by path."""
     scored: ScoreFiles = field(repr=False)
     package: str | None = None
-    """What the card says to install."""
+    """The requirement that the card says to install."""
     proposed: bool = False
     """Tells whether it is sent as a pull request."""
     places: tuple[str, ...] = ()
@@ -79,7 +81,7 @@ class Parcel:
 
     @property
     def closed(self) -> tuple[str, ...]:
-        """Why it should not be public."""
+        """The reasons for which it should not be public."""
         of_sets = [why for one in self.sets for why in one.closed]
         hashes = {one.manifest.hash[:16] for one in self.sets}
         of_scores = [
@@ -92,7 +94,7 @@ class Parcel:
 
     @property
     def words(self) -> str:
-        """What becomes public."""
+        """The things that become public, in words."""
         told = []
         for one in self.sets:
             names, count = one.manifest.names, one.record["figures"]["rows"]
@@ -102,14 +104,14 @@ class Parcel:
 
     @property
     def title(self) -> str:
-        """Of the commit or pull request."""
+        """The title of the commit or pull request."""
         names = dict.fromkeys(one.manifest.names["reference"] for one in self.sets)
         if names:
             return f"STIR inversions of {', '.join(names)}"
         return f"STIR of {', '.join(dict.fromkeys(row['model'] for row in self.rows))}"
 
     def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
-        """What the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
+        """Say what the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
         before, there = _card(state), records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
         bare = self.proposed and not self.sets and scores.FOLDER in _configs(state)

@@ -1,4 +1,4 @@
-"""What pip installs to get exactly this package: its repository at a commit.
+"""The requirement by which pip gets exactly this package: its repository at a commit.
 
 There is no release under the package's name, and a name that nobody has registered is open to
 squatters, so that no page may tell anybody to install it by its name alone.
@@ -45,8 +45,9 @@ def checked(given: str) -> str:
 
 
 def requirement() -> str | None:
-    """How this installation is had: from the repository that it came from, at its commit, also
-    where it was installed from a clone of that; None where that is not known or not public.
+    """The requirement that gives this installation: the repository that it came from, at its
+    commit, also where it was installed from a clone of that; None where that is not known or not
+    public.
     """
     try:
         text = distribution(NAME).read_text("direct_url.json")
@@ -70,7 +71,7 @@ def repository(place: str | None) -> str | None:
 
 
 def _of_checkout(folder: Path) -> str | None:
-    """Of a clone whose commit holds this package, and whose remote has that commit, too."""
+    """The requirement of a clone whose commit holds this package, if its remote has it, too."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
     url = re.sub(r"^(?:ssh://git@([^:/]+)(?::\d+)?/|git@([^:/]+):)", r"https://\1\2/", remote)

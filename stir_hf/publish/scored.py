@@ -34,7 +34,7 @@ class ScoreFiles:
     """
 
     ours: Mapping[str, tuple[Content, Row]]
-    """What the push brings, by path."""
+    """The files that the push brings, by path."""
     _read: dict[str, Row | None] = field(default_factory=dict, repr=False)
 
     def rows(self, state: State) -> tuple[list[Row], int]:
@@ -74,7 +74,7 @@ class Table:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What all of them share, as Markdown."""
+        """The properties that all rows share, as Markdown."""
         first, named = self.rows[0], self.named
         return {
             "slug": None if self.slug is None else code(self.slug),
@@ -124,7 +124,7 @@ def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
 
 
 def _most(rows: Sequence[Row]) -> Row:
-    """What most rows call the reference and the images; of equally many, the first by name."""
+    """The names that most rows give the reference and the images; of equals, the first."""
     found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
     values = min(found, key=lambda one: (-found[one], str(one)))
     return dict(zip(NAMED, values, strict=True))

@@ -22,7 +22,7 @@ class Shown:
 
     slug: str
     record: Mapping[str, Any]
-    """What its `inversions.json` holds on the Hub."""
+    """The content of its `inversions.json` on the Hub."""
     size: int = 0
     """The size of its rows, in bytes."""
     picture: str | None = None
@@ -30,7 +30,7 @@ class Shown:
 
     @classmethod
     def read(cls, slug: str, text: bytes, size: int = 0, picture: str | None = None) -> "Shown":
-        """From what its `inversions.json` holds on the Hub; the rest as the fields.
+        """Read a set from its `inversions.json` on the Hub; the rest as the fields.
 
         Raises:
             RequestError: no JSON object.
@@ -42,7 +42,7 @@ class Shown:
 
     @property
     def manifest(self) -> Manifest:
-        """What made it."""
+        """The record of what made it."""
         return Manifest.from_dict(self.record, f"{self.slug}/{FILE_NAME}")
 
     @property
@@ -59,13 +59,13 @@ class Shown:
 
     @property
     def split(self) -> str:
-        """What its split is called here: the source's, as far as that is a name."""
+        """The name of its split here: the source's, as far as that is a name."""
         name = str(self.record["names"].get("split") or "").partition("[")[0]
         plain = len(name) <= 60 and name.isascii() and name.replace("_", "").isalnum()
         return name if plain else "images"
 
     def context(self) -> dict[str, Any]:
-        """What the template takes: numbers, and Markdown.
+        """The values that the template takes: numbers, and Markdown.
 
         Raises:
             RequestError: a record that lacks something, or holds something else.
@@ -112,7 +112,7 @@ class Shown:
         }
 
     def _figures(self) -> dict[str, Any]:
-        """How well the inversions worked; nothing where that is not recorded."""
+        """The errors of the inversions; nothing where they are not recorded."""
         figures = self.record.get("figures")
         if not figures:
             return {"error": None, "spread_error": None}

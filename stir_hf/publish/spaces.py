@@ -16,11 +16,11 @@ from stir_hf.publish.state import Change, Content
 
 NAME = "stir"
 METRIC_FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
-"""What the Space of the metric holds."""
+"""The files of the metric's Space."""
 FROM_A_CLONE = "`pip install .` in a clone of the package's repository first."
-"""What the metric's card says to install, which in the Space is the place of the package."""
+"""The advice of the metric's card, which names the place of the package in the Space."""
 PAGE_FILES = ("README.md", "app.py", "requirements.txt", "example.json")
-"""What the Space of the page holds."""
+"""The files of the page's Space."""
 
 
 def card_folder() -> Path:
