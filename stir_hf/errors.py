@@ -55,8 +55,12 @@ def one_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    told = printable(told) or type(error).__name__
-    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+    return cut(printable(told) or type(error).__name__, _LONGEST)
+
+
+def cut(text: str, longest: int) -> str:
+    """A text that ends with "…" where it is longer than so many characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def closest(given: str, known: Iterable[str], shown: int = 5) -> str:

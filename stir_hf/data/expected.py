@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, cut
 
 _LONGEST = 4096
 """Characters of a text."""
@@ -156,4 +156,4 @@ def _got(value: Any) -> str:
     text = repr(value) if isinstance(value, str | float | bool | None) else type(value).__name__
     if isinstance(value, int) and not isinstance(value, bool):
         text = str(value) if abs(value) < 10**18 else "a larger one"
-    return f", not {text if len(text) <= 60 else text[:59] + '…'}"
+    return f", not {cut(text, 60)}"

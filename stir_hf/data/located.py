@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Place:
-    """Where an inversion set is."""
+    """The place of an inversion set."""
 
     path: Path
     """Its folder."""
@@ -55,7 +55,7 @@ def located(name: str | os.PathLike[str], config_name: str | None = None) -> lis
 
 
 def only_set(name: str | os.PathLike[str]) -> Place:
-    """Where the only inversion set of a folder or repo is.
+    """Find the only inversion set of a folder or repo.
 
     Raises:
         RequestError: as `located`, or several; they are named.

@@ -90,7 +90,7 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
         raise RequestError(
             f"{repo_id!r} is neither a folder here nor a Hub id: {one_line(error)}"
         ) from error
-    except Exception as error:
+    except Exception as error:  # of several libraries
         if is_unreachable(error):
             what = f"{repo_type} {repo_id!r}"
             what = f"revision {revision!r} of {what}" if revision else what

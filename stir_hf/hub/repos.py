@@ -152,7 +152,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
     if not answers and commit.initial == commit.resolved:  # a commit was given, nothing asked
         try:
             api.repo_info(repo_id, repo_type=repo_type, revision=commit.resolved)
-        except Exception as error:
+        except Exception as error:  # of several libraries
             if not is_unreachable(error):
                 raise
     return commit.resolved, answers[-1] if answers else None

@@ -131,7 +131,7 @@ def _is_small(name: str) -> bool:
 
 
 def _is_configuration(name: str) -> bool:
-    """Whether a small file is what transformers reads of a network that sees images."""
+    """Return True for a small file that transformers reads of a network that sees images."""
     told = "config" in name or "processor" in name or name.endswith(".safetensors.index.json")
     return told and not name.startswith("tokenizer")
 

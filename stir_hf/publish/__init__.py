@@ -1,5 +1,5 @@
-"""What goes to the Hub, and what is read from there; each part is imported when it is first used,
-since a leaderboard needs no torch.
+"""Pushes to the Hub, and scores that are read from there; each part is imported when it is first
+used, since a leaderboard needs no torch.
 """
 
 import lazy_loader

@@ -11,9 +11,9 @@ from typing import Any
 
 from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
-from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.hub import with_metadata
-from stir_hf.publish.markup import cut, is_repo, linked, prose
+from stir_hf.publish.markup import is_repo, linked, prose
 from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scored import MOST_TABLES, Row, examples, tables
 from stir_hf.publish.scores import FOLDER as SCORES

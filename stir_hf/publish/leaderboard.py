@@ -12,13 +12,12 @@ from stir_hf.errors import RequestError
 from stir_hf.publish.board import Board, Line, ranked
 from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
-from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
+from stir_hf.publish.scores import COMPARED, FOLDER, LARGEST, read, too_large
 from stir_hf.results import ANCHORS
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
 """The number of those left out that are told one by one."""
-_KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
@@ -75,7 +74,7 @@ def collect(repo_id: str) -> Leaderboard:
     rows += [_Scored(one.row, ids, one.source, reported=True) for one in claimed]
     boards: dict[tuple[Any, ...], list[_Scored]] = {}
     for one in rows:
-        boards.setdefault(tuple(one.row[name] for name in _KEY), []).append(one)
+        boards.setdefault(tuple(one.row[name] for name in COMPARED), []).append(one)
     if not boards:
         raise RequestError(
             f"dataset {repo_id} holds no scores"
@@ -201,7 +200,7 @@ def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     networks = {one.told: one.row["network"] for one in scores if one.at}
     groups = together([one.keys(networks) for one in scores])
     lines = (_line([scores[i] for i in places]) for places in groups)
-    key = {name: scores[0].row[name] for name in _KEY}
+    key = {name: scores[0].row[name] for name in COMPARED}
     return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))
 
 

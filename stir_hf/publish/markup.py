@@ -2,7 +2,7 @@
 
 import re
 
-from stir_hf.errors import printable
+from stir_hf.errors import cut, printable
 
 LONGEST_NAME, _LONGEST_LINK, _LONGEST = 200, 48, 1000
 _WORD = re.compile(r"\(?(?:[^\W_]|(?<=\d)\.(?=\d)|(?<!^)[-'’,])+[.,;:?%)]*")
@@ -21,11 +21,6 @@ def code(text: object, longest: int = LONGEST_NAME) -> str:
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if "`" in line else ""
     return f"{fence}{space}{line}{space}{fence}"
-
-
-def cut(text: str, longest: int) -> str:
-    """A text that ends with "…" where it is longer than so many characters."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def prose(text: object) -> str:

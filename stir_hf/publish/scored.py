@@ -8,7 +8,7 @@ from typing import Any
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.markup import code, linked
-from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
+from stir_hf.publish.scores import COMPARED, FOLDER, LARGEST, read, too_large
 from stir_hf.publish.shown import NAMED, Shown
 from stir_hf.publish.state import Content, State
 from stir_hf.report import Reading
@@ -18,7 +18,6 @@ MOST_READ = 300
 """Score files of others that a push fetches for the card."""
 MOST_ROWS, MOST_TABLES = 50, 40
 Row = Mapping[str, Any]
-_KEY = ("inversions", "layer", "measure", "num_samples", "draws")
 
 
 def is_score(path: str) -> bool:
@@ -113,7 +112,7 @@ def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
     """
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in _KEY), []).append(row)
+        found.setdefault(tuple(row[name] for name in COMPARED), []).append(row)
     known = {one.manifest.hash[:16]: one for one in sets}
     made = []
     for key, some in found.items():

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stir_hf.data.identity import hash_of
-from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
+COMPARED = ("inversions", "layer", "measure", "num_samples", "draws")
+"""Columns in which scores agree that may be compared."""
 ERRORS = ("median", "mean", "p95")
 LARGEST = 100_000_000
 """Bytes of a file: those of more than three million pairs with the columns per image."""
@@ -69,7 +71,7 @@ class Column:
         if isinstance(value, str):
             text = printable(value)
             if len(text) > _LONGEST or not text.strip() or not re.fullmatch(self.pattern, text):
-                raise ValueError(f"is {_cut(text, 60)!r}, not {self.accepted}")
+                raise ValueError(f"is {cut(text, 60)!r}, not {self.accepted}")
             return text
         if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):
             raise ValueError(f"is {value}, not {self.accepted}")
@@ -105,7 +107,7 @@ class Column:
 
     @staticmethod
     def _note(text: str) -> str:
-        return _cut(printable(text), _LONGEST_NOTE)
+        return cut(printable(text), _LONGEST_NOTE)
 
 
 _TEXT, _NAME = Column("string"), Column("string", needed=True)
@@ -187,7 +189,7 @@ def _row(path: Path) -> dict[str, Any]:
             if (count := schema.names.count(name)) != 1:
                 raise ValueError(f"it has {count} columns {name!r}" if count else f"no {name!r}")
             if not column.fits(found := schema.field(name).type):
-                raise ValueError(f"{name!r} is of type {_cut(str(found), 60)}")
+                raise ValueError(f"{name!r} is of type {cut(str(found), 60)}")
         _check_sizes(about)
         (row,) = file.read(columns=list(COLUMNS), use_threads=False).to_pylist()
     found_row: dict[str, Any] = row
@@ -229,7 +231,3 @@ def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
 def too_large(size: int) -> str:
     """The reason why a file is not read, or not fetched."""
     return f"it has {size / 1e6:.0f} MB; a score has {LARGEST / 1e6:.0f} MB at most"
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -8,8 +8,8 @@ from typing import Any
 
 from stir_hf.data.manifest import FILE_NAME, Manifest
 from stir_hf.engine import RULES, STARTS
-from stir_hf.errors import RequestError, one_line, printable
-from stir_hf.publish.markup import LONGEST_NAME, code, cut, linked, prose
+from stir_hf.errors import RequestError, cut, one_line, printable
+from stir_hf.publish.markup import LONGEST_NAME, code, linked, prose
 from stir_hf.report import size
 
 NAMED = ("reference", "reference_revision", "dataset", "dataset_revision", "split")
