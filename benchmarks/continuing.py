@@ -22,11 +22,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stir_hf
-from stir_hf.data.canvases import Canvases
-from stir_hf.data.rows import Rows
-from stir_hf.data.samples import open_samples
-from stir_hf.data.shards import files_of
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.files.rows import Rows
+from stir_hf.data.files.shards import files_of
+from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.job.left import left_of
 from stir_hf.runtime import environment
 

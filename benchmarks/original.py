@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageClassification
 
 from stir_hf import load_encoder
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.demo import IMAGES, MODELS, model_path
 from stir_hf.engine import STARTS, start_value
 

@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from stir_hf.data import shards
-from stir_hf.data.columns import features
-from stir_hf.data.rows import Rows
+from stir_hf.data.files import shards
+from stir_hf.data.files.columns import features
+from stir_hf.data.files.rows import Rows
 from stir_hf.inputs.images import ImageKind
 from stir_hf.runtime import environment
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stir_hf
-from stir_hf.data.spread import spread_of
+from stir_hf.data.sets.spread import spread_of
 from stir_hf.demo import MODELS
 from stir_hf.engine import InversionConfig
 from stir_hf.runtime import environment

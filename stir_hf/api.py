@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from stir_hf import hub, scoring
-from stir_hf.data.folder import OutputConfig, run_folder
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Samples
-from stir_hf.data.sets import choose, common_mode, on_common_images, unlike
-from stir_hf.data.splits import Data
+from stir_hf.data.sets.choice import choose, common_mode, on_common_images, unlike
+from stir_hf.data.sets.folder import OutputConfig, run_folder
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sources.samples import Samples
+from stir_hf.data.sources.splits import Data
 from stir_hf.errors import RequestError
 from stir_hf.hub import is_local
 from stir_hf.job import Estimate, run_jobs, with_originals

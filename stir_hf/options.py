@@ -12,16 +12,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import hash_of
-from stir_hf.data.manifest import Manifest
-from stir_hf.data.parts import PartConfig
-from stir_hf.data.sets import SetConfig
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sets.choice import SetConfig
+from stir_hf.data.sets.folder import OutputConfig
+from stir_hf.data.sets.manifest import Manifest
+from stir_hf.data.sets.parts import PartConfig
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError, closest
 from stir_hf.models import Opened
-from stir_hf.models.spec import LayerConfig, LoadConfig, check_layer
+from stir_hf.models.load.spec import LayerConfig, LoadConfig, check_layer
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.registry import Registry, option
 from stir_hf.runtime import ProcessConfig, RunConfig

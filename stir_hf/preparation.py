@@ -9,9 +9,9 @@ from torch import Tensor
 
 from stir_hf import scoring
 from stir_hf.data.identity import hash_of
-from stir_hf.data.samples import Samples, common_size, open_samples
-from stir_hf.data.spec import described
-from stir_hf.data.splits import Data
+from stir_hf.data.sources.samples import Samples, common_size, open_samples
+from stir_hf.data.sources.spec import described
+from stir_hf.data.sources.splits import Data
 from stir_hf.job import InversionJob
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
 from stir_hf.options import sorted_into

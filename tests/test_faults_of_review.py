@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 import stir_hf
 from stir_hf import Inversions, RequestError, RunError
-from stir_hf.data import cells
-from stir_hf.data.folder import OutputConfig
 from stir_hf.data.identity import order_of
+from stir_hf.data.images import cells
+from stir_hf.data.sets.folder import OutputConfig
 from stir_hf.engine import InversionConfig, Paper
 from stir_hf.inputs.orientation import upright
 from stir_hf.registry import Registry
@@ -62,7 +62,7 @@ def test_labels_that_appear_later_do_not_break_a_set(tmp_path: Path) -> None:
 def test_an_image_of_another_size_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stir_hf.data.samples.HEADERS_LOOKED_AT", 4)
+    monkeypatch.setattr("stir_hf.data.sources.samples.HEADERS_LOOKED_AT", 4)
     images = noise_images(8)
     found = inverted(Net(), dataset_of(images), tmp_path / "all")
     assert len(found) == 8

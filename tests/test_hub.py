@@ -24,9 +24,9 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 from stir_hf import load_encoder
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.data.samples import open_samples
+from stir_hf.data.sources.samples import open_samples
 
 def answer(model=None, dataset=None, revision=None):
     try:

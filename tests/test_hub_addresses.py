@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from stir_hf.data.located import located
-from stir_hf.data.spec import described
+from stir_hf.data.sets.located import located
+from stir_hf.data.sources.spec import described
 from stir_hf.errors import RequestError
 from stir_hf.hub import destination, split_revision
 from stir_hf.hub.names import Kind
-from stir_hf.models.spec import ModelSpec
+from stir_hf.models.load.spec import ModelSpec
 
 UNDERSTOOD: dict[str, tuple[Kind, str, str | None]] = {
     "org/name": ("model", "org/name", None),

@@ -12,8 +12,8 @@ import pytest
 
 from stir_hf import RequestError
 from stir_hf.hub import Found
-from stir_hf.models.files import Place, code_told
-from stir_hf.models.reading import readable
+from stir_hf.models.load.files import Place, code_told
+from stir_hf.models.load.messages import readable
 from tests.stand_in_hub import serve
 from tests.test_hub import ask
 from tests.test_hub_cache import FETCH, MODEL, SWITCHED_OFF

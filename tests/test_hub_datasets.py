@@ -20,16 +20,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.splits import open_split
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.splits import open_split
 from stir_hf.errors import RequestError
 from tests.stand_in_hub import Fault, StandInHub, serve
 
 CLIENT = """
 import hashlib, json, sys
 import datasets
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.splits import open_split
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.splits import open_split
 from stir_hf.errors import RequestError
 
 def answer(dataset, **options):

@@ -16,7 +16,7 @@ import stir_hf
 from stir_hf import RequestError
 from stir_hf.data.identity import order_of
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.models.configuration import entries
+from stir_hf.models.load.configuration import entries
 from tests.tiny import inverted, judged, noise_images, record
 
 HOW: dict[str, Any] = {"num_samples": 12, "steps": 3, "progress": False}

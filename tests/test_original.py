@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import stir_hf
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import STARTS, Box, Item, Paper, descend, relative_error, start_value
 from tests.conftest import ROOT

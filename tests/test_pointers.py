@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import stir_hf
 from stir_hf import RequestError, load_encoder
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.pointers import pointer_in
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, Net, dataset_of, noise_images, picture_folder, pictures

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 import stir_hf
 from stir_hf import Inversions
 from stir_hf.data.identity import order_of
-from stir_hf.data.manifest import Manifest
-from stir_hf.data.parts import merge
-from stir_hf.data.spread import spread_of
+from stir_hf.data.sets.manifest import Manifest
+from stir_hf.data.sets.parts import merge
+from stir_hf.data.sets.spread import spread_of
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import AdamPolyak, Item, Tolerance
 from stir_hf.engine.tolerance import ADVISED, LOOSE

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import stir_hf
-from stir_hf.data.located import find_sets
+from stir_hf.data.sets.located import find_sets
 from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
 from tests.conftest import keep_figures
 

@@ -138,8 +138,8 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
 @debug_option
 def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
     """Join the parts of inversion sets that `invert --part` made in folders of their own."""
-    from stir_hf.data.inversions import Inversions
-    from stir_hf.data.parts import merge
+    from stir_hf.data.sets.inversions import Inversions
+    from stir_hf.data.sets.parts import merge
     from stir_hf.report import summary
 
     made = [Inversions.read(path) for path in merge(folders, out)]
@@ -215,7 +215,7 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
-    from stir_hf.models.probing import LayerError
+    from stir_hf.models.read.probing import LayerError
 
     try:
         encoder = load_encoder(model, "output", device=device, trust_remote_code=trust_remote_code)
@@ -263,7 +263,7 @@ def _warn_unkept(out: str | None) -> None:
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
-    from stir_hf.data.sets import of_hashes
+    from stir_hf.data.sets.choice import of_hashes
     from stir_hf.report import save_figures, table
 
     if not main_process():

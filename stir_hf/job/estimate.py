@@ -10,9 +10,9 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from stir_hf.data import shards
-from stir_hf.data.folder import places, remove, temporary
-from stir_hf.data.rows import Rows
+from stir_hf.data.files import shards
+from stir_hf.data.files.rows import Rows
+from stir_hf.data.sets.folder import places, remove, temporary
 from stir_hf.engine import Item, Represent, descend
 from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims

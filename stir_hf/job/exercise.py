@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from stir_hf.data.canvases import Canvas
 from stir_hf.data.identity import probe_record
+from stir_hf.data.images.canvases import Canvas
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stir_hf.data import shards
-from stir_hf.data.canvases import Canvas, Canvases
+from stir_hf.data.files import shards
 from stir_hf.data.identity import array_hash, local_label, probe_record
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.manifest import FILE_NAME, Manifest
-from stir_hf.data.parts import PartConfig
-from stir_hf.data.samples import Samples
-from stir_hf.data.spread import Spread, spread_of
+from stir_hf.data.images.canvases import Canvas, Canvases
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
+from stir_hf.data.sets.parts import PartConfig
+from stir_hf.data.sets.spread import Spread, spread_of
+from stir_hf.data.sources.samples import Samples
 from stir_hf.engine import Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stir_hf.data import shards
-from stir_hf.data.canvases import Canvases
-from stir_hf.data.labels import LABEL, renamed
-from stir_hf.data.rows import STATUSES, UNREADABLE, Rows
-from stir_hf.data.samples import Samples
+from stir_hf.data.files import shards
+from stir_hf.data.files.rows import STATUSES, UNREADABLE, Rows
+from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sets.labels import LABEL, renamed
+from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RequestError
 
 LOOKED_AT_AGAIN = 64

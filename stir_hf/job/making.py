@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stir_hf.data import shards
-from stir_hf.data.canvases import Canvas
-from stir_hf.data.columns import columns_of, features
+from stir_hf.data.files import shards
+from stir_hf.data.files.columns import columns_of, features
+from stir_hf.data.images.canvases import Canvas
 from stir_hf.engine import Inverted, Item, Represent, Watch, descend
 from stir_hf.errors import (
     ONE_AT_A_TIME,

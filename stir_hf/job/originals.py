@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.canvases import Canvases
-from stir_hf.data.export import ORIGINALS
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import UnreadableError, open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sets.export import ORIGINALS
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sources.samples import UnreadableError, open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.models.canvas import canvas_maker
-from stir_hf.models.spec import LoadConfig
+from stir_hf.models.images.canvas import canvas_maker
+from stir_hf.models.load.spec import LoadConfig
 
 
 def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.data.canvases import Canvas
+from stir_hf.data.images.canvases import Canvas
 from stir_hf.engine import Inverted, Tolerance, relative_error
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data import sources
-from stir_hf.data.folder import places
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.labels import relabel
-from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.sets import part_sources as sources
+from stir_hf.data.sets.folder import places
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sets.labels import relabel
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.making import Making

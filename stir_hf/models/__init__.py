@@ -1,9 +1,9 @@
 """Checkpoints and modules as encoders: inputs on a canvas to representations (b, d)."""
 
-from stir_hf.models.encoder import Encoder
-from stir_hf.models.loading import load_encoder
-from stir_hf.models.opened import LOOKED_AT, Model, Opened, as_encoders, opened, try_sizes
-from stir_hf.models.session import Session
+from stir_hf.models.load.loading import load_encoder
+from stir_hf.models.run.encoder import Encoder
+from stir_hf.models.run.opened import LOOKED_AT, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models.run.session import Session
 
 __all__ = [
     "LOOKED_AT",

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.export import ORIGINALS, columns, export, row_digests
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
+from stir_hf.data.sets.export import ORIGINALS, columns, export, row_digests
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish.sources import sources_of
 from stir_hf.publish.state import Change, Content, State

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.located import CARD, listed
-from stir_hf.data.manifest import FILE_NAME, Manifest, json_text
+from stir_hf.data.sets.located import CARD, listed
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml

@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.data.located import find_sets
-from stir_hf.data.manifest import FILE_NAME as MANIFEST
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets.located import find_sets
+from stir_hf.data.sets.manifest import FILE_NAME as MANIFEST
+from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import destination, one_run
 from stir_hf.publish.benchmark import Entry

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 
-from stir_hf.data.manifest import json_text
+from stir_hf.data.sets.manifest import json_text
 from stir_hf.engine import RULES, STARTS, Tolerance
 from stir_hf.errors import RequestError
 from stir_hf.publish.scores import COLUMNS, ERRORS, Column, name_of

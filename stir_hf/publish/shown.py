@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.engine import RULES, STARTS
 from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.publish.markup import LONGEST_NAME, code, linked, prose

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stir_hf.data.inversions import Inversions
+    from stir_hf.data.sets.inversions import Inversions
 
 _LONGEST = 60
 """Characters of a name in a picture."""

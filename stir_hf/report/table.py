@@ -13,7 +13,7 @@ from stir_hf.errors import printable
 from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult
 
 if TYPE_CHECKING:
-    from stir_hf.data.inversions import Inversions
+    from stir_hf.data.sets.inversions import Inversions
 
 COLUMNS = (
     "model",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stir_hf.data.inversions import Inversions
+from stir_hf.data.sets.inversions import Inversions
 from stir_hf.errors import RequestError
 from stir_hf.models import LOOKED_AT, Encoder, Opened
 from stir_hf.registry import option

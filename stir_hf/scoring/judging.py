@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from stir_hf.data.identity import hash_of
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Samples
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import ANCHORS, Moves, RelativeError, Score, SpreadError, Values

@@ -15,7 +15,7 @@ from stir_hf.data.identity import (
     probe_record,
     same_probe,
 )
-from stir_hf.data.inversions import Inversions
+from stir_hf.data.sets.inversions import Inversions
 from stir_hf.engine import CONSTRAINTS, STARTS, Tolerance
 from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stir_hf.data.inversions import Inversions
+from stir_hf.data.sets.inversions import Inversions
 from stir_hf.engine import CONSTRAINTS, STARTS, start_value
 from stir_hf.errors import RunError
 from stir_hf.models import Opened

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stir_hf.data.inversions import Inversions
-from stir_hf.data.samples import Samples
+from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import one_line
 from stir_hf.models import Opened
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from stir_hf import Inversions, RequestError
-from stir_hf.data.broken import BrokenError
+from stir_hf.data.files.broken import BrokenError
 from tests.tiny import Net, inverted, judged, noise_images
 
 CALLED = f"set S of dataset lab/d at {'0' * 40}"

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from stir_hf import RequestError, RunError, compare, load_encoder
-from stir_hf.data import cells
-from stir_hf.data.samples import UnreadableError, open_samples
-from stir_hf.data.spec import DataSpec, described
+from stir_hf.data.images import cells
+from stir_hf.data.sources.samples import UnreadableError, open_samples
+from stir_hf.data.sources.spec import DataSpec, described
 from stir_hf.inputs.images import as_images, as_mode
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, Net, noise_images

@@ -13,10 +13,10 @@ import pytest
 from datasets.utils.file_utils import xopen
 from PIL import Image, UnidentifiedImageError
 
-from stir_hf.data import cells
-from stir_hf.data.cells import check_files, files_named, is_inside
-from stir_hf.data.image_columns import image_column
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.images import cells
+from stir_hf.data.images.cells import check_files, files_named, is_inside
+from stir_hf.data.images.columns import image_column
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
 
 URL = "hf://datasets/lab/images@0"

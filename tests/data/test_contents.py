@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.data import contents
-from stir_hf.data.contents import kept_folder
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources import contents
+from stir_hf.data.sources.contents import kept_folder
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from tests.conftest import TinyModels
 
 LABELLED = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))

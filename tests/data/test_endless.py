@@ -13,9 +13,9 @@ import pytest
 
 import stir_hf
 from stir_hf.cli import main
-from stir_hf.data import spec as specs
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources import spec as specs
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
 from tests.tiny import QUICK, Net, noise_images, picture_folder, pictures
 

@@ -9,7 +9,7 @@ import pytest
 
 import stir_hf
 from stir_hf import Inversions, RequestError
-from stir_hf.data.export import export
+from stir_hf.data.sets.export import export
 from tests.data.test_folders_that_change import (
     cut,
     flipped,

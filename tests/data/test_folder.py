@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stir_hf import RequestError
-from stir_hf.data.folder import OutputConfig, claimed, places, run_folder, sets_in
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets.folder import OutputConfig, claimed, places, run_folder, sets_in
+from stir_hf.data.sets.manifest import Manifest
 from stir_hf.results import StirResult
 from stir_hf.runtime import Processes
 from tests.data.by_hand import CANVAS, NAMES, identity
@@ -20,7 +20,7 @@ OTHER = replace(ONE, identity=identity(CANVAS, 9, seed=1))
 HOLD = """
 import sys, time
 from pathlib import Path
-from stir_hf.data.folder import claimed
+from stir_hf.data.sets.folder import claimed
 with claimed(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -13,9 +13,9 @@ from PIL import Image
 
 import stir_hf
 from stir_hf import Inversions, RequestError
-from stir_hf.data import shards
-from stir_hf.data.export import export
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.files import shards
+from stir_hf.data.sets.export import export
+from stir_hf.data.sets.manifest import Manifest
 from tests.data.test_inversions import ORDER, a_set, manifest, pixels_of, row, write
 from tests.tiny import Net, dataset_of, inverted, judged, noise_images, rows, sets
 
@@ -291,7 +291,7 @@ def test_a_copy_over_an_earlier_one_has_the_rows_of_now(earlier: int, tmp_path: 
 
 
 def test_what_a_row_holds_includes_its_label(tmp_path: Path) -> None:
-    from stir_hf.data.export import row_digests
+    from stir_hf.data.sets.export import row_digests
 
     images = noise_images(4)
     for shift in (0, 1):

@@ -14,7 +14,7 @@ import pytest
 
 from stir_hf import Inversions, RequestError
 from stir_hf.job.originals import with_originals
-from stir_hf.models.spec import LoadConfig
+from stir_hf.models.load.spec import LoadConfig
 from tests.data.test_inversions import a_set
 from tests.tiny import noise_images
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stir_hf.data.manifest import FILE_NAME
+from stir_hf.data.sets.manifest import FILE_NAME
 from tests.data.hostile import refused, whole_set
 
 __all__ = ["whole_set"]

@@ -13,9 +13,9 @@ from PIL import Image
 
 import stir_hf
 from stir_hf import RequestError
-from stir_hf.data.image_columns import image_column, label_column
-from stir_hf.data.samples import Samples, UnreadableError, open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.images.columns import image_column, label_column
+from stir_hf.data.sources.samples import Samples, UnreadableError, open_samples
+from stir_hf.data.sources.spec import DataSpec
 from tests.tiny import Net, compared, noise_images, pictures
 
 IMAGES = noise_images(5)

@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from stir_hf import Inversions, RequestError
-from stir_hf.data import shards
-from stir_hf.data.columns import features
-from stir_hf.data.export import columns, export, row_digests
+from stir_hf.data.files import shards
+from stir_hf.data.files.columns import features
+from stir_hf.data.files.rows import Rows
 from stir_hf.data.identity import array_hash, order_of
-from stir_hf.data.located import find_sets
-from stir_hf.data.manifest import Manifest
-from stir_hf.data.rows import Rows
-from stir_hf.data.sets import SetConfig, choose, of_hashes, on_common_images
+from stir_hf.data.sets.choice import SetConfig, choose, of_hashes, on_common_images
+from stir_hf.data.sets.export import columns, export, row_digests
+from stir_hf.data.sets.located import find_sets
+from stir_hf.data.sets.manifest import Manifest
 from stir_hf.inputs.images import ImageKind, to_array, to_png
 from tests.data.by_hand import NAMES, how, identity
 
@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.M
 
     write(tmp_path, [row(1)])
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr("stir_hf.data.shards.pq.write_table", full)
+    monkeypatch.setattr("stir_hf.data.files.shards.pq.write_table", full)
     with pytest.raises(OSError, match="no space"):
         write(tmp_path, [row(2)])
     assert sorted(tmp_path.iterdir()) == before

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stir_hf import RequestError, compare
-from stir_hf.data.layout import layout_of
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.sources.layout import layout_of
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.report import table
 from tests.conftest import TinyModels
 from tests.data.test_as_given import seen

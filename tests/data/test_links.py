@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from stir_hf import RequestError, invert, load_encoder, score
-from stir_hf.data.located import find_sets
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.tree import tree_of
+from stir_hf.data.sets.located import find_sets
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.tree import tree_of
 from tests.conftest import TinyModels
 from tests.data.test_layout import notes_of, saved
 from tests.tiny import QUICK, Net, pictures

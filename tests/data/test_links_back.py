@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from stir_hf import RequestError
-from stir_hf.data.samples import open_samples
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.tree import tree_of
+from stir_hf.data.sources.samples import open_samples
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.tree import tree_of
 from stir_hf.pointers import check_pointer
 from tests.data.test_layout import notes_of, saved
 from tests.tiny import pictures

@@ -16,7 +16,7 @@ from stir_hf.data.identity import (
     same_probe,
     slug,
 )
-from stir_hf.data.manifest import FILE_NAME, Manifest
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from tests.data.by_hand import CANVAS, NAMES, identity
 
 MANIFEST = Manifest(identity(CANVAS, 5000), [1.0, 2.0], "ab", NAMES)

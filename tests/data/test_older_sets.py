@@ -30,8 +30,8 @@ def without_file_hash(out: Path) -> None:
 def test_where_the_bytes_are_not_known_some_images_are_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stir_hf.data.canvases import Canvases
     from stir_hf.data.identity import order_of
+    from stir_hf.data.images.canvases import Canvases
 
     images = noise_images(100)
     inverted(Net(), images, tmp_path, steps=1)
@@ -61,7 +61,7 @@ def two_parts(data: Any, tmp_path: Path, number: int = 12) -> list[Path]:
 
 @pytest.mark.parametrize("older", ["1", "2"])
 def test_parts_of_before_a_column_are_joined(older: str, tmp_path: Path) -> None:
-    from stir_hf.data.parts import merge
+    from stir_hf.data.sets.parts import merge
 
     images = noise_images(12)
     parts = two_parts(labelled(images, 0), tmp_path)
@@ -82,7 +82,7 @@ def test_parts_of_before_a_column_are_joined(older: str, tmp_path: Path) -> None
 def test_a_merge_that_fails_leaves_the_folder_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stir_hf.data import parts as joining
+    from stir_hf.data.sets import parts as joining
 
     parts = two_parts(noise_images(12), tmp_path)
     (broken,) = parts[1].rglob("data-*.parquet")
@@ -125,7 +125,7 @@ def test_parts_of_the_same_pixels_in_other_bytes_are_joined(tmp_path: Path) -> N
 def test_what_a_part_records_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stir_hf.data.canvases import Canvases
+    from stir_hf.data.images.canvases import Canvases
 
     images = noise_images(12)
     inverted(Net(), images, tmp_path, part="1/2")

@@ -9,8 +9,8 @@ import pytest
 
 import stir_hf
 from stir_hf import Inversions
-from stir_hf.data.manifest import Manifest
-from stir_hf.data.parts import PartConfig, merge
+from stir_hf.data.sets.manifest import Manifest
+from stir_hf.data.sets.parts import PartConfig, merge
 from stir_hf.demo import IMAGES, model_path
 from tests.test_cli import run
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from stir_hf import RequestError
-from stir_hf.data import cells
-from stir_hf.data.samples import Sample, Samples, UnreadableError, common_size, open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.images import cells
+from stir_hf.data.sources.samples import Sample, Samples, UnreadableError, common_size, open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.inputs.images import eight_bit
 from tests.tiny import count_decodes
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf import Inversions
-from stir_hf.data.canvases import Canvases
+from stir_hf.data.images.canvases import Canvases
 from tests.data.hostile import read
 from tests.tiny import SIDE, Net, inverted, noise_images, pictures
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import stir_hf
-from stir_hf.data import streams
-from stir_hf.data.layout import check_card
-from stir_hf.data.samples import Samples, open_samples
-from stir_hf.data.spec import DataSpec
-from stir_hf.data.streams import _write
+from stir_hf.data.sources import streams
+from stir_hf.data.sources.layout import check_card
+from stir_hf.data.sources.samples import Samples, open_samples
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.streams import _write
 from stir_hf.errors import RequestError
 from tests.tiny import Net, noise_images, pictures
 

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import stir_hf
-from stir_hf.data.spread import spread_of
+from stir_hf.data.sets.spread import spread_of
 from stir_hf.runtime import environment
 from tests.families import table
 from tests.families.checkpoints import build, pixel_values, processor_of, read

@@ -6,7 +6,7 @@ Vision-language networks are looked at in tests/families/test_vision_language.py
 import pytest
 from transformers.models.auto import modeling_auto
 
-from stir_hf.models.families import detects, family_named
+from stir_hf.models.images.families import detects, family_named
 from tests.families.zoo import MEMBERS, REFUSED
 
 TASKS = (

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stir_hf import Encoder, load_encoder
-from stir_hf.models.taps import Layer, usual_axes
+from stir_hf.models.read.taps import Layer, usual_axes
 from tests.families.checkpoints import processor_of
 from tests.families.sizes import doubled, outputs
 from tests.families.zoo import MEMBERS

@@ -16,9 +16,9 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.checkpoints import _auto_class
-from stir_hf.models.families import family_of
-from stir_hf.models.towers import image_tower
+from stir_hf.models.images.families import family_of
+from stir_hf.models.images.towers import image_tower
+from stir_hf.models.load.checkpoints import _auto_class
 
 TASKS = (
     "DOCUMENT_QUESTION_ANSWERING",

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageFile
 
 from stir_hf import RequestError
-from stir_hf.data.cells import decoded
-from stir_hf.data.samples import UnreadableError, open_samples
-from stir_hf.data.spec import DataSpec
+from stir_hf.data.images.cells import decoded
+from stir_hf.data.sources.samples import UnreadableError, open_samples
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.inputs.formats import READ, open_image
 from tests.conftest import ROOT
 from tests.tiny import noise_images

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from stir_hf import Encoder
 from stir_hf.inputs.images import PixelMap
-from stir_hf.models.network import Network
-from stir_hf.models.processors import Pixels
+from stir_hf.models.images.processors import Pixels
+from stir_hf.models.run.network import Network
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 

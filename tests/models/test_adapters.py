@@ -12,7 +12,7 @@ import torch
 import transformers as tf
 
 from stir_hf import RequestError, compare, load_encoder
-from stir_hf.models.adapters import Adapter, read_adapter
+from stir_hf.models.load.adapters import Adapter, read_adapter
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, noise_images
 

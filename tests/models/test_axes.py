@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stir_hf.models.axes import Axes, axes_of, kind_of, length_of, multiplied, regrouped
+from stir_hf.models.read.axes import Axes, axes_of, kind_of, length_of, multiplied, regrouped
 
 MAPS = axes_of(("batch", "channel", "space", "space"), (4, 12, 6, 10))
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from stir_hf import RequestError, compare, load_encoder
-from stir_hf.models.files import NAMED
+from stir_hf.models.load.files import NAMED
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, noise_images
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stir_hf import hub
-from stir_hf.models.files import _needed
+from stir_hf.models.load.files import _needed
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 VARIANTS = ("model.fp16.safetensors", "open_clip_model.safetensors")

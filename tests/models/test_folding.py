@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 from stir_hf import load_encoder
 from stir_hf.demo import MODELS, model_path
-from stir_hf.models.folding import folded
+from stir_hf.models.run.folding import folded
 
 SIZE = (16, 16)
 
@@ -180,7 +180,7 @@ def test_a_network_that_cannot_be_watched_is_left(monkeypatch: pytest.MonkeyPatc
     def refuses(*_: Any) -> None:
         raise RuntimeError("no modes here")
 
-    monkeypatch.setattr("stir_hf.models.folding.foldable", refuses)
+    monkeypatch.setattr("stir_hf.models.run.folding.foldable", refuses)
     assert names(Block()) == []
 
 

@@ -12,7 +12,7 @@ import transformers as tf
 
 from stir_hf import Encoder, RequestError, load_encoder
 from stir_hf.inputs.images import PixelMap
-from stir_hf.models.identity import rounded
+from stir_hf.models.load.identity import rounded
 from tests.conftest import TinyModels
 from tests.models.networks import Classifier, Small, as_checkpoint
 

@@ -99,7 +99,7 @@ def test_a_processor_of_a_default_branch_is_noted(
     assert load_encoder(vit).notes == ()
     own = transformers.AutoImageProcessor.from_pretrained(tiny_models.vit)
     vit.name_or_path = "lab/vit"
-    monkeypatch.setattr("stir_hf.models.memory._own_processor", lambda *_: own)
+    monkeypatch.setattr("stir_hf.models.load.memory._own_processor", lambda *_: own)
     (note,) = load_encoder(vit).notes
     assert "that of lab/vit at its default branch" in note
     assert load_encoder(vit, processor=own).notes == ()

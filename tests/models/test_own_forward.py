@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.calling import Arguments
+from stir_hf.models.run.calling import Arguments
 from tests.models.networks import IMAGES
 from tests.tiny import SEES
 

@@ -10,7 +10,7 @@ import transformers as tf
 from torch import Tensor
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.calling import with_fields
+from stir_hf.models.run.calling import with_fields
 from tests.models.networks import IMAGES
 from tests.models.test_own_forward import PROCESSOR, Own, own
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import stir_hf
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.identity import hash_of_weights
+from stir_hf.models.load.identity import hash_of_weights
 from tests.conftest import TinyModels
 from tests.test_cli import run
 from tests.tiny import QUICK, noise_images
@@ -173,8 +173,8 @@ def test_a_network_that_cannot_be_spread_is_told_to_choose_a_device(
 def test_a_quantised_tower_is_told_apart_by_how_the_whole_computes() -> None:
     from types import SimpleNamespace
 
-    from stir_hf.models.identity import quantised_weights
-    from stir_hf.models.memory import network_in_memory
+    from stir_hf.models.load.identity import quantised_weights
+    from stir_hf.models.load.memory import network_in_memory
     from tests.families.zoo import MEMBERS
 
     model: Any = MEMBERS["clip"].make().eval()

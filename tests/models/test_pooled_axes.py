@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.taps import split_selector
+from stir_hf.models.read.taps import split_selector
 from tests.models.networks import IMAGES
 
 Operation = Callable[["Patches", Tensor], Tensor]

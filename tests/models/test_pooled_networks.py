@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.axes import Axes, unknown
-from stir_hf.models.following import Made, _found
-from stir_hf.models.taps import Pooling, find, with_axes
-from stir_hf.models.trace import trace
+from stir_hf.models.read.axes import Axes, unknown
+from stir_hf.models.read.following import Made, _found
+from stir_hf.models.read.taps import Pooling, find, with_axes
+from stir_hf.models.read.trace import trace
 from tests.models.networks import IMAGES
 
 Operation = Callable[["Net", Tensor], Tensor]

@@ -11,8 +11,8 @@ from PIL import Image
 
 from stir_hf import RequestError, load_encoder
 from stir_hf.inputs.images import as_mode, resize
-from stir_hf.models.processors import Pixels, own_size, understand
-from stir_hf.models.processors import picture as picture_of_processors
+from stir_hf.models.images.processors import Pixels, own_size, understand
+from stir_hf.models.images.processors import picture as picture_of_processors
 from tests.tiny import noise_images
 
 PROCESSORS: dict[str, tuple[Any, int]] = {

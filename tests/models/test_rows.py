@@ -8,8 +8,8 @@ import transformers as tf
 from torch import Tensor, nn
 
 from stir_hf import RequestError, load_encoder
-from stir_hf.models.probing import LayerError
-from stir_hf.models.trace import trace
+from stir_hf.models.read.probing import LayerError
+from stir_hf.models.read.trace import trace
 from tests.models.networks import IMAGES
 
 PROCESSOR = tf.ViTImageProcessor(size={"height": 32, "width": 32})

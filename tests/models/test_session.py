@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stir_hf import RequestError, RunError, load_encoder
-from stir_hf.models.precision import float32_precision
+from stir_hf.models.run.precision import float32_precision
 from tests.conftest import TinyModels
 from tests.models.networks import IMAGES, Classifier, Small, as_checkpoint
 from tests.models.test_encoders import state_of

@@ -12,7 +12,7 @@ import torch
 import transformers as tf
 
 from stir_hf import compare, load_encoder
-from stir_hf.models.settings import Settings
+from stir_hf.models.run.settings import Settings
 from tests.conftest import TinyModels
 from tests.families.checkpoints import processor_of
 from tests.families.zoo import MEMBERS

@@ -137,7 +137,7 @@ def test_an_object_of_a_family_that_is_not_taken() -> None:
 
 
 def test_a_detector_of_an_unknown_shape_is_read_at_its_only_backbone() -> None:
-    from stir_hf.models.towers import image_tower
+    from stir_hf.models.images.towers import image_tower
     from tests.families.zoo import MEMBERS
 
     model: Any = MEMBERS["deformable_detr"].make()
@@ -160,8 +160,8 @@ def test_a_detector_that_needs_timm_is_told_of_another_revision(tmp_path: Path) 
 
 
 def test_a_detector_around_a_backbone_of_timms_is_told_of_another_revision() -> None:
-    from stir_hf.models.families import family_named
-    from stir_hf.models.towers import image_tower
+    from stir_hf.models.images.families import family_named
+    from stir_hf.models.images.towers import image_tower
     from tests.families.zoo import MEMBERS
 
     model: Any = MEMBERS["detr"].make()
@@ -216,8 +216,8 @@ def test_networks_that_need_more_than_an_image_are_read_at_what_sees_it(
 
 
 def test_what_sees_the_image_is_where_the_family_says() -> None:
-    from stir_hf.models.families import family_named
-    from stir_hf.models.towers import image_tower
+    from stir_hf.models.images.families import family_named
+    from stir_hf.models.images.towers import image_tower
     from tests.families import zoo
 
     swin = zoo._config("SwinConfig", **zoo.SWIN, out_features=zoo.STAGES)

@@ -8,7 +8,7 @@ import transformers as tf
 from torch import Tensor
 
 from stir_hf import RequestError, compare, load_encoder
-from stir_hf.models.identity import hash_of_weights
+from stir_hf.models.load.identity import hash_of_weights
 from tests.families.checkpoints import _widen
 from tests.families.zoo import MEMBERS, T, _config
 from tests.tiny import QUICK, noise_images

@@ -80,7 +80,7 @@ def test_a_larger_network_is_within_a_fifth_of_the_seeds(
 
 def test_each_image_is_made_once(two: Ranks, tmp_path: Path) -> None:
     code = (
-        "from stir_hf.data import shards\n"
+        "from stir_hf.data.files import shards\n"
         "import stir_hf\n"
         "put, rows = shards.append, []\n"
         "def counted(folder, more, columns):\n"

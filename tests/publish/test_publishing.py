@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from stir_hf.data.manifest import Manifest
+from stir_hf.data.sets.manifest import Manifest
 from tests.publish.clients import Worker, files_of
 from tests.publish.conftest import QUICK
 from tests.stand_in_hub import StandInHub

@@ -1,0 +1,1 @@
+"""The parquet files of inversion sets, written, read and checked."""

@@ -1,0 +1,103 @@
+"""The columns of an inversion set: their types, and pixels that are read from disk where they are
+indexed.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stir_hf.data.files.rows import Rows
+from stir_hf.data.files.shards import files_of
+from stir_hf.data.sets.labels import LABEL
+from stir_hf.inputs.base import Kind
+
+
+def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
+    """The columns of an inversion set.
+
+    Args:
+        kind: what the reference consumes.
+        exact: whether inversions are kept as floats.
+        starts: whether the starts are kept.
+        label: the feature of the labels, where there are any.
+    """
+    floats = datasets.List(datasets.Value("float32"))
+    columns = {
+        "index": datasets.Value("int64"),
+        "draw": datasets.Value("int32"),
+        "canvas_hash": datasets.Value("string"),
+        "file_hash": datasets.Value("string"),
+        "status": datasets.Value("string"),
+        "image": kind.feature(exact=False),
+        "inverted": kind.feature(exact=exact),
+        "relative_error": datasets.Value("float32"),
+        "representation": floats,
+        "representation_inverted": floats,
+    }
+    if starts:
+        columns["start"] = kind.feature(exact=True)
+    if label is not None:
+        columns["label"] = label
+    return datasets.Features(**columns)
+
+
+def columns_of(folder: Path) -> datasets.Features | None:
+    """The columns of the rows that are there; None while there are none. A set has one schema."""
+    files = files_of(folder)
+    return datasets.Features.from_arrow_schema(Rows(files[:1]).schema) if files else None
+
+
+def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features:
+    """The columns of a set that are there, with the types that such a set has; of what the files
+    say of types, the names of the classes alone are taken.
+    """
+    known = features(kind, exact, True, _label(schema))
+    return datasets.Features(**{name: known[name] for name in schema.names if name in known})
+
+
+def _label(schema: pa.Schema) -> Any:
+    if LABEL not in schema.names:
+        return None
+    try:
+        found = datasets.Features.from_arrow_schema(schema).get(LABEL)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException):
+        found = None
+    numbers = datasets.Value(str(schema.field(LABEL).type))
+    return found if isinstance(found, datasets.ClassLabel) else numbers
+
+
+class Pixels(np.lib.mixins.NDArrayOperatorsMixin):
+    """Pixels (n, *shape), float32, as an array that is not in memory: indexing reads what is asked
+    for.
+
+    `numpy.asarray` reads all of it; so does arithmetic.
+    """
+
+    def __init__(
+        self, read: Callable[[Sequence[int]], NDArray[np.float32]], shape: tuple[int, ...]
+    ) -> None:
+        self._read, self.shape = read, shape
+        self.ndim, self.dtype = len(shape), np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        """One image, or those of a slice, a mask or a list of numbers."""
+        numbers = np.arange(len(self))[rows]
+        found = self._read(np.atleast_1d(numbers).tolist())
+        return found if np.ndim(numbers) else np.asarray(found[0])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("the pixels are on disk: an array of them is a copy")
+        return np.asarray(self[:], dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        arrays = [np.asarray(x) if isinstance(x, Pixels) else x for x in inputs]
+        return getattr(ufunc, method)(*arrays, **options)

@@ -1,0 +1,110 @@
+"""The rows of an inversion set as arrays, read from disk and checked as they are read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stir_hf.data.files.columns import features_of
+from stir_hf.data.files.row_checks import REPRESENTATIONS, Keys, RowChecks
+from stir_hf.data.files.stored import Stored
+from stir_hf.errors import RequestError
+
+ORIGINALS = "image"
+_PIXELS = (ORIGINALS, "inverted", "start")
+_AT_ONCE = 64
+
+Originals = Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]]
+"""From the indices of images and the hashes of their canvases to their pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Rows by their place. Every method raises BrokenError, with the set, image and draw of the
+    first row that does not hold what it says.
+    """
+
+    stored: Stored
+    checks: RowChecks
+    keys: Keys
+    """The keys of all rows."""
+    originals: Originals | None = None
+    """The source of the originals, for a set that was published without them."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that are there."""
+        return list(self.stored.schema.names)
+
+    @cached_property
+    def features(self) -> datasets.Features:
+        """The columns with their types."""
+        exact = self.checks.manifest.identity["engine"]["exact"]
+        return features_of(self.stored.schema, self.checks.kind, exact)
+
+    def pixels(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """(b, *shape): `image`, `inverted` or `start` of some rows.
+
+        Raises:
+            RequestError: originals that are not there.
+        """
+        if column == ORIGINALS and column not in self.columns:
+            return self._from_source(rows)
+        names = [column, "canvas_hash"] if column == ORIGINALS else [column]
+        return self.checks.pixels(self.keys.of(rows), column, self.stored.take(rows, names))
+
+    def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        if self.originals is None:
+            raise RequestError(
+                f"the inversions of {self.checks.manifest.names['reference']} were published"
+                " without the originals; stir_hf.score takes them from their dataset"
+            )
+        hashes = self.stored.take(rows, ["canvas_hash"])["canvas_hash"].to_pylist()
+        return self.originals(self.keys.index[rows].tolist(), hashes)
+
+    def vectors(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """(b, d): representations of some rows."""
+        table = self.stored.take(rows, REPRESENTATIONS)
+        pair = self.checks.vectors(self.keys.of(rows), table, self._width)
+        return pair[REPRESENTATIONS.index(column)]
+
+    @cached_property
+    def _width(self) -> int | None:
+        """Values of a representation: those of the first row."""
+        if not len(self.keys.index):
+            return None
+        column = self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]]
+        return int(pc.list_value_length(column)[0].as_py() or 0)
+
+    def look(self) -> None:
+        """Compare the first row, if there is one, with the canvas, before memory is asked for;
+        nothing is decoded or kept.
+        """
+        if not len(self.keys.index):
+            return
+        for column in set(_PIXELS) & set(self.columns):
+            self.checks.headers(self.keys.of([0]), column, self.stored.take([0], [column]))
+        self.vectors(REPRESENTATIONS[0], [0])
+        self.stored.forget()
+
+    def check(self, rows: Sequence[int]) -> None:
+        """Read some rows."""
+        for column in set(_PIXELS) & set(self.columns):
+            self.pixels(column, rows)
+        self.vectors(REPRESENTATIONS[0], rows)
+
+    def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
+        """The places of all rows, in the order in which they lie on disk."""
+        order = self.stored.order()
+        return (order[first : first + size] for first in range(0, len(order), size))
+
+    def to_dataset(self) -> datasets.Dataset:
+        """All rows, checked: their images, which `datasets` decodes itself, are PNG files."""
+        for rows in self.batches(_AT_ONCE):
+            self.check(rows.tolist())
+        table = self.stored.take(range(len(self.keys.index)), list(self.features))
+        return datasets.Dataset(table.cast(self.features.arrow_schema))

@@ -1,0 +1,190 @@
+"""The rows of an inversion set as they are read: pixels and representations that agree with what
+the row says of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stir_hf.data.files.broken import BrokenError
+from stir_hf.data.identity import PROBE_TOLERANCE, array_hash
+from stir_hf.data.sets.manifest import Manifest
+from stir_hf.engine import Tolerance
+from stir_hf.inputs.base import Kind, kind_of
+
+REPRESENTATIONS = ("representation", "representation_inverted")
+
+_ROUNDING = 1e-5
+"""Relative, of an error and of what it is compared with: both are stored as float32."""
+_LEAST = 1e-6
+"""The least difference of errors: a smaller one of float64 representations is lost in storage."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Rows of a set, by what is in memory of them."""
+
+    index: NDArray[np.int64]
+    """(b,)."""
+    draw: NDArray[np.int32]
+    """(b,)."""
+    error: NDArray[np.float32]
+    """(b,)."""
+    converged: NDArray[np.bool_]
+    """(b,)."""
+
+    def of(self, rows: Sequence[int]) -> "Keys":
+        """Some of them."""
+        some = list(rows)
+        return Keys(self.index[some], self.draw[some], self.error[some], self.converged[some])
+
+
+@dataclass(frozen=True)
+class RowChecks:
+    """The rows of one set.
+
+    Every method raises BrokenError, with the set, image and draw of the first bad row.
+    """
+
+    called: str
+    """The set, in messages."""
+    manifest: Manifest
+
+    @cached_property
+    def kind(self) -> Kind:
+        """The canvas."""
+        return kind_of(self.manifest.identity["canvas"])
+
+    def bad(self, keys: Keys, row: int, why: str) -> BrokenError:
+        """The error for one row."""
+        where = f"image {keys.index[row]}, draw {keys.draw[row]}"
+        return BrokenError(self.called, f"{where}: {why}")
+
+    def pixels(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
+        """(b, *shape): a column of PNG files or of floats; of originals, `canvas_hash` too."""
+        if not pa.types.is_struct(table[column].type):
+            return self._floats(keys, column, table[column])
+        found = np.zeros((0, *self.kind.shape), np.float32)
+        hashed = "canvas_hash" in table.column_names
+        hashes = [one or "" for one in table["canvas_hash"].to_pylist()] if hashed else None
+        for row, cell in enumerate(table[column].to_pylist()):
+            try:
+                one = self._image(cell, None if hashes is None else hashes[row])
+            except ValueError as error:
+                raise self.bad(keys, row, f"{column}: {error}") from error
+            if not row:  # it has the shape: memory is asked for
+                found = np.empty((len(table), *self.kind.shape), np.float32)
+            found[row] = one
+        return found
+
+    def headers(self, keys: Keys, column: str, table: pa.Table) -> None:
+        """Look at a column as `pixels` does, without decoding files."""
+        if not pa.types.is_struct(table[column].type):
+            self._floats(keys, column, table[column])
+            return
+        for row, cell in enumerate(table[column].to_pylist()):
+            try:
+                self.kind.check(_held(cell))
+            except ValueError as error:
+                raise self.bad(keys, row, f"{column}: {error}") from error
+
+    def _image(self, cell: Any, digest: str | None) -> NDArray[np.float32]:
+        canvas = self.kind.canvas(_held(cell))
+        if digest is not None and digest != array_hash(canvas):
+            raise ValueError("its pixels are not those of its canvas_hash")
+        return self.kind.values(canvas)
+
+    def _floats(self, keys: Keys, name: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
+        kind = getattr(column.type, "storage_type", column.type)
+        values = pa.chunked_array([getattr(one, "storage", one) for one in column.chunks], kind)
+        inside = 1
+        for side in self.kind.shape:
+            lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+            for place in np.flatnonzero(lengths != side):
+                why = f"{name}: an axis has {lengths[place]} values, not {side}"
+                raise self.bad(keys, int(place) // inside, why)
+            values, inside = pc.list_flatten(values), inside * side
+        found = np.array(values.cast(pa.float32()).to_numpy(), np.float32)
+        found = found.reshape(len(column), *self.kind.shape)
+        for row in np.flatnonzero(~np.isfinite(found).all(tuple(range(1, found.ndim)))):
+            raise self.bad(keys, int(row), f"{name}: it is not finite")
+        return found
+
+    def vectors(self, keys: Keys, table: pa.Table, width: int | None) -> list[NDArray[np.float32]]:
+        """(b, d) of the originals and of the inversions; `width` is d, where it is known."""
+        pair = [self._matrix(keys, name, table[name], width) for name in REPRESENTATIONS]
+        if pair[0].shape != pair[1].shape:
+            raise self.bad(
+                keys,
+                0,
+                f"its representations have {pair[0].shape[1]} values and {pair[1].shape[1]}",
+            )
+        self._check_errors(keys, *(one.astype(np.float64) for one in pair))
+        return pair
+
+    def _matrix(
+        self, keys: Keys, name: str, column: pa.ChunkedArray, width: int | None
+    ) -> NDArray[np.float32]:
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+        expected = int(lengths[0]) if width is None and len(lengths) else width
+        for row in np.flatnonzero((lengths != expected) | (lengths == 0)):
+            raise self.bad(keys, int(row), f"{name} has {lengths[row]} values, not {expected or 1}")
+        values = pc.list_flatten(column).cast(pa.float32()).to_numpy()
+        matrix = np.array(values, np.float32).reshape(len(column), expected or 0)
+        for row in np.flatnonzero(~np.isfinite(matrix).all(1)):
+            raise self.bad(keys, int(row), f"{name} is not finite")
+        return matrix
+
+    def _check_errors(
+        self, keys: Keys, original: NDArray[np.float64], inverted: NDArray[np.float64]
+    ) -> None:
+        """Compare the errors with those of the stored representations, and with the status."""
+        lengths = np.linalg.norm(original, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.linalg.norm(inverted - original, axis=1) / lengths
+        differs = np.abs(error - keys.error) > _LEAST + self._share * error
+        for row in np.flatnonzero(~np.isfinite(error) | differs):
+            raise self.bad(
+                keys,
+                int(row),
+                f"its relative_error is {keys.error[row]:.6g}, and that of its representations"
+                f" {error[row]:.6g}",
+            )
+        spread = self.manifest.spread
+        limits = np.array([self.tolerance.limit(float(length), spread) for length in lengths])
+        low, high = limits * (1 - _ROUNDING), limits * (1 + _ROUNDING)
+        wrong = np.where(keys.converged, keys.error > high, keys.error < low)
+        for row in np.flatnonzero(wrong):
+            raise self.bad(
+                keys,
+                int(row),
+                f"its status is {'converged' if keys.converged[row] else 'budget'} at an error of"
+                f" {keys.error[row]:.6g}, with a tolerance of {limits[row]:.6g}",
+            )
+
+    @cached_property
+    def tolerance(self) -> Tolerance:
+        """The error that is good enough."""
+        return Tolerance.parse(self.manifest.identity["engine"]["tolerance"])
+
+    @cached_property
+    def _share(self) -> float:
+        """The relative distance of an error, as it was computed, from that of what is stored."""
+        precision = self.manifest.identity["network"]["precision"]
+        return PROBE_TOLERANCE["bfloat16" if precision.get("autocast") else precision["dtype"]]
+
+
+def _held(cell: Any) -> bytes:
+    """The bytes of a stored file; a file or an address that is named instead is never opened."""
+    if cell is None or not (cell["bytes"] or cell["path"]):
+        raise ValueError("there is none")
+    if not cell["bytes"]:
+        raise ValueError(f"it names the file {cell['path']}, and does not hold it")
+    held: bytes = cell["bytes"]
+    return held

@@ -1,0 +1,299 @@
+"""The rows of parquet files by number, read a row group at a time and checked as they are read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stir_hf.data.files.broken import BrokenError
+from stir_hf.data.images.cells import is_denied, is_ours
+from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.pointers import check_pointer
+
+UNREADABLE = "unreadable"
+"""The status of a sample that could not be decoded; it is tried again."""
+
+GROUP_BYTES = 4 << 30
+"""The most that a row group, which is read whole, takes in memory."""
+_AT_ONCE = 64
+_LONGEST_TEXT = 256
+"""Bytes of a status or a hash; a file may say the same text of many rows in few bytes."""
+
+STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
+
+
+class GoneError(RequestError):
+    """A file that is not there any more, or not as it was when its rows were counted."""
+
+
+@contextmanager
+def opened(
+    path: Path, called: Path | None = None, texts: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file; the checksums of its pages are compared as they are read. Nothing else
+    belongs in the body: errors there are told as those of this file.
+
+    Args:
+        path: of the file.
+        called: by what errors name it, where it is a copy.
+        texts: columns of which equal texts are kept once, where they are texts.
+
+    Raises:
+        GoneError: it is not there.
+        BrokenError: it is broken or cut off.
+        RequestError: it is a folder or a pointer.
+        RunError: it cannot be read now.
+    """
+    name = called or path
+    try:
+        checked: Any = {"page_checksum_verification": True, "read_dictionary": list(texts)}
+        with pq.ParquetFile(path, **checked) as file:
+            yield file
+    except RequestError:
+        raise
+    except FileNotFoundError as error:
+        raise GoneError(f"{name} was removed while it was read; try again") from error
+    except (pa.ArrowException, OSError, MemoryError, ValueError, TypeError, KeyError) as error:
+        if is_ours(error) or is_denied(error):
+            raise RunError(f"{name} cannot be read now: {one_line(error)}") from error
+        check_pointer(path)
+        if path.is_dir():
+            raise RequestError(
+                f"{name} is a folder, where a file of inversions is expected; move it away"
+            ) from error
+        advice = "remove it, and the command that made the inversions makes its rows again"
+        raise BrokenError(name, f"it is cut off, or no Parquet ({one_line(error)})", advice) from (
+            error
+        )
+
+
+def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
+    """The rows of a parquet file, a row group at a time.
+
+    Raises:
+        GoneError, RequestError, RunError: as `opened`, whose arguments these are; what fails
+            between two groups is not told as an error of the file.
+    """
+    with opened(path, called) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def first_of_each(
+    index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The number of the first row of each (index, draw), sorted by it; rows that are `last` come
+    after all others.
+    """
+    order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
+    return order[new]
+
+
+def _small(file: "_File", names: Sequence[str]) -> pa.Table:
+    """Columns of numbers and of short texts of a file.
+
+    Raises:
+        BrokenError: a long text.
+    """
+    with file.opened(names) as opened_file:
+        table = opened_file.read(list(names))
+        for name in names:
+            if not pa.types.is_dictionary(table[name].type):
+                continue
+            lengths = (pc.max(pc.binary_length(one.dictionary)) for one in table[name].chunks)
+            if any((length.as_py() or 0) > _LONGEST_TEXT for length in lengths):
+                raise BrokenError(file.path, f"column {name!r} holds a long text")
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table[name].cast(pa.string()))
+    return table
+
+
+def _numbers(file: "_File", names: Sequence[str]) -> pa.Table:
+    table = _small(file, names)
+    if "status" not in names:
+        return table
+    codes = pc.index_in(table["status"], pa.array(STATUSES)).cast(pa.int8())
+    return table.set_column(table.schema.get_field_index("status"), "status", codes)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file as it was when its rows were counted."""
+
+    path: Path
+    stamp: tuple[int, int]
+    """Bytes and time of its last change."""
+    groups: tuple[int, ...]
+    """Rows of each row group."""
+
+    @classmethod
+    def of(cls, path: Path) -> "_File":
+        with opened(path) as file:
+            about = file.metadata
+            groups = (about.row_group(g).num_rows for g in range(about.num_row_groups))
+            return cls(path, _stamp(path), tuple(groups))
+
+    @contextmanager
+    def opened(self, texts: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        """Open it; `texts` as for `opened`.
+
+        Raises:
+            GoneError: it is another file now.
+        """
+        with opened(self.path, texts=texts) as file:
+            if _stamp(self.path) != self.stamp:
+                raise GoneError(f"{self.path} has changed since its rows were counted; try again")
+            yield file
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
+
+
+class Rows:
+    """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
+    last group.
+
+    The files are those that were there when this was made, and stay as they were: a file that is
+    gone or another one since raises `GoneError` where it is read.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Count the rows of the files.
+
+        Raises:
+            GoneError, RequestError: a file that is not there, or broken.
+        """
+        self._files = [_File.of(path) for path in paths]
+        self._groups = [(file, g) for file in self._files for g in range(len(file.groups))]
+        sizes = [size for file in self._files for size in file.groups]
+        self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
+        self._last: dict[tuple[str, ...], tuple[int, pa.Table]] = {}
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns, with what `datasets` recorded of their types."""
+        return next(self.schemas)
+
+    @property
+    def schemas(self) -> Iterator[pa.Schema]:
+        """The `schema` of each file."""
+        for one in self._files:
+            with one.opened() as file:
+                yield file.schema_arrow
+
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
+        Every file is opened once.
+        """
+        if not self._files:
+            types = {"status": np.int8, "draw": np.int32, "relative_error": np.float32}
+            return [np.zeros(0, types.get(name, np.int64)) for name in names]
+        whole = pa.concat_tables(_numbers(file, names) for file in self._files)
+        return [whole[name].to_numpy() for name in names]
+
+    def values(self, column: str, numbers: NDArray[np.int64]) -> list[Any]:
+        """A column of small values, of some rows; None where a file does not have it."""
+        found: list[Any] = []
+        for file in self._files:
+            with file.opened() as opened_file:
+                there = column in opened_file.schema_arrow.names
+            found += [_small(file, [column])[column] if there else sum(file.groups)]
+        kind = next((one.type for one in found if not isinstance(one, int)), pa.null())
+        columns = [pa.nulls(one, kind) if isinstance(one, int) else one for one in found]
+        chunks = [chunk for one in columns for chunk in getattr(one, "chunks", [one])]
+        whole = pa.chunked_array(chunks, kind)
+        some: list[Any] = whole.take(pa.array(numbers, pa.int64())).to_pylist()
+        return some
+
+    def tables(self, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
+        """File by file, those that hold wanted rows: the columns, and these rows a row group at a
+        time.
+
+        Args:
+            wanted: (n,).
+        """
+        first = 0
+        for file in self._files:
+            last = first + sum(file.groups)
+            if wanted[first:last].any():
+                with file.opened() as opened_file:
+                    schema = opened_file.schema_arrow
+                yield schema, _filtered(file, wanted[first:last])
+            first = last
+
+    @property
+    def footers(self) -> Iterator[tuple[Path, pa.Schema, pq.FileMetaData]]:
+        """Path, columns and sizes of each file."""
+        for one in self._files:
+            with one.opened() as file:
+                found = one.path, file.schema_arrow, file.metadata
+            yield found
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some rows, in the order given; images are undecoded, whatever the files say of types."""
+        if not len(numbers):
+            return self.schema.remove_metadata().empty_table().select(list(columns))
+        group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
+        tables, places = [], []
+        offset = 0
+        for group in dict.fromkeys(group_of.tolist()):
+            here = np.flatnonzero(group_of == group)
+            first = int(self._ends[group - 1]) if group else 0
+            tables.append(
+                self._group(group, tuple(columns)).take(
+                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
+                )
+            )
+            places += [(int(i), offset + k) for k, i in enumerate(here)]
+            offset += len(here)
+        back = [place for _, place in sorted(places)]
+        whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
+        return whole.take(pa.array(back, pa.int64())).replace_schema_metadata(None)
+
+    def forget(self) -> None:
+        """Drop the last group."""
+        self._last.clear()
+
+    def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
+        kept = self._last.get(columns)
+        if kept is None or kept[0] != group:
+            kept = group, self._read_group(*self._groups[group], columns)
+            self._last[columns] = kept
+        return kept[1]
+
+    def _read_group(self, one: "_File", number: int, columns: Sequence[str]) -> pa.Table:
+        """Read a row group some rows at a time: what it takes in memory is told nowhere."""
+        batches, size = [], 0
+        with one.opened() as file:
+            there = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(_AT_ONCE, row_groups=[number], columns=there):
+                batches.append(batch)
+                size += batch.nbytes
+                if size > GROUP_BYTES:
+                    raise BrokenError(one.path, f"some of its rows take more than {size} bytes")
+            schema = pa.schema([file.schema_arrow.field(name) for name in there])
+        return pa.Table.from_batches([b.replace_schema_metadata(None) for b in batches], schema)
+
+
+def _filtered(file: _File, wanted: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    first = 0
+    with file.opened() as opened_file:
+        for number in range(opened_file.num_row_groups):
+            table = opened_file.read_row_group(number)
+            yield table.filter(pa.array(wanted[first : first + len(table)]))
+            first += len(table)

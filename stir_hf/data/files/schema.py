@@ -1,0 +1,173 @@
+"""The content of `inversions.json` as types and ranges: the file may be a stranger's."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stir_hf.data.files.expected import Flag, Limit, ListOf, MapOf, Maybe, Real, Record, Text, Whole
+from stir_hf.data.identity import PROBE_TOLERANCE
+from stir_hf.errors import RequestError
+from stir_hf.registry import OptionError
+
+LARGEST = 10_000_000
+"""Bytes of the file; one of a hundred runs has a tenth of it."""
+
+_DEEPEST = 32
+_MOST_PIXELS = 89_478_485
+"""The pixels of the largest canvas: Pillow warns of larger images."""
+
+
+_COUNT, _HASH, _NAME = Whole(1, 1_000_000_000), Text(), Maybe(Text())
+_ROWS = Whole(1, 1 << 28)
+"""The rows of a split, whose permutation is in memory."""
+_PART = Record({"name": Text(), "version": Whole(0, 1_000_000)})
+_PROBE = ListOf(Real(finite=False), 4096)
+
+MANIFEST = Record(
+    {
+        "identity": Record(
+            {
+                "network": Record(
+                    {"weights": _HASH, "precision": Record({"dtype": Text(tuple(PROBE_TOLERANCE))})}
+                ),
+                "canvas": Record(
+                    {
+                        "kind": Text(("image",)),
+                        "mode": Text(("L", "RGB")),
+                        "size": ListOf(Whole(1, 65_535), 2, 2),
+                    }
+                ),
+                "data": Record(
+                    {
+                        "order": Text(("permuted", "stream")),
+                        "rows": Maybe(_ROWS),
+                        "first": ListOf(Maybe(_HASH), 4),
+                        "slice?": ListOf(Whole(0, _ROWS.most), 2, 2),
+                        "shuffle_buffer?": _COUNT,
+                    }
+                ),
+                "engine": Record(
+                    {
+                        "method": _PART,
+                        "start": _PART,
+                        "constraint": _PART,
+                        "steps": _COUNT,
+                        "tolerance": Limit(),
+                        "seed": Whole(0, 10**40),
+                        "exact": Flag(),
+                        "starts?": _HASH,
+                    }
+                ),
+            }
+        ),
+        "probe": _PROBE,
+        "first_start": _HASH,
+        "names": Record(
+            {
+                "reference": Text(),
+                "layer": _NAME,
+                "revision": _NAME,
+                "dataset": Text(),
+                "config_name": _NAME,
+                "split": _NAME,
+                "data_revision": _NAME,
+                "image_column": _NAME,
+                "notes?": ListOf(Text(), 1000),
+            }
+        ),
+        "complete?": Maybe(Record({"num_samples": _COUNT, "draws": Whole(1, 1_000_000)})),
+        "spread?": Maybe(Real(positive=True)),
+        "runs?": ListOf(MapOf(), 100_000),
+        "images?": MapOf(_PROBE),
+        "settings?": MapOf(),
+    }
+)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stranger.
+
+    Raises:
+        ValueError: too large, no JSON, nested too deeply, a name twice in an object.
+        OSError: it cannot be read.
+    """
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"it has {size} bytes; expected at most {LARGEST}")
+    try:
+        found = json.loads(path.read_text("utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [found]
+    for _ in range(_DEEPEST):
+        if not (level := [inner for one in level for inner in _inside(one)]):
+            return found
+    raise ValueError("it is nested too deeply")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object holds a name twice: {', '.join(sorted(found))[:60]}")
+    return found
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def fault_of(found: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with the content of `inversions.json`; None where nothing is."""
+    if (fault := MANIFEST.fault(found, "")) is not None:
+        return fault
+    identity = found["identity"]
+    if not _is_finite([identity, found.get("settings"), found.get("runs")]):
+        return "it holds a number that is not finite"
+    if math.prod(identity["canvas"]["size"]) > _MOST_PIXELS:
+        return f"identity.canvas.size must be of at most {_MOST_PIXELS} pixels"
+    of_spread = isinstance(identity["engine"]["tolerance"], str)
+    if of_spread and found.get("spread") is None:
+        return "spread must be a number, since the tolerance is of it"
+    return _fault_of_parts(identity["engine"]) or _fault_of_counts(
+        identity["data"], found.get("complete")
+    )
+
+
+def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
+    """Parts and options that this version does not have are a later one's, or the user's own."""
+    from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Given
+
+    known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
+    for name, registry in known.items():
+        try:
+            built = registry.build(engine[name])
+        except OptionError as error:
+            return f"identity.engine.{name}: {error}"
+        except RequestError:
+            continue
+        if isinstance(built, Given) and "starts" not in engine:
+            return "identity.engine.starts is missing, since the start is given"
+    return None
+
+
+def _fault_of_counts(data: Mapping[str, Any], done: Mapping[str, int] | None) -> str | None:
+    rows = data["rows"]
+    if (rows is None) != (data["order"] == "stream"):
+        return "identity.data.rows must be null for a stream, and a number otherwise"
+    if rows is None:
+        return None
+    first, end = data.get("slice", (0, rows))
+    if not first < end <= rows:
+        return f"identity.data.slice must be within the {rows} rows"
+    if done is not None and done["num_samples"] > end - first:
+        return f"complete.num_samples must be at most {end - first}, not {done['num_samples']}"
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(map(_is_finite, _inside(value)))

@@ -1,0 +1,1 @@
+"""Images in the cells of a dataset, and on a reference's canvas."""

@@ -1,0 +1,127 @@
+"""Samples on a reference's canvas: each is decoded and processed once, and hashed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from stir_hf.data.identity import array_hash
+from stir_hf.data.sources.samples import FIRST, Samples, UnreadableError
+from stir_hf.errors import RequestError, one_line
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One sample as the reference's processor makes it."""
+
+    position: int
+    index: int
+    array: NDArray[Any]
+    hash: str
+    label: int | None
+    file_hash: str | None = None
+    """16 hexadecimal digits of the sample's encoded bytes."""
+
+
+class Canvases:
+    """The samples on the canvas, by position. What was looked at beforehand is kept until it is
+    taken.
+
+    Args:
+        samples: what is decoded.
+        make: the processor's geometry, an image to an array.
+        shape: of the canvas; what does not have it counts as unreadable.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        make: Callable[[Image.Image], NDArray[Any]],
+        shape: tuple[int, ...],
+    ) -> None:
+        self.samples, self._make, self._shape = samples, make, shape
+        self._expected: Mapping[int, str | None] = {}
+        self._kept: dict[int, Canvas | UnreadableError] = {}
+
+    def peek(self, position: int) -> Canvas | None:
+        """The canvas at a position, kept for `take`; None for a sample that cannot be decoded."""
+        if position not in self._kept:
+            try:
+                self._kept[position] = self.read(position)
+            except UnreadableError as error:
+                self._kept[position] = error
+        found = self._kept[position]
+        return None if isinstance(found, UnreadableError) else found
+
+    def take(self, position: int) -> Canvas | None:
+        """As `peek`, for the last time."""
+        found = self.peek(position)
+        del self._kept[position]
+        return found
+
+    def read(self, position: int) -> Canvas:
+        """The canvas at a position, decoded anew.
+
+        Raises:
+            UnreadableError: it cannot be decoded.
+        """
+        sample = self.samples.sample(position)
+        try:
+            array = self._make(sample.image)
+        except (RequestError, ValueError, OSError, ZeroDivisionError) as error:
+            raise UnreadableError(one_line(error)) from error
+        if array.shape != self._shape:
+            raise UnreadableError(f"its canvas has shape {array.shape}, not {self._shape}")
+        digest = array_hash(array)
+        found = Canvas(position, sample.index, array, digest, sample.label, sample.file_hash)
+        if self._expected.get(found.index) not in (None, found.hash):
+            self._refuse(found.index)
+        return found
+
+    def _refuse(self, index: int) -> None:
+        raise RequestError(
+            f"image {index} of {self.samples.spec.dataset} has changed since it was inverted;"
+            " choose another --out"
+        )
+
+    def first_hashes(self) -> list[str | None]:
+        """The hashes of the first four samples; None for one that cannot be decoded."""
+        found = (self.peek(p) for p in range(min(FIRST, len(self.samples))))
+        return [None if canvas is None else canvas.hash for canvas in found]
+
+    def differing(self, count: int, most: int) -> list[Canvas]:
+        """Up to `count` canvases that differ, looked for among the first `most` samples."""
+        found: dict[str, Canvas] = {}
+        for position in range(min(len(self.samples), most)):
+            if (canvas := self.peek(position)) is not None:
+                found.setdefault(canvas.hash, canvas)
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def expect(self, hashes: Mapping[int, str | None]) -> None:
+        """Compare what is decoded from now on with these hashes, by index; `read` raises."""
+        self._expected = hashes
+
+    def check_again(self, positions: Sequence[int], hashes: Sequence[str | None]) -> None:
+        """Decode these finished samples again, and compare the hashes of their canvases.
+
+        Raises:
+            RequestError: a sample that has changed; it is named.
+        """
+        for position, digest in zip(positions, hashes, strict=True):
+            found = self.hash_at(position)
+            if found is None or found != digest:
+                self._refuse(int(self.samples.order[position]))
+
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the canvas at a position, which is not kept for that; None for a sample that
+        cannot be decoded.
+        """
+        kept = position in self._kept
+        canvas = self.peek(position)
+        if not kept:
+            del self._kept[position]
+        return None if canvas is None else canvas.hash

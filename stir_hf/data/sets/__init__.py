@@ -1,0 +1,1 @@
+"""Inversion sets: identity, manifest, parts and reading."""

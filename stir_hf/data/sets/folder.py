@@ -1,0 +1,250 @@
+"""The folder of a run: who may write there, which inversion sets it holds, and folders that are
+not kept.
+"""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
+from stir_hf.errors import RequestError, check_text, closest, one_line
+from stir_hf.hub import is_hub_id
+from stir_hf.registry import option
+from stir_hf.results import FILE_NAME as RESULT
+from stir_hf.results import StirResult
+from stir_hf.runtime import Processes
+
+SETS = "inversions"
+"""The folder of the inversion sets in a run's folder."""
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What a file system answers that knows no locks, such as a bucket that is mounted."""
+
+logger = logging.getLogger(__name__)
+
+_LOCK, _HOLDER = ".stir-hf.lock", ".stir-hf.holder.json"
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Where results go, and what local folders are called in them."""
+
+    out: str | os.PathLike[str] | None = option(
+        None,
+        "Folder for result.json, figures and inversions; the same command continues there.",
+        metavar="DIR",
+    )
+    name: str | tuple[str, ...] = option(
+        (),
+        "What results call a local model or dataset instead of its folder's last name and a hash:"
+        " FOLDER=NAME,"
+        " or NAME alone for the first model. May be given several times.",
+        metavar="FOLDER=NAME",
+        many=True,
+    )
+
+    def __post_init__(self) -> None:
+        given: Any = (self.name,) if isinstance(self.name, str) else self.name or ()
+        listed = isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)
+        if not listed:
+            raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
+        object.__setattr__(self, "name", tuple(given))
+        if self.out is not None:
+            if not isinstance(self.out, str | os.PathLike) or not str(self.out):
+                raise RequestError(f"out must be a folder, not {self.out!r}")
+            check_text("--out", self.out)
+            object.__setattr__(self, "out", Path(self.out).expanduser())
+
+    def labels(self, *given: str) -> dict[str, str]:
+        """Names by what was given; one without a folder, that of the first model, is at "".
+
+        Raises:
+            RequestError: a folder that is none of those.
+        """
+        found: dict[str, str] = {}
+        for text in self.name:
+            folder, _, name = text.rpartition("=")
+            named = folder or (given[0] if given else "")
+            if is_hub_id(named):
+                raise RequestError(f"--name {text}: {named} is on the Hub and keeps its name")
+            same = [g for g in given if g == folder or _resolved(g) == _resolved(folder)]
+            if folder and not same:
+                hint = closest(folder, given)
+                raise RequestError(f"--name {text}: no model or dataset is {folder}; {hint}")
+            found |= dict.fromkeys(same if folder else [""], name)
+        return found
+
+
+def _resolved(folder: str) -> Path:
+    return Path(folder).expanduser().resolve()
+
+
+def writable(folder: Path) -> Path:
+    """The folder, or what will be one.
+
+    Raises:
+        RequestError: a file is in the way, or nothing may be written there.
+    """
+    try:
+        whole = folder.expanduser().absolute()
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(f"--out {folder} cannot be a folder: {one_line(error)}") from error
+    if not there.is_dir():
+        raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise RequestError(f"--out {folder}: nothing may be written in {there}")
+    return whole
+
+
+def temporary() -> Path:
+    """A new folder for what nobody asked to keep; whoever asks for it removes it."""
+    return Path(tempfile.mkdtemp(prefix="stir-hf-"))
+
+
+def remove(folder: Path) -> None:
+    """Remove a temporary folder, as far as that goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder for one run alone: its ranks share the claim, another run ends at once.
+
+    Raises:
+        RequestError: another run is writing there.
+    """
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RequestError(f"another run is writing in {folder}{_holder(folder)}") from None
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", errno.ENOSYS) in _NO_LOCKS:
+            logger.warning(
+                "%s is on a file system without locks: see that no other run writes there", folder
+            )
+            yield
+            return
+        if made:
+            folder.rmdir()
+        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+    try:
+        me = {"pid": os.getpid(), "host": socket.gethostname()}
+        (folder / _HOLDER).write_text(json.dumps(me), "utf-8")
+        yield
+    finally:
+        (folder / _HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        found = json.loads((folder / _HOLDER).read_text("utf-8"))
+        return f" (pid {found['pid']}, {found['host']})"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def sets_in(folder: Path) -> dict[str, Path]:
+    """The folders of the inversion sets under a run's folder, by the hash of their identity.
+
+    Raises:
+        RequestError: an unreadable set.
+    """
+    found = sorted(path.parent for path in (folder / SETS).glob(f"*/{FILE_NAME}"))
+    return {Manifest.read(path).hash: path for path in found}
+
+
+def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
+    """Where each set of a run is, or will be; a set is found by its hash, whatever its folder is
+    called.
+
+    Args:
+        folder: of the run.
+        wanted: the sets of this run, by hash.
+
+    Raises:
+        RequestError: the folder holds a set that is not of this run, or one of equal hash that
+            another network or another start stream made.
+    """
+    there = sets_in(folder)
+    for digest, path in there.items():
+        if digest not in wanted:
+            raise RequestError(
+                f"{folder} holds inversions of another run ({path.name}); choose another --out"
+            )
+        wanted[digest].check_continues(Manifest.read(path), path)
+    return {
+        digest: there.get(digest, folder / SETS / manifest.slug)
+        for digest, manifest in wanted.items()
+    }
+
+
+@contextmanager
+def run_folder(
+    out: str | os.PathLike[str] | None, digest: str, processes: Processes, *, keep: bool = False
+) -> Iterator[Path]:
+    """The folder of a run, claimed; without `out` a temporary one.
+
+    Args:
+        out: where results are kept.
+        digest: identifies the run; a result of another one is left alone.
+        processes: of the run; the main one claims.
+        keep: whether a temporary folder outlives this, unless there is an error; the caller
+            removes it.
+
+    Raises:
+        RequestError: nothing can be written there, it is another run's, or the processes see other
+            models or data, or no common temporary folder.
+    """
+    if len(set(processes.exchange(digest))) > 1:
+        raise RequestError("the processes of this run see other models or data than each other")
+    if out is None:
+        with _temporary(processes, keep=keep) as folder:
+            yield folder
+        return
+    folder = writable(Path(out))
+    if processes.main:
+        check_result(folder, digest)
+    with claimed(folder) if processes.main else nullcontext():
+        processes.wait()
+        yield folder
+
+
+@contextmanager
+def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
+    if len(set(processes.exchange(socket.gethostname()))) > 1:
+        raise RequestError("processes on several machines need a folder to share: give --out DIR")
+    folder = processes.on_main(temporary)
+    try:
+        yield folder
+    except BaseException:
+        if processes.main:
+            remove(folder)
+        raise
+    if not keep and processes.main:
+        remove(folder)
+
+
+def check_result(folder: Path, digest: str) -> None:
+    """Raise RequestError where the folder holds the result of another run."""
+    path = folder / RESULT
+    if path.exists() and StirResult.load(folder).config.get("hash") != digest:
+        raise RequestError(f"{path} is the result of another run; choose another --out")

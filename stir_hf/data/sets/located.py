@@ -1,0 +1,182 @@
+"""Where inversion sets are: in a folder, or in a dataset repo on the Hub."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]  # has none
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+from stir_hf import hub
+from stir_hf.data.files.broken import BrokenError
+from stir_hf.data.files.schema import LARGEST
+from stir_hf.data.files.shards import is_rows
+from stir_hf.data.sets import folder as folders
+from stir_hf.data.sets.manifest import FILE_NAME
+from stir_hf.errors import RequestError, closest, one_line
+
+CARD = "README.md"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of an inversion set."""
+
+    path: Path
+    """Its folder."""
+    called: str | None = None
+    """Its name in messages, with repo and commit; None where its folder is the user's own."""
+
+
+def located(name: str | os.PathLike[str], config_name: str | None = None) -> list[Place]:
+    """The folders of the inversion sets under a folder, or of a dataset repo on the Hub, fetched.
+
+    Args:
+        name: a folder, a Hub id, `id@revision` or an address of the Hub.
+        config_name: one of them; None is all.
+
+    Raises:
+        RequestError: there are none, or none of that name.
+    """
+    repo_id, revision = hub.split_revision(str(name), "dataset")
+    if isinstance(name, str) and not hub.is_local(repo_id) and repo_id.count("/") == 1:
+        return fetched(f"{repo_id}@{revision}" if revision else repo_id, config_name)
+    sets = [Place(path) for path in find_sets(Path(name))]
+    if config_name is None:
+        return sets
+    names = [place.path.name for place in sets]
+    if config_name not in names:
+        hint = closest(config_name, names)
+        raise RequestError(f"no inversion set {config_name!r} in {name}; {hint}")
+    return [place for place in sets if place.path.name == config_name]
+
+
+def only_set(name: str | os.PathLike[str]) -> Place:
+    """Find the only inversion set of a folder or repo.
+
+    Raises:
+        RequestError: as `located`, or several; they are named.
+    """
+    first, *others = located(name)
+    if not others:
+        return first
+    several = f"{name} holds {1 + len(others)} inversion sets"
+    if first.called is not None:
+        names = ", ".join(one.path.name for one in (first, *others))
+        raise RequestError(f"{several} ({names}); take one of Inversions.load_all's")
+    shown = ", ".join(str(one.path) for one in (first, *others))
+    raise RequestError(f"{several}; give one: {shown}")
+
+
+def find_sets(path: Path) -> list[Path]:
+    """The folders of the inversion sets at or under `path`.
+
+    Raises:
+        RequestError: there are none.
+    """
+    if not hub.is_there(str(path)):
+        raise hub.no_such_folder(str(path), "folder of inversions")
+    path = path.expanduser()
+    if (path / FILE_NAME).is_file():
+        return [path]
+    parent = path / folders.SETS if (path / folders.SETS).is_dir() else path
+    sets = sorted(p.parent for p in parent.glob(f"*/{FILE_NAME}"))
+    if not sets:
+        raise RequestError(
+            f"no inversions at {path}; expected a folder that `stir-hf invert --out` wrote"
+        )
+    return sets
+
+
+def listed(card: str) -> list[str]:
+    """The configs that a card lists.
+
+    Raises:
+        RequestError: a card whose YAML cannot be read.
+    """
+    block = REGEX_YAML_BLOCK.search(card)
+    try:
+        data = yaml.safe_load(block.group(2)) if block else None
+        configs = (data.get("configs") if isinstance(data, dict) else data) or []
+        return [str(one["config_name"]) for one in configs]
+    except (ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
+        raise RequestError(f"a dataset card cannot be read: {one_line(error)}") from error
+
+
+def fetched(name: str, config_name: str | None = None) -> list[Place]:
+    """The folders of the inversion sets of a repo, fetched, by name; a set that the card does not
+    list counts as absent. No other files are fetched.
+
+    Args:
+        name: Hub id, or `id@revision`.
+        config_name: one of them; None is all.
+
+    Raises:
+        RequestError: no such repo, none that this token may see, no inversions in it, or a card
+            that cannot be read.
+    """
+    repo_id, revision = hub.split_revision(name)
+    found = hub.resolve(repo_id, revision, "dataset")
+    hub.fetch(found, [CARD])
+    configs = _configs(found)
+    there = {f.rpartition("/")[0] for f in found.files if f.count("/") == 1 and _is_set(f)}
+    sets = sorted(there & set(configs))
+    if not sets:
+        raise RequestError(f"dataset {name} holds no inversions; {_held(configs, found)}")
+    if config_name is not None:
+        if config_name not in sets:
+            hint = closest(config_name, sets)
+            raise RequestError(f"no inversion set {config_name!r} in {name}; {hint}")
+        sets = [config_name]
+    called = {one: f"set {one} of dataset {repo_id} at {found.commit}" for one in sets}
+    _check_sizes(found, called)
+    folder = hub.fetch(found, [f for f in found.files if _is_of(f, sets)])
+    return [Place(folder / one, name) for one, name in called.items()]
+
+
+def _configs(found: hub.Found) -> list[str]:
+    if CARD not in found.files:
+        return []
+    try:
+        return listed((found.folder / CARD).read_text("utf-8-sig"))
+    except ValueError as error:  # no UTF-8, or what `listed` says
+        raise RequestError(
+            f"the card of dataset {found.repo_id} at {found.commit} cannot be read:"
+            f" {one_line(error)}"
+        ) from error
+
+
+def _check_sizes(found: hub.Found, called: Mapping[str, str]) -> None:
+    """Refuse an `inversions.json` that is far too large, before it is fetched."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    with suppress(CachedRepoTreeNotFoundError):
+        tree = get_cached_repo_tree(found.repo_id, repo_type="dataset", revision=found.commit)
+        for file in tree:
+            folder, _, name = file.path.rpartition("/")
+            if folder in called and name == FILE_NAME and file.size > LARGEST:
+                raise BrokenError(
+                    called[folder], f"{name} has {file.size} bytes; expected at most {LARGEST}"
+                )
+
+
+def _is_of(path: str, sets: Sequence[str]) -> bool:
+    """Return whether a file of a repo is one that is read of these sets."""
+    folder, _, name = path.rpartition("/")
+    return folder in sets and (name == FILE_NAME or is_rows(name))
+
+
+def _is_set(path: str) -> bool:
+    return path.endswith(f"/{FILE_NAME}")
+
+
+def _held(configs: list[str], found: hub.Found) -> str:
+    """Say in words what the repo holds instead."""
+    if configs:
+        return f"it holds the configs {', '.join(configs[:_SHOWN])}"
+    files = [f for f in found.files if not f.startswith(".")]
+    return f"it holds {', '.join(files[:_SHOWN])}" if files else "it is empty"

@@ -1,0 +1,168 @@
+"""`inversions.json`: what made an inversion set, and how much of it is finished."""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from stir_hf.data.files.broken import BrokenError
+from stir_hf.data.files.schema import fault_of, read_json
+from stir_hf.data.identity import hash_of, other_entries, same_probe, same_spread, slug
+from stir_hf.errors import RequestError, one_line, printable
+
+FILE_NAME = "inversions.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made an inversion set."""
+
+    identity: dict[str, Any]
+    """What is hashed: `network`, `data` and `engine`."""
+    probe: list[float]
+    """Values of the reference's representation of a fixed probe: compared, not hashed."""
+    first_start: str
+    """Hash of the first image's start: compared, not hashed."""
+    names: dict[str, Any] = field(default_factory=dict)
+    """What the reference, its layer and the dataset are called in results."""
+    complete: dict[str, int] | None = None
+    """The largest finished prefix, as `num_samples` and `draws`; None while there is none."""
+    spread: float | None = None
+    """Of the representations of the first images, where the tolerance is of it: measured before
+    the first inversion, then used by all; compared, not hashed.
+    """
+    runs: tuple[dict[str, Any], ...] = ()
+    """What recorded each continuation: device, threads, batch size, versions."""
+    images: dict[str, list[float]] = field(default_factory=dict)
+    """Values of its representations of the first images, by the hashes of their canvases: compared,
+    not hashed.
+    """
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The entries of the reference's configuration that may change what it computes: compared, not
+    hashed.
+    """
+
+    @property
+    def hash(self) -> str:
+        """64 hexadecimal digits of the identity."""
+        return hash_of(self.identity)
+
+    @property
+    def slug(self) -> str:
+        """The name of the set's folder."""
+        return slug(self.names.get("reference", ""), self.hash)
+
+    @property
+    def dtype(self) -> str:
+        """The precision in which the reference ran."""
+        return str(self.identity["network"]["precision"]["dtype"])
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read a set's file; fields of later versions are passed over.
+
+        Raises:
+            BrokenError: a broken file, of whatever kind.
+            RequestError: no such file, or one of a later format.
+        """
+        path = folder / FILE_NAME
+        try:
+            found = read_json(path)
+        except OSError as error:
+            raise RequestError(f"{path} cannot be read: {one_line(error)}") from error
+        except ValueError as error:
+            raise BrokenError(path, one_line(error)) from error
+        return cls.from_dict(found, path)
+
+    @classmethod
+    def from_dict(cls, found: Any, path: str | Path) -> "Manifest":
+        """The manifest from the content of such a file; `path` is what messages call it.
+
+        Raises:
+            BrokenError: something else.
+            RequestError: a later format.
+        """
+        if not isinstance(found, Mapping) or "identity" not in found:
+            raise BrokenError(path, "it is of an older stir-hf; make the inversions again")
+        number = found.get("format")
+        if isinstance(number, int) and number > FORMAT:
+            raise RequestError(
+                f"{path} is of format {number}; this stir-hf reads format {FORMAT}: update stir-hf"
+            )
+        if number is True or number != FORMAT:
+            raise BrokenError(path, f"format must be {FORMAT}")
+        if (fault := fault_of(found)) is not None:
+            raise BrokenError(path, fault)
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in found.items() if name in known}
+        whole = {**values, "runs": tuple(values.get("runs", ())), "names": _shown(values["names"])}
+        return cls(**whole)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What its file holds."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def write(self, folder: Path) -> None:
+        """Write the set's file, in one step."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial"
+        partial.write_text(json_text(self.to_dict()), "utf-8")
+        os.replace(partial, folder / FILE_NAME)
+
+    def check_continues(self, there: "Manifest", folder: Path) -> None:
+        """Raise RequestError where this network or start stream is not what `there` was made
+        with.
+        """
+        if (why := self.differs(there)) is not None:
+            raise RequestError(
+                f"{folder} was made by a network of the same weights that is another one ({why});"
+                " choose another --out"
+            )
+        if self.first_start != there.first_start:
+            raise RequestError(
+                f"{folder} was begun from other start images than this version draws; choose"
+                " another --out"
+            )
+        if not same_spread(self.spread, there.spread, self.dtype):
+            raise RequestError(
+                f"{folder} was made to a tolerance of the spread {there.spread}, this to one of the"
+                f" spread {self.spread}; ask for as many images in every part, or choose another"
+                " --out"
+            )
+
+    def differs(self, other: "Manifest") -> str | None:
+        """Return the difference between the networks of two manifests of equal identity; None where
+        there is none.
+        """
+        if told := other_entries(self.settings, other.settings):
+            return f"its configuration differs: {', '.join(told)}"
+        both = [h for h in self.images if h in other.images]
+        pairs = [(self.probe, other.probe), *((self.images[h], other.images[h]) for h in both)]
+        if all(same_probe(one, two, self.dtype) for one, two in pairs):
+            return None
+        return "it represents images otherwise: its forward pass or a constant in it has changed"
+
+    def finished(self, num_samples: int, draws: int) -> "Manifest":
+        """With a finished prefix recorded, unless a larger one is."""
+        there = self.complete or {"num_samples": 0, "draws": 0}
+        if (num_samples, draws) <= (there["num_samples"], there["draws"]):
+            return self
+        return replace(self, complete={"num_samples": num_samples, "draws": draws})
+
+
+def _shown(value: Any) -> Any:
+    """Names that every terminal shows as they are."""
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def json_text(value: Any) -> str:
+    """Plain data as it is written to files."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

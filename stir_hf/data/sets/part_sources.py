@@ -1,0 +1,111 @@
+"""The data that a part of an inversion set was made of: the hashes of all its samples, those of the
+other parts included, so that parts of two versions of the data are not joined.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stir_hf.data.files.rows import Rows, opened
+from stir_hf.data.files.shards import files_of
+from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sets.labels import LABEL
+from stir_hf.errors import RequestError
+
+FILE_NAME = "sources.parquet"
+"""Beside the rows: index, file_hash and label of every sample, canvas_hash where it is known."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sample; None is not known, or a label that there is none of."""
+
+    file_hash: str | None
+    label: int | None
+    canvas_hash: str | None = None
+
+    def differs(self, other: "Source") -> str | None:
+        """Name the difference to the other; None where it is the same sample."""
+        pixels = None not in (self.canvas_hash, other.canvas_hash)
+        if pixels and self.canvas_hash != other.canvas_hash:
+            return "other pixels"
+        known = None not in (self.file_hash, other.file_hash)
+        if not pixels and known and self.file_hash != other.file_hash:
+            return "other bytes"
+        return "another label" if self.label != other.label else None
+
+
+def record(folder: Path, canvases: Canvases) -> None:
+    """Write down which samples a part is one of. Those without a file's name are decoded, once:
+    other releases of Pillow or zlib encode the same pixels otherwise.
+    """
+    known, indices = _written_down(folder), enumerate(canvases.samples.order.tolist())
+    keep(folder, {index: _source(canvases, p, known.get(index)) for p, index in indices})
+
+
+def _source(canvases: Canvases, position: int, known: Source | None) -> Source:
+    samples = canvases.samples
+    found = Source(samples.file_hash(position), samples.label(position))
+    if not samples.is_nameless(position):
+        return found
+    same = known is not None and known.file_hash == found.file_hash
+    before = known.canvas_hash if known is not None and same else None
+    return replace(found, canvas_hash=before or canvases.hash_at(position))
+
+
+def keep(folder: Path, sources: Mapping[int, Source]) -> None:
+    """Write down samples, by index."""
+    table = pa.table(
+        {
+            "index": pa.array(sources, pa.int64()),
+            "file_hash": pa.array([one.file_hash for one in sources.values()], pa.string()),
+            LABEL: pa.array([one.label for one in sources.values()], pa.int64()),
+            "canvas_hash": pa.array([one.canvas_hash for one in sources.values()], pa.string()),
+        }
+    )
+    partial = folder / f".{FILE_NAME}.partial"
+    pq.write_table(table, partial, write_page_checksum=True)
+    partial.replace(folder / FILE_NAME)
+
+
+def check_same(folders: Iterable[Path]) -> dict[int, Source]:
+    """All samples of the parts of a set, by index.
+
+    Raises:
+        RequestError: a sample with other pixels or another label in one of them.
+    """
+    whole: dict[int, Source] = {}
+    for folder in folders:
+        for index, source in _found(folder).items():
+            if (differs := whole.setdefault(index, source).differs(source)) is not None:
+                raise RequestError(
+                    f"image {index} has {differs} in the data of which {folder} was made than in"
+                    " that of the other parts; make them from the same data"
+                )
+    return whole
+
+
+def _found(folder: Path) -> dict[int, Source]:
+    """The samples that a folder tells of: those that were written down, and those of its rows."""
+    rows = Rows(files_of(folder))
+    index, place = np.unique(rows.columns("index")[0], return_index=True)
+    columns: Sequence[list[Any]] = [
+        rows.values(name, place) for name in ("file_hash", LABEL, "canvas_hash")
+    ]
+    made = {i: Source(*about) for i, *about in zip(index.tolist(), *columns, strict=True)}
+    return _written_down(folder) | {
+        i: one for i, one in made.items() if one.canvas_hash is not None
+    }
+
+
+def _written_down(folder: Path) -> dict[int, Source]:
+    if not (folder / FILE_NAME).is_file():
+        return {}
+    with opened(folder / FILE_NAME) as file:
+        columns: Sequence[list[Any]] = [c.to_pylist() for c in file.read().columns]
+    return {index: Source(*about) for index, *about in zip(*columns, strict=True)}

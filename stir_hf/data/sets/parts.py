@@ -1,0 +1,197 @@
+"""Parts of an inversion set that were made in folders of their own, and how they are joined."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from stir_hf.data.files.rows import Rows
+from stir_hf.data.files.shards import compact, copied, files_of, give_way
+from stir_hf.data.files.stored import reading
+from stir_hf.data.identity import data_order
+from stir_hf.data.sets import part_sources as sources
+from stir_hf.data.sets.folder import SETS, claimed, remove, sets_in, temporary, writable
+from stir_hf.data.sets.located import find_sets
+from stir_hf.data.sets.manifest import FILE_NAME, Manifest
+from stir_hf.data.sets.prefix import WHOLE
+from stir_hf.errors import RequestError
+from stir_hf.registry import option
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    """Which images of a set are made, where several runs share it without a common folder."""
+
+    part: str | None = option(
+        None,
+        "Make the I-th of N parts alone, in a folder of its own; `stir-hf merge` joins them.",
+        metavar="I/N",
+    )
+
+    def __post_init__(self) -> None:
+        if self.part is None:
+            return
+        found = re.fullmatch(r"(\d+)/(\d+)", str(self.part))
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise RequestError(
+                f"part must be I/N, such as 1/4, the first of four parts, not {self.part!r}"
+            )
+
+    @property
+    def positions(self) -> slice:
+        """Those of its images, among all that were asked for: every N-th."""
+        if self.part is None:
+            return WHOLE
+        number, parts = map(int, self.part.split("/"))
+        return slice(number - 1, None, parts)
+
+
+def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> list[Path]:
+    """Join the sets of several folders in another one, and return where; the folders stay as they
+    are.
+
+    What is there twice counts once. What is finished is the largest prefix of the data's order of
+    which all rows are there.
+
+    Args:
+        folders: each that of a run, or of a set.
+        out: where they are joined; parts that it holds of an earlier merge are kept.
+
+    Raises:
+        RequestError: no inversions in a folder, or of another identity than in the others; a set
+            whose first image is nowhere.
+    """
+    target = writable(Path(out))
+    there = [
+        {Manifest.read(path).hash: path for path in find_sets(Path(folder))} for folder in folders
+    ]
+    for folder, sets in zip(folders, there, strict=True):
+        if set(sets) != set(there[0]):
+            names = [", ".join(path.name for path in one.values()) for one in (there[0], sets)]
+            raise RequestError(
+                f"{folder} holds {names[1]}, and {folders[0]} {names[0]}: parts of one run have the"
+                " same sets"
+            )
+    with claimed(target):
+        for digest, path in sets_in(target).items():
+            if digest not in there[0]:
+                raise RequestError(
+                    f"{target} holds inversions of another run ({path.name}); choose another --out"
+                )
+        return [_joined([one[digest] for one in there], target) for digest in there[0]]
+
+
+def merged(parts: Sequence[str | os.PathLike[str]]) -> tuple[Path, Path]:
+    """Join the only set of several folders in a temporary one; returns that, and the set's folder.
+
+    Raises:
+        RequestError: as `merge`; several sets there.
+    """
+    _check_one(parts)
+    folder = temporary()
+    try:
+        (made,) = merge(parts, folder)
+    except BaseException:
+        remove(folder)
+        raise
+    return folder, made
+
+
+def _check_one(parts: Sequence[str | os.PathLike[str]]) -> None:
+    if not parts:
+        raise RequestError("no folders; give those of the parts of one set, or one path")
+    names = [path.name for path in find_sets(Path(parts[0]))]
+    if len(names) > 1:
+        raise RequestError(
+            f"{parts[0]} holds {len(names)} inversion sets ({', '.join(names)}); give the folders"
+            f" of one of them, such as {Path(parts[0]) / SETS / names[0]}"
+        )
+
+
+def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
+    """Copy the set in a folder to another one; rows that are there already give way.
+
+    Raises:
+        RequestError: another set is there.
+    """
+    if target.resolve() == folder.resolve():
+        return target
+    if (target / FILE_NAME).exists() and Manifest.read(target).hash != manifest.hash:
+        raise RequestError(
+            f"{target} holds inversions that were made otherwise; choose another folder"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    there = Manifest.read(folder)  # first: what it calls finished is in the files by then
+    give_way(target, reading(lambda: copied(files_of(folder), target)))
+    there.write(target)
+    return target
+
+
+def _joined(parts: Sequence[Path], target: Path) -> Path:
+    manifests = [Manifest.read(path) for path in parts]
+    first = manifests[0]
+    folder = sets_in(target).get(first.hash, target / SETS / first.slug)
+    if (folder / FILE_NAME).exists():
+        manifests.insert(0, Manifest.read(folder))
+    for manifest in manifests:
+        first.check_continues(manifest, folder)
+    there = [folder] if (folder / FILE_NAME).exists() else []
+    samples = reading(lambda: sources.check_same([*there, *parts]))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _as_before_a_failure(folder):
+        for part in parts:
+            reading(partial(_copied_from, part, folder))
+        compact(folder)
+        count, draws = _finished(Rows(files_of(folder)), first)
+        if not count:
+            raise RequestError(
+                f"{first.slug}: its first image is in none of the folders; give the part that has"
+                " it"
+            )
+    sources.keep(folder, samples)
+    runs = {str(run): run for manifest in manifests for run in manifest.runs}
+    whole = replace(first, complete=None, runs=tuple(runs.values()))
+    whole.finished(count, draws).write(folder)
+    return folder
+
+
+def _copied_from(part: Path, folder: Path) -> None:
+    copied(files_of(part), folder, as_parts=True)
+
+
+@contextmanager
+def _as_before_a_failure(folder: Path) -> Iterator[None]:
+    """Remove the files that a failure leaves behind, as long as those of before are all there."""
+    before = set(files_of(folder))
+    try:
+        yield
+    except BaseException:
+        now = set(files_of(folder))
+        for path in now - before if before <= now else ():
+            path.unlink(missing_ok=True)
+        if not (before or any(folder.iterdir())):
+            folder.rmdir()
+        raise
+
+
+def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
+    """The images and draws of the largest prefix of which all rows are there."""
+    index, draw = rows.columns("index", "draw")
+    data = manifest.identity["data"]
+    most = len(index) if data["rows"] is None else int(data["rows"])
+    order = data_order(data, most)
+    count, draws = 0, 0
+    for k in range(int(draw.max(initial=-1)) + 1):
+        there = np.isin(order, index[draw == k])
+        prefix = len(order) if there.all() else int(there.argmin())
+        if k == 0:
+            count = prefix
+        elif prefix < count:
+            break
+        draws = k + 1
+    return count, draws

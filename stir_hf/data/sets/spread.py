@@ -1,0 +1,78 @@
+"""The spread of representations, against which an error is read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import hypot, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stir_hf.data.sets.inversions import Inversions
+
+_ROWS = 64
+"""Most rows in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The spread of some representations."""
+
+    spread: float
+    """Root mean square distance from their mean, above 0."""
+    mean: float
+    """The length of their mean."""
+
+    @property
+    def length(self) -> float:
+        """Their root mean square length."""
+        return hypot(self.mean, self.spread)
+
+
+def spread_of(batches: Iterable[NDArray[np.floating[Any]]]) -> Spread | None:
+    """The spread of representations (b, d), batch by batch, in float64; None where there are fewer
+    than two, or all are the same.
+    """
+    count, squares = 0, 0.0
+    origin = total = np.zeros(0)
+    for batch in batches:
+        if not len(batch):
+            continue
+        if not count:
+            origin = batch[0].astype(np.float64)
+            total = np.zeros_like(origin)
+        moved = batch - origin
+        count, squares = count + len(batch), squares + float((moved**2).sum())
+        total = total + moved.sum(0)
+    if count < 2:
+        return None
+    mean = total / count
+    square = squares / count - float(mean @ mean)
+    if square <= 0:
+        return None
+    return Spread(sqrt(square), float(np.linalg.norm(origin + mean)))
+
+
+@dataclass(frozen=True)
+class SpreadOfSet:
+    """The spread of the reference's representations of a set's images, and their lengths."""
+
+    of_images: Spread | None
+    """Over the images, each once; None where there is none."""
+    lengths: NDArray[np.float64]
+    """(n,): of the representation of each row's image."""
+
+    @classmethod
+    def of(cls, inversions: "Inversions") -> "SpreadOfSet":
+        """Read the representations of a set once."""
+        lengths, once = np.zeros(len(inversions)), np.zeros(len(inversions), bool)
+        once[np.unique(inversions.index, return_index=True)[1]] = True
+
+        def batches() -> Iterable[NDArray[np.float64]]:
+            for rows in inversions.batches(_ROWS):
+                vectors = inversions.vectors("representation", rows).astype(np.float64)
+                lengths[rows] = np.linalg.norm(vectors, axis=1)
+                yield vectors[once[rows]]
+
+        return cls(spread_of(batches()), lengths)

@@ -1,0 +1,1 @@
+"""Rows of a dataset: from a folder, the Hub, a stream or memory."""

@@ -1,0 +1,275 @@
+"""What the names of a folder's files say about it: how `datasets` reads them, which are in which
+split, and which images are in none.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import datasets
+import pyarrow.compute as pc
+import yaml  # type: ignore[import-untyped]  # has none
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+from huggingface_hub import metadata_load
+
+from stir_hf.data.sources.tree import is_hidden, tree_of
+from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.pointers import check_pointer
+
+IMAGES = "imagefolder"
+"""The reader of image files."""
+_TEXT = ("csv", "json", "text", "xml")
+"""Readers of what may lie beside images as annotations."""
+_EXTENSIONS = {*ImageFolder.EXTENSIONS, ".avif", ".heic", ".heif", ".jxl"}
+_METADATA = tuple(ImageFolder.METADATA_FILENAMES)
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One configuration of a dataset, as its card and the names of its files have it."""
+
+    builder: Any
+    """The `datasets.DatasetBuilder`."""
+    reader: str
+    """Its name in `datasets`: parquet, imagefolder, …"""
+    files: dict[str, list[str]]
+    """The files of each split, relative to the root."""
+    images: frozenset[str]
+    """Of a folder of image files, all of them."""
+    remark: str | None = None
+    """Further notes of a result on the files."""
+
+    @property
+    def features(self) -> datasets.Features | None:
+        """What the card says about the columns, where the reader follows it."""
+        found: datasets.Features | None = self.builder.info.features
+        return None if self.reader == IMAGES else found
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the card sets of the reader's options."""
+        config = self.builder.config
+        common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
+        return {
+            field.name: getattr(config, field.name)
+            for field in fields(config)
+            if field.name not in common and getattr(config, field.name) != field.default
+        }
+
+    def left_out(self, split: str, used: Iterable[str], *, asked: bool) -> list[str]:
+        """The image files that the split does not hold, though they may be meant: those in no
+        split, and, where none was asked for, those that only a word in their name put into another.
+
+        Args:
+            split: the one that was taken.
+            used: its images, relative to the root.
+            asked: whether the split was named in the request.
+        """
+        taken = set(used)
+        deliberate = {PurePosixPath(name).parent for name in taken} if not asked else set()
+        elsewhere = {n for other, names in self.files.items() if other != split for n in names}
+        return sorted(
+            name
+            for name in self.images - taken
+            if name not in elsewhere or PurePosixPath(name).parent in deliberate
+        )
+
+    def check_count(self, split: str, count: int, called: str) -> None:
+        """Raise RequestError where the card gives a split another number of rows."""
+        about = (self.builder.info.splits or {}).get(split)
+        if about is not None and about.num_examples and about.num_examples != count:
+            raise RequestError(
+                f"dataset {called}: split {split} has {count} rows, but {about.num_examples} by its"
+                " card; fetch the missing files, or correct the card"
+            )
+
+
+def layout_of(
+    root: Path,
+    config_name: str | None,
+    called: str,
+    cache: Path | None = None,
+    stands_for: tuple[Path, ...] = (),
+) -> Layout:
+    """Ask `datasets` how it reads a folder; nothing is read but names and the card.
+
+    Images with a text file beside each are images: `datasets` would read the texts.
+
+    Args:
+        root: the folder.
+        config_name: which configuration; None: the default one, or the only one.
+        called: what messages call the dataset.
+        cache: where `datasets` leaves its locks, and looks for what it knows of the folder; None:
+            in its own cache.
+        stands_for: other paths of the folder, which its card may name files by.
+
+    Raises:
+        RequestError: no such configuration, files that `datasets` has no reader for, or a card that
+            names files outside.
+    """
+    root = root.resolve()
+    names = tree_of(root).files
+    images = frozenset(name for name in names if _is_image(name) and not is_hidden(name))
+    load = partial(datasets.load_dataset_builder, cache_dir=str(cache) if cache else None)
+    try:
+        builder = load(str(root), config_name)
+        if images and config_name is None and _reader(builder) in _TEXT and not _configured(root):
+            builder = load(IMAGES, data_dir=str(root))
+        elif _zipped_alone(builder):
+            builder = load(str(root), config_name, drop_labels=True)
+    except Exception as error:  # readers and the card's YAML fail in many ways
+        raise _refused(error, root, config_name, called) from error
+    reader = _reader(builder)
+    files = {
+        str(split): [_inside(Path(path), (root, *stands_for), called) for path in paths]
+        for split, paths in (builder.config.data_files or {}).items()
+        if paths
+    }
+    if reader != IMAGES:
+        return Layout(builder, reader, files, frozenset())
+    files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
+    return Layout(builder, reader, files, images)
+
+
+def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
+    """The name of a file in a folder, which has several paths."""
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    raise RequestError(
+        f"the card of dataset {called} names files outside of it: {path}; put them into the folder"
+    )
+
+
+def _zipped_alone(builder: Any) -> bool:
+    """Whether all images are in archives, of whose folders `datasets` cannot make labels."""
+    if _reader(builder) != IMAGES or builder.config.drop_labels is not None:
+        return False
+    names = [str(path) for paths in (builder.config.data_files or {}).values() for path in paths]
+    return bool(names) and all(name.lower().endswith(_ARCHIVES) for name in names)
+
+
+def _refused(error: Exception, root: Path, config_name: str | None, called: str) -> RequestError:
+    """What `datasets` says when it cannot read a folder, in one line."""
+    known = re.findall(r"'([^']+)'", str(error).partition("[")[2].partition("]")[0])
+    if known and config_name is None and "Config name is missing" in str(error):
+        told = f"dataset {called} has several configurations; give --config-name: "
+        return RequestError(told + ", ".join(known))
+    if known and config_name is not None and "not found. Available" in str(error):
+        hint = closest(config_name, known)
+        return RequestError(f"dataset {called} has no configuration {config_name!r}; {hint}")
+    script = called.rpartition("/")[2] + ".py"
+    if "data files found" in str(error) and (root / script).is_file():
+        return RequestError(
+            f"dataset {called} is a script, which is not run; the Hub may have it as parquet, at"
+            f" {called}@refs/convert/parquet"
+        )
+    for name in tree_of(root).files:
+        if name.lower().endswith(_ARCHIVES):  # which are opened to see what they hold
+            check_pointer(root / name)
+    told = one_line(error).replace(str(root), called)
+    return RequestError(f"dataset {called} cannot be loaded: {told}")
+
+
+def files_note(
+    layout: Layout, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
+) -> tuple[str, ...]:
+    """What to say of image files that a split of a folder does not hold, if there are any.
+
+    Args:
+        layout: of the folder.
+        root: the folder.
+        rows: the split.
+        column: its images.
+        asked: whether the split was named in the request.
+    """
+    if not layout.images or column not in rows.features:
+        return ()
+    root = root.resolve()
+    paths = pc.struct_field(rows.data.column(column), "path").to_pylist()
+    used = [
+        Path(path).relative_to(root).as_posix()
+        for path in paths
+        if path and Path(path).is_relative_to(root)
+    ]
+    left = layout.left_out(str(rows.split), used, asked=asked)
+    if not left:
+        return ()
+    shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
+    several = "s are" if len(left) > 1 else " is"
+    return (
+        f"{len(left)} image file{several} not among the {len(rows)} of split {str(rows.split)!r}:"
+        f" {shown}",
+    )
+
+
+def all_shards(names: Iterable[str]) -> list[str]:
+    """The names of files, and of the other shards that those of the form `…-00000-of-00002…` tell
+    of.
+    """
+    found = dict.fromkeys(names)
+    for name in list(found):
+        if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):
+            found |= {f"{told[1]}{i:05d}{told[2]}": None for i in range(int(told[3]))}
+    return list(found)
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _EXTENSIONS
+
+
+def _is_read(name: str) -> bool:
+    """Whether the reader of image files takes anything from a file."""
+    path = PurePosixPath(name)
+    suffixes = (*ImageFolder.EXTENSIONS, *_ARCHIVES)
+    return path.name in _METADATA or path.suffix.lower() in suffixes
+
+
+def _reader(builder: Any) -> str:
+    return str(builder.__module__.rpartition(".")[2])
+
+
+def check_card(root: Path, called: str) -> None:
+    """See that the card of a repo names no files but its own.
+
+    Raises:
+        RequestError: it names an address, another folder, or files above its own; YAML that cannot
+            be read.
+    """
+    card, beside = root / "README.md", root / ".huggingface.yaml"
+    try:
+        said: list[Any] = [metadata_load(card) if card.is_file() else None]
+        said.append(yaml.safe_load(beside.read_text("utf-8")) if beside.is_file() else None)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RequestError(
+            f"the card of dataset {called} cannot be read: {one_line(error)}"
+        ) from error
+    configs = [one for about in _dicts(said) for one in _dicts(about.get("configs"))]
+    for name in _texts([one.get("data_files") for one in configs]):
+        if "::" in name or "://" in name or name.startswith("/") or ".." in name.split("/"):
+            raise RequestError(f"the card of dataset {called} names files outside of it: {name}")
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _configured(root: Path) -> bool:
+    """Whether the card says which files are data."""
+    card = root / "README.md"
+    said = metadata_load(card) if card.is_file() else None
+    return bool((said or {}).get("configs"))

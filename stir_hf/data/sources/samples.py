@@ -1,0 +1,300 @@
+"""A split of a `datasets` dataset as samples with stable indices, each decoded when it is asked
+for.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stir_hf.data.identity import array_hash, hash_of, order_of
+from stir_hf.data.images.cells import (
+    check_files,
+    decoded_and_hashed,
+    hash_of_file,
+    is_ours,
+    reason,
+    size_of,
+)
+from stir_hf.data.images.columns import ImageColumn, image_column, needed
+from stir_hf.data.sources.spec import DataSpec, check_enough
+from stir_hf.data.sources.splits import STREAMS, Data, open_split
+from stir_hf.errors import RequestError, RunError
+from stir_hf.hub import split_revision
+from stir_hf.inputs.images import as_images, in_mode
+from stir_hf.runtime import Watcher
+
+HEADERS_LOOKED_AT = 10_000
+"""So many images have their header read before any work; a file that fails later is left out and
+named.
+"""
+
+NAMED = 10
+"""So many of the images that cannot be read are named."""
+
+FIRST = 4
+"""How many samples, in the order in which they are taken, say which data these are."""
+
+
+class UnreadableError(Exception):
+    """A sample that cannot be decoded; the text says why."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a split."""
+
+    index: int
+    """Its row in the split; in a stream, its position."""
+    image: Image.Image
+    label: int | None
+    file_hash: str | None = None
+    """16 hexadecimal digits of its encoded bytes, where they are on this machine."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images that were asked for, in the order in which they are taken."""
+
+    rows: datasets.Dataset
+    """Undecoded: row i is the image at position i."""
+    order: NDArray[np.int64]
+    """(n,): the rows of the split, position by position."""
+    spec: DataSpec
+    """What was asked for, the split filled in."""
+    images: ImageColumn
+    label_column: str | None
+    total: int | None
+    """Rows of the split; None of a stream."""
+    candidates: tuple[int, int] | None
+    """Of a slice: its first row and the row after its last."""
+    commit: str | None
+    """Of a dataset on the Hub."""
+    notes: tuple[str, ...] = ()
+    """What a result says of the data: image files that are not in the split."""
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def read(self, position: int) -> Sample:
+        """Decode the image at a position.
+
+        Raises:
+            UnreadableError: a file that is no image, or one whose values have no known range.
+            RunError: a file that cannot be read now.
+        """
+        index = int(self.order[position])
+        try:
+            row = self.rows[position]
+            cell = self.images.cell(row)
+            image, file_hash = decoded_and_hashed(cell)
+            image = in_mode(image, self.images.mode)
+        except Exception as error:  # decoders raise what they like
+            raise self._unreadable(index, error) from error
+        label = row[self.label_column] if self.label_column else None
+        return Sample(index, image, label, file_hash)
+
+    def file_hash(self, position: int) -> str | None:
+        """The `file_hash` of the sample at a position, without decoding it."""
+        return hash_of_file(self.images.cell(self.rows[position]))
+
+    def is_nameless(self, position: int) -> bool:
+        """Whether the sample at a position is bytes without a file's name, as `datasets` writes
+        images that it encoded itself.
+        """
+        cell = self.images.cell(self.rows[position])
+        return cell is not None and not cell["path"]
+
+    def label(self, position: int) -> int | None:
+        """The label of the sample at a position, without decoding it."""
+        column = self.label_column
+        found: int | None = None if column is None else self._labels[position]
+        return found
+
+    @cached_property
+    def _labels(self) -> list[int | None]:
+        found: list[int | None] = self.rows.select_columns([self.label_column])[:][
+            self.label_column
+        ]
+        return found
+
+    def _unreadable(self, index: int, error: Exception) -> Exception:
+        if is_ours(error):
+            where = f"image {index} of {self.spec.dataset}"
+            return RunError(f"{where} cannot be read now: {reason(error)}")
+        return UnreadableError(reason(error))
+
+    @cached_property
+    def first(self) -> tuple[Sample | UnreadableError, ...]:
+        """The first four samples, decoded once for all that ask."""
+        return tuple(self._read_or_error(p) for p in range(min(FIRST, len(self))))
+
+    def sample(self, position: int) -> Sample:
+        """As `read`, without decoding the first four samples again.
+
+        Raises:
+            UnreadableError: a file that is no image, or one whose values have no known range.
+            RunError: a file that cannot be read now.
+        """
+        if position >= FIRST:
+            return self.read(position)
+        found = self.first[position]
+        if isinstance(found, UnreadableError):
+            raise found
+        return found
+
+    def _read_or_error(self, position: int) -> Sample | UnreadableError:
+        try:
+            return self.read(position)
+        except UnreadableError as error:
+            return error
+
+    @cached_property
+    def _sizes(self) -> frozenset[tuple[int, int]]:
+        sizes, broken = set(), {}
+        for position in range(min(len(self), HEADERS_LOOKED_AT)):
+            cell = self.images.cell(self.rows[position])
+            if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
+                continue  # it is not here
+            index = int(self.order[position])
+            try:
+                sizes.add(size_of(cell))
+            except Exception as error:  # as in `read`
+                if isinstance(failed := self._unreadable(index, error), RunError):
+                    raise failed from error
+                broken[index] = str(failed)
+        if not broken:
+            return frozenset(sizes)
+        first, *others = sorted(broken)
+        told = f"image {first} of {self.spec.dataset} cannot be read: {broken[first]}"
+        if others:
+            shown = ", ".join(map(str, others[:NAMED])) + (", …" if len(others) > NAMED else "")
+            several = "s" if len(others) > 1 else ""
+            told += f"; nor can {len(others)} other{several}: {shown}"
+        raise RequestError(told)
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """The sizes (h, w) that the headers of the first 10,000 images give.
+
+        Raises:
+            RequestError: images without a readable header; their indices are named.
+        """
+        return set(self._sizes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 digits of the data, whatever the reference: rows of the split and its first four
+        images.
+        """
+        shown = [
+            None
+            if isinstance(s, UnreadableError)
+            else [s.index, s.image.mode, array_hash(np.asarray(s.image))]
+            for s in self.first
+        ]
+        return hash_of({"rows": self.total, "first": shown})
+
+    @property
+    def label_feature(self) -> Any:
+        """The feature of the label column; None where there is none."""
+        return self.rows.features[self.label_column] if self.label_column else None
+
+
+def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Samples:
+    """Find the images of `data` and read their headers, so that what is no image is known before
+    any work.
+
+    Args:
+        data: Hub id, local folder, or a dataset in memory.
+        spec: which of its images; `spec.dataset` only describes `data` when that is in memory.
+        progress: a bar over what is read of a stream, or who is told instead.
+
+    Raises:
+        RequestError: no such dataset, split or column; too few images; a file that is no image.
+    """
+    whole, part = _slice_of(spec)
+    given: Any = data
+    if not isinstance(data, Path):
+        given = split_revision(data, "dataset")[0] if isinstance(data, str) else _as_dataset(data)
+    if part and (whole.streaming or isinstance(given, STREAMS)):
+        raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
+    asked = whole.split is not None
+    opened = open_split(given, whole, progress)
+    split, whole = opened.rows, opened.spec
+    spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
+    total = None if opened.stream else len(split)
+    images = image_column(split.features, spec)
+    candidates = _rows_of(part, len(split), spec) if part else None
+    candidates = None if candidates == (0, total) else candidates
+    there = len(split) if candidates is None else max(0, candidates[1] - candidates[0])
+    check_enough(there, spec)
+    order = order_of(total, spec.num_samples or there, candidates)
+    columns = needed(split.features, spec)
+    label = next((name for name in columns if name != images.column), None)
+    rows = split.with_format(None).select_columns(list(columns))
+    rows = rows.cast_column(images.column, columns[images.column])
+    if opened.roots is not None:
+        check_files(images.cells(rows.data), opened.roots)
+    samples = Samples(
+        rows.select(order),
+        order,
+        spec,
+        images,
+        label,
+        total,
+        candidates,
+        opened.commit,
+        opened.notes(images.name, asked=asked),
+    )
+    samples.sizes()
+    return samples
+
+
+_DATASETS = (datasets.Dataset, datasets.DatasetDict)
+
+
+def _as_dataset(data: Any) -> Any:
+    """A dataset as it is; a list of PIL images or uint8 arrays as one."""
+    if isinstance(data, (*_DATASETS, *STREAMS)):
+        return data
+    columns = datasets.Features(image=datasets.Image())
+    return datasets.Dataset.from_dict({"image": as_images(data)}, features=columns)
+
+
+def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:
+    """A split such as `test[:500]` apart: the spec of the whole split, and the slice."""
+    name, bracket, part = (spec.split or "").partition("[")
+    if not bracket:
+        return spec, None
+    return replace(spec, split=name), part.removesuffix("]")
+
+
+def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
+    try:
+        (found,) = datasets.ReadInstruction.from_spec(f"all[{part}]").to_absolute({"all": total})
+    except (AssertionError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"split {spec.split!r} is no slice of {total} rows; expected NAME[10:20], NAME[:10%]"
+            " or the like"
+        ) from error
+    return found.from_ or 0, total if found.to is None else found.to
+
+
+def common_size(samples: Samples, model: str) -> tuple[int, int]:
+    """The size (h, w) that all images have, for a network that takes them as they are.
+
+    Raises:
+        RequestError: sizes that differ.
+    """
+    sizes = samples.sizes() or {samples.sample(0).image.size[::-1]}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{w}x{h}" for h, w in sorted(sizes)[:3])
+        raise RequestError(
+            f"{model} takes images at their own size, but they differ ({shown}, …); resize them"
+        )
+    return sizes.pop()

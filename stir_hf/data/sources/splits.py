@@ -1,0 +1,302 @@
+"""One split of a dataset: from the Hub, a folder, or memory."""
+
+import shutil
+from dataclasses import dataclass, replace
+from glob import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+from zipfile import ZipFile
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.data_files import DataFilesList
+from numpy.typing import NDArray
+
+from stir_hf import hub
+from stir_hf.data.sources.contents import cache_of, saved_at
+from stir_hf.data.sources.layout import (
+    IMAGES,
+    Layout,
+    all_shards,
+    check_card,
+    files_note,
+    layout_of,
+)
+from stir_hf.data.sources.spec import DataSpec, check_stream_options
+from stir_hf.data.sources.streams import kept, taken
+from stir_hf.data.sources.tree import Tree, is_hidden, tree_of, without_linked_folders
+from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.hub import is_local, is_there
+from stir_hf.runtime import Watcher
+
+PREFERRED_SPLITS = ("test", "validation")
+
+STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
+
+Data: TypeAlias = (
+    "str | Path | datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict"
+    " | datasets.IterableDatasetDict | list[Any] | NDArray[np.uint8]"
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a dataset; of a stream, its first images."""
+
+    rows: datasets.Dataset
+    spec: DataSpec
+    """What was asked for, with the split's name filled in."""
+    commit: str | None = None
+    """Of a dataset on the Hub."""
+    layout: Layout | None = None
+    """Of a folder or repo of files."""
+    root: Path = Path()
+    """The folder, or where the files of the repo are in the Hub's cache."""
+    stream: bool = False
+    """Whether these are the first images of a stream."""
+
+    @property
+    def roots(self) -> list[str] | None:
+        """The folders of all files that images may name; None: any, the data is the user's own or
+        was looked at before it was kept.
+        """
+        if self.commit is None or self.stream:
+            return None
+        folders = (self.root, Path(datasets.config.EXTRACTED_DATASETS_PATH).expanduser())
+        return [str(form) for folder in folders for form in (folder.absolute(), folder.resolve())]
+
+    def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
+        """What a result says of the files that are not in the split.
+
+        Args:
+            column: the images.
+            asked: whether the split was named in the request.
+        """
+        if self.layout is None:
+            return ()
+        found = files_note(self.layout, self.root, self.rows, column, asked=asked)
+        return (*found, *([self.layout.remark] if self.layout.remark else []))
+
+
+def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
+    """Find the split that is asked for; of a stream, its first images.
+
+    Args:
+        data: Hub id, local folder, or a dataset in memory.
+        spec: which split.
+        progress: a bar over what is read of a stream, or who is told instead.
+
+    Raises:
+        RequestError: no such dataset, configuration, revision or split.
+    """
+    if isinstance(data, str | Path):
+        return _load(data, spec, progress)
+    if spec.streaming:
+        raise RequestError(
+            f"streaming: {spec.dataset} is loaded already; give its Hub id or folder, or a stream"
+        )
+    check_stream_options(spec, stream=isinstance(data, STREAMS))
+    return _chosen(_in_memory(data, spec), spec, progress)
+
+
+def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
+    """The split that is meant of a dataset in memory, or of a saved one."""
+    if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
+        spec = _named(spec, data)
+        data = data[str(spec.split)]
+    elif spec.split is not None and spec.split != str(data.split):
+        raise RequestError(
+            f"dataset {spec.dataset} has no split {spec.split!r}; it is one split"
+            f" ({data.split or 'unnamed'})"
+        )
+    if not isinstance(data, datasets.IterableDataset):
+        return Split(data, spec)
+    return Split(taken(data, spec, progress), spec, stream=True)
+
+
+def _load(data: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    check_stream_options(spec, stream=spec.streaming)
+    name, there = str(data), is_there(str(data))
+    if there and Path(name).expanduser().is_file():
+        raise RequestError(
+            f"dataset {name} is a file; expected a Hub id or a folder of images, parquet or arrow"
+            " files"
+        )
+    if not there and (isinstance(data, Path) or is_local(name)):
+        raise hub.no_such_folder(name, "dataset folder")
+    try:
+        with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
+            return (_folder if there else _from_hub)(data, spec, progress)
+    except RequestError:
+        raise
+    except (
+        ValueError,
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        datasets.exceptions.DatasetsError,
+        pa.ArrowException,
+    ) as error:
+        general = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        told = one_line(error.__cause__ if general and error.__cause__ else error)
+        raise RequestError(f"dataset {spec.dataset} cannot be loaded: {told}") from error
+
+
+def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    path = Path(name).expanduser()
+    if spec.revision:
+        raise RequestError(
+            f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
+        )
+    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        saved = _in_memory(saved_at(path), spec)
+        return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
+    tree = tree_of(path)
+    if all(map(is_hidden, tree.files)):
+        told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
+        state = "cannot be read" if tree.closed else "is empty"
+        raise RequestError(f"dataset folder {spec.dataset} {state}{told}")
+    if any(mark in str(path.resolve()) for mark in "[]*?"):
+        raise RequestError(
+            f"dataset folder {spec.dataset}: `datasets` takes [, ], * and ? in its path for a"
+            " pattern; rename it"
+        )
+    return _of_files(path, tree, spec, progress)
+
+
+def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
+    """A split of a folder that holds files; of image files with the labels of all splits."""
+    root = path.resolve()
+    layout = _local_layout(path, tree, spec)
+    spec = _named(spec, layout.files)
+    name = str(spec.split)
+    names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
+    cache = cache_of(root, names, layout.images, streamed=spec.streaming)
+    files = {
+        split: DataFilesList([f"{root}/{file}" for file in found], [])
+        for split, found in names.items()
+    }
+    rows = _read(layout, spec, files, cache)
+    if spec.streaming:
+        return _chosen(rows, spec, progress)
+    layout.check_count(name, len(rows), spec.dataset)
+    return Split(rows, spec, layout=layout, root=path)
+
+
+def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
+    """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
+    over.
+    """
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        root = path.resolve()
+        how = spec.config_name, spec.dataset, Path(folder), (root, path.absolute())
+        if not tree.linked:
+            return replace(layout_of(root, *how), remark=tree.note)
+        with without_linked_folders(root, tree.files) as staged:
+            return replace(layout_of(staged, *how), remark=tree.note)
+
+
+def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
+    """Fetch the files of one split alone into the Hub's cache and read them there, with or without
+    the Hub.
+    """
+    found = hub.resolve(str(name), spec.revision, "dataset")
+    with hub.only_cached(found):
+        layout = _layout(found, spec.config_name)
+        spec = _named(spec, layout.files)
+    names = layout.files[str(spec.split)]
+
+    def read(root: str) -> Any:
+        return _read(layout, spec, {str(spec.split): [escape(f"{root}/{n}") for n in names]})
+
+    if spec.streaming:
+        rows = kept(lambda: read(found.url), spec, found.commit, found.url, progress)
+        return Split(rows, spec, found.commit, stream=True)
+    if not found.listed:
+        names = all_shards(names)
+        told = f"split {spec.split!r} is of the files in the cache, and {hub.silence()} for others"
+        layout = replace(layout, remark=told)
+    folder = hub.fetch(found, names)
+    return Split(read(str(folder)), spec, found.commit, layout, folder)
+
+
+def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | None = None) -> Any:
+    """One split of files, kept in a cache of their own or in the one of `datasets`."""
+    return datasets.load_dataset(  # type: ignore[call-overload]  # a stream or not
+        layout.reader,
+        data_files=files,
+        split=spec.split,
+        features=layout.features,
+        streaming=spec.streaming,
+        cache_dir=None if cache is None else str(cache),
+        **layout.options,
+    )
+
+
+def _streamed(data: Any) -> Any:
+    if isinstance(data, datasets.DatasetDict):
+        streams = {name: split.to_iterable_dataset() for name, split in data.items()}
+        return datasets.IterableDatasetDict(streams)
+    return data.to_iterable_dataset()
+
+
+def _layout(found: hub.Found, config_name: str | None) -> Layout:
+    """Ask `datasets` about a folder with the card of the repo and empty files in place of all
+    others: no data is needed to know which files belong to a split.
+    """
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        root = Path(folder).resolve() / "repo"
+        root.mkdir()
+        for name in found.files:
+            _stand_in(root / name, found.folder / name)
+        check_card(root, found.repo_id)
+        return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
+
+
+def _stand_in(path: Path, fetched: Path) -> None:
+    """A file that `datasets` takes for the one in the repo when it only looks at names and the
+    card.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
+        if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
+            return  # `datasets` warns of a card without metadata
+        shutil.copyfile(fetched, path)
+    elif path.suffix == ".zip":  # its members decide on the reader: images
+        with ZipFile(path, "w") as archive:
+            archive.writestr("image.png", b"")
+    else:
+        path.touch()
+
+
+def _named(spec: DataSpec, splits: Any) -> DataSpec:
+    """`spec` with the name of the split that is meant."""
+    names = [str(name) for name in splits]
+    name = (
+        spec.split
+        or next((s for s in PREFERRED_SPLITS if s in names), None)
+        or (names[0] if len(names) == 1 else None)
+    )
+    if not names:
+        raise RequestError(f"dataset {spec.dataset} has no splits")
+    if name is None:
+        raise RequestError(
+            f"dataset {spec.dataset} has several splits; give --split: {', '.join(names)}"
+        )
+    if name not in names:
+        raise RequestError(f"dataset {spec.dataset} has no split {name!r}; {closest(name, names)}")
+    return DataSpec(**{**vars(spec), "split": name})
+
+
+def _in_memory(data: Any, spec: DataSpec) -> Any:
+    """A dataset that is what it is: no configuration or revision can be chosen any more."""
+    for option, value in (("config_name", spec.config_name), ("revision", spec.revision)):
+        if value is not None:
+            raise RequestError(
+                f"{option} {value!r} cannot be chosen in {spec.dataset}, which is loaded already;"
+                " leave it out"
+            )
+    return data

@@ -1,0 +1,291 @@
+"""The first images of a stream, on disk: only some at a time are in memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from numbers import Integral
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.iterable_dataset import (
+    ExamplesIterable,
+    RepeatExamplesIterable,
+    TakeExamplesIterable,
+)
+from datasets.packaged_modules.generator.generator import Generator
+from datasets.table import embed_table_storage
+from PIL import Image
+
+from stir_hf.data.identity import PERMUTATION_SEED, hash_of
+from stir_hf.data.images.cells import check_inside, reason
+from stir_hf.data.images.columns import LABELS, label_column, needed
+from stir_hf.data.sources.contents import kept_folder
+from stir_hf.data.sources.spec import DataSpec, check_enough, check_limit, limit_of, with_limit
+from stir_hf.errors import RequestError
+from stir_hf.inputs.images import as_seen
+from stir_hf.runtime import Watcher, reading_bar
+
+ROWS_AT_ONCE = 256
+"""So many rows of a stream are in memory until they are written, or fewer large ones."""
+BYTES_AT_ONCE = 64 << 20
+
+
+def taken(
+    stream: datasets.IterableDataset, spec: DataSpec, progress: bool | Watcher = False
+) -> datasets.Dataset:
+    """The first images of a stream, or of one that a buffer shuffles, in a file that goes when
+    nobody reads it any more.
+
+    Args:
+        stream: of images.
+        spec: which of them.
+        progress: a bar over what is read, or who is told instead.
+
+    Raises:
+        RequestError: it has no end, or more images than there may be, and how many are wanted is
+            not said; whatever else is wrong with it.
+    """
+    steps = getattr(stream, "_ex_iterable", None)
+    if spec.num_samples is None and is_endless(steps, _repeats):
+        raise RequestError(f"{spec.dataset} repeats for ever; give num_samples")
+    if is_endless(steps, _is_generator):
+        spec = with_limit(spec)
+    with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "stream.arrow"
+        _write(stream, path, spec, lambda table: table, progress=progress)
+        return _opened(path, spec)
+
+
+def kept(
+    stream: Callable[[], datasets.IterableDataset],
+    spec: DataSpec,
+    commit: str,
+    url: str,
+    progress: bool | Watcher = False,
+) -> datasets.Dataset:
+    """As `taken`, of a dataset on the Hub at a commit, files included, and kept in the cache of
+    `datasets`: the other processes of a machine, and the command that continues, do not fetch it
+    again.
+
+    Raises:
+        RequestError: as `taken`; a row that names a file outside of the repo, which is at `url`.
+    """
+    names = ("dataset", "config_name", "split", "image_column", "num_samples", "shuffle_buffer")
+    asked = {name: getattr(spec, name) for name in names}
+    cache = kept_folder()
+    path = cache / f"{hash_of({**asked, 'commit': commit})[:16]}.arrow"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
+            partial = Path(folder) / path.name
+            _write(stream(), partial, spec, embed_table_storage, url, progress)
+            partial.replace(path)
+    rows = _opened(path, spec)
+    check_limit(len(rows), spec)
+    return rows
+
+
+def is_endless(rows: Any, step: Callable[[Any], bool]) -> bool:
+    """Return whether a stream, as `datasets` chains its steps, has a step without an end and
+    nothing ends it.
+
+    Args:
+        rows: the last step.
+        step: whether a step has no end.
+    """
+    if isinstance(rows, TakeExamplesIterable):
+        return False
+    if step(rows):
+        return True
+    if (several := getattr(rows, "ex_iterables", None)) is not None:
+        first = getattr(rows, "stopping_strategy", None) == "first_exhausted"
+        return (all if first else any)(is_endless(one, step) for one in several)
+    inner = getattr(rows, "ex_iterable", None)
+    return inner is not None and is_endless(inner, step)
+
+
+def _repeats(rows: Any) -> bool:
+    return isinstance(rows, RepeatExamplesIterable) and rows.num_times is None
+
+
+def _is_generator(rows: Any) -> bool:
+    """Whether a step gives the rows of a user's function; those of files and of tables end."""
+    if not isinstance(rows, ExamplesIterable):
+        return False
+    source = getattr(rows.generate_examples_fn, "__self__", None)
+    return isinstance(source, Generator) or not isinstance(source, datasets.DatasetBuilder)
+
+
+def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:
+    split = None if spec.split is None else datasets.NamedSplit(spec.split)
+    return datasets.Dataset.from_file(str(path), split=split)
+
+
+def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.IterableDataset:
+    """A stream without the columns that nobody asks for, where they are known; images undecoded:
+    nothing is compressed a second time.
+    """
+    stream = stream.with_format(None)
+    if spec.shuffle_buffer is not None:
+        stream = stream.shuffle(seed=PERMUTATION_SEED, buffer_size=spec.shuffle_buffer)
+    if stream.features is None:
+        return stream
+    columns = needed(stream.features, spec)
+    stream = stream.select_columns(list(columns))
+    for name, feature in columns.items():
+        stream = stream.cast_column(name, feature)
+    return stream
+
+
+class _Encoded(dict[str, Any]):
+    """An image that was in memory, as a file."""
+
+
+def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
+    """The columns that are needed of rows that do not declare any."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # of no one type
+            found[name] = datasets.Dataset.from_dict({name: values}).features[name]
+            if any(isinstance(value, _Encoded) for value in values):
+                found[name] = datasets.Image(decode=False)
+    absent = [name for name in LABELS if found.get(name) == datasets.Value("null")]
+    if absent and label_column(found) is None:  # later rows may have some
+        found[absent[0]] = datasets.Value("int64")
+    return needed(found, spec)
+
+
+def _write(
+    stream: datasets.IterableDataset,
+    path: Path,
+    spec: DataSpec,
+    whole: Callable[[pa.Table], pa.Table],
+    url: str | None = None,
+    progress: bool | Watcher = False,
+) -> None:
+    """Rows as one arrow file, some at a time; `whole` fetches what they name.
+
+    Raises:
+        RequestError: no images in what is asked for, known before more than the first rows are
+            read; an image in memory that cannot be read; fewer rows than are asked for.
+    """
+    stream = _needed(stream, spec)
+    most = limit_of(spec)
+    rows = iter(enumerate(islice(stream, spec.num_samples if most is None else most + 1)))
+    with reading_bar(spec.dataset, spec.num_samples, progress) as read:
+        some = _some(_bare_rows(rows, None, spec, url, read))
+        check_enough(min(1, len(some)), replace(spec, num_samples=None))
+        declared = stream.features
+        columns = declared if declared is not None else _inferred(some, spec)
+        labels = _Labels(label_column(columns) if declared is None else None, columns)
+        bare, count = _bare_rows(rows, list(columns), spec, url, read), 0
+        with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
+            while some:
+                count += len(some)
+                check_limit(count, spec)
+                named = [labels.kept({name: row.get(name) for name in columns}) for row in some]
+                part = datasets.Dataset.from_list(named, features=columns)
+                writer.write_table(whole(part.data.table))
+                some = _some(bare)
+    check_enough(count, spec)
+    if labels.name is not None and not labels.are_there:
+        _leave_out(labels.name, path, columns)
+
+
+class _Labels:
+    """The labels of rows that declare no types: there are some, and all are whole numbers."""
+
+    def __init__(self, name: str | None, columns: datasets.Features) -> None:
+        self.name, self.some, self.whole = name, False, True
+        self.range = None if name is None else np.iinfo(columns[name].dtype)
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the rows so far have labels."""
+        return self.some and self.whole
+
+    def kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, without a label that is no whole number."""
+        value = None if self.name is None else row[self.name]
+        if self.name is None or self.range is None or value is None:
+            return row
+        number = isinstance(value, Integral) and not isinstance(value, bool)
+        if number and self.range.min <= int(value) <= self.range.max:
+            self.some = True
+            return row
+        self.whole = False
+        return {**row, self.name: None}
+
+
+def _leave_out(name: str, path: Path, columns: datasets.Features) -> None:
+    """Write a file anew without one of its columns."""
+    others = datasets.Features(**{n: feature for n, feature in columns.items() if n != name})
+    anew = path.with_suffix(".anew")
+    with pa.memory_map(str(path)) as file, pa.ipc.new_stream(anew, others.arrow_schema) as writer:
+        for batch in pa.ipc.open_stream(file):
+            writer.write_batch(batch.select(list(others)))
+    anew.replace(path)
+
+
+def _some(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The next rows, as many as are in memory at a time."""
+    found, size = [], 0
+    for row in rows:
+        found.append(row)
+        size += _size(row)
+        if len(found) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            break
+    return found
+
+
+def _size(value: Any) -> int:
+    """The bytes of all files in a value."""
+    if isinstance(value, dict | list):
+        return sum(map(_size, value.values() if isinstance(value, dict) else value))
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def _bare_rows(
+    rows: Iterator[tuple[int, dict[str, Any]]],
+    names: list[str] | None,
+    spec: DataSpec,
+    url: str | None,
+    read: Callable[[int], None],
+) -> Iterator[dict[str, Any]]:
+    """Numbered rows as `_bare` has them, of these columns; None: of all. `read` is told the size
+    of each.
+    """
+    for i, row in rows:
+        try:
+            bare = {name: _bare(row.get(name), url) for name in (row if names is None else names)}
+        except (RequestError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise what they like
+            told = f"image {i} of {spec.dataset} cannot be read: {reason(error)}"
+            raise RequestError(told) from error
+        read(_size(bare))
+        yield bare
+
+
+def _bare(value: Any, url: str | None) -> Any:
+    """An image in memory as a file that keeps it as it is seen, without loss; those inside a list
+    or a dictionary too. A file that is named must be below `url`, if there is one.
+    """
+    if isinstance(value, dict):
+        if value.keys() == {"bytes", "path"}:
+            if value["bytes"]:  # `datasets` would prefer a file here that has the same name
+                return {**value, "path": None}
+            if url is not None and value["path"]:
+                check_inside(str(value["path"]), [url])
+        return {name: _bare(inner, url) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_bare(inner, url) for inner in value]
+    if isinstance(value, Image.Image):
+        return _Encoded(datasets.Image().encode_example(as_seen(value)))
+    return value

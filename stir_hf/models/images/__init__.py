@@ -1,0 +1,1 @@
+"""Image processors, and the families of networks that take images."""

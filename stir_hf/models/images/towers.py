@@ -1,0 +1,237 @@
+"""The part of a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or of a detector that
+takes images.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from stir_hf.errors import RequestError
+from stir_hf.models.images.families import WRAP_IT, detects
+from stir_hf.models.run.calling import PIXELS, Arguments, runs_own_code
+
+_NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
+"""Names of arguments that are texts or sounds."""
+_PATCHES = {"flattened_patches", "grid_thw", "image_grid_thw", "target_sizes"}
+"""Names of arguments of networks that take the patches of an image in a sequence."""
+
+
+def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
+    """The name of the outermost submodule that takes `pixel_values` alone, and itself; `""` and
+    the module where that is the module. Of a detector, its backbone.
+
+    Args:
+        module: the whole network.
+        called: what it is called in messages.
+        encoder: the name, where the family says it.
+
+    Raises:
+        RequestError: there is none, or several.
+    """
+    if encoder:
+        return _named(module, called, encoder)
+    if detects(getattr(getattr(module, "config", None), "model_type", None)):
+        found = _outermost(module, _is_backbone)
+        if len(found) == 1:
+            return next(iter(found.items()))
+        has = f"several ({', '.join(found)})" if found else "none that is told apart"
+        raise RequestError(
+            f"model {called} finds objects, and of the networks that see the image it has {has};"
+            " load that one by itself and give it as an object"
+        )
+    if _runs_on_images(module):
+        return "", module
+    return _tower_in(module, called)
+
+
+def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
+    """Return the one part that takes images as they are, or raise RequestError."""
+    patched = _whole_or_outermost(module, _takes_patches)
+    for wanted in (_takes_images, _sees):
+        if wanted is _sees and _sees(module):
+            return "", module
+        found = _outermost(module, wanted)
+        found = {name: tower for name, tower in found.items() if not _is_in(name, patched)}
+        if len(found) == 1:
+            return next(iter(found.items()))
+        if found:
+            break
+    takes = getattr(module, "main_input_name", "something else")
+    takes = takes if isinstance(takes, str) else " and ".join(takes)
+    if found:
+        raise RequestError(
+            f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
+            " one of them and give it as an object"
+        )
+    if partly := patched or _whole_or_outermost(module, _sees_with_more):
+        name, tower = next(iter(partly.items()))
+        arguments = Arguments.of(tower)
+        patches = [one for one in arguments.names if one in _PATCHES]
+        wants = " and ".join(dict.fromkeys((*arguments.needed, *patches)))
+        who = f"its vision tower ({name})" if name else "it"
+        raise RequestError(
+            f"model {called} takes {takes}, and {who} does not run on images alone:"
+            f" {type(tower).__name__} takes {wants}; {WRAP_IT}"
+        )
+    raise RequestError(
+        f"model {called} takes {takes}, not images, and has no vision tower; {WRAP_IT}"
+    )
+
+
+def body_of(given: Any) -> tuple[str, Any]:
+    """What `AutoModel` makes of the checkpoint of a model in memory, by its name in the model, and
+    itself; `""` and the model where that is the model: a classifier, or a class that `AutoModel`
+    does not know, or a backbone that was made by itself.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
+
+    own = type(given)
+    known = own.__module__.startswith("transformers.models.") and type(given.config) in MODELS
+    if not known or "ForImageClassification" in own.__name__:
+        return "", given
+    auto: Any = MODELS[type(given.config)]
+    if isinstance(given, auto) or _is_backbone(given):
+        return "", given
+    inner = getattr(given, given.base_model_prefix, None)
+    if isinstance(inner, auto):
+        return given.base_model_prefix, inner
+    found = _outermost(given, _takes_images)
+    return next(iter(found.items())) if len(found) == 1 else ("", given)
+
+
+def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
+    """The part that the family names, under whatever prefix the class of the network gives it."""
+    ends = f".{encoder}"
+    found = [
+        name
+        for name, inner in module.named_modules()
+        if f".{name}".endswith(ends) and hasattr(inner, "config")
+    ]
+    if found:
+        name = min(found, key=lambda name: name.count("."))
+        return name, module.get_submodule(name)
+    if not _has_timm(module, encoder):
+        named = getattr(getattr(module, "config", None), "architectures", None)
+        raise RequestError(
+            f"model {called} has no part {encoder!r}, which would see the image, in"
+            f" {type(module).__name__}; its configuration names architectures={named}: name the"
+            " class that has the part, or give it as an object"
+        )
+    raise RequestError(
+        f"model {called} has no part {encoder!r} of transformers, which would see the image: its"
+        " backbone is timm's; take a revision whose backbone is not (facebook/detr-resnet-50 has"
+        " no_timm: MODEL@no_timm), or load the backbone by itself"
+    )
+
+
+def _has_timm(module: nn.Module, encoder: str) -> bool:
+    """Whether a backbone is timm's: named so, or a part without a configuration."""
+    configs = [getattr(m, "config", None) for m in module.modules()]
+    return any(
+        getattr(config, "use_timm_backbone", False)
+        or str(getattr(config, "model_type", "")).startswith("timm")
+        for config in configs
+    ) or any(f".{name}".endswith(f".{encoder}") for name, _ in module.named_modules())
+
+
+def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
+    """The submodules that are wanted and inside of no other that is."""
+    found: dict[str, nn.Module] = {}
+    for name, inner in module.named_modules():
+        if name and not _is_in(name, found) and wanted(inner):
+            found[name] = inner
+    return found
+
+
+def _whole_or_outermost(
+    module: nn.Module, wanted: Callable[[nn.Module], bool]
+) -> dict[str, nn.Module]:
+    return {"": module} if wanted(module) else _outermost(module, wanted)
+
+
+def _is_in(name: str, outer: Iterable[str]) -> bool:
+    return any(not one or name.startswith(f"{one}.") for one in outer)
+
+
+def _is_backbone(module: nn.Module) -> bool:
+    """Whether a module gives maps of features of an image, as a detector's backbone does."""
+    return hasattr(module, "config") and hasattr(module, "out_features") and _takes_images(module)
+
+
+def _runs_on_images(module: nn.Module) -> bool:
+    """Return whether the whole network takes images and nothing else, whatever a class of the
+    user's own calls them.
+    """
+    arguments = Arguments.of(module)
+    if arguments.needs_more:
+        return False
+    names = arguments.names
+    own = runs_own_code(module) and bool(names) and not _NO_IMAGES & {*names}
+    return own or getattr(module, "main_input_name", PIXELS) == PIXELS
+
+
+def _takes_images(module: nn.Module) -> bool:
+    """Return whether a module's first argument are pixel values and it needs no others."""
+    if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
+        return False
+    arguments = Arguments.of(module)
+    whole = arguments.takes("output_hidden_states") or _is_own_network(module)
+    first = arguments.names[:1] == (PIXELS,)
+    return first and whole and not arguments.needs_more and not _PATCHES & {*arguments.names}
+
+
+def _sees(module: nn.Module) -> bool:
+    """Return whether a module is a network whose first argument are pixel values, by its name or as
+    the class says, and which needs no others.
+    """
+    arguments = Arguments.of(module)
+    first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
+    others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
+    return _is_network(module) and bool(arguments.names) and first and not others
+
+
+def _takes_patches(module: nn.Module) -> bool:
+    """Return whether a module is a network that sees images, but in patches."""
+    names = {*Arguments.of(module).names}
+    return bool(_PATCHES & names) and _is_network(module) and not _NO_IMAGES & names
+
+
+def _sees_with_more(module: nn.Module) -> bool:
+    """Return whether a module is a network that takes pixel values and needs others."""
+    arguments = Arguments.of(module)
+    first = arguments.names[:1] == (PIXELS,) and not _NO_IMAGES & {*arguments.names}
+    return first and arguments.needs_more and _is_network(module)
+
+
+def _is_network(module: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(module, PreTrainedModel)
+
+
+def _is_own_network(module: nn.Module) -> bool:
+    return _is_network(module) and runs_own_code(module)
+
+
+def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
+    """Return the one tower in a network of a user's own that does not say that it takes images,
+    though it runs on them alone; None where there is none, or several.
+    """
+    if getattr(module, "main_input_name", PIXELS) == PIXELS:
+        return None
+    found = _outermost(module, _takes_images)
+    return next(iter(found.items())) if len(found) == 1 else None
+
+
+def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:
+    """What a result says of a tower."""
+    return (f"the vision tower ({name}) of {type(module).__name__} is read",) if name else ()
+
+
+def part_note(name: str, given: Any) -> tuple[str, ...]:
+    """What a result says of what is read of a model in memory."""
+    if name and name == given.base_model_prefix:
+        head = type(given).__name__
+        return (f"the network before the head ({name}) of {head} is read, as of its checkpoint",)
+    return tower_note(name, given)

@@ -1,0 +1,225 @@
+"""A checkpoint of `transformers`, from the Hub or a folder, loaded with nothing made up:
+safetensors only, and no code of its own unless that is allowed.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from stir_hf.errors import RequestError
+from stir_hf.models.images.families import ORDINARY, Family, family_named, family_of
+from stir_hf.models.images.image_processors import (
+    PROCESSORS,
+    given_processor,
+    load_processor,
+    pixels_of,
+)
+from stir_hf.models.images.processors import Pixels
+from stir_hf.models.images.towers import image_tower, tower_note
+from stir_hf.models.load.adapters import Adapter, in_one_of, read_adapter
+from stir_hf.models.load.files import CONFIG, NAMED, Place, check_named, located, read_json
+from stir_hf.models.load.messages import quiet, readable
+from stir_hf.models.load.spec import ModelSpec
+from stir_hf.runtime import SPREAD, pick_device
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a checkpoint is loaded."""
+
+    dtype: torch.dtype = torch.float32
+    """Of its weights."""
+    device: str | None = None
+    """Where it goes: None takes the best device, `auto` all devices, memory and disk together."""
+    trust_remote_code: bool = False
+    """Whether Python code that the checkpoint brings may be run."""
+
+    def device_map(self, quantised: str | None) -> dict[str, Any]:
+        """The argument of `from_pretrained`; quantised weights cannot be moved afterwards."""
+        if self.device == SPREAD:
+            return {"device_map": SPREAD}
+        return {"device_map": {"": pick_device(self.device)}} if quantised else {}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network as it was stored, and what its images must be."""
+
+    module: nn.Module
+    pixels: Pixels
+    commit: str | None
+    """The commit it came from; None for a folder."""
+    missing: frozenset[str]
+    """Weights that the class has and the checkpoint lacks: they are random and must not be used."""
+    family: Family = ORDINARY
+    notes: tuple[str, ...] = ()
+    """What a result says of how it was read."""
+    quantised: str | None = None
+    """The method by which its weights are quantised, if they are."""
+
+
+def load_checkpoint(
+    spec: ModelSpec, how: Loading | None = None, processor: Any = None
+) -> Checkpoint:
+    """Load the network that a checkpoint holds, with its classifier where it has one; of several
+    towers, the one that takes images; an adapter merged into its base. It is in eval mode, on the
+    CPU unless it is quantised or spread over several devices.
+
+    Args:
+        spec: which.
+        how: precision, device and what may be run.
+        processor: its image processor, or the Hub id or folder of one; None: the checkpoint's own.
+
+    Raises:
+        RequestError: no such checkpoint, no or broken or only pickled weights, not a network of
+            images, code of its own that is not allowed.
+    """
+    how = how or Loading()
+    trust = how.trust_remote_code
+    with located(spec) as place:
+        if not place.adapter:
+            said = read_json(place.folder / CONFIG)
+            if "auto_map" in said and said["auto_map"] is None:
+                raise RequestError(
+                    f"model {spec.model}: auto_map in config.json is null; remove it"
+                )
+            family_named(said.get("model_type")).check_taken(spec.model)
+        if processor is None and not place.adapter:
+            processor = load_processor(place, spec.model, trust_remote_code=trust)
+        elif processor is not None:
+            processor = given_processor(processor, trust_remote_code=trust)
+        if not place.adapter:
+            return _loaded(place, spec.model, how, processor)
+        adapter = read_adapter(place.folder, spec.model)
+        if processor is None and any((place.folder / name).is_file() for name in PROCESSORS):
+            processor = load_processor(place, spec.model, trust_remote_code=trust)
+        return _merged(adapter, place.commit, how, processor)
+
+
+def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Checkpoint:
+    """The base with the adapter's weights, the classifier that it brings included."""
+    with located(ModelSpec.parse(adapter.base, adapter.revision)) as place:
+        if place.adapter:
+            raise RequestError(
+                f"model {adapter.called} is an adapter of an adapter, {place.folder}"
+            )
+        trust = how.trust_remote_code
+        own = processor or load_processor(place, adapter.base, trust_remote_code=trust)
+        base = _loaded(place, adapter.base, how, own, adapter)
+    missing = {key for key in base.missing if not in_one_of(key, adapter.heads)}
+    note = f"an adapter, merged into its base {adapter.shown(base.commit)}"
+    return replace(
+        base,
+        module=adapter.merged(base.module),
+        commit=commit,
+        missing=frozenset(missing),
+        notes=(note, *base.notes),
+    )
+
+
+def _loaded(
+    place: Place, model: str, how: Loading, processor: Any, adapter: Adapter | None = None
+) -> Checkpoint:
+    import transformers
+
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(place.folder),
+        "trust_remote_code": how.trust_remote_code,
+    }
+    with readable(model):
+        config = transformers.AutoConfig.from_pretrained(**source)
+        check_named(f"model {model}", getattr(config, NAMED, None))
+        if adapter is not None and adapter.num_labels is not None:
+            config.num_labels = adapter.num_labels
+        auto = _auto_class(config, labelled=adapter is not None and bool(adapter.num_labels))
+    family, quantised = family_of(config), quantisation(config)
+    with readable(model), quiet():
+        whole, info = auto.from_pretrained(
+            **source,
+            **how.device_map(quantised),
+            config=config,
+            dtype=how.dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # to be told of them: they are refused below
+        )
+    replaced = () if adapter is None else adapter.heads
+    _check_shapes(model, info["mismatched_keys"], replaced)
+    _check_layers(model, whole, info["unexpected_keys"])
+    tower, module = image_tower(whole, model, family.encoder)
+    family = family_of(module.config)  # of a tower, its own
+    family.check_taken(model)
+    family.set(module.config)
+    if quantised:
+        module.config.quantization_config = whole.config.quantization_config
+    prefix = f"{tower}." if tower else ""
+    missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
+    notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
+    pixels = pixels_of(processor, module, model)
+    return Checkpoint(module, pixels, place.commit, frozenset(missing), family, notes, quantised)
+
+
+def quantisation(config: Any) -> str | None:
+    """The method by which a model's weights are quantised, as its configuration names it; None
+    where they are not.
+    """
+    found = getattr(config, "quantization_config", None)
+    if not found:
+        return None
+    about = found if isinstance(found, dict) else vars(found)
+    method = about.get("quant_method", "an unknown method")
+    return str(getattr(method, "value", method))
+
+
+def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> None:
+    """Raise RequestError where weights have other shapes than the configuration gives them."""
+    for key, stored, expected in sorted(mismatched):
+        if in_one_of(key, replaced):
+            continue
+        has, wants = ("x".join(map(str, shape)) for shape in (stored, expected))
+        head = " (id2label or num_labels)" if "classifier" in key or "head" in key else ""
+        raise RequestError(
+            f"model {model}: {key} has shape {has} in the weights and {wants} by config.json; make"
+            f" the two agree{head}"
+        )
+
+
+def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
+    """Raise RequestError where the weights hold more layers of a list than the configuration.
+
+    A head that the class has no place for is no such layer.
+    """
+    lists = {name: len(m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)}
+    for key in sorted(unexpected):
+        parts = key.split(".")
+        for i in (i for i, part in enumerate(parts) if part.isdecimal() and i):
+            names = (".".join(parts[j:i]) for j in range(min(i, 2)))  # with a prefix, or without
+            if any(int(parts[i]) >= lists.get(name, 1 << 30) for name in names):
+                raise RequestError(
+                    f"model {model}: the weights hold {key}, which config.json leaves out; make its"
+                    " number of layers agree with them"
+                )
+
+
+def _auto_class(config: Any, *, labelled: bool) -> Any:
+    import transformers
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS,
+    )
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
+
+    classifier, architectures = transformers.AutoModelForImageClassification, config.architectures
+    named = [name for name in architectures or [] if "ForImageClassification" in name]
+    of_timm = config.model_type == "timm_wrapper" and config.num_labels > 0
+    own_code = getattr(config, "auto_map", None) or {}
+    known = type(config) in CLASSIFIERS or classifier.__name__ in own_code
+    if known and (named or labelled or of_timm):
+        return classifier
+    auto = type(config) in MODELS and not family_of(config).apart
+    if auto or not architectures or own_code:
+        return transformers.AutoModel
+    own = getattr(transformers, str(architectures[0]), None)
+    known = isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)
+    return own if known else transformers.AutoModel

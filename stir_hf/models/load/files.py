@@ -1,0 +1,299 @@
+"""The files of a checkpoint: where they are, and what is refused before anything large is read."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stir_hf import hub
+from stir_hf.errors import RequestError, one_line
+from stir_hf.hub import is_local
+from stir_hf.models.load.spec import ModelSpec
+from stir_hf.pointers import check_pointer
+
+CONFIG, ADAPTER_CONFIG, ADAPTER = (
+    "config.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+)
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+NAMED = "transformers_weights"
+"""The entry of a configuration that names the file of the weights, where it has another name."""
+_USUAL = ("pytorch_model", "adapter_model", "tf_model", "flax_model")
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+_CONVERT = "https://huggingface.co/spaces/safetensors/convert"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that `from_pretrained` reads."""
+
+    folder: Path
+    commit: str | None
+    """The commit it came from; None for a folder of the user's."""
+    adapter: bool = False
+    """Whether it holds an adapter alone, without the weights of its base."""
+    repo: hub.Found | None = None
+    """The repo that it is of, where nobody knows which files that has."""
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def located(spec: ModelSpec) -> Iterator[Place]:
+    """Where a checkpoint is loaded from; its files are checked, those of the Hub fetched.
+
+    An adapter beside full weights is out of sight there: transformers would add it to them where
+    peft is installed, and not elsewhere.
+
+    Raises:
+        RequestError: no such checkpoint; no, broken or only pickled weights.
+    """
+    place = _find(spec)
+    if not place.adapter:
+        read_json(place.folder / CONFIG)
+    if place.adapter or not (place.folder / ADAPTER_CONFIG).is_file():
+        with code_told(place):
+            yield place
+        return
+    note = "an adapter lies beside the full weights and is not applied"
+    with TemporaryDirectory(prefix="stir-hf-") as staged:
+        for path in place.folder.iterdir():
+            if not path.name.startswith("adapter_"):
+                (Path(staged) / path.name).symlink_to(path.resolve())
+        place = Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
+        with code_told(place):
+            yield place
+
+
+@contextmanager
+def code_told(place: Place) -> Iterator[None]:
+    """Tell of code that a checkpoint asks for and the Hub's cache lacks as that.
+
+    Raises:
+        RequestError: in the place of one that was raised.
+    """
+    try:
+        yield
+    except RequestError as error:
+        said = str(error.__cause__)
+        asked = dict.fromkeys(re.findall(r"\w+\.py\b", said) if str(place.folder) in said else ())
+        lacking = [name for name in asked if not (place.folder / name).is_file()]
+        if place.repo is None or not lacking:
+            raise
+        raise hub.not_cached(place.repo, lacking) from error
+
+
+def _find(spec: ModelSpec) -> Place:
+    if is_local(spec.model):
+        if spec.revision:
+            raise RequestError(
+                f"model {spec.model} is a folder and has no revision {spec.revision!r}"
+            )
+        folder = Path(spec.model).expanduser()
+        return Place(folder, None, _check_folder(folder))
+    found = hub.resolve(spec.model, spec.revision, "model")
+    called = f"model {spec.model}"
+    with hub.only_cached(found):
+        adapter = _check_names(called, found.files, found.folder)
+    folder = hub.fetch(found, _needed(found))
+    _check_indexes(called, folder)
+    _check_weights(folder, adapter)
+    return Place(folder, found.commit, adapter, None if found.listed else found)
+
+
+def _needed(found: hub.Found) -> list[str]:
+    """What `from_pretrained` reads of a repo: its small files and the weights under their usual
+    name, else those that the index of the weights names, else all weights.
+    """
+    files = found.files
+    named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
+    top = [name for name in files if "/" not in name]
+    own_code = any(name.endswith(".py") for name in top)  # may read more
+    small = [name for name in top if _is_small(name) and (own_code or _is_configuration(name))]
+    weights = [name for name in top if name.endswith(".safetensors")]
+    if named is not None:
+        return [*small, *weights]
+    if WEIGHTS in top:
+        return [*small, WEIGHTS]
+    if INDEX in top and (shards := _shards(hub.fetch(found, [INDEX]) / INDEX)):
+        weights = [name for name in shards if name in weights or not found.listed]
+    return [*small, *weights]
+
+
+def _is_small(name: str) -> bool:
+    return name.endswith((".json", ".py", ".txt"))
+
+
+def _is_configuration(name: str) -> bool:
+    """Return True for a small file that transformers reads of a network that sees images."""
+    told = "config" in name or "processor" in name or name.endswith(".safetensors.index.json")
+    return told and not name.startswith("tokenizer")
+
+
+def _check_folder(folder: Path) -> bool:
+    """Whether the folder holds an adapter alone."""
+    if not folder.is_dir():
+        raise hub.no_such_folder(str(folder), "model folder")
+    called = f"model folder {folder}"
+    adapter = _check_names(called, [path.name for path in folder.iterdir()], folder)
+    _check_indexes(called, folder)
+    _check_weights(folder, adapter)
+    return adapter
+
+
+def _check_weights(folder: Path, adapter: bool) -> None:
+    """Raise RequestError where a file of the weights that are read is broken, or but a pointer;
+    what lies beside them is not looked at.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for path in [folder / ADAPTER] if adapter else _weights(folder):
+        check_pointer(path)
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise RequestError(
+                f"weights {path} are broken or truncated: {one_line(error)}"
+            ) from error
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The safetensors that `from_pretrained` may read, those of lists of shards included."""
+    entries = _entries(folder)
+    shards = [name for path in entries if _is_index(path) for name in _shards(path)]
+    names = dict.fromkeys([*(path.name for path in entries), *shards])
+    found = [folder / name for name in names if name.endswith(".safetensors")]
+    return [path for path in found if os.path.lexists(path)]
+
+
+def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
+    """Whether these files are those of an adapter alone.
+
+    Args:
+        called: what messages call the checkpoint.
+        names: of its files; those in folders inside are never read.
+        folder: where its configuration is.
+
+    Raises:
+        RequestError: no configuration, or no weights in safetensors.
+    """
+    top = [name for name in names if "/" not in name]
+    adapter = CONFIG not in top and ADAPTER_CONFIG in top
+    if not adapter and CONFIG not in top:
+        raise RequestError(f"{called} has no config.json; expected what `save_pretrained` writes")
+    named = None if adapter else read_json(folder / CONFIG).get(NAMED)
+    check_named(called, named)
+    if any(name in top for name in ((ADAPTER,) if adapter else (WEIGHTS, INDEX, named))):
+        return adapter
+    weights = (name for name in top if name.startswith("adapter_") == adapter)
+    pickled = [n for n in weights if n.endswith(_PICKLED) and not n.startswith(_NO_WEIGHTS)]
+    if pickled:
+        raise _pickled(called, min(pickled, key=lambda n: (not n.startswith(_USUAL), n)))
+    expected = ADAPTER if adapter else WEIGHTS
+    raise RequestError(f"{called} has no weights; expected {expected}")
+
+
+def check_named(called: str, named: Any) -> None:
+    """Raise RequestError where a configuration names other weights than safetensors beside it:
+    transformers reads those even where it is told to read safetensors alone.
+    """
+    if named is None:
+        return
+    if not isinstance(named, str) or "/" in named or "\\" in named:
+        raise RequestError(f"{called}: {NAMED} in config.json is {named!r}; expected a file beside")
+    if not named.endswith((".safetensors", ".safetensors.index.json")):
+        raise _pickled(called, named)
+
+
+def _check_indexes(called: str, folder: Path) -> None:
+    """Raise RequestError where a list of shards that is read names anything but safetensors beside
+    it.
+    """
+    for path in _indexes(folder):
+        for name in _shards(path):
+            plain = "/" not in name and "\\" not in name
+            if plain and name.endswith(_PICKLED):
+                raise _pickled(called, name)
+            if not plain or not name.endswith(".safetensors"):
+                raise RequestError(
+                    f"{called}: {path.name} names {name!r}; expected safetensors beside it"
+                )
+
+
+def _shards(index: Path) -> list[str]:
+    """The files that a list of shards names.
+
+    Raises:
+        RequestError: one of them is no name.
+    """
+    places = read_json(index).get("weight_map")
+    names = list(places.values()) if isinstance(places, dict) else []
+    for name in names:
+        if not isinstance(name, str):
+            raise RequestError(f"{index} names {name!r}; expected safetensors beside it")
+    return list(dict.fromkeys(names))
+
+
+def _indexes(folder: Path) -> list[Path]:
+    """The lists of shards that `from_pretrained` may read."""
+    return [path for path in _entries(folder) if _is_index(path)]
+
+
+def _is_index(path: Path) -> bool:
+    return path.name.endswith(".safetensors.index.json")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files with which `from_pretrained` may begin: the weights that a configuration names,
+    else the usual ones in one file, else the usual list of shards.
+    """
+    if not (folder / CONFIG).is_file():
+        return []
+    config = read_json(folder / CONFIG)
+    versions = config.get("configuration_files")  # one of these is read in place of config.json
+    others = versions if isinstance(versions, list | dict) else ()
+    configs = [config, *(read_json(folder / name) for name in _there(folder, others))]
+    usual = WEIGHTS if os.path.lexists(folder / WEIGHTS) else INDEX
+    names = [one.get(NAMED) or usual for one in configs]
+    found = [folder / name for name in dict.fromkeys(names) if isinstance(name, str)]
+    return [path for path in found if os.path.lexists(path)]
+
+
+def _there(folder: Path, names: Iterable[Any]) -> list[str]:
+    """Those of these names that are of files in the folder."""
+    return [name for name in names if isinstance(name, str) and (folder / name).is_file()]
+
+
+def _pickled(called: str, name: str) -> RequestError:
+    return RequestError(
+        f"{called} has pickled weights only ({name}), which can run code; write them as"
+        f" safetensors with `save_pretrained`, or convert the repo at {_CONVERT}"
+    )
+
+
+def needs_timm(folder: Path) -> bool:
+    """Whether a checkpoint is one of timm's, whose configuration names no `model_type`."""
+    return (folder / CONFIG).is_file() and "pretrained_cfg" in read_json(folder / CONFIG)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration file.
+
+    Raises:
+        RequestError: it cannot be read, or holds no JSON object.
+    """
+    check_pointer(path)
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} is no JSON object: {one_line(error)}") from error
+    if not isinstance(found, dict):
+        raise RequestError(f"{path} is no JSON object, but {type(found).__name__}")
+    return found

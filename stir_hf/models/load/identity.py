@@ -1,0 +1,117 @@
+"""What a network is, by its content: weights, geometry and arithmetic of its images; never by its
+name.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stir_hf.inputs.images import MODES, PixelMap
+from stir_hf.models.images.processors import Pixels, picture
+from stir_hf.runtime import brought
+
+_PICTURES = ((500, 375), (301, 452))
+"""(width, height) of the two pictures that show what a processor does: neither is square."""
+
+
+def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) -> str:
+    """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes; wherever the
+    weights are. Of those that the checkpoint lacks, which no layer that can be read depends on,
+    only what is the same in every load.
+    """
+    digest = hashlib.sha256()
+    trained = {name for name, _ in module.named_parameters()}
+    for name, value in sorted(module.state_dict().items()):
+        away = isinstance(value, Tensor) and value.is_meta
+        here = brought(module, name) if away else value
+        if not (name in missing and name in trained and _varies(here)):
+            _add(digest, name, here)
+    return digest.hexdigest()
+
+
+def _varies(values: Tensor) -> bool:
+    """Whether values were drawn at random: others are all zeros, or all ones."""
+    return bool((values != values.flatten()[:1]).any())
+
+
+def _add(digest: Any, name: str, value: Any) -> None:
+    """One value; of a tensor that is made of others, such as a quantised one, those."""
+    if hasattr(value, "__tensor_flatten__"):
+        parts, about = value.__tensor_flatten__()
+        digest.update(f"{name} {type(value).__name__} {about!r}\n".encode())
+        for part in parts:
+            _add(digest, f"{name}.{part}", getattr(value, part))
+        return
+    if not isinstance(value, Tensor):
+        digest.update(f"{name} {value!r}\n".encode())
+        return
+    tensor = value.detach().cpu().contiguous()
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+
+
+def quantised_weights(module: Any, config: Any) -> str:
+    """SHA-256 over the weights of a quantised network and how it computes with them, which its
+    configuration, of the whole network where it is a tower of one, says; before the first pass, as
+    libraries pack the weights then.
+    """
+    found = getattr(config, "quantization_config", None) or {}
+    about = found if isinstance(found, dict) else found.to_dict()
+    spelt = json.dumps(about, sort_keys=True, default=str)
+    return hashlib.sha256(f"{hash_of_weights(module)} {spelt}".encode()).hexdigest()
+
+
+def hash_of_processor(pixels: Pixels) -> str:
+    """SHA-256 over the canvases that the processor makes of two fixed pictures."""
+    digest = hashlib.sha256()
+    for width, height in _PICTURES:
+        canvas = pixels.canvas(picture(width, height))
+        digest.update(f"{canvas.shape}\n".encode())
+        digest.update(canvas.tobytes())
+    return digest.hexdigest()
+
+
+def rounded(pixel_map: PixelMap) -> dict[str, Any]:
+    """Matrix and bias to 6 digits."""
+    matrix, bias = (
+        np.round(values.numpy(), 6) + 0.0 for values in (pixel_map.matrix, pixel_map.bias)
+    )
+    return {"matrix": matrix.tolist(), "bias": bias.tolist()}
+
+
+def network_identity(
+    module: nn.Module,
+    pixels: Pixels,
+    dtype: torch.dtype,
+    quantised: str | None = None,
+    missing: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """All that makes a network what it is, but for the layer that is read.
+
+    Args:
+        module: the network.
+        pixels: its image processor.
+        dtype: of its weights.
+        quantised: of a quantised network, `quantised_weights` from before its first pass.
+        missing: the weights that its checkpoint lacks.
+    """
+    return {
+        "weights": quantised or hash_of_weights(module, missing),
+        "precision": {"dtype": str(dtype).removeprefix("torch.")},
+        "canvas": {
+            "mode": MODES[pixels.channels],
+            "size": None if pixels.size is None else list(pixels.size),
+        },
+        "processor": hash_of_processor(pixels),
+        "pixels": rounded(pixels.map),
+    }
+
+
+def short_hash(identity: dict[str, Any]) -> str:
+    """8 hexadecimal digits of an identity."""
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

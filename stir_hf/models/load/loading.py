@@ -1,0 +1,146 @@
+"""A checkpoint, a module or an encoder as an encoder."""
+
+import threading
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stir_hf.errors import RequestError, as_flag
+from stir_hf.hub import is_local, no_such_folder
+from stir_hf.models.load.checkpoints import Loading, load_checkpoint
+from stir_hf.models.load.memory import check_module_layer, network_in_memory
+from stir_hf.models.load.spec import ModelSpec, check_layer
+from stir_hf.models.run.encoder import Encoder
+from stir_hf.models.run.network import Network
+from stir_hf.runtime import SPREAD, DType, pick_device, precision
+
+_LOADING = threading.RLock()
+"""While it loads, transformers changes settings of the whole process, such as the default dtype."""
+
+
+def load_encoder(
+    model: str | Path | nn.Module | Encoder,
+    layer: str | None = None,
+    *,
+    processor: Any = None,
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    channels: int | None = None,
+    name: str | None = None,
+    trust_remote_code: bool = False,
+) -> Encoder:
+    """The encoder of a checkpoint or a network.
+
+    Args:
+        model: Hub id, `id@revision`, local folder, a model of `transformers`, an `nn.Module` that
+            takes images in [0, 1] at their own size, (b, c, h, w), and brings its own
+            normalisation, or an `Encoder`. What is in memory stays on its device and in its
+            precision; of an encoder only the layer can be chosen. Of a checkpoint with several
+            towers (CLIP, SigLIP, …) the one that takes images is read; an adapter is merged into
+            its base, which needs peft; a masked autoencoder sees all patches.
+        layer: `penultimate` (the default of a model of `transformers`: the input of its final
+            classifier; of a backbone its pooler if the checkpoint has its weights, else CLS, else
+            the mean over tokens or space), `output` (the default of another module), `logits`,
+            `hidden_states[i]`, or a module's name, with `#2` for its second call where it has
+            several; each with `:mean`, `:max`, `:cls` or `:flatten`. `:mean` and `:max` keep the
+            axes that hold channels, which are followed from the image to the layer; where that
+            cannot be told, `:mean:channels-last` or `:mean:channels-first` says which it is.
+        processor: an image processor, the Hub id or folder of one, or a transform from a PIL image
+            to a tensor (c, h, w), as torchvision and timm make them; None is the checkpoint's own,
+            which a model of `transformers` names by `name_or_path`. With a processor, an
+            `nn.Module` gets what that makes of an image: its size and its normalisation.
+        revision: branch, tag or commit.
+        device: of a checkpoint; None takes the best there is; `auto` spreads a network that is too
+            large for one over all devices, memory and disk, by accelerate's `device_map="auto"`.
+        dtype: of a checkpoint: `float32` (the default), `float64`, `bfloat16` or `float16`.
+        channels: of the images, 1 or 3; None is what a checkpoint takes, and 3 for a module.
+        name: what results call it; None is the checkpoint's name or the module's class.
+        trust_remote_code: whether Python code that a checkpoint brings may be run.
+
+    Raises:
+        RequestError: no such model, revision or layer; broken, missing or pickled weights; a model
+            of `transformers` whose processor is not known; a device that is not there; a device,
+            precision, revision or mode other than those of a network that is given as it is.
+    """
+    layer, wanted = check_layer("layer", layer), precision(dtype)
+    trust_remote_code = as_flag("trust_remote_code", trust_remote_code)
+    if channels not in (None, 1, 3):
+        raise RequestError(f"channels must be 1 or 3, not {channels!r}")
+    if name is not None and not (isinstance(name, str) and name):
+        raise RequestError(f"name must be a text, not {name!r}")
+    if isinstance(model, str | Path):
+        if isinstance(model, Path) and not model.expanduser().exists():
+            raise no_such_folder(str(model), "model folder")
+        spec = ModelSpec.parse(str(model), revision, layer)
+        return _from_checkpoint(
+            spec, processor, device, wanted, channels, name, trust_remote_code=trust_remote_code
+        )
+    if isinstance(model, Encoder):
+        encoder = model
+        if processor is not None:
+            raise RequestError(f"{encoder.name} is an Encoder and has its processor already")
+    else:
+        encoder = _from_memory(model, layer, processor, channels, name, trust_remote_code)
+    if revision is not None and revision not in (encoder.commit, encoder.name.partition("@")[2]):
+        raise RequestError(
+            f"{encoder.name} is in memory, of revision {encoder.commit}, not {revision!r}"
+        )
+    encoder.network.check_as_it_is(device, wanted, channels)
+    if isinstance(model, Encoder) and name is not None:
+        encoder = encoder.named(name)
+    return encoder if layer is None or layer == encoder.layer else encoder.at(layer)
+
+
+def _from_checkpoint(
+    spec: ModelSpec,
+    processor: Any,
+    device: str | None,
+    dtype: DType | None,
+    channels: int | None,
+    name: str | None,
+    *,
+    trust_remote_code: bool,
+) -> Encoder:
+    place = pick_device(device)
+    elsewhere = torch.get_default_device().type != "cpu"  # which transformers would load it on
+    usual = torch.device("cpu") if elsewhere else nullcontext()
+    with _LOADING, usual, torch.inference_mode(False):  # the weights must let a gradient pass
+        how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
+        loaded = load_checkpoint(spec, how, processor)
+        module: Any = loaded.module
+        if device != SPREAD and loaded.quantised is None:
+            module = module.to(place)
+            with suppress(RuntimeError):  # weights of five axes, of a network of videos
+                module.to(memory_format=torch.channels_last)  # faster convolutions
+    network = Network(
+        module,
+        loaded.pixels,
+        name or spec.name,
+        missing=loaded.missing,
+        family=loaded.family,
+        notes=loaded.notes,
+        quantised=loaded.quantised,
+    )
+    network.check_mode(channels)
+    local = name is None and is_local(spec.model)
+    label = Path(spec.model).expanduser().resolve().name if local else None
+    return Encoder(network, spec.layer or "penultimate", commit=loaded.commit, label=label)
+
+
+def _from_memory(
+    model: Any,
+    layer: str | None,
+    processor: Any,
+    channels: int | None,
+    name: str | None,
+    trust: bool,
+) -> Encoder:
+    network = network_in_memory(model, processor, channels, name, trust_remote_code=trust)
+    if network.transformers:
+        return Encoder(network, layer or "penultimate")
+    check_module_layer(network.module, layer or "output")
+    return Encoder(network, layer or "output")

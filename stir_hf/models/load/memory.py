@@ -1,0 +1,173 @@
+"""A network in memory: a model of `transformers` with its processor, or any module over images."""
+
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import nn
+
+from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.hub import is_local
+from stir_hf.models.images.families import family_of
+from stir_hf.models.images.image_processors import given_processor, pixels_of
+from stir_hf.models.images.processors import Pixels, own_size, understand
+from stir_hf.models.images.towers import body_of, image_tower, part_note
+from stir_hf.models.load.checkpoints import quantisation
+from stir_hf.models.load.identity import quantised_weights
+from stir_hf.models.read.taps import split_call, split_selector
+from stir_hf.models.run.network import Network
+
+_WRAPPERS = {
+    "torch.nn.parallel.": ".module",
+    "torch.distributed.": ".module",
+    "torch._dynamo.": "._orig_mod",
+    "peft.": ".merge_and_unload()",
+}
+"""By the beginning of a wrapper's module: what gives the model inside."""
+
+_NORMALISES = (
+    "a module around a model of transformers, given images in [0, 1]: it must normalise them"
+    " itself, or be given with processor="
+)
+
+
+_DEFAULT_BRANCH = (
+    "its image processor is that of {} at its default branch, as a model does not say from which"
+    " revision it was loaded; processor= gives another"
+)
+
+
+def network_in_memory(
+    given: Any, processor: Any, channels: int | None, name: str | None, *, trust_remote_code: bool
+) -> Network:
+    """A module as a network; it stays where and as it is.
+
+    Raises:
+        RequestError: what is no network; a model of `transformers` without a processor, or inside
+            a wrapper.
+    """
+    import transformers
+
+    if not isinstance(given, nn.Module):
+        raise RequestError(
+            "a model is a Hub id, a folder, an Encoder, a model of transformers or an nn.Module,"
+            f" not {type(given).__name__}"
+        )
+    called = name or type(given).__name__
+    if isinstance(given, transformers.PreTrainedModel):
+        return _of_transformers(given, processor, called, trust_remote_code)
+    inside = any(isinstance(m, transformers.PreTrainedModel) for m in given.modules())
+    for start, inner in _WRAPPERS.items():
+        if type(given).__module__.startswith(start) and inside:
+            raise RequestError(
+                f"{called} wraps a model of transformers; give that itself (model{inner})"
+            )
+    if processor is not None:
+        chosen = given_processor(processor, trust_remote_code=trust_remote_code)
+        pixels = understand(chosen, channels or 3)
+        return Network(given, pixels, called, transformers=False, in_memory=True)
+    notes = (_NORMALISES,) if inside else ()
+    pixels = own_size(channels or 3)
+    return Network(given, pixels, called, transformers=False, in_memory=True, notes=notes)
+
+
+def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
+    part, module = _part(given, called)
+    _check_family(part, module, given, called)
+    notes = []
+    if processor is None:
+        processor = _own_processor(given, called, trust)
+        if not is_local(given.name_or_path):
+            notes.append(_DEFAULT_BRANCH.format(given.name_or_path))
+    found = given_processor(processor, trust_remote_code=trust)
+    pixels = pixels_of(found, module, called)
+    network = _as_network(part, module, given, pixels, called, notes)
+    with suppress(RequestError):  # of a model that does not take images
+        before, whole = image_tower(given, called, family_of(given.config).encoder)
+        if whole is not module:
+            same = whole.config is module.config
+            pixels = pixels if same else pixels_of(found, whole, called)
+            network.whole = _as_network(before, whole, given, pixels, called, notes)
+    return network
+
+
+def _as_network(
+    part: str, module: Any, given: Any, pixels: Pixels, called: str, notes: list[str]
+) -> Network:
+    """A part of a model of `transformers` as a network."""
+    family, quantised = family_of(module.config), quantisation(given.config)
+    about = [*part_note(part, given), *([family.note] if family.note else [])]
+    return Network(
+        module,
+        pixels,
+        called,
+        in_memory=True,
+        family=family,
+        notes=(*about, *notes),
+        quantised=quantised,
+        weights=quantised and quantised_weights(module, given.config),
+    )
+
+
+def _check_family(part: str, module: Any, given: Any, called: str) -> None:
+    family = family_of(module.config)
+    family.check_taken(called)
+    family.check(module.config, called, "" if module.config is given.config else part)
+
+
+def _part(given: Any, called: str) -> tuple[str, Any]:
+    """What is read of a model of `transformers`, which is what is read of its checkpoint: its name
+    in the model, `""` where that is the model, and itself.
+    """
+    whole = family_of(given.config)
+    whole.check_taken(called)
+    body, module = ("", given) if whole.encoder else body_of(given)
+    tower, module = image_tower(module, called, whole.encoder)
+    return ".".join(filter(None, (body, tower))), module
+
+
+def _own_processor(given: Any, called: str, trust: bool) -> Any:
+    """The image processor of the Hub id or folder that a model was loaded from.
+
+    Raises:
+        RequestError: it names none, or none that has a processor.
+    """
+    asked = "give it: load_encoder(model, processor=…)"
+    if not (name := given.name_or_path):
+        raise RequestError(
+            f"{called} is a model of transformers that names no checkpoint, so its image processor"
+            f" is not known; {asked}"
+        )
+    try:
+        return given_processor(str(name), trust_remote_code=trust)
+    except RequestError as error:
+        raise RequestError(
+            f"the image processor of {called} is not known ({one_line(error)}); {asked}"
+        ) from error
+
+
+def check_module_layer(module: nn.Module, layer: str) -> None:
+    """See that a module has a layer, before it has seen images.
+
+    Raises:
+        RequestError: it has none of this name, or one inside of a module that was scripted,
+            which does not show its parts.
+    """
+    name, modules = split_selector(layer)[0], dict(module.named_modules())
+    known = [name for name in modules if name]
+    called = split_call(name)[0]
+    inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
+    if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
+        raise RequestError(
+            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted does not"
+            " show its parts; give the module that it was made of"
+        )
+    if name != "output" and called not in known:
+        raise RequestError(
+            f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
+        )
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Return whether hooks on the parts of a module are not called."""
+    return isinstance(module, torch.jit.ScriptModule)

@@ -1,0 +1,1 @@
+"""The layer that is read: found in one traced forward pass."""

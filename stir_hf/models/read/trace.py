@@ -1,0 +1,261 @@
+"""One forward pass, watched: which modules ran, in which order, what they were given and what they
+gave.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stir_hf.models.read.following import Following
+from stir_hf.models.run.frozen import frozen, turn
+from stir_hf.models.run.network import LEAST_BATCH, Network, prepare_images
+from stir_hf.models.run.precision import float32_precision
+
+
+@dataclass(eq=False)
+class Seen:
+    """A tensor as it was at a moment of the pass; what comes later may write into it."""
+
+    tensor: Tensor
+    kept: Tensor | None
+    """A copy, where one was asked for."""
+    version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.version = _version(self.tensor)
+
+    def same(self, other: "Tensor | Seen | None") -> bool:
+        """Whether the other is this very tensor, and neither was written to in between."""
+        if isinstance(other, Seen):
+            return self.tensor is other.tensor and self.version == other.version
+        if other is not None and other.device != self.tensor.device:  # accelerate moved it
+            alike = other.shape == self.tensor.shape and self.unchanged
+            return alike and torch.equal(self.tensor.to(other.device), other)
+        return self.tensor is other and self.unchanged
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the tensor still holds what it held."""
+        return _version(self.tensor) == self.version
+
+    @property
+    def value(self) -> Tensor | None:
+        """What it held, where that is known."""
+        return self.kept if self.kept is not None else self.tensor if self.unchanged else None
+
+
+def _version(tensor: Tensor) -> int:
+    """Count the writes to a tensor; for one of inference mode torch keeps no count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of one module."""
+
+    name: str
+    module: nn.Module
+    number: int
+    """How many calls of this module came before, in this pass."""
+    given: Seen | None
+    """The first tensor among its arguments."""
+    started: int
+    """How many calls had started before it."""
+    gave: Seen | None = None
+    """The first tensor of its output, where that has the batch axis."""
+    shape: tuple[int, ...] | None = None
+    """The shape of the first tensor of its output."""
+    result: Any = None
+    """Its output, of a module with a configuration."""
+    ended: int = 0
+    """How many calls had started when it ended."""
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the module holds no others."""
+        return not any(self.module.children())
+
+
+@dataclass(eq=False)
+class Trace:
+    """One forward pass, watched."""
+
+    rows: int
+    """Of the batch, without those that filled it up."""
+    axes: Following
+    """The axes of its tensors: space or channels."""
+    calls: list[Call] = field(default_factory=list)
+    """In the order in which they ended."""
+    starts: list[str] = field(default_factory=list)
+    """The names of the modules, in the order in which their calls started."""
+    result: Any = None
+    logits_field: str = "logits"
+    """Of the result."""
+    odd: list[Tensor] = field(default_factory=list)
+    """Tensors whose first axis is as long as the batch and is another."""
+
+    @property
+    def fed(self) -> int:
+        """Number of images that the pass was fed, those that filled the batch up included."""
+        return max(self.rows, LEAST_BATCH)
+
+    def has_rows(self, tensor: Tensor | None) -> bool:
+        """Return whether there is a tensor whose first axis is that of the batch."""
+        if tensor is None or tensor.ndim < 2 or len(tensor) != self.fed:
+            return False
+        if self.axes.is_other_first(tensor):
+            return False
+        return not any(tensor is one for one in self.odd)
+
+    @property
+    def logits(self) -> Tensor | None:
+        """The result's logits, where it has any."""
+        logits = getattr(self.result, self.logits_field, None)
+        return logits if isinstance(logits, Tensor) else None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it has a classifier's logits: one vector for each image, perhaps as a sequence
+        of one, not one for each pixel or query.
+        """
+        shape = () if self.logits is None else self.logits.shape[1:]
+        return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
+
+    def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
+        """The first call whose output is this very tensor."""
+        if tensor is None:
+            return None
+        calls = (c for c in self.calls if c.name and c.gave is not None and c.gave.same(tensor))
+        return next(calls, None)
+
+    def of(self, name: str) -> list[Call]:
+        """The calls of a module that gave something with the batch axis, in order."""
+        found = [call for call in self.calls if call.name == name and call.gave is not None]
+        return sorted(found, key=lambda call: call.number)
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor of a module's output, which may be a tuple or a dictionary."""
+    return next(_tensors(value), None)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors of a module's output, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | tuple | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
+class _Watch:
+    """The hooks of a trace."""
+
+    def __init__(self, seen: Trace, keep: str | None) -> None:
+        self.seen, self.keep, self.thread = seen, keep, get_ident()
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing seen."""
+        self.numbers: Counter[str] = Counter()
+        self.open: list[Call] = []
+        self.seen.calls, self.seen.starts = [], []
+
+    def note(self, name: str, tensor: Tensor | None) -> Seen | None:
+        if tensor is None or not self.seen.has_rows(tensor):
+            return None
+        return Seen(tensor, tensor.clone() if name == self.keep else None)
+
+    def before(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        if get_ident() != self.thread:  # another thread's pass of the same network
+            return
+        if not name:  # the network itself, perhaps after a pass that it did not take
+            self.start()
+        given = self.note(name, first_tensor((args, kwargs)))
+        number, started = self.numbers[name], len(self.seen.starts)
+        self.open.append(Call(name, module, number, given, started))
+        self.numbers[name] += 1
+        self.seen.starts.append(name)
+
+    def after(self, name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        if get_ident() != self.thread:
+            return
+        call = self.open.pop()
+        while call.name != name:  # an inner call that the network let fail
+            call = self.open.pop()
+        tensor = first_tensor(output)
+        call.gave, call.ended = self.note(name, tensor), len(self.seen.starts)
+        call.shape = None if tensor is None else tuple(tensor.shape)
+        call.result = output if hasattr(call.module, "config") else None
+        self.seen.calls.append(call)
+
+
+def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> Trace:
+    """Watch one forward pass of the probe at a size (h, w).
+
+    Args:
+        network: frozen meanwhile.
+        size: of the images.
+        keep: a module whose inputs and outputs are copied, in case that they are written to later.
+
+    Raises:
+        RequestError: the network does not take such images.
+    """
+    alone = turn(network.module, network.device, network.dtype)
+    with torch.inference_mode(False), torch.no_grad(), frozen(network.module), alone:
+        probe = network.probe(size)
+        seen = _watched(network, probe, size, keep)
+        tensors = [*_tensors(seen.result), *(c.gave.tensor for c in seen.calls if c.gave)]
+        if any(t.ndim > 2 and t.shape[1] == seen.fed for t in tensors if seen.has_rows(t)):
+            more = probe.repeat(seen.fed, 1, 1, 1)
+            _tell_apart(seen, _watched(network, more[: seen.fed + 1], size, None))
+    return seen
+
+
+def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str | None) -> Trace:
+    """One watched pass of a frozen network."""
+    with network.taking(size), float32_precision(tf32=False):
+        inputs = prepare_images(images, network.pixels.size, network.arithmetic(), network.dtype)
+    axes = Following(inputs)
+    seen = Trace(len(images), axes, logits_field=network.family.logits)
+    watch = _Watch(seen, keep)
+    handles = []
+    try:
+        for name, module in network.module.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks; what it gives can be read all the same
+            before, after = partial(watch.before, name), partial(watch.after, name)
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(module.register_forward_hook(after))
+        with network.taking(size), float32_precision(tf32=False), axes:
+            seen.result = network.feed_first(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _tell_apart(seen: Trace, other: Trace) -> None:
+    """Find the tensors whose first axis does not follow the size of the batch, by a pass of another
+    size.
+    """
+    given, gave = (
+        {(c.name, c.number) for c in other.calls if getattr(c, at) is not None}
+        for at in ("given", "gave")
+    )
+    pairs = zip(_tensors(seen.result), _tensors(other.result), strict=False)
+    seen.odd = [one for one, two in pairs if seen.has_rows(one) and not other.has_rows(two)]
+    for call in seen.calls:
+        if call.gave is not None and (call.name, call.number) not in gave:
+            seen.odd.append(call.gave.tensor)
+            call.gave = None
+        if call.given is not None and (call.name, call.number) not in given:
+            call.given = None

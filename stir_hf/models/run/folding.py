@@ -1,0 +1,175 @@
+"""Batch normalisation folded into the convolutions before it, on a copy that shares all other
+weights.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from stir_hf.models.read.taps import Tap
+from stir_hf.models.read.trace import trace
+from stir_hf.models.run.frozen import frozen
+from stir_hf.models.run.network import Network
+from stir_hf.models.run.session import Session
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""Or subclasses that compute the same."""
+TOLERANCE = 1e-5
+"""How far the representation of the copy may be from that of the network, relatively."""
+
+
+class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
+    """Counts the operations that have read each tensor or a view of it, by its storage."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self._counts: Counter[int] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        given, made = _storages((args, kwargs)), _storages(result)
+        self._counts.update(given)
+        for new in made - given:
+            self._counts[new] = 0  # a place that a tensor before it may have had
+        return result
+
+    def of(self, tensor: Tensor) -> int:
+        """How many there were of a tensor that is still there."""
+        return self._counts[_storage(tensor)]
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _storages(values: Any) -> set[int]:
+    return {_storage(value) for value in tree_leaves(values) if isinstance(value, Tensor)}
+
+
+def folded(session: Session, size: tuple[int, int]) -> Network | None:
+    """A copy of a session's network whose batch normalisations are part of the convolutions before
+    them, where that may be done; None where there is nothing to fold.
+
+    The copy shares every weight that stays as it is, and represents the probe as the network does
+    to 1e-5. Float32 and float64 only; networks with hooks of their own are left alone.
+
+    Args:
+        session: open; its network stays as it is.
+        size: (h, w) of the images of the pass that is watched.
+    """
+    network, module = session.network, session.network.module
+    if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
+        return None
+    if not any(_is(part, NORMS) for part in module.modules()) or any(_foreign_hooks(module)):
+        return None
+    pairs: list[tuple[str, str]] = []
+    with suppress(Exception):  # networks that cannot be watched, such as compiled ones
+        pairs = foldable(network, session.tap, size)
+    copy = _fused(module, pairs) if pairs else None
+    if copy is None:
+        return None
+    other = replace(network, module=copy)
+    with suppress(Exception):  # a forward that asks the normalisation for what it was, say
+        if _represents_alike(session, other, size):
+            return other
+    return None
+
+
+def _represents_alike(session: Session, other: Network, size: tuple[int, int]) -> bool:
+    with Session(other, session.reading, tf32=session.tf32) as quick, torch.no_grad():
+        probe = session.network.probe(size)
+        expected, found = session(probe).double(), quick(probe).double()
+    near = (found - expected).norm(dim=1) <= TOLERANCE * expected.norm(dim=1)
+    return bool(near.all())
+
+
+def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
+    """A copy with these pairs fused; None where the network cannot be copied."""
+    shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
+    shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
+    with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):
+        copy = deepcopy(module, shared)
+        for convolution, norm in pairs:
+            parts: Any = copy.get_submodule(convolution), copy.get_submodule(norm)
+            copy.set_submodule(convolution, fuse_conv_bn_eval(*parts))
+            copy.set_submodule(norm, nn.Identity())
+        return copy
+    return None
+
+
+def foldable(network: Network, tap: Tap, size: tuple[int, int]) -> list[tuple[str, str]]:
+    """The pairs (convolution, normalisation), by their names, of which one watched pass shows that
+    the normalisation takes what the convolution gives and that nothing else does.
+
+    Each of the two runs once, by running statistics, and is not the layer that is read.
+    """
+    with _Readers() as readers:
+        seen = trace(network, size)
+    times = Counter(call.name for call in seen.calls)
+    given_by = {
+        id(call.gave.tensor): call
+        for call in seen.calls
+        if call.gave is not None and _is(call.module, CONVOLUTIONS)
+    }
+    pairs = []
+    for norm in seen.calls:
+        if norm.given is None or not _is(norm.module, NORMS) or norm.module.running_var is None:
+            continue
+        source, alone = given_by.get(id(norm.given.tensor)), readers.of(norm.given.tensor) == 1
+        if source is None or not alone or tap.module in (source.name, norm.name):
+            continue
+        if times[source.name] == times[norm.name] == 1:
+            pairs.append((source.name, norm.name))
+    return pairs
+
+
+def _is(module: nn.Module, classes: tuple[type[nn.Module], ...]) -> bool:
+    """Whether it computes what one of the classes does, from weights of its own."""
+    return any(
+        isinstance(module, base)
+        and type(module).forward is base.forward
+        and getattr(type(module), "_conv_forward", None) is getattr(base, "_conv_forward", None)
+        and not set(vars(module)) & {"forward", "_conv_forward"}
+        and {"weight", "bias"} <= set(module._parameters)
+        for base in classes
+    )
+
+
+def _hooks(module: nn.Module) -> Iterator[Any]:
+    for part in module.modules():
+        for hooks in (
+            part._forward_hooks,
+            part._forward_pre_hooks,
+            part._backward_hooks,
+            part._backward_pre_hooks,
+        ):
+            yield from hooks.values()
+
+
+def _owner(hook: Any) -> Session | None:
+    """The session that put a hook there, if one did."""
+    owner = getattr(hook, "__self__", None)
+    return owner if isinstance(owner, Session) else None
+
+
+def _foreign_hooks(module: nn.Module) -> Iterator[Any]:
+    """Hooks that are neither of a session nor the functions by which `transformers` collects
+    hidden states.
+    """
+    for hook in _hooks(module):
+        collects = isinstance(hook, FunctionType) and hook.__module__.startswith("transformers.")
+        if not collects and _owner(hook) is None:
+            yield hook

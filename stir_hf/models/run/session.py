@@ -1,0 +1,206 @@
+"""A frozen network with its hook in place: a pure callable from pixels to the representation of
+one layer.
+"""
+
+from contextlib import ExitStack, nullcontext, suppress
+from threading import get_ident
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stir_hf.errors import RequestError
+from stir_hf.inputs.images import AppliedMap
+from stir_hf.models.read.gradients import check_gradient, differentiable
+from stir_hf.models.read.probing import Reading, check_repeats, check_steady
+from stir_hf.models.read.taps import Tap, part_of, without_rows
+from stir_hf.models.read.trace import first_tensor
+from stir_hf.models.run.frozen import frozen, lock_of, turn
+from stir_hf.models.run.network import Network, prepare_images
+from stir_hf.models.run.precision import float32_precision
+
+
+class _Reached(BaseException):
+    """No error: it ends the forward pass at the layer that is read."""
+
+
+class Session:
+    """Images (b, c, h, w) in [0, 1] to representations (b, d), while it is open: `with
+    encoder.session() as session`.
+
+    The network is frozen (eval mode, no weight gradients) and holds one hook, which acts only in
+    this session's own passes, so that sessions of one network may be nested. Threads may share a
+    session or a network: they take turns. Leaving gives the network back bit for bit. The pass
+    follows the caller's grad mode. It ends at the layer that is read, but for the input of a
+    classifier's head, where nothing is left to save and the whole pass compiles
+    (`torch.compile(session, fullgraph=True)`), and for a network that is spread over several
+    devices, whose weights must go back where they were. With `autocast` the network runs in
+    bfloat16 autocast.
+    """
+
+    def __init__(
+        self, network: Network, reading: Reading, *, tf32: bool = False, autocast: bool = False
+    ) -> None:
+        self.network, self.reading, self.tf32, self.autocast = network, reading, tf32, autocast
+        self.tap: Tap = reading.tap
+        self._hidden_states = isinstance(self.tap.part, int)
+        self._stops = not reading.is_head_input and not network.is_spread
+        self._stack: ExitStack | None = None
+        self._runs_in: int | None = None
+        self._calls = 0
+        self._found: Tensor | None = None
+        self._arithmetic: AppliedMap | None = None
+
+    def __enter__(self) -> "Session":
+        """Freeze the network and install the hook."""
+        if self._stack is not None:
+            raise RuntimeError("the session is open already; make another one")
+        with ExitStack() as stack:
+            stack.enter_context(frozen(self.network.module))
+            stack.enter_context(float32_precision(self.tf32))
+            stack.enter_context(torch.autocast(self.network.device.type, enabled=False))
+            with torch.inference_mode(False):
+                self._arithmetic = self.network.arithmetic()
+            self.device, self.dtype = self.network.device, self.network.dtype
+            self.image_dtype = self.network.image_dtype
+            self.channels, self.size = self.network.pixels.channels, self.network.pixels.size
+            self._install(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the network back as it was."""
+        with lock_of(self.network.module):
+            stack, self._stack = self._stack, None
+            if stack is not None:
+                stack.close()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (b, c, h, w) of any float dtype, on any device, to (b, d) on the network's
+        device; b may be 0.
+
+        Raises:
+            RequestError: images of another number of channels.
+        """
+        if self._stack is None:
+            raise RuntimeError("the session is not open; use it as `with encoder.session() as …`")
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            raise RequestError(
+                f"{self.network.name} takes images (b, {self.channels}, h, w),"
+                f" not {tuple(images.shape)}"
+            )
+        if torch.compiler.is_compiling():
+            return self._represent(images)
+        with turn(self.network.module, self.device, self.dtype):
+            return self._represent(images)
+
+    def _represent(self, images: Tensor) -> Tensor:
+        placed = images.to(self.device, self.image_dtype)
+        inputs = prepare_images(placed, self.size, self._arithmetic, self.dtype)
+        if self.autocast:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                tensor = self._read(inputs)
+            tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
+        else:
+            tensor = self._read(inputs)
+        if len(tensor) != len(inputs):
+            raise without_rows(self._where, tuple(tensor.shape), len(inputs))
+        pooled = self.tap.pool(tensor).to(self.device, self.image_dtype)
+        return pooled[: images.shape[0]]
+
+    def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:
+        """See that the session gives what the layer gave when it was found, on the same two images
+        of noise.
+
+        Args:
+            canvas: size (h, w) of the images, for a network that takes them at their own size.
+            gradient: whether a gradient must arrive at the pixels.
+
+        Returns:
+            The representation of the two images, (2, d).
+
+        Raises:
+            RequestError: another representation, as of a network that draws at random or remembers
+                what it saw, or no gradient.
+        """
+        size = self.size or canvas
+        with torch.inference_mode(False), self.network.taking(size):
+            probe = self.network.probe(size).requires_grad_(gradient)
+            fails = differentiable(self.network) if gradient else nullcontext()
+            with torch.set_grad_enabled(gradient), fails:
+                found = self(probe.flip(0)).flip(0)  # beside other images than when it was traced
+            with torch.no_grad():
+                check_repeats(self, found.detach(), size)
+                check_steady(self, probe.detach())
+            if gradient:
+                with torch.enable_grad(), differentiable(self.network):
+                    check_gradient(self.network, found, probe)
+        return found.detach()
+
+    def _read(self, inputs: Tensor) -> Tensor:
+        """One pass, up to the layer."""
+        if self.tap.module is None:
+            result = self.network.feed(inputs, hidden_states=self._hidden_states)
+            return self._some(part_of(result, self.tap.part))
+        self._runs_in, self._calls = 0 if torch.compiler.is_compiling() else get_ident(), 0
+        try:
+            if self._stops:
+                self._run_until_reached(inputs)
+            else:
+                self.network.feed(inputs, hidden_states=False)
+        finally:
+            self._runs_in = None
+            found, self._found = self._found, None
+        return self._some(found)
+
+    def _run_until_reached(self, inputs: Tensor) -> None:
+        with suppress(_Reached):
+            self.network.feed(inputs, hidden_states=False)
+
+    def _install(self, stack: ExitStack) -> None:
+        if self.tap.module is None:
+            return
+        module = self.network.module.get_submodule(self.tap.module)
+        if self.tap.at == "input":
+            handle = module.register_forward_pre_hook(self._before, with_kwargs=True)
+        else:
+            handle = module.register_forward_hook(self._after)
+        stack.callback(handle.remove)
+
+    def _before(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._runs_here():
+            self._take((args, kwargs))
+
+    def _after(self, _: Any, __: tuple[Any, ...], output: Any) -> None:
+        if self._runs_here():
+            self._take(output)
+
+    def _runs_here(self) -> bool:
+        """Return whether the pass that a hook is called in is this session's."""
+        if torch.compiler.is_compiling():  # there is one thread
+            return self._runs_in is not None
+        return self._runs_in == get_ident()
+
+    def _take(self, value: Any) -> None:
+        call, self._calls = self._calls, self._calls + 1
+        if call == self.tap.call:
+            self._found = first_tensor(value)
+            if self._stops:
+                raise _Reached
+
+    def _some(self, tensor: Tensor | None) -> Tensor:
+        if tensor is None:
+            raise RequestError(
+                f"the pass of {self.network.name} does not reach layer {self._where!r}"
+            )
+        return tensor
+
+    @property
+    def _where(self) -> str:
+        return str(self.tap.module or self.tap.part or "output")
