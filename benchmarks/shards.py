@@ -45,7 +45,7 @@ def main() -> None:
                 "index": part * ROWS + i,
                 "draw": 0,
                 "canvas_hash": "0" * 16,
-                "status": "budget",
+                "status": "max_steps",
                 "image": stored,
                 "inverted": stored,
                 "relative_error": 0.1,

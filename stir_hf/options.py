@@ -207,13 +207,13 @@ def asked_for(
         for n in networks
     ]
     found["data"] = [
-        {**s.names, "inversion": s.identity["engine"], "hash": s.hash[:16]}
+        {**s.names, "engine": s.identity["engine"], "hash": s.hash[:16]}
         for s in {s.hash: s for s in sets}.values()
     ]
     for config in configured:
         if not isinstance(config, _UNRECORDED):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
-    found["inversions"] = [s.hash[:16] for s in sets]
+    found["inversion_sets"] = [s.hash[:16] for s in sets]
     same = [
         verb,
         [hash_of(n.identity) for n in networks],

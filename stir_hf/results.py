@@ -30,7 +30,7 @@ def _known(cls: type[_Data], data: Mapping[str, Any], **changed: Any) -> _Data:
 
 
 @dataclass(frozen=True)
-class Values:
+class Anchors:
     """One score and its anchors under one measure; None where a value is undefined (see
     `Score.notes`).
     """
@@ -96,7 +96,7 @@ class Score:
     """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
     ceiling: float | None
     """S(reference(X), reference(X')): the reference on its own inversions."""
-    debiased: Values | None
+    debiased: Anchors | None
     """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int
     """Images in the score."""
@@ -118,9 +118,9 @@ class Score:
     """Inversions per image; the score is the mean over them."""
     left_out: int = 0
     """Images that were asked for and could not be read or inverted; `notes` names them."""
-    inversions: str = ""
+    inversion_set: str = ""
     """16 hexadecimal digits of the identity of the inversion set."""
-    network: str = ""
+    network_id: str = ""
     """16 hexadecimal digits of the identity of the judged network, its layer included."""
 
     def flat(self) -> dict[str, float | None]:
@@ -144,7 +144,7 @@ class Score:
         return _known(
             cls,
             data,
-            debiased=None if debiased is None else _known(Values, debiased),
+            debiased=None if debiased is None else _known(Anchors, debiased),
             relative_error=_known(RelativeError, data["relative_error"]),
             unconverged=None if rest is None else _known(RelativeError, rest),
             spread_error=None if spread is None else _known(SpreadError, spread),
@@ -164,7 +164,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Moves:
+class Displacement:
     """The moves of a judged model from each image to its inversion; one row per (image, draw)."""
 
     index: "NDArray[np.int64]"
@@ -195,13 +195,13 @@ class StirResult:
     """
     environment: dict[str, Any] = field(default_factory=dict)
     """The machine as plain data: versions, device, number of processes and threads."""
-    moves: tuple[Moves, ...] = field(default=(), compare=False)
+    displacements: tuple[Displacement, ...] = field(default=(), compare=False)
     """The moves of the model on each pair, for each score; not part of `to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` prints: only lists, dictionaries, strings, numbers and None."""
-        plain = asdict(replace(self, moves=()))
-        del plain["moves"]
+        plain = asdict(replace(self, displacements=()))
+        del plain["displacements"]
         return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
 
     @classmethod
@@ -217,15 +217,17 @@ class StirResult:
 
     def per_image(self) -> "pd.DataFrame":
         """One row per score, image and draw: `score` (its place), `model`, `layer`, `reference`,
-        and the columns of `Moves`. What the judged model does not ignore has a large
+        and the columns of `Displacement`. What the judged model does not ignore has a large
         `relative_distance`.
         """
         import pandas as pd
 
         frames = []
-        for place, (score, moves) in enumerate(zip(self.scores, self.moves, strict=False)):
+        for place, (score, displacements) in enumerate(
+            zip(self.scores, self.displacements, strict=False)
+        ):
             about = {"score": place, "model": score.model, "layer": score.layer}
-            columns = {f.name: getattr(moves, f.name) for f in fields(moves)}
+            columns = {f.name: getattr(displacements, f.name) for f in fields(displacements)}
             frames.append(pd.DataFrame({**about, "reference": score.reference, **columns}))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -235,7 +237,7 @@ class StirResult:
         """
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self.moves:
+        if self.displacements:
             table = path.with_name(f".{PER_IMAGE}.{uuid.uuid4().hex[:8]}.partial")
             self.per_image().to_parquet(table, index=False)
             table.replace(path.with_name(PER_IMAGE))
@@ -254,7 +256,9 @@ class StirResult:
         """
         found = cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
         table = Path(folder) / PER_IMAGE
-        return replace(found, moves=_read_moves(table)) if table.is_file() else found
+        return (
+            replace(found, displacements=_read_displacements(table)) if table.is_file() else found
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """A heat map of STIR, reference by row and model by column, in matplotlib axes (new ones
@@ -273,7 +277,7 @@ class StirResult:
 
         Raises:
             RequestError: a repo that this token may not write.
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         from stir_hf.publish import send
 
@@ -288,13 +292,13 @@ class StirResult:
         return html_table(self)
 
 
-def _read_moves(table: Path) -> tuple[Moves, ...]:
+def _read_displacements(table: Path) -> tuple[Displacement, ...]:
     import pandas as pd
 
-    names = [f.name for f in fields(Moves)]
+    names = [f.name for f in fields(Displacement)]
     rows = pd.read_parquet(table)
     return tuple(
-        Moves(**{name: part[name].to_numpy() for name in names})
+        Displacement(**{name: part[name].to_numpy() for name in names})
         for _, part in rows.groupby("score", sort=True)
     )
 

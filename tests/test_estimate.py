@@ -24,7 +24,7 @@ def test_it_says_what_is_left_and_keeps_nothing(tmp_path: Path) -> None:
     assert [(one.rows, one.passes) for one in found] == [(30, 7), (30, 7)]
     for one in found:
         assert one.seconds == pytest.approx(30 * 7 * one.seconds_per_pass[0])
-        assert one.judging > 0
+        assert one.scoring_seconds > 0
         assert one.memory[0] > 1e8
     assert set(tmp_path.iterdir()) == before
 

@@ -93,7 +93,7 @@ def test_a_file_that_can_be_read_again_is_inverted_at_last(
     assert set(first.left_out.values()) == {"unreadable"}
     assert len(inverted(Net(), data, tmp_path)) == 8
     assert len(rows(tmp_path)) == 8
-    assert {row["status"] for row in rows(tmp_path)} <= {"converged", "budget"}
+    assert {row["status"] for row in rows(tmp_path)} <= {"converged", "max_steps"}
 
 
 def test_a_fault_of_the_machine_is_no_fault_of_the_image(

@@ -78,7 +78,7 @@ def ask(
 ) -> Answers:
     """What one process answers."""
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    env |= {"STIR_HF_PATIENCE": "1"} | ({"HF_HUB_OFFLINE": "1"} if offline else {})
+    env |= {"STIR_HF_HUB_TIMEOUT": "1"} | ({"HF_HUB_OFFLINE": "1"} if offline else {})
     command = [sys.executable, "-c", CLIENT, json.dumps(list(questions.values()))]
     done = subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=120, check=False

@@ -153,7 +153,7 @@ def test_rows_have_a_hash_and_a_status(tmp_path: Path) -> None:
     assert len(hashes) == len({h for _, h in hashes}) == 6
     assert all(re.fullmatch("[0-9a-f]{16}", h) for _, h in hashes)
     for row in found:
-        assert row["status"] == ("converged" if row["relative_error"] <= 0.1 else "budget")
+        assert row["status"] == ("converged" if row["relative_error"] <= 0.1 else "max_steps")
 
 
 # Identity, points 6, 7 and 9: networks of equal identity, rows twice, names

@@ -49,7 +49,7 @@ def test_they_lie_beside_the_result_and_are_read_back(tmp_path: Path) -> None:
     result = stir_hf.compare(
         STANDARD, ROBUST, str(IMAGES), num_samples=5, steps=2, out=tmp_path, progress=False
     )
-    assert "moves" not in json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert "displacements" not in json.loads((tmp_path / "result.json").read_text("utf-8"))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / PER_IMAGE), result.per_image())
     back = stir_hf.StirResult.load(tmp_path)
     assert back == stir_hf.StirResult.from_dict(result.to_dict())

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from stir_hf import Score, StirResult
 from stir_hf.report.figures import heat_map
 from stir_hf.report.table import labels, markdown_table, table
-from stir_hf.results import RelativeError, SpreadError, Values
+from stir_hf.results import Anchors, RelativeError, SpreadError
 
 
 def result(*models: tuple[str, str]) -> StirResult:
@@ -22,7 +22,7 @@ def result(*models: tuple[str, str]) -> StirResult:
         similarity=0.8,
         floor=None,
         ceiling=0.99,
-        debiased=Values(0.6, 0.7, None, 0.98),
+        debiased=Anchors(0.6, 0.7, None, 0.98),
         num_samples=10,
         relative_error=RelativeError(0.1, 0.1, 0.1),
         converged=0.9,

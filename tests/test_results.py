@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stir_hf import RequestError, Score, StirResult
-from stir_hf.results import RelativeError, Values
+from stir_hf.results import Anchors, RelativeError
 
 
 def score(
@@ -22,7 +22,7 @@ def score(
         similarity=0.8,
         floor=floor,
         ceiling=0.99,
-        debiased=Values(0.6, 0.7, None, 0.98),
+        debiased=Anchors(0.6, 0.7, None, 0.98),
         num_samples=10,
         relative_error=RelativeError(0.01, 0.02, 0.03),
         converged=0.9,

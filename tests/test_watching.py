@@ -19,8 +19,8 @@ def test_steps_tell_how_far_a_run_is() -> None:
 
     def watch(step: Step) -> None:
         seen.append(step)
-        if step.forming is not None:
-            pictures.append({i: values.copy() for i, values in step.forming().items()})
+        if step.in_progress is not None:
+            pictures.append({i: values.copy() for i, values in step.in_progress().items()})
 
     result = stir_hf.compare(
         Net(0), Net(1), noise_images(6), steps=30, batch_size=4, progress=watch

@@ -268,7 +268,7 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
 
     if not main_process():
         return
-    judged = of_hashes(Path(out), {score.inversions for score in result.scores}) if out else []
+    judged = of_hashes(Path(out), {score.inversion_set for score in result.scores}) if out else []
     figures = save_figures(result, judged, Path(out)) if out else []
     if as_json:
         echo_json(result.to_dict())

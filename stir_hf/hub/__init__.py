@@ -10,7 +10,6 @@ from stir_hf.hub.names import (
     no_such_folder,
     split_revision,
 )
-from stir_hf.hub.patience import again, once, one_run
 from stir_hf.hub.refusals import (
     BUSY,
     asked_wait,
@@ -24,6 +23,7 @@ from stir_hf.hub.refusals import (
     status_of,
 )
 from stir_hf.hub.repos import SMALL_FILES, Found, RepoType, about, fetch, resolve
+from stir_hf.hub.retry import again, once, one_run
 
 __all__ = [
     "BUSY",

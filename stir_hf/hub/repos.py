@@ -8,9 +8,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 from uuid import uuid4
 
-from stir_hf.hub.patience import again, once
 from stir_hf.hub.patterns import patterns_of
 from stir_hf.hub.refusals import hub_errors, is_unreachable, not_cached, status_of
+from stir_hf.hub.retry import again, once
 
 RepoType = Literal["model", "dataset"]
 

@@ -1,9 +1,7 @@
-"""What a network consumes, as tensors: the shape of one input, its bounds, and how it is stored
-and read back.
-"""
+"""Kinds of input: the shape of one unknown, its bounds, and how it is stored and read back."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +10,41 @@ from stir_hf.errors import RequestError
 
 
 class Kind(Protocol):
-    """A kind of input on its canvas; a frozen dataclass in a file of its own, and a line in
-    `kind_of`.
+    """A kind of input: a frozen dataclass in a file of its own, entered with `@kind`.
+
+    An *original* is a cell of the user's dataset, decoded. The reference's processor makes a
+    *canvas* of it, an array that is hashed and stored; its *values* (float32, of `shape`) are what
+    is inverted and what networks are fed.
+    """
+
+    name: ClassVar[str]
+    """Of the kind, in spellings and messages: one word that takes a plural s, such as `image`. It
+    is the name of the column of originals in an inversion set, too.
     """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input, without the batch axis."""
+        """Shape of one input, without the batch axis."""
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """The least and the greatest value of an input."""
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest value; None where there are no bounds."""
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The axes of `shape` that are space or time, along which neighbours are alike; may be
+        empty.
+        """
+
+    def scale(self, values: NDArray[np.float32]) -> float:
+        """The factor of a start that is drawn from N(0,1), for an original with these values; 1
+        where starts do not depend on the original.
+        """
+
+    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Tensors of one original that a network is fed beside the values, such as a mask; equal
+        shapes for all inputs of a kind, {} where there are none.
+        """
 
     def feature(self, *, exact: bool) -> Any:
         """The `datasets` feature of a column of such inputs; `exact` keeps every bit of the
@@ -30,7 +52,7 @@ class Kind(Protocol):
         """
 
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
-        """An original on the canvas, as the processor makes it, as an input of `shape`."""
+        """The values of a canvas."""
 
     def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:
         """An input of `shape` as a cell of that column."""
@@ -38,16 +60,32 @@ class Kind(Protocol):
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """A cell as an input of `shape`."""
 
-    def check(self, stored: bytes) -> None:
-        """Raise ValueError where a stored file is none of this kind, without decoding it."""
+    def check(self, stored: Any) -> None:
+        """Raise ValueError where a stored cell is none of this kind, without decoding all of it."""
 
-    def canvas(self, stored: bytes) -> NDArray[Any]:
-        """The canvas that a stored file, of a cell that is not exact, holds; ValueError where it
-        holds none of this kind.
+    def canvas(self, stored: Any) -> NDArray[Any]:
+        """The canvas that a stored cell of an original holds; ValueError where it holds none of
+        this kind.
         """
 
     def spelling(self) -> dict[str, Any]:
-        """What `kind_of` reads, as JSON has it."""
+        """The kind as JSON, read by `kind_of`: `kind` is its `name`."""
+
+    @classmethod
+    def from_spelling(cls, spelling: Mapping[str, Any]) -> Self:
+        """The inverse of `spelling`."""
+
+
+KINDS: dict[str, type[Kind]] = {}
+"""All kinds, by name."""
+
+_Class = TypeVar("_Class", bound=type[Any])
+
+
+def kind(cls: _Class) -> _Class:
+    """Enter a class among the kinds, by its `name`."""
+    KINDS[cls.name] = cls
+    return cls
 
 
 def kind_of(spelling: Mapping[str, Any]) -> Kind:
@@ -56,9 +94,9 @@ def kind_of(spelling: Mapping[str, Any]) -> Kind:
     Raises:
         RequestError: a kind that this version does not know.
     """
-    from stir_hf.inputs.images import ImageKind
-
-    if spelling["kind"] == "image":
-        height, width = spelling["size"]
-        return ImageKind(spelling["mode"], (height, width))
-    raise RequestError(f"inputs of kind {spelling['kind']!r} are unknown; this stir-hf knows image")
+    if (found := KINDS.get(spelling["kind"])) is None:
+        known = ", ".join(sorted(KINDS))
+        raise RequestError(
+            f"inputs of kind {spelling['kind']!r} are unknown; this stir-hf knows {known}"
+        )
+    return found.from_spelling(spelling)

@@ -2,9 +2,9 @@
 back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
+from stir_hf.inputs.base import kind
 from stir_hf.inputs.orientation import upright
 from stir_hf.inputs.png import check_header, png_pixels
 
@@ -22,10 +23,12 @@ Mode = Literal["L", "RGB"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
 
 
+@kind
 @dataclass(frozen=True)
 class ImageKind:
     """Images of one mode and size, with values in [0, 1]."""
 
+    name: ClassVar[str] = "image"
     mode: Mode
     size: Size
     """(h, w)."""
@@ -39,6 +42,19 @@ class ImageKind:
     def bounds(self) -> tuple[float, float]:
         """Black and white."""
         return 0.0, 1.0
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Height and width."""
+        return 1, 2
+
+    def scale(self, values: NDArray[np.float32]) -> float:  # noqa: ARG002 - a Kind
+        """1: starts do not depend on the image."""
+        return 1.0
+
+    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
+        """Nothing beside the pixels."""
+        return {}
 
     def feature(self, *, exact: bool) -> Any:
         """A column of PNG files with 8 bits per channel, or of float32 arrays."""
@@ -72,7 +88,13 @@ class ImageKind:
 
     def spelling(self) -> dict[str, Any]:
         """Kind, mode and size."""
-        return {"kind": "image", "mode": self.mode, "size": list(self.size)}
+        return {"kind": self.name, "mode": self.mode, "size": list(self.size)}
+
+    @classmethod
+    def from_spelling(cls, spelling: Mapping[str, Any]) -> "ImageKind":
+        """The inverse of `spelling`."""
+        height, width = spelling["size"]
+        return cls(spelling["mode"], (height, width))
 
 
 @dataclass(frozen=True)

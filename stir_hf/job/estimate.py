@@ -37,7 +37,7 @@ class Estimate:
     """Of one inversion, by process."""
     seconds: float
     """In all, at most, with all processes; each is busy for as long."""
-    judging: float
+    scoring_seconds: float
     """Seconds of one model's judging on the whole set, if it is as fast as this one, with all
     processes.
     """
@@ -91,7 +91,7 @@ def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> 
         passes=job.config.steps,
         seconds_per_pass=tuple(one[0] for one in found),
         seconds=len(left) * job.config.steps / speed,
-        judging=3 * job.count / judging,
+        scoring_seconds=3 * job.count / judging,
         memory=tuple(one[2] for one in found),
         disk=round(disk * len(left)),
         notes=notes,

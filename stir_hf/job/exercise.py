@@ -26,7 +26,7 @@ def image_records(
     """Some values of the representations of images and of the same at high contrast, by the hash
     of the image's canvas.
     """
-    low, high = kind.bounds
+    low, high = kind.bounds or (None, None)
     images = [torch.from_numpy(kind.values(canvas.array)) for canvas in canvases]
     sharp = [(x.mean() + CONTRAST * (x - x.mean())).clamp(low, high) for x in images]
     seen = network.represent(torch.stack((*images, *sharp))).cpu().double().numpy()

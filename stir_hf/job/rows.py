@@ -122,7 +122,7 @@ class RowMaker:
         error, limit = errors
         if not np.isfinite(error):
             return self.bare(one.canvas.index, draw, "not_finite", one.canvas)
-        status = "converged" if error <= limit else "budget"
+        status = "converged" if error <= limit else "max_steps"
         return {
             **self.bare(one.canvas.index, draw, status, one.canvas),
             "inverted": stored,

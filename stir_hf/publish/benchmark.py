@@ -13,8 +13,8 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import split_revision, with_metadata
-from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Pushed, Repo
+from stir_hf.publish.retry import patiently
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.publish.shown import Shown
 from stir_hf.publish.state import Change, Content, State
@@ -52,7 +52,7 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
 def notes_of(row: Mapping[str, Any]) -> str:
     """The text beside the number, in one line that `reported.read_notes` reads back."""
     shown = {
-        "set": row["inversions"],
+        "set": row["inversion_set"],
         "layer": row["layer"],
         "measure": row["measure"],
         "n": row["num_samples"],

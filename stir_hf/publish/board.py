@@ -99,7 +99,7 @@ class Board:
     """The dataset repo that they are of."""
     commit: str
     """The repo's, 40 hexadecimal digits."""
-    inversions: str
+    inversion_set: str
     """16 hexadecimal digits of the set's identity."""
     reference: str | None
     """The name that most of the scores give it, None where none does; the next four likewise."""

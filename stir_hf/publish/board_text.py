@@ -75,7 +75,7 @@ def _heading(board: Board, shown: Callable[[object], str]) -> str:
 
 def _reference(board: Board, shown: Callable[[object], str]) -> str:
     if board.reference is None:
-        return f"the reference of inversions {board.inversions}"
+        return f"the reference of inversions {board.inversion_set}"
     name = board.reference
     at = board.reference_revision
     return shown(_cut(f"{repo_of(name)}@{at[:8]}" if at else name))
@@ -93,7 +93,7 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
         f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
         f" layer {shown(_cut(board.layer))}, represents the two ({shown(_cut(board.measure))}):"
         " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
-        f" not.\nInversions {board.inversions} of"
+        f" not.\nInversions {board.inversion_set} of"
         f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
     )
 

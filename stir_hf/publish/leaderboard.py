@@ -179,11 +179,11 @@ class _Scored:
         Args:
             networks: of the files' scores of models on the Hub, by what they tell.
         """
-        named, network = self.model.casefold(), self.row["network"]
+        named, network = self.model.casefold(), self.row["network_id"]
         if self.reported:
             network = networks.get(self.told)
         return {
-            "network": network,
+            "network_id": network,
             "commit": (named, self.at) if self.at else None,
             "reported": named if network is None else None,
         }
@@ -197,7 +197,7 @@ class _Scored:
 
 def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
-    networks = {one.told: one.row["network"] for one in scores if one.at}
+    networks = {one.told: one.row["network_id"] for one in scores if one.at}
     groups = together([one.keys(networks) for one in scores])
     lines = (_line([scores[i] for i in places]) for places in groups)
     key = {name: scores[0].row[name] for name in COMPARED}
@@ -218,7 +218,7 @@ def _line(scores: Sequence[_Scored]) -> Line:
     return Line(
         shown.model,
         shown.at,
-        row["network"],
+        row["network_id"],
         **{name: row[name] for name in both},
         relative_error=row["relative_error_median"],
         converged=row["converged"],

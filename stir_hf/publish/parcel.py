@@ -66,7 +66,7 @@ class Parcel:
             clean = StirResult.from_dict(without_paths(result.to_dict()))
             if not places:
                 clean.config.pop(PUBLISHED, None)
-            rows = list(score_rows.rows_of(replace(clean, moves=result.moves)))
+            rows = list(score_rows.rows_of(replace(clean, displacements=result.displacements)))
             for row in rows:
                 path = score_rows.write(row, into / scores.FOLDER)
                 ours[f"{scores.FOLDER}/{path.name}"] = Content(path), row
@@ -87,7 +87,7 @@ class Parcel:
         of_scores = [
             why
             for row in self.rows
-            if row["inversions"] not in hashes or row["model_revision"] is not None
+            if row["inversion_set"] not in hashes or row["model_revision"] is not None
             for why in sources_of_score(row)
         ]
         return tuple(dict.fromkeys([*of_sets, *of_scores]))

@@ -17,8 +17,8 @@ from stir_hf.hub import destination, one_run
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
-from stir_hf.publish.patience import is_invalid, patiently
 from stir_hf.publish.repo import Limits, Pushed, Repo
+from stir_hf.publish.retry import is_invalid, patiently
 from stir_hf.publish.rights import check_writable
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.publish.sources import visibility
@@ -54,7 +54,7 @@ def push_folder(
     Raises:
         RequestError: nothing finished in the folder; a repo that this token may not write; what is
             not public into a public repo; other bytes for a row that is published.
-        RunError: the Hub refuses, or is away for longer than the patience lasts.
+        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
     """
     repo = Repo(destination(repo_id, "--to"))
     result = StirResult.load(folder) if (folder / RESULT).is_file() else None
@@ -203,12 +203,12 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):
-        if row["inversions"] not in names:
+        if row["inversion_set"] not in names:
             raise RequestError(
                 f"{repo_id} does not list the inversions of {row['reference']}, on which"
                 f" {row['model']} was judged; give the repo that does"
             )
-        found.append(Entry(row, repo_id, names[row["inversions"]], state.sha))
+        found.append(Entry(row, repo_id, names[row["inversion_set"]], state.sha))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from stir_hf.errors import RunError
 from stir_hf.hub import once
-from stir_hf.publish.patience import patiently, storage_errors
+from stir_hf.publish.retry import patiently, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
 
@@ -76,7 +76,7 @@ class Repo:
         """Make it, unless it is there.
 
         Raises:
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         how = {"repo_type": self.kind, "private": private, "exist_ok": True, **more}
         try:
@@ -138,7 +138,7 @@ class Repo:
             limits: up to where it is one commit.
 
         Raises:
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         sent: list[str] = []
         try:

@@ -14,7 +14,7 @@ from stir_hf.publish.scores import COLUMNS, checked
 _log = logging.getLogger("stir_hf")
 RESULTS = ".eval_results"
 _NAMES = {
-    "set": "inversions",
+    "set": "inversion_set",
     "layer": "layer",
     "measure": "measure",
     "n": "num_samples",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Repo
+from stir_hf.publish.retry import patiently
 
 _TOKENS = "https://huggingface.co/settings/tokens"
 

@@ -12,7 +12,7 @@ from stir_hf.data.sets.manifest import json_text
 from stir_hf.engine import RULES, STARTS, Tolerance
 from stir_hf.errors import RequestError
 from stir_hf.publish.scores import COLUMNS, ERRORS, Column, name_of
-from stir_hf.results import ANCHORS, Moves, Score, StirResult
+from stir_hf.results import ANCHORS, Displacement, Score, StirResult
 
 
 def _feature(column: Column) -> Any:
@@ -42,21 +42,21 @@ def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
     """
     models = {(m["model"], m["layer"]): m for m in result.config.get("models", ())}
     made = {d["hash"]: d for d in result.config.get("data", ()) if "hash" in d}
-    moves: list[Moves | None] = [*result.moves] or [None] * len(result.scores)
+    moves: list[Displacement | None] = [*result.displacements] or [None] * len(result.scores)
     for score, moved in zip(result.scores, moves, strict=True):
-        if score.inversions not in made or not score.network:
+        if score.inversion_set not in made or not score.network_id:
             raise RequestError(
                 f"the score of {score.model} is of an older stir-hf, which did not keep what made"
                 " it; run the same command again"
             )
         about = models.get((score.model, score.layer), {})
-        yield {**_about(score, made[score.inversions], about, result), **_per_image(moved)}
+        yield {**_about(score, made[score.inversion_set], about, result), **_per_image(moved)}
 
 
 def _about(
     score: Score, made: dict[str, Any], model: dict[str, Any], result: StirResult
 ) -> dict[str, Any]:
-    engine = made["inversion"]
+    engine = made["engine"]
     values = {f"{name}_debiased": getattr(score.debiased, name, None) for name in ANCHORS}
     errors = {
         f"{which}_{name}": getattr(getattr(score, which), name, None)
@@ -65,8 +65,8 @@ def _about(
     }
     tolerance = Tolerance.parse(engine["tolerance"])
     plain = asdict(score)
-    same = ("model", "layer", "reference", "reference_layer", "inversions", "measure", *ANCHORS)
-    more = ("num_samples", "draws", "left_out", "converged", "network")
+    same = ("model", "layer", "reference", "reference_layer", "inversion_set", "measure", *ANCHORS)
+    more = ("num_samples", "draws", "left_out", "converged", "network_id")
     return {
         **{name: plain[name] for name in (*same, *more)},
         **values,
@@ -87,7 +87,7 @@ def _about(
     }
 
 
-def _per_image(moved: Moves | None) -> dict[str, Any]:
+def _per_image(moved: Displacement | None) -> dict[str, Any]:
     names = ("index", "draw", "relative_distance", "cosine", "relative_error")
     return {name: [] if moved is None else getattr(moved, name).tolist() for name in names}
 

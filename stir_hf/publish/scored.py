@@ -77,7 +77,7 @@ class Table:
         first, named = self.rows[0], self.named
         return {
             "slug": None if self.slug is None else code(self.slug),
-            "inversions": code(first["inversions"]),
+            "inversion_set": code(first["inversion_set"]),
             "reference": linked(named["reference"], named["reference_revision"], "model"),
             "dataset": linked(named["dataset"], named["dataset_revision"], "dataset"),
             "split": named["split"] and code(named["split"]),
@@ -132,7 +132,7 @@ def _most(rows: Sequence[Row]) -> Row:
 def _place(table: Table) -> tuple[Any, ...]:
     first = table.rows[0]
     name = table.slug or str(table.named["reference"])
-    key = (str(first[part]) for part in ("inversions", "layer", "measure"))
+    key = (str(first[part]) for part in ("inversion_set", "layer", "measure"))
     return table.slug is None, name, *key, -first["num_samples"], first["draws"]
 
 
@@ -140,7 +140,7 @@ def _rank(row: Row) -> tuple[Any, ...]:
     """The highest debiased value first, as on a leaderboard; below them those that have none."""
     found = Reading.of(row)
     values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
-    more = (str(row.get(name) or "") for name in ("model", "model_revision", "network"))
+    more = (str(row.get(name) or "") for name in ("model", "model_revision", "network_id"))
     return found.stir is None, *values, *more
 
 

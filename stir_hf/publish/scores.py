@@ -15,7 +15,7 @@ from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
-COMPARED = ("inversions", "layer", "measure", "num_samples", "draws")
+COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
 """Columns in which scores agree that may be compared."""
 ERRORS = ("median", "mean", "p95")
 LARGEST = 100_000_000
@@ -123,7 +123,7 @@ COLUMNS = {
     "reference": _NAME,
     "reference_revision": _COMMIT,
     "reference_layer": _NAME,
-    "inversions": _HASH,
+    "inversion_set": _HASH,
     "measure": _NAME,
     **dict.fromkeys(ANCHORS, _ANCHOR),
     **{f"{name}_debiased": _ANCHOR for name in ANCHORS},
@@ -144,14 +144,22 @@ COLUMNS = {
     "split": _TEXT,
     "dtype": _TEXT,
     "notes": Column("string", several=True),
-    "network": _HASH,
+    "network_id": _HASH,
 }
 """The columns that tell a score; `environment` and one value per image and draw stand beside it."""
 
 
 def name_of(row: Mapping[str, Any]) -> str:
     """16 hexadecimal digits: of what a score is, not of its value; equal for a repeated score."""
-    names = ("model", "model_revision", "network", "inversions", "measure", "num_samples", "draws")
+    names = (
+        "model",
+        "model_revision",
+        "network_id",
+        "inversion_set",
+        "measure",
+        "num_samples",
+        "draws",
+    )
     return hash_of([row[name] for name in names])[:16]
 
 

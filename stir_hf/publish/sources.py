@@ -7,8 +7,8 @@ from typing import Any
 from stir_hf.errors import RequestError
 from stir_hf.hub import about, split_revision
 from stir_hf.publish.config import ShareConfig
-from stir_hf.publish.patience import patiently
 from stir_hf.publish.repo import Repo
+from stir_hf.publish.retry import patiently
 
 Licence = str | list[str] | None
 
@@ -27,7 +27,7 @@ def sources_of(names: Mapping[str, Any]) -> Sources:
     """Ask the Hub about the dataset and the reference of a set.
 
     Raises:
-        RunError: the Hub is away for longer than the patience lasts.
+        RunError: the Hub is away for longer than STIR_HF_HUB_TIMEOUT.
     """
     images, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
     network, _ = _asked("model", names["reference"], names.get("revision"))

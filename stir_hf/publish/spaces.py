@@ -104,7 +104,7 @@ def publish_metric(
     Raises:
         RequestError: another name, a repo that this token may not write or that is public where
             `private` is asked for, or no known place of the package.
-        RunError: the Hub refuses, or is away for longer than the patience lasts.
+        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
     """
     repo_id = destination(repo_id, "publish-metric", "space")
     if repo_id.rpartition("/")[2] != NAME:

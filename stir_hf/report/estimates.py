@@ -18,8 +18,8 @@ def estimates(found: "Sequence[Estimate]") -> str:
         lines.append(
             f"{printable(one.reference)}: {one.rows} inversions, at most {duration(one.seconds)}"
             f" ({one.passes} passes each; those at the tolerance stop earlier), judging"
-            f" {duration(one.judging)} per model; memory {size(max(one.memory))} per process, disk"
-            f" {size(one.disk)}"
+            f" {duration(one.scoring_seconds)} per model; memory"
+            f" {size(max(one.memory))} per process, disk {size(one.disk)}"
         )
         if len(one.seconds_per_pass) > 1:
             lines += _by_process(one)

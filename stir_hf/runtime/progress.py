@@ -21,7 +21,7 @@ MICRO = 1_000_000
 """Errors are added up as whole numbers of millionths."""
 
 
-Forming: TypeAlias = Callable[[], Mapping[int, NDArray[np.float32]]]
+InProgress: TypeAlias = Callable[[], Mapping[int, NDArray[np.float32]]]
 """Inputs in the making, (c, h, w) in [0, 1] for images, by their index in the split."""
 
 
@@ -39,7 +39,7 @@ class Step:
     """Passes of one image that this process has made so far, while it inverts."""
     error: float | None = None
     """The mean of the best relative errors of the images in flight, while it inverts."""
-    forming: Forming | None = None
+    in_progress: InProgress | None = None
     """The best of the inversions in flight, while it inverts; to be called before it returns."""
 
 
@@ -62,23 +62,23 @@ class Progress:
         self._bar.set_description(printable(what))
         self._what = what
 
-    def look(self, passes: int, active: int, error: float, forming: Forming) -> None:
+    def look(self, passes: int, active: int, error: float, in_progress: InProgress) -> None:
         """Tell of the images that are being inverted.
 
         Args:
             passes: of one image, since the look before.
             active: how many there are.
             error: the mean of their best errors.
-            forming: the images.
+            in_progress: the images.
         """
         self._passes += passes
         self.show(active=active)
-        self._tell(error, forming)
+        self._tell(error, in_progress)
 
-    def _tell(self, error: float | None = None, forming: Forming | None = None) -> None:
+    def _tell(self, error: float | None = None, in_progress: InProgress | None = None) -> None:
         if self._watcher is not None:
             done = self._before + self._counters.get("done")
-            self._watcher(Step(self._what, done, self._total, self._passes, error, forming))
+            self._watcher(Step(self._what, done, self._total, self._passes, error, in_progress))
 
     def add(self, count: int, **sums: float) -> None:
         """Count what this process has done, and what is shown of it: `inverted`, `converged` and

@@ -11,14 +11,14 @@ from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
-from stir_hf.results import ANCHORS, Moves, RelativeError, Score, SpreadError, Values
+from stir_hf.results import ANCHORS, Anchors, Displacement, RelativeError, Score, SpreadError
 from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.scoring.resizing import canvas_note
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
 
-Judged = tuple[Score, Moves]
+Judged = tuple[Score, Displacement]
 """A score, and how far the model moves on each pair."""
 
 
@@ -113,7 +113,7 @@ def _score(
         n: _mean([part[n] for part in parts], n, given, measure, notes) for n in parts[0]
     }
     values.setdefault("floor", (None, None))
-    biased, debiased = (Values(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
+    biased, debiased = (Anchors(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, ~inversions.converged
@@ -137,8 +137,8 @@ def _score(
         notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,
         left_out=inversions.num_samples - len(np.unique(inversions.index)),
-        inversions=inversions.manifest.hash[:16],
-        network=hash_of(network.identity)[:16],
+        inversion_set=inversions.manifest.hash[:16],
+        network_id=hash_of(network.identity)[:16],
     )
 
 

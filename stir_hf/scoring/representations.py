@@ -11,7 +11,7 @@ from stir_hf.data.sets.inversions import Inversions
 from stir_hf.engine import CONSTRAINTS, STARTS, start_value
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
-from stir_hf.results import Moves
+from stir_hf.results import Displacement
 from stir_hf.runtime import Processes, Progress
 from stir_hf.similarity import Accumulator, Adopting, Measure
 
@@ -27,7 +27,7 @@ def accumulate(
     batch_size: int,
     processes: Processes,
     progress: Progress,
-) -> tuple[Parts, Moves]:
+) -> tuple[Parts, Displacement]:
     """All batches of a set through the network: accumulators, and how far each pair moves.
 
     Every process takes its share of the batches; all is whole in the main one. What goes there is
@@ -53,7 +53,7 @@ def accumulate(
     parts, moves = processes.merged((parts, moves), _merged)
     distance, cosine = moves
     errors = inversions.relative_error
-    return parts, Moves(inversions.index, inversions.draw, distance, cosine, errors)
+    return parts, Displacement(inversions.index, inversions.draw, distance, cosine, errors)
 
 
 def add(
@@ -135,7 +135,7 @@ def _starts(
         starts = torch.stack([start_of(inversions, index, draw) for index, draw in keys])
     constraint = CONSTRAINTS.build(inversions.manifest.identity["engine"]["constraint"])
     origin = torch.from_numpy(images) if constraint.uses_origin else None
-    low, high = inversions.kind.bounds
+    low, high = inversions.kind.bounds or (None, None)
     return constraint.project(starts, origin).clamp(low, high).numpy()
 
 

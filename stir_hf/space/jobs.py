@@ -174,7 +174,7 @@ def _teller(send: Send, most: int) -> Any:
         if now - last[0] < TELL_EVERY:
             return
         last[0] = now
-        forming = [] if step.forming is None else sorted(step.forming().items())[:SHOWN]
+        forming = [] if step.in_progress is None else sorted(step.in_progress().items())[:SHOWN]
         pictures = {index: picture(values, exact=False) for index, values in forming}
         about = {"what": step.what, "done": step.done, "total": step.total, "error": step.error}
         send({"step": {**about, "passes": step.passes, "most": most, "pictures": pictures}})
@@ -196,7 +196,7 @@ def picture(values: NDArray[np.float32], *, exact: bool = True) -> str:
 
 def _pairs(result: StirResult, place: int, inversions: stir_hf.Inversions) -> dict[str, Any]:
     """The pairs that the judged model takes for the most and for the least alike."""
-    moves = result.moves[place]
+    moves = result.displacements[place]
     order = np.argsort(moves.relative_distance, kind="stable")
     count = min(SHOWN, len(order) // 2)
     ends = {"most": order[:count], "least": order[::-1][:count]}

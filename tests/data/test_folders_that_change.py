@@ -127,7 +127,7 @@ def cut(path: Path) -> None:
 def flipped(path: Path) -> None:
     """One bit of a page, which Parquet decodes to something else without a checksum."""
     data = bytearray(path.read_bytes())
-    place = data.index(b"budget") + 3
+    place = data.index(b"max_steps") + 3
     data[place] ^= 1
     path.write_bytes(bytes(data))
 

@@ -127,7 +127,7 @@ ROWS: dict[str, tuple[Change, str]] = {
     "an error of NaN": (column("relative_error", at(7, float("nan"))), "relative_error is no"),
     "no error": (column("relative_error", at(7, None)), "relative_error is no number"),
     "status turned": (
-        column("status", lambda v: ["budget" if x == "converged" else "converged" for x in v]),
+        column("status", lambda v: ["max_steps" if x == "converged" else "converged" for x in v]),
         "its status is ",
     ),
     "another status": (column("status", at(7, "excellent")), "a row has no status, or an unknown"),

@@ -253,7 +253,7 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
             choose(tmp_path, SetConfig())
         with pytest.raises(RequestError, match=said):
             choose(Inversions.load_all(tmp_path), SetConfig())
-        assert len(choose(tmp_path, SetConfig(config_name="b"))) == 1
+        assert len(choose(tmp_path, SetConfig(set="b"))) == 1
 
 
 def test_the_sets_of_a_result_are_found_beside_others(tmp_path: Path) -> None:
@@ -266,10 +266,10 @@ def test_a_folder_of_several_sets(tmp_path: Path) -> None:
     for name in ("a", "b"):
         a_set(tmp_path / "inversions" / name, 3)
     assert [s.path.name for s in Inversions.load_all(tmp_path)] == ["a", "b"]
-    assert [s.path.name for s in choose(tmp_path, SetConfig(config_name="b"))] == ["b"]
+    assert [s.path.name for s in choose(tmp_path, SetConfig(set="b"))] == ["b"]
     assert [len(s) for s in choose(tmp_path, SetConfig(num_samples=2))] == [2, 2]
     with pytest.raises(RequestError, match=r"no inversion set 'c' in .*; there are: a, b"):
-        choose(tmp_path, SetConfig(config_name="c"))
+        choose(tmp_path, SetConfig(set="c"))
     with pytest.raises(RequestError, match="holds 2 inversion sets; give one: "):
         Inversions.load(tmp_path)
     with pytest.raises(

@@ -15,7 +15,7 @@ from tests.tiny import SIDE, Net, inverted, noise_images, pictures
 
 KINDS: dict[str, dict[str, Any]] = {
     "converged": {"tolerance": 0.9},
-    "budget": {"tolerance": 1e-6},
+    "max_steps": {"tolerance": 1e-6},
     "exact": {"exact": True, "tolerance": 0.1, "steps": 30},
     "draws": {"draws": 3},
     "of the spread": {"tolerance": "spread:0.5", "steps": 8},

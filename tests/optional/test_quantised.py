@@ -80,7 +80,7 @@ def test_it_is_judged_and_not_inverted(
     one, other = stir_hf.score([str(small), encoder], made, device="cpu", progress=False).scores
     assert one.similarity is not None
     assert 0.9 < one.similarity < 1
-    assert one.network == other.network
+    assert one.network_id == other.network_id
     with pytest.raises(RequestError, match="is quantised"):
         stir_hf.invert(encoder, str(IMAGES), **QUICK)
     command = ["compare", str(whole), str(small), "--dataset", str(IMAGES), "--device", "cpu"]

@@ -29,7 +29,7 @@ class Client:
             "HF_HOME": str(self.home),
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "STIR_HF_PATIENCE": str(self.patience),
+            "STIR_HF_HUB_TIMEOUT": str(self.patience),
             "OMP_NUM_THREADS": "1",
         }
         env.pop("HF_TOKEN", None)
@@ -96,7 +96,7 @@ class Worker(Client):
 
     def _said(self, more: dict[str, str]) -> dict[str, str]:
         token = {"HF_TOKEN": self.token} if self.token else {}
-        return token | {"STIR_HF_PATIENCE": str(self.patience)} | more
+        return token | {"STIR_HF_HUB_TIMEOUT": str(self.patience)} | more
 
     @cached_property
     def process(self) -> "subprocess.Popen[str]":

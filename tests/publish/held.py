@@ -56,7 +56,7 @@ def row(model: str = "lab/one", **changed: Any) -> dict[str, Any]:
         "reference": "lab/robust-0",
         "reference_revision": COMMIT,
         "reference_layer": "penultimate",
-        "inversions": SET,
+        "inversion_set": SET,
         "measure": "linear_cka",
         "stir": 0.82,
         "similarity": 0.9,
@@ -73,7 +73,7 @@ def row(model: str = "lab/one", **changed: Any) -> dict[str, Any]:
         "dataset_revision": COMMIT,
         "split": "test",
         "notes": [],
-        "network": "0" * 16,
+        "network_id": "0" * 16,
         **changed,
     }
 

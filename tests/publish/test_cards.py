@@ -150,7 +150,7 @@ def test_a_score_without_a_floor_has_no_mark() -> None:
 
 def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
     others: tuple[dict[str, Any], ...] = (
-        {"inversions": "f" * 16},
+        {"inversion_set": "f" * 16},
         {"layer": "early"},
         {"measure": "rbf_cka"},
         {"num_samples": 30},
@@ -166,7 +166,7 @@ def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
 def test_a_score_of_others_does_not_rename_the_table_that_it_is_in() -> None:
     one = shown()
     forged = row("lab/top", stir_debiased=0.99, reference="lab/evil", dataset="lab/evil")
-    own = {"inversions": one.manifest.hash[:16]}
+    own = {"inversion_set": one.manifest.hash[:16]}
     for text in (
         text_of(Held([one], [{**forged, **own}, row(**own)])),
         text_of(Held([], [forged, row(), row("lab/two")])),

@@ -133,7 +133,7 @@ def test_a_published_set_with_hostile_names(worker: Worker, evil_set: str, tmp_p
     for words in (
         ("score", "lab/standard-0", "--inversions", evil_set, "--out", tmp_path / "a"),
         ("score", "lab/standard-0", "--inversions", evil_set, "--json"),
-        ("score", "lab/standard-0", "--inversions", evil_set, "--config-name", EVIL),
+        ("score", "lab/standard-0", "--inversions", evil_set, "--set", EVIL),
         ("push", tmp_path / "a", "--to", "lab/three", "--scores-only"),
         ("leaderboard", "lab/three"),
         ("leaderboard", evil_set, "--json"),
@@ -145,9 +145,9 @@ def test_what_the_hub_says_is_printable(worker: Worker, hub: StandInHub, evil_ru
     said = {"X-Error-Message": "no\x9b2J \x9d0;title\x9c", "X-Error-Code": "\x9b31m"}
     for status in (400, 401, 402, 403, 404, 413, 422):
         hub.faults[:] = [Fault("POST", "/commit/", status=status, headers=said)] * 2
-        check(worker.run("push", evil_run, "--to", "lab/said", "--public", STIR_HF_PATIENCE="0"))
+        check(worker.run("push", evil_run, "--to", "lab/said", "--public", STIR_HF_HUB_TIMEOUT="0"))
         hub.faults[:] = [Fault("GET", "/api/datasets/lab/said", status=status, headers=said)] * 3
-        check(worker.run("leaderboard", "lab/said", STIR_HF_PATIENCE="0"))
+        check(worker.run("leaderboard", "lab/said", STIR_HF_HUB_TIMEOUT="0"))
     hub.faults.clear()
 
 

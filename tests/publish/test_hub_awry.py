@@ -43,5 +43,5 @@ except RequestError as error:
     print(error)
 """
     hub.faults.extend([Fault("GET", "/api/models/lab/robust-1", delay=4.0)] * 9)
-    told = worker.python(code, HF_HOME=f"{worker.home}/other", STIR_HF_PATIENCE="1")
+    told = worker.python(code, HF_HOME=f"{worker.home}/other", STIR_HF_HUB_TIMEOUT="1")
     assert "is not in the cache, and the Hub cannot be reached (ReadTimeout)" in told

@@ -25,7 +25,7 @@ def scored(model: str, revision: str | None, debiased: float | None, **changed: 
     """A row whose network is that of its model and revision."""
     network = hash_of([model, revision])[:16]
     plain = None if debiased is None else min(1.0, 0.1 + 0.9 * abs(debiased))
-    values = {"stir": plain, "stir_debiased": debiased, "network": network}
+    values = {"stir": plain, "stir_debiased": debiased, "network_id": network}
     return {**ROW, "model": model, "model_revision": revision, **values, **changed}
 
 
@@ -37,7 +37,7 @@ def published(commits: dict[str, str]) -> list[dict[str, Any]]:
         *plain,
         scored(first.upper(), commits[first], 0.9, left_out=1),
         scored("lab/once", commits[second], 0.2, left_out=3),
-        scored("lab/copied", "1" * 40, 0.79, network=plain[2]["network"], left_out=2),
+        scored("lab/copied", "1" * 40, 0.79, network=plain[2]["network_id"], left_out=2),
         scored(f"{third}@v0", "2" * 40, 0.11),
         scored("robust-0#a741a4ca", None, 0.5, notes=["a note", "a note", HOSTILE]),
         scored("lab/inflated", "3" * 40, -0.166, stir=0.802, floor_debiased=-0.02),
@@ -197,7 +197,7 @@ def test_two_versions_of_a_model_are_two_lines(
         scored("other/two", str(i) * 40, 0.5 + i / 10, stir=v) for i, v in enumerate([0.7, 0.8])
     ]
     rows.append(scored("other/two", "2" * 40, 0.4, stir=0.8))
-    told = "set={inversions}; layer={layer}; measure={measure}; n={num_samples}; draws={draws}"
+    told = "set={inversion_set}; layer={layer}; measure={measure}; n={num_samples}; draws={draws}"
     task = {"id": "lab/two", "task_id": "x"}
     claims = [{"dataset": task, "value": r["stir"], "notes": told.format(**r)} for r in rows[:2]]
     results = {".eval_results/a.yaml": yaml.safe_dump(claims).encode()}
@@ -260,11 +260,11 @@ def test_a_hub_that_goes_away_is_waited_for_once(client: Client, hub: StandInHub
 import sys
 from types import SimpleNamespace
 from stir_hf.errors import RequestError
-from stir_hf.hub import patience
+from stir_hf.hub import retry
 from stir_hf.publish.leaderboard import collect
 
 slept = []
-patience.time = SimpleNamespace(sleep=slept.append)
+retry.time = SimpleNamespace(sleep=slept.append)
 try:
     collect(sys.argv[1])
 except RequestError:

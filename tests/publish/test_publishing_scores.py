@@ -109,14 +109,14 @@ def test_a_leaderboard_shows_fine_tuned_models_too(
         entry = {
             "dataset": {"id": "lab/tuned", "task_id": "x"},
             "value": value,
-            "notes": notes.format(board["inversions"], value if name == "fine" else -0.9),
+            "notes": notes.format(board["inversion_set"], value if name == "fine" else -0.9),
         }
         text = yaml.safe_dump([entry]).encode()
         hub.add("model", f"other/{name}", {"README.md": card, ".eval_results/a.yaml": text})
     (board,) = [
         one
         for one in worker.json("leaderboard", "lab/tuned")["boards"]
-        if one["inversions"] == board["inversions"]
+        if one["inversion_set"] == board["inversion_set"]
     ]
     models = [line["model"].partition("@")[0] for line in board["lines"]]
     assert models == ["other/fine", "lab/standard-0", "other/plain"]

@@ -92,7 +92,7 @@ def test_a_push_asks_about_each_source_once(
     assert [counts[line] for line in sources] == [1] * len(sources), counts
     fresh = Client(hub, tmp_path, "hf_many")
     before = len(hub.seen)
-    words = ("--inversions", "many/inversions", "--config-name")
+    words = ("--inversions", "many/inversions", "--set")
     name = next(p.name for p in (matrix / "run" / "inversions").iterdir())
     fresh.done("score", *MODELS, *words, name)
     assert sum(asked(hub, before).values()) < 60
@@ -169,7 +169,7 @@ def test_a_limit_that_outlasts_the_patience_is_told(hub: StandInHub, tmp_path: P
 def test_nothing_is_waited_for_where_the_cache_has_all(
     matrix: Path, many: Worker, hub: StandInHub, offline: bool
 ) -> None:
-    more = {"STIR_HF_PATIENCE": "600", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    more = {"STIR_HF_HUB_TIMEOUT": "600", "HF_ENDPOINT": "http://127.0.0.1:9"}
     more |= {"HF_HUB_OFFLINE": "1"} if offline else {}
     before = time.monotonic()
     Client(hub, many.home).done("layers", MODELS[0], **more)
@@ -180,8 +180,8 @@ def test_nothing_is_waited_for_where_the_cache_has_all(
 def test_a_patience_that_is_no_time_is_told(
     hub: StandInHub, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STIR_HF_PATIENCE", given)
-    with pytest.raises(RequestError, match=f"STIR_HF_PATIENCE is '{given}'; expected a number"):
+    monkeypatch.setenv("STIR_HF_HUB_TIMEOUT", given)
+    with pytest.raises(RequestError, match=f"STIR_HF_HUB_TIMEOUT is '{given}'; expected a number"):
         again(lambda: None, "model a/b")
 
 

@@ -51,13 +51,13 @@ def compared(hub: StandInHub, folder: Path) -> Any:
 
 def test_anybody_gets_the_authors_score(compared: Any, hub: StandInHub, folder: Path) -> None:
     reader = Client(hub, folder / "reader", token=None)
-    asked = ("--config-name", slug_of(hub, "robust-0"))
+    asked = ("--set", slug_of(hub, "robust-0"))
     found = reader.json("score", "lab/standard-0", "--inversions", TO, *asked)
     (there,), here = found["scores"], compared["scores"][0]
     assert there["stir"] == pytest.approx(here["stir"], abs=1e-6)
     for name in ("similarity", "floor", "ceiling", "debiased", "relative_error"):
         assert there[name] == pytest.approx(here[name], abs=1e-6)
-    assert there["inversions"] == here["inversions"]
+    assert there["inversion_sets"] == here["inversion_sets"]
 
 
 def test_a_third_model_is_judged_without_the_reference(
@@ -65,7 +65,7 @@ def test_a_third_model_is_judged_without_the_reference(
 ) -> None:
     hub.seen.clear()
     third = Client(hub, folder / "third")
-    asked = ("--config-name", slug_of(hub, "robust-0"))
+    asked = ("--set", slug_of(hub, "robust-0"))
     found = third.json("score", "lab/robust-1", "--inversions", TO, *asked, "--push-to", TO)
     assert found["scores"][0]["stir"] > compared["scores"][0]["stir"]
     fetched = [line for line in hub.seen if "/resolve/" in line]

@@ -164,8 +164,8 @@ class RowChecks:
             raise self.bad(
                 keys,
                 int(row),
-                f"its status is {'converged' if keys.converged[row] else 'budget'} at an error of"
-                f" {keys.error[row]:.6g}, with a tolerance of {limits[row]:.6g}",
+                f"its status is {'converged' if keys.converged[row] else 'max_steps'} at an error"
+                f" of {keys.error[row]:.6g}, with a tolerance of {limits[row]:.6g}",
             )
 
     @cached_property

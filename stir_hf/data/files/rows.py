@@ -27,7 +27,7 @@ _AT_ONCE = 64
 _LONGEST_TEXT = 256
 """Bytes of a status or a hash; a file may say the same text of many rows in few bytes."""
 
-STATUSES = ("converged", "budget", "not_finite", UNREADABLE)
+STATUSES = ("converged", "max_steps", "not_finite", UNREADABLE)
 
 
 class GoneError(RequestError):

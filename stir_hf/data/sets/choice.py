@@ -19,9 +19,7 @@ from stir_hf.registry import option
 class SetConfig:
     """Which inversions are judged: one set of several, and how much of it."""
 
-    config_name: str | None = option(
-        None, "One inversion set of several, by its name.", metavar="NAME"
-    )
+    set: str | None = option(None, "One inversion set of several, by its name.", metavar="NAME")
     num_samples: int | None = option(
         None, "The first so many images of each set; default: all that are finished.", metavar="N"
     )
@@ -130,7 +128,7 @@ def _found(
             if not isinstance(one, Inversions):
                 raise RequestError(f"{_ASKED}, not a list with {one!r}")
         return [one.prefix(which.num_samples, which.draws) for one in given]
-    sets = located(given, which.config_name)
+    sets = located(given, which.set)
     return [
         Inversions.read(one.path, which.num_samples, which.draws, called=one.called) for one in sets
     ]

@@ -175,7 +175,7 @@ class Inversions:
         Raises:
             RequestError: a repo that this token may not write; what is not public into a public
                 repo; other bytes for a row that is published.
-            RunError: the Hub refuses, or is away for longer than the patience lasts.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         from stir_hf.publish import send
 
@@ -206,7 +206,7 @@ class Inversions:
         return {
             **self.manifest.names,
             "dtype": self.manifest.dtype,
-            "inversion": {**identity["engine"], "draws": self.draws},
+            "engine": {**identity["engine"], "draws": self.draws},
             "num_samples": self.num_samples,
             "hash": self.manifest.hash[:16],
         }

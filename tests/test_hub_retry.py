@@ -51,7 +51,7 @@ def refuse(status: int, **headers: str) -> None:
 def test_waiting_ends_whatever_the_hub_asks(
     said: str, status: int, given: str, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STIR_HF_PATIENCE", given)
+    monkeypatch.setenv("STIR_HF_HUB_TIMEOUT", given)
     with pytest.raises(RefusedError):
         again(lambda: refuse(status, **({"Retry-After": said} if said else {})), "model a/b")
     too_long = said.isdecimal() and said != "0"

@@ -22,7 +22,7 @@ from stir_hf.hub.refusals import (
 T = TypeVar("T")
 _log = logging.getLogger("stir_hf")
 
-PATIENCE = "STIR_HF_PATIENCE"
+HUB_TIMEOUT = "STIR_HF_HUB_TIMEOUT"
 """Environment variable: how many seconds are waited at most for a Hub that is busy or away."""
 _AWAY, _LIMITED = 60.0, 300.0
 """Seconds without that variable: for a Hub that is away, and where it says how long to wait; a
@@ -121,7 +121,7 @@ def again(
 
 
 def _patience() -> _Left:
-    text = os.environ.get(PATIENCE, "").strip()
+    text = os.environ.get(HUB_TIMEOUT, "").strip()
     if not text:
         return _Left(_AWAY, _LIMITED)
     try:
@@ -129,5 +129,5 @@ def _patience() -> _Left:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise RequestError(f"{PATIENCE} is {text!r}; expected a number of seconds, such as 60")
+        raise RequestError(f"{HUB_TIMEOUT} is {text!r}; expected a number of seconds, such as 60")
     return _Left(seconds, seconds)

@@ -1,0 +1,91 @@
+"""Vectors of features: embeddings, or the rows of a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stir_hf.inputs.base import kind
+
+
+@kind
+@dataclass(frozen=True)
+class VectorKind:
+    """Vectors (d,) of float32 without bounds or space."""
+
+    name: ClassVar[str] = "vector"
+    length: int
+    """d, at least 1."""
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(d,)."""
+        return (self.length,)
+
+    @property
+    def bounds(self) -> None:
+        """No bounds."""
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """No axes: neighbouring features need not be alike."""
+        return ()
+
+    def scale(self, values: NDArray[np.float32]) -> float:
+        """The root mean square of the vector, so that its start has about its length."""
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
+        """Nothing beside the values."""
+        return {}
+
+    def feature(self, *, exact: bool) -> Any:  # noqa: ARG002 - vectors are always kept as floats
+        """A column of lists of d float32 values."""
+        import datasets
+
+        return datasets.List(datasets.Value("float32"), length=self.length)
+
+    def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
+        """The vector itself."""
+        return np.asarray(canvas, np.float32)
+
+    def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:  # noqa: ARG002 - a Kind
+        """The vector as float32."""
+        return np.asarray(value, np.float32)
+
+    def restore(self, cell: Any) -> NDArray[np.float32]:
+        """A stored list as (d,)."""
+        return np.asarray(cell, np.float32)
+
+    def check(self, stored: Any) -> None:
+        """Raise ValueError unless there are d finite numbers."""
+        self.canvas(stored)
+
+    def canvas(self, stored: Any) -> NDArray[np.float32]:
+        """(d,): the vector.
+
+        Raises:
+            ValueError: another length, or values that are no finite numbers.
+        """
+        if stored is None:
+            raise ValueError("there is none")
+        try:
+            found = np.asarray(stored, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError("it is no list of numbers") from error
+        if found.shape != self.shape:
+            raise ValueError(f"it has shape {found.shape}, not {self.shape}")
+        if not np.isfinite(found).all():
+            raise ValueError("it is not finite")
+        return found
+
+    def spelling(self) -> dict[str, Any]:
+        """Kind and length."""
+        return {"kind": self.name, "length": self.length}
+
+    @classmethod
+    def from_spelling(cls, spelling: Mapping[str, Any]) -> "VectorKind":
+        """The inverse of `spelling`."""
+        return cls(int(spelling["length"]))
