@@ -112,7 +112,7 @@ def test_what_is_saved_or_sent_is_whole_while_a_run_compacts(
         return files
 
     for name in ("parts", "export"):
-        monkeypatch.setattr(f"stir_hf.data.{name}.files_of", compacted_after)
+        monkeypatch.setattr(f"stir_hf.data.sets.{name}.files_of", compacted_after)
     copy = found.save(tmp_path / "copy")
     assert len(Inversions.load(copy)) == 6
     told = iter([True])

@@ -287,5 +287,5 @@ def test_a_group_that_takes_much_memory_is_refused(
     folder = shutil.copytree(whole, tmp_path / "set")
     for module, said in (("table_checks", "some rows take"), ("rows", "some of its rows take")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"stir_hf.data.{module}.GROUP_BYTES", 500)
+            patch.setattr(f"stir_hf.data.files.{module}.GROUP_BYTES", 500)
             refused(folder, said)
