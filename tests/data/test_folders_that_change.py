@@ -42,7 +42,7 @@ def test_rows_are_those_that_were_loaded_whatever_the_folder_became(tmp_path: Pa
     hashes = [row(i)["canvas_hash"] for i in found.index]
     assert found.stored.values("canvas_hash", np.arange(4)) == hashes
     assert found.to_dataset()["index"] == found.index.tolist()
-    some = found.of({int(found.index[1])})
+    some = found.restrict_to({int(found.index[1])})
     assert some.representation[:, 0].tolist() == some.index.tolist()
 
 

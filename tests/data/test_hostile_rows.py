@@ -210,7 +210,7 @@ def test_no_set_starts_ghostscript(
     (path,) = folder.glob("*.parquet")
     path.write_bytes(in_parquet(picture(name, lambda _: EPS)(pq.read_table(path))))
     made = Inversions.read(folder)
-    for look in (made.to_dataset, lambda: made.pixels(name), lambda: judged(Net(1), made)):
+    for look in (made.to_dataset, lambda: made.values(name), lambda: judged(Net(1), made)):
         with pytest.raises(RequestError, match=f"{name}: it is no PNG"):
             look()
     assert not ghostscript.exists()

@@ -50,8 +50,8 @@ def page(found: dict[str, Any], sizes: dict[str, Any]) -> str:
     rows = []
     for name, one in found["families"].items():
         rows.append(
-            f"| {name} | {_short(one['layer'])} | {one['width']} | {one['size']} | {one['own']:.0e} |"
-            f" {one['mean_over_spread']:.2g} |"
+            f"| {name} | {_short(one['layer'])} | {one['width']} | {one['size']} |"
+            f" {one['own']:.0e} | {one['mean_over_spread']:.2g} |"
             f" {one['error']['median']:.3f} ({one['error']['max']:.3f}) |"
         )
     refused = [_wrapped(f"- {name}: {line}") for name, line in found["refused"].items()]
