@@ -8,8 +8,8 @@ import datasets
 import evaluate
 from PIL import Image
 
+from stir_hf.data.images.memory import as_images
 from stir_hf.errors import RequestError
-from stir_hf.inputs.images import as_images
 from stir_hf.results import StirResult
 
 DESCRIPTION = """

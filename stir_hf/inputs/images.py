@@ -3,7 +3,7 @@ back.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,11 +14,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from stir_hf.errors import RequestError, one_line
 from stir_hf.expected import ListOf, Record, Text, Whole
 from stir_hf.inputs.arrow import is_file, is_floats
 from stir_hf.inputs.base import kind
-from stir_hf.inputs.orientation import upright
 from stir_hf.inputs.png import check_header, png_pixels
 
 Size = tuple[int, int]
@@ -194,67 +192,6 @@ def resize(images: Tensor, size: Size | None) -> Tensor:
     if size is None or images.shape[2:] == size:
         return images
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-
-
-def as_seen(image: Image.Image) -> Image.Image:
-    """A copy of an image in memory as it is seen: turned as its header says, in a mode that a file
-    keeps without loss, palettes and transparency included.
-    """
-    image = upright(image)
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    plain = ("1", "L", "RGB", "CMYK", "I", "F")
-    return image if image.mode in plain or image.mode.startswith("I;16") else image.convert("RGB")
-
-
-_ACCEPTED = "PIL images or uint8 arrays of shape (h, w), (h, w, 3) or (h, w, 4)"
-
-
-def as_images(given: Any) -> list[Image.Image]:
-    """Images that were handed in, as they are seen.
-
-    Args:
-        given: PIL images or uint8 arrays of shape (h, w), (h, w, 3) or (h, w, 4), or one array of
-            several.
-
-    Raises:
-        RequestError: anything else; the first item that is none is named.
-    """
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Image.Image)
-    if not several or isinstance(given, Tensor | dict | set):
-        kind = type(given).__name__
-        raise RequestError(
-            f"data must be a Hub id, a folder, a dataset or a list of {_ACCEPTED}, not {kind}"
-        )
-    if isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[-1] in (1, 3, 4):
-        shape = given.shape
-        raise RequestError(f"data of shape {shape} is one image; give a list of {_ACCEPTED}")
-    images = [_image(item, i) for i, item in enumerate(given)]
-    if not images:
-        raise RequestError(f"data holds no images; give at least one of {_ACCEPTED}")
-    return images
-
-
-def _image(item: Any, place: int) -> Image.Image:
-    """One image as it is seen."""
-    if isinstance(item, Image.Image):
-        try:
-            if 0 in item.size:
-                raise ValueError("it is empty")
-            return as_seen(item)
-        except MemoryError:
-            raise
-        except Exception as error:  # decoders raise what they like
-            told = one_line(error)
-            raise RequestError(f"data must be images; item {place} is none: {told}") from error
-    got = type(item).__name__
-    if isinstance(item, np.ndarray):
-        array = item[..., 0] if item.ndim == 3 and item.shape[2] == 1 else item
-        seen = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-        if seen and array.dtype == np.uint8 and array.size:
-            return Image.fromarray(np.ascontiguousarray(array))
-        got = f"{item.dtype} array of shape {item.shape}"
-    raise RequestError(f"data must be images; item {place} is a {got}, expected {_ACCEPTED}")
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -1,16 +1,9 @@
 """Checkpoints and modules as encoders: from inputs to representations (b, d)."""
 
+from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.loading import load_encoder
-from stir_hf.models.run.encoder import Encoder
-from stir_hf.models.run.opened import (
-    LOOKED_AT,
-    Model,
-    Opened,
-    as_encoders,
-    opened,
-    over,
-    try_kinds,
-)
+from stir_hf.models.load.several import Model, as_encoders, over
+from stir_hf.models.run.opened import LOOKED_AT, Opened, opened, try_kinds
 from stir_hf.models.run.session import Session
 
 __all__ = [

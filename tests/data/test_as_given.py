@@ -13,9 +13,10 @@ from PIL import Image
 
 from stir_hf import RequestError, RunError, compare, load_encoder
 from stir_hf.data.images import cells
+from stir_hf.data.images.memory import as_images
 from stir_hf.data.sources.samples import UnreadableError, open_samples
 from stir_hf.data.sources.spec import DataSpec, described
-from stir_hf.inputs.images import as_images, as_mode
+from stir_hf.inputs.images import as_mode
 from tests.conftest import TinyModels
 from tests.tiny import QUICK, Net, noise_images
 

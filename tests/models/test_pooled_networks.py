@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stir_hf import RequestError, load_encoder
 from stir_hf.models.read.axes import Axes, unknown
-from stir_hf.models.read.following import Made, _found
+from stir_hf.models.read.operations import Made, axes_made
 from stir_hf.models.read.taps import Pooling, find, with_axes
 from stir_hf.models.read.trace import trace
 from tests.models.networks import IMAGES
@@ -198,5 +198,5 @@ def test_arguments_that_no_rule_foresees_are_no_error() -> None:
         raise IndexError
 
     made = Made((), (), [], None, (4, 3))
-    assert _found(fails, made) == unknown((4, 3))
-    assert _found(lambda _: None, made) == unknown((4, 3))
+    assert axes_made(fails, made) == unknown((4, 3))
+    assert axes_made(lambda _: None, made) == unknown((4, 3))

@@ -73,8 +73,8 @@ def test_canvas_and_map_give_what_the_processor_gives(
     image = picture(width, height, pixels.channels, seed=width)
     expected = torch.from_numpy(np.asarray(processor(image, return_tensors="np")["pixel_values"]))
     canvas = pixels.canvas(image)
-    assert canvas.shape == (*(pixels.extent or ()), pixels.channels)
-    found = pixels.map(torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255)
+    assert canvas.shape == (pixels.channels, *(pixels.extent or ()))
+    found = pixels.map(torch.from_numpy(canvas)[None].float() / 255)
     torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_channel_order_is_learnt() -> None:
 def test_no_processor_is_the_identity() -> None:
     pixels, image = own_size(3), picture(9, 7, 3, seed=0)
     assert pixels.extent is None
-    assert np.array_equal(pixels.canvas(image), np.asarray(image))
+    assert np.array_equal(pixels.canvas(image), np.asarray(image).transpose(2, 0, 1))
     images = torch.rand(2, 3, 4, 5)
     assert torch.equal(pixels.map(images), images)
 
@@ -111,11 +111,8 @@ def test_no_processor_is_the_identity() -> None:
 def test_a_processor_that_keeps_the_size_is_resized_to_the_networks() -> None:
     processor = transformers.ViTImageProcessor(do_resize=False)
     assert understand(processor, 3).extent is None
-    assert understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0)).shape == (
-        24,
-        20,
-        3,
-    )
+    canvas = understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0))
+    assert canvas.shape == (3, 24, 20)
 
 
 def test_a_transform_is_a_processor() -> None:
@@ -231,7 +228,7 @@ def test_a_processor_that_takes_boxes_is_given_the_whole_image() -> None:
     assert pixels.notes == ("VitPoseImageProcessorPil is given one box, the whole image",)
     assert not pixels.rounds
     expected = processor(image, boxes=[[[0, 0, 71, 50]]], return_tensors="pt")["pixel_values"]
-    canvas = torch.from_numpy(pixels.canvas(image)).permute(2, 0, 1)[None].float() / 255
+    canvas = torch.from_numpy(pixels.canvas(image))[None].float() / 255
     torch.testing.assert_close(pixels.map(canvas), expected.float(), rtol=0, atol=1e-5)
 
 
@@ -259,7 +256,7 @@ def test_a_processor_of_many_sizes_is_given_squares_of_the_networks(
         )["pixel_values"][0]
         found = pixels.map(pixels.values(image)[None])[0].float()
         torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
-        assert pixels.canvas(image).shape == (*native, 3)
+        assert pixels.canvas(image).shape == (3, *native)
 
 
 def test_a_processor_that_rounds_sizes_down_takes_images_at_their_own() -> None:

@@ -99,7 +99,7 @@ class Experts(nn.Module):
 def test_rows_that_depend_on_a_larger_batch_are_refused() -> None:
     images = noise_images(40)
     made = inverted(nn.Sequential(nn.Flatten(), nn.Linear(192, 6)), images)
-    said = r"an image has another representation in a batch of \d+ than in one of 4 \(by [\d.]+%\)"
+    said = r"one image has another representation in a batch of \d+ than in one of 4 \(by [\d.]+%\)"
     with pytest.raises(RequestError, match=said):
         judged(Experts(4), made, batch_size=40)
     with pytest.raises(RequestError, match=said):

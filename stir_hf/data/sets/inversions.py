@@ -2,18 +2,17 @@
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from stir_hf.data.files.arrays import RowArrays
 from stir_hf.data.files.broken import of_set
-from stir_hf.data.files.columns import ArrayOnDisk
 from stir_hf.data.files.reader import Originals, Reader
 from stir_hf.data.files.row_checks import Keys, RowChecks
 from stir_hf.data.files.stored import Stored, reading
@@ -24,7 +23,6 @@ from stir_hf.data.sets.parts import copy_set, merged
 from stir_hf.data.sets.prefix import WHOLE, selected
 from stir_hf.data.sets.spread import Spread, SpreadOfSet
 from stir_hf.errors import RequestError
-from stir_hf.inputs.base import Kind
 
 _ROWS = 64
 """Most representations in memory at a time."""
@@ -35,7 +33,7 @@ class _Keeper:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Inversions:
+class Inversions(RowArrays):
     """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
 
     Index, draw, status and error are in memory; everything else is read from disk when it is
@@ -217,64 +215,10 @@ class Inversions:
         }
 
     @cached_property
-    def kind(self) -> Kind:
-        """The kind of input."""
-        return self._reader.checks.kind
-
-    @cached_property
     def _reader(self) -> Reader:
         checks = RowChecks(self.called or str(self.path), self.manifest)
         keys = Keys(self.index, self.draw, self.relative_error, self.converged)
         return Reader(self.stored, checks, keys, self.originals)
-
-    @property
-    def features(self) -> datasets.Features:
-        """The columns with their types."""
-        return self._reader.features
-
-    @property
-    def has_originals(self) -> bool:
-        """False for a set that was published without its originals."""
-        return self.kind.name in self.features
-
-    @property
-    def original(self) -> ArrayOnDisk:
-        """(n, *shape): the originals as the reference is fed them, read from disk when indexed;
-        images (n, c, h, w) in [0, 1], vectors (n, d).
-        """
-        return self._on_disk(self.kind.name)
-
-    @property
-    def image(self) -> ArrayOnDisk:
-        """`original`, of a set of images."""
-        return self._on_disk("image")
-
-    @property
-    def inverted(self) -> ArrayOnDisk:
-        """(n, *shape): the inversions as they are stored, read from disk when indexed."""
-        return self._on_disk("inverted")
-
-    def _on_disk(self, column: str) -> ArrayOnDisk:
-        if column not in (self.kind.name, "inverted"):
-            raise AttributeError(f"these inversions are of {self.kind.name}s, not {column}s")
-        return ArrayOnDisk(partial(self.values, column), (len(self), *self.kind.shape))
-
-    @property
-    def representation(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the image, read from disk."""
-        return self.vectors("representation")
-
-    @property
-    def representation_inverted(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the stored inverted image, read from disk."""
-        return self.vectors("representation_inverted")
-
-    @property
-    def label(self) -> NDArray[np.int64] | None:
-        """(n,) when the dataset has labels."""
-        if "label" not in self.features:
-            return None
-        return np.asarray(self.stored.take(range(len(self)), ["label"])["label"].to_pylist())
 
     @property
     def spread(self) -> Spread | None:
@@ -294,45 +238,3 @@ class Inversions:
     def _spread(self) -> SpreadOfSet:
         batches = ((rows, self.vectors("representation", rows)) for rows in self.batches(_ROWS))
         return SpreadOfSet.of(self.index, batches)
-
-    def values(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, *shape): a column of inputs, of some rows or all.
-
-        Args:
-            column: the kind's name (`image`, `vector`) for the originals, `inverted` or `start`.
-            rows: their numbers.
-
-        Raises:
-            BrokenError: an input that is not as stir-hf stores it, or does not have the hash of its
-                row.
-        """
-        return self._reader.values(column, list(range(len(self)) if rows is None else rows))
-
-    def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
-        """The context of some originals, (b, …) by name; {} for kinds without one."""
-        return self._reader.contexts(list(rows))
-
-    def originals_of(self, rows: Iterable[int]) -> NDArray[np.float32]:
-        """(b, *shape): the originals of some rows."""
-        return self.values(self.kind.name, rows)
-
-    def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, d): a column of representations, of some rows or all.
-
-        Raises:
-            BrokenError: representations of other widths, or that are not finite, or whose distance
-                is not the error that is stored with them.
-        """
-        return self._reader.vectors(column, list(range(len(self)) if rows is None else rows))
-
-    def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
-        """Row numbers that cover the set, in the order in which they lie on disk."""
-        return self._reader.batches(size)
-
-    def to_dataset(self) -> datasets.Dataset:
-        """All rows as a `datasets.Dataset` in memory, sorted by (index, draw); each was checked.
-
-        Raises:
-            BrokenError: a row that is not as stir-hf stores it.
-        """
-        return self._reader.to_dataset()

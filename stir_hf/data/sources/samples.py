@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from stir_hf.data.identity import hash_of, order_of
 from stir_hf.data.images.cells import is_ours, reason
+from stir_hf.data.images.memory import as_images
 from stir_hf.data.sources.columns import Column, find_column, needed
 from stir_hf.data.sources.spec import DataSpec, check_enough
 from stir_hf.data.sources.splits import STREAMS, Data, open_split
 from stir_hf.data.vectors import as_vectors
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import split_revision
-from stir_hf.inputs.images import as_images
 from stir_hf.runtime import Watcher
 
 HEADERS_LOOKED_AT = 10_000

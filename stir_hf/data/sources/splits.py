@@ -37,7 +37,7 @@ STREAMS = (datasets.IterableDataset, datasets.IterableDatasetDict)
 
 Data: TypeAlias = (
     "str | Path | datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict"
-    " | datasets.IterableDatasetDict | list[Any] | NDArray[np.uint8]"
+    " | datasets.IterableDatasetDict | list[Any] | NDArray[np.uint8] | NDArray[np.floating[Any]]"
 )
 
 

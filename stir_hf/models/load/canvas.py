@@ -9,7 +9,7 @@ from stir_hf.inputs.base import Kind
 from stir_hf.inputs.images import ImageKind
 from stir_hf.models.images.image_processors import given_processor
 from stir_hf.models.images.processors import understand
-from stir_hf.models.load.plain import plain_preprocessing
+from stir_hf.models.plain import plain_preprocessing
 
 
 def canvas_maker(

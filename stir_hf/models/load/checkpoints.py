@@ -21,7 +21,7 @@ from stir_hf.models.load.adapters import Adapter, in_one_of, read_adapter
 from stir_hf.models.load.files import CONFIG, NAMED, Place, check_named, located, read_json
 from stir_hf.models.load.messages import quiet, readable
 from stir_hf.models.load.spec import ModelSpec
-from stir_hf.models.run.network import Network
+from stir_hf.models.network import Network
 from stir_hf.models.vectors.plain import PlainVectors
 from stir_hf.runtime import SPREAD, pick_device
 
@@ -68,7 +68,11 @@ def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any 
                     f"model {spec.model}: auto_map in config.json is null; remove it"
                 )
             family_named(said.get("model_type")).check_taken(spec.model)
-        if processor is None and not place.adapter and not _may_take_vectors(place, said, trust):
+        if (
+            processor is None
+            and not place.adapter
+            and not _may_take_vectors(place, said, spec.model, trust)
+        ):
             processor = load_processor(place, spec.model, trust_remote_code=trust)
         elif processor is not None:
             processor = given_processor(processor, trust_remote_code=trust)
@@ -158,10 +162,21 @@ _OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
 """Main inputs of texts, sounds and images."""
 
 
-def _may_take_vectors(place: Place, config: dict[str, Any], trust: bool) -> bool:
-    """True for a checkpoint with code of its own, which may be run, and without a processor."""
+def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: bool) -> bool:
+    """True for a checkpoint with code of its own and without a processor.
+
+    Raises:
+        RequestError: its code may not be run.
+    """
     known = any((place.folder / name).is_file() for name in PROCESSORS)
-    return trust and "auto_map" in config and not known
+    if known or "AutoModel" not in (config.get("auto_map") or {}):
+        return False
+    if not trust:
+        raise RequestError(
+            f"model {model} has no image processor, and brings code of its own; if that takes"
+            " vectors of features, --trust-remote-code runs it"
+        )
+    return True
 
 
 def _over_vectors(

@@ -10,10 +10,10 @@ from torch import nn
 
 from stir_hf.errors import RequestError, as_flag
 from stir_hf.hub import is_local, no_such_folder
+from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.checkpoints import Loading, load_checkpoint
 from stir_hf.models.load.memory import check_module_layer, network_in_memory
 from stir_hf.models.load.spec import ModelSpec, check_layer
-from stir_hf.models.run.encoder import Encoder
 from stir_hf.runtime import SPREAD, DType, pick_device, precision
 
 _LOADING = threading.RLock()

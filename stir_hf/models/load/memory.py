@@ -15,8 +15,8 @@ from stir_hf.models.images.processors import understand
 from stir_hf.models.images.towers import body_of, image_tower, part_note
 from stir_hf.models.load.checkpoints import quantisation
 from stir_hf.models.load.identity import quantised_weights
+from stir_hf.models.network import Network
 from stir_hf.models.read.taps import split_call, split_selector
-from stir_hf.models.run.network import Network
 
 _WRAPPERS = {
     "torch.nn.parallel.": ".module",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stir_hf.errors import RequestError, RunError, is_out_of_memory, one_line
-from stir_hf.models.run.network import Network
+from stir_hf.models.network import Network
 
 
 @contextmanager

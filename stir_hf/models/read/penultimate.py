@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from stir_hf.errors import RequestError
 from stir_hf.models.images.families import family_of
 from stir_hf.models.images.towers import inner_tower, tower_note
+from stir_hf.models.network import Network
 from stir_hf.models.read.taps import Tap, list_layers, modules_before, output_of, part_of, tap_of
 from stir_hf.models.read.trace import Call, Trace
-from stir_hf.models.run.network import Network
 
 _SHOWN = 5
 

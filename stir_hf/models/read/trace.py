@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from stir_hf.inputs.base import Kind
+from stir_hf.models.network import Network
 from stir_hf.models.preprocessing import LEAST_BATCH, prepare
 from stir_hf.models.read.following import Following
 from stir_hf.models.run.frozen import frozen, turn
-from stir_hf.models.run.network import Network
 from stir_hf.models.run.precision import float32_precision
 
 

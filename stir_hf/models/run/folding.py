@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from stir_hf.inputs.base import Kind
+from stir_hf.models.network import Network
 from stir_hf.models.read.taps import Tap
 from stir_hf.models.read.trace import trace
 from stir_hf.models.run.frozen import frozen
-from stir_hf.models.run.network import Network
 from stir_hf.models.run.session import Session
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -1,14 +1,13 @@
 """An encoder with an open session, plus its probe representation and identity."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stir_hf.errors import (
     ONE_AT_A_TIME,
@@ -18,15 +17,11 @@ from stir_hf.errors import (
     memory_errors,
 )
 from stir_hf.inputs.base import Kind
-from stir_hf.inputs.images import MODES
-from stir_hf.models.load.loading import load_encoder
-from stir_hf.models.load.plain import plain_preprocessing
-from stir_hf.models.load.spec import LoadConfig
+from stir_hf.models.encoder import Encoder, extent_of
+from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH
-from stir_hf.models.read.probing import tolerance_of
-from stir_hf.models.run.encoder import Encoder
+from stir_hf.models.read.steady import tolerance_of
 from stir_hf.models.run.folding import folded
-from stir_hf.models.run.network import Context
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
@@ -50,9 +45,6 @@ that of a whole batch.
 ROUNDING = 1e-2
 """A spread below this share of the length of representations does not count as that: a change is
 taken over at least so much."""
-
-Model: TypeAlias = str | Path | nn.Module | Encoder
-"""What a model can be given as."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +213,8 @@ def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> I
     if inverted:
         encoder.check_invertible(autocast=run.autocast)
     own = encoder.own(kind)
-    with encoder.session_on(own, tf32=run.tf32) as session:
+    encoder.find_layer(extent_of(own))
+    with encoder.session(tf32=run.tf32) as session:
         probe = session.check(own, gradient=inverted)
         identity = encoder.identity()
         yield Opened(
@@ -241,63 +234,3 @@ def try_kinds(networks: Sequence[Opened], kinds: Sequence[Kind]) -> None:
             if network.encoder.extent is None and kind not in tried:
                 network.session.check(kind, gradient=False)
                 tried.add(kind)
-
-
-def as_encoders(
-    models: Sequence[Model],
-    layers: Sequence[str | None],
-    load: LoadConfig,
-    run: RunConfig,
-    image_mode: str | None,
-    labels: Mapping[str, str],
-    revision: str | None = None,
-) -> list[Encoder]:
-    """Models in any of their forms as encoders, told apart by their names.
-
-    Raises:
-        RequestError: whatever `load_encoder` refuses; models that take images of different modes.
-    """
-    channels = next((n for n, mode in MODES.items() if mode == image_mode), None)
-    encoders = [
-        load_encoder(
-            model,
-            layer,
-            trust_remote_code=load.trust_remote_code,
-            device=run.device,
-            dtype=run.dtype,
-            channels=channels,
-            revision=revision,
-            name=_called(model, labels, first=i == 0),
-        )
-        for i, (model, layer) in enumerate(zip(models, layers, strict=True))
-    ]
-    check_modes(encoders)
-    names = [e.name for e in encoders]
-    return [
-        e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
-        if names.count(e.name) > 1 and e.network.in_memory and encoders.index(e) == i
-        else e
-        for i, e in enumerate(encoders)
-    ]
-
-
-def over(encoders: Sequence[Encoder], modality: str) -> list[Encoder]:
-    """The encoders over data of a kind: a module without a processor takes inputs of any kind.
-
-    Raises:
-        RequestError: a network that takes inputs of another kind.
-    """
-    return [encoder.over(modality, plain_preprocessing(modality)) for encoder in encoders]
-
-
-def check_modes(encoders: Sequence[Encoder]) -> None:
-    """Raise RequestError where the models take images of different modes."""
-    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
-    if len(set(modes)) > 1:
-        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
-        raise RequestError(f"the models take images of different modes: {shown}")
-
-
-def _called(model: Model, labels: Mapping[str, str], *, first: bool) -> str | None:
-    name = labels.get(str(model)) if isinstance(model, str | Path) else None
-    return labels.get("") if first and name is None else name

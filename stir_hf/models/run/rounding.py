@@ -14,7 +14,8 @@ def rounding_notes(session: Session, reading: Reading) -> tuple[str, ...]:
     representation of a fixed original.
     """
     preprocessing = session.network.preprocessing
-    extent = tuple(reading.kind.shape[axis] for axis in reading.kind.space)
+    shape = reading.kind.shape
+    extent = tuple(shape[axis] for axis in reading.kind.space)
     if (pair := preprocessing.rounding(extent)) is None:
         return ()
     with torch.no_grad():

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
+from stir_hf.models.network import Context, Network
 from stir_hf.models.preprocessing import Arithmetic, fill, prepare
 from stir_hf.models.read.gradients import check_gradient, differentiable
-from stir_hf.models.read.probing import Reading, check_repeats, check_steady
+from stir_hf.models.read.probing import Reading
+from stir_hf.models.read.steady import check_repeats, check_steady
 from stir_hf.models.read.taps import Tap, part_of, without_rows
 from stir_hf.models.read.trace import first_tensor
 from stir_hf.models.run.frozen import frozen, lock_of, turn
-from stir_hf.models.run.network import Context, Network
 from stir_hf.models.run.precision import float32_precision
 
 

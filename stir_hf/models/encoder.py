@@ -15,10 +15,10 @@ from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 from stir_hf.models.load.configuration import entries
 from stir_hf.models.load.identity import network_identity, short_hash
+from stir_hf.models.network import Context, Network
 from stir_hf.models.preprocessing import Extent, Preprocessing
 from stir_hf.models.read.probing import Reading, read_probe
 from stir_hf.models.read.taps import Layer, split_call, split_selector
-from stir_hf.models.run.network import Context, Network
 from stir_hf.models.run.rounding import rounding_notes
 from stir_hf.models.run.session import Session
 
@@ -192,17 +192,12 @@ class Encoder:
         given = replace(self._given, name=self.name)
         other = Encoder(given, layer, label=self._label)
         if self._reading is not None:
-            other.find_layer(self._extent_read)
+            other.find_layer(extent_of(self._reading.kind))
         return other
 
     def own(self, kind: Kind) -> Kind:
         """The kind of the network's own inputs for a canvas, which it may resize."""
-        return self.network.kind(_extent(self.preprocessing, kind.shape))
-
-    def session_on(self, kind: Kind, *, tf32: bool = False) -> Session:
-        """A session on a kind of its own inputs; the layer is found first."""
-        self.find_layer(_extent(self.preprocessing, kind.shape))
-        return self.session(tf32=tf32)
+        return self.network.kind(extent_of(kind))
 
     def session(self, *, tf32: bool = False) -> Session:
         """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on
@@ -291,7 +286,7 @@ class Encoder:
             raise RequestError(
                 f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
             )
-        extent = _extent(self.preprocessing, tuple(values.shape[1:]))
+        extent = tuple(values.shape[2 if values.ndim > 2 else 1 :])
         if self._reading is None:
             self.find_layer(extent)
         with self.network.taking(self.kind(extent)):
@@ -299,11 +294,6 @@ class Encoder:
                 return kept[1](values, context)
             with self.session() as session:
                 return session(values, context)
-
-    @property
-    def _extent_read(self) -> Extent:
-        """The extent at which the layer was found."""
-        return _extent(self.preprocessing, self._prepared().kind.shape)
 
     def _prepared(self) -> Reading:
         if self._reading is None:
@@ -314,7 +304,6 @@ class Encoder:
         return self._reading
 
 
-def _extent(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Extent:
-    """The axes of one input's shape that may vary: those after the channels, or its only one."""
-    channelled = "colour" in preprocessing.axes
-    return shape[1:] if channelled else shape
+def extent_of(kind: Kind) -> Extent:
+    """The axes of an input that may vary: those of space, or its only one."""
+    return tuple(kind.shape[axis] for axis in kind.space) or kind.shape

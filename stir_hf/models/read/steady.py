@@ -1,0 +1,131 @@
+"""Checks that a network represents the same input alike in every pass."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stir_hf.errors import RequestError
+from stir_hf.inputs.base import Kind
+from stir_hf.models.network import Network
+from stir_hf.models.read.probing import Reading
+from stir_hf.models.read.taps import tensor_at
+from stir_hf.models.read.trace import Trace, trace
+
+_TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
+_TOLERANCE, _TF32_TOLERANCE = 1e-4, 2e-2
+"""How far two passes over the same images may differ, relatively: their additions may be done in
+another order.
+"""
+
+
+class Open(Protocol):
+    """An open session."""
+
+    network: Network
+    reading: Reading
+    tf32: bool
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The representation (b, d)."""
+
+
+def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
+    """Check that `found` (2, d) is the probe's representation as it was when the layer was found.
+
+    A network that was changed since (trained, say) is read anew before it is refused.
+
+    Raises:
+        RequestError: the network gives another representation for the same images; a module that
+            differs is named.
+    """
+    network, reading, tap = session.network, session.reading, session.reading.tap
+    near = _nearness(network, tf32=session.tf32)
+    if kind == reading.kind and near(found, reading.representation):
+        return
+    seen = trace(network, kind, tap.module)
+    tensor = tensor_at(seen, tap)
+    if tensor is not None and tensor.value is not None:
+        value = tap.pool(tensor.value)[: seen.rows]
+        value = value.to(network.device, network.input_dtype, copy=True)
+        if near(found, value):
+            reading.representation, reading.kind = value, kind
+            return
+    name = _first_difference(seen, trace(network, kind), near)
+    where = f"; the first module that differs is {name!r}" if name else ""
+    raise RequestError(
+        f"{network.name} gives other representations for the same {network.modality}, so it has"
+        f" none of its own{where}; does it draw at random, remember what it saw, or look at the"
+        f" other {network.modality}s of a batch?"
+    )
+
+
+def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
+    """Return the largest relative difference of two passes over the same images in a precision."""
+    return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
+
+
+def _nearness(network: Network, *, tf32: bool) -> Callable[[Tensor, Tensor], bool]:
+    tolerance = tolerance_of(network.dtype, tf32=tf32)
+
+    def near(one: Tensor, two: Tensor) -> bool:
+        if one.shape != two.shape:
+            return False
+        if not bool(one.isfinite().all() & two.isfinite().all()):
+            return bool(((one == two) | (one.isnan() & two.isnan())).all())
+        scale = torch.maximum(one.double().norm(), two.double().norm())
+        return bool((one.double() - two.double()).norm() <= tolerance * scale)
+
+    return near
+
+
+def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], bool]) -> str | None:
+    """The first module to end whose outputs differ between two passes over the same images."""
+    for a, b in zip(one.calls, two.calls, strict=False):
+        if a.name != b.name:
+            return a.name
+        if a.gave is not None and (b.gave is None or not near(a.gave.tensor, b.gave.tensor)):
+            return a.name or type(a.module).__name__
+    return None
+
+
+STEADY_PASSES = 8
+"""Number of further passes that tell a network that drifts from one that adds in another order each
+time.
+"""
+
+
+def check_steady(session: Open, probe: Tensor) -> None:
+    """Check that passes over other inputs leave the representation of the probe as it was when it
+    was last traced, to the bit.
+
+    Raises:
+        RequestError: a network that keeps something of what it saw, however little: its scores
+            would depend on how many passes there were before.
+    """
+    module, expected = session.network.module, session.reading.representation
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    first = session(probe)
+    if torch.equal(first, expected):
+        return
+
+    def again() -> Tensor:
+        session(1 - probe)
+        return session(probe)
+
+    second = again()
+    if torch.equal(second, first):  # other kernels than when it was traced
+        return
+    for _ in range(STEADY_PASSES):
+        last = again()
+    now = dict(module.named_buffers())
+    changed = [n for n, b in buffers.items() if not b.is_meta and not torch.equal(b, now[n])]
+    step, drift = ((one - first).double().norm() for one in (second, last))
+    if not changed and not bool(drift > STEADY_PASSES / 2 * step):
+        return
+    what = f" (its buffer {changed[0]} changes)" if changed else ""
+    raise RequestError(
+        f"{session.network.name} changes a little in every pass{what}, so an input has no"
+        " representation of its own; give it without what it keeps of earlier passes"
+    )
