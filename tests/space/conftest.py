@@ -63,7 +63,7 @@ class Server:
         return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
     with serve() as hub:
         robust = Path(model_path("robust-0"))
@@ -80,7 +80,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         yield hub
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     with socket.socket() as free:
@@ -140,7 +140,7 @@ def _wait(url: str, started: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the page did not come up")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 

@@ -20,8 +20,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.space import handlers
 from stir_hf.space.kept import Kept
+from stir_hf.space.search import search
 from tests.conftest import ROOT
 from tests.space.conftest import Server, place_of, wait_for
 from tests.stand_in_hub import StandInHub
@@ -218,7 +218,7 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
 
     def choices(words: str) -> list[str]:
         typed: Any = types.SimpleNamespace(input_value=words)
-        answer = handlers.search(typed)
+        answer = search(typed)
         return list(answer["choices"])
 
     embedded = ["standard-0", "standard-1", "robust-0", "robust-1"]

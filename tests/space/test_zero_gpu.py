@@ -12,7 +12,7 @@ import pytest
 import stir_hf
 from stir_hf.space import handlers, jobs, zero_gpu
 from stir_hf.space.asked import LIMITS, Comparison, Judging
-from stir_hf.space.work import ONE_AT_A_TIME
+from stir_hf.space.work import ONE_AT_A_TIME, in_a_process
 
 
 @pytest.fixture(autouse=True)
@@ -96,4 +96,4 @@ def test_how_long_a_device_is_asked_for(tmp_path: Path) -> None:
 def test_what_is_no_zero_gpu(given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "hub").rmdir()
     monkeypatch.setenv("SPACES_ZERO_GPU", given)
-    assert zero_gpu.runner().__name__ == "Run"
+    assert zero_gpu.place() is in_a_process
