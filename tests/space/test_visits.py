@@ -95,13 +95,12 @@ def test_who_reads_the_answer(way: str, how: str, monkeypatch: pytest.MonkeyPatc
     async def visit() -> Visit:
         page = Page()
         found = await page.join(joins, **body)
-        assert not found.heard
+        before = found.heard
         assert page.visits.count("9.9.9.9") == 1
         page.blocked = how == "is blocked"
         reading = asyncio.ensure_future(page.read(reads, query))
         await asyncio.sleep(0)
-        assert found.heard
-        assert not found.left
+        assert (before, found.heard, found.left) == (False, True, False)
         {"leaves": page.left, "stays": page.queue.answers}.get(how, asyncio.Event()).set()
         await reading
         assert page.visits.count("9.9.9.9") == (how == "stays")
