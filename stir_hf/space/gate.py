@@ -9,10 +9,12 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stir_hf.space import uploads
 from stir_hf.space.visits import Visit, Visits
@@ -34,15 +36,14 @@ UPLOAD_SECONDS = 300
 UNREAD_SECONDS = 60
 """Time limit for reading a part of an answer."""
 
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Any, Any], Awaitable[None]]
-
 TAKEN = re.compile(r".*/(upload|queue/join|call/(v2/)?\w+|run/\w+|cancel|reset|mcp(/.*)?)/*")
 """POST requests of the page, its endpoint and its tool."""
 JOINS = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
 """POST requests that join the queue."""
 ANSWERS = re.compile(r".*/call/(?:v2/)?\w+/(\w+)/*")
 """GET requests that read the answer to one request, beside `queue/data` for a session."""
+CANCEL = re.compile(r".*/cancel/*")
+"""POST requests that cancel one."""
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
 SHUT = re.compile(
@@ -63,77 +64,82 @@ class Gate:
         visits: the requests that wait or are at work.
     """
 
-    def __init__(self, app: App, visits: Visits) -> None:
+    def __init__(self, app: ASGIApp, visits: Visits) -> None:
         self._app, self._visits = app, visits
         self._uploading = list[tuple[str, int]]()
         self._sent = deque[tuple[float, str, int]]()
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
-        path, method = str(scope.get("path", "")), scope.get("method")
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
-            await _answer(send, 404, "not found")
-        elif method != "POST":
-            await self._read(scope, receive, send)
-        elif UPLOAD.fullmatch(path):
+        try:
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except HTTPException as error:
+            answer = JSONResponse({"detail": error.detail}, error.status_code)
+            await answer(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+            raise HTTPException(404, "not found")
+        if method != "POST":
+            key = _key(scope)
+            await (
+                self._read(key, scope, receive, send) if key else self._app(scope, receive, send)
+            )
+            return
+        if UPLOAD.fullmatch(path):
             await self._upload(scope, receive, send)
-        elif (body := await _body(receive)) is None:
-            await _answer(send, 413, f"a request has at most {ASKED // 1000} kB")
-        elif names_address(body):
-            await _answer(send, 400, "images are uploaded, not fetched from an address")
-        elif "/mcp" in path and asks_for_prompt(body):  # it would compute without being counted
-            await _answer(send, 400, "there are no prompts here, only a tool")
-        elif JOINS.fullmatch(path):
-            await self._join(scope, body, _again(body, receive), send)
-        else:
-            if path.rstrip("/").endswith("/cancel"):
-                self._visits.cancel(_text(body, "event_id"))
-            await self._app(scope, _again(body, receive), send)
+            return
+        body = await _body(receive)
+        if names_address(body):
+            raise HTTPException(400, "images are uploaded, not fetched from an address")
+        if "/mcp" in path and asks_for_prompt(body):  # it would compute without being counted
+            raise HTTPException(400, "there are no prompts here, only a tool")
+        if CANCEL.fullmatch(path):
+            self._visits.cancel(_text(body, "event_id"))
+        ask = self._join if JOINS.fullmatch(path) else self._app
+        await ask(scope, _again(body, receive), send)
 
-    async def _join(self, scope: Scope, body: bytes, receive: Any, send: Any) -> None:
+    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a request until it ends, or until gradio refuses it."""
-        headers = {name.lower(): value for name, value in scope.get("headers", ())}
-        is_of_a_tool = headers.get(b"x-gradio-user") == b"mcp"
-        session = _text(body, "session_hash")
-        visit = Visit(visitor(scope), body, is_of_a_tool=is_of_a_tool, session=session)
+        body = (await receive())["body"]
+        session, by = _text(body, "session_hash"), Headers(scope=scope).get("x-gradio-user")
+        visit = Visit(visitor(scope), body, is_of_a_tool=by == "mcp", session=session)
+        if self._visits.count(visit.address) >= WAITING:
+            told = f"the queue holds {WAITING} requests of yours already; wait for one to end"
+            raise HTTPException(429, told)
 
-        async def noted(message: Any) -> None:
+        async def noted(message: Message) -> None:
             visit.event = visit.event or _text(message.get("body", b""), "event_id")
             await send(message)
 
-        if self._visits.count(visit.address) >= WAITING:
-            told = f"the queue holds {WAITING} requests of yours already; wait for one to end"
-            await _answer(send, 429, told)
-            return
         self._visits.enter(visit)
         scope.setdefault("state", {})["visit"] = visit
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, _again(body, receive), noted)
         finally:
             if not visit.event:
                 self._visits.end(visit)
 
-    async def _read(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def _read(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an answer on, and note when nobody reads it any more."""
-        key, complete, left = _key(scope), False, False
+        complete = left = False
 
-        async def heard() -> Any:
+        async def heard() -> Message:
             nonlocal left
             message = await receive()
             left = left or (message["type"] == "http.disconnect" and not complete)
             return message
 
-        async def noted(message: Any) -> None:
+        async def noted(message: Message) -> None:
             nonlocal complete
             async with asyncio.timeout(UNREAD_SECONDS):
                 await send(message)
             complete = message["type"] == "http.response.body" and not message.get("more_body")
 
-        if not key:
-            await self._app(scope, receive, send)
-            return
         self._visits.open(key)
         try:
             with suppress(TimeoutError):
@@ -141,60 +147,39 @@ class Gate:
         finally:
             self._visits.close(key, left=left or not complete)
 
-    async def _upload(self, scope: Scope, receive: Any, send: Any) -> None:
-        length, address = _length(scope), visitor(scope)
-        if length > BODY:
-            await _answer(send, 413, f"an upload has at most {BODY // 1_000_000} MB")
-        elif sum(one == address for one, _ in self._uploading) >= UPLOADING:
-            await _answer(send, 429, f"at most {UPLOADING} uploads at once are taken")
-        elif self._sent_by(address) + length > OF_ONE:
-            await _answer(send, 429, "you uploaded much in the last hours; try again later")
-        else:
-            self._uploading.append((address, length))
-            try:
-                if await asyncio.to_thread(uploads.size) + self._announced() > UPLOADS:
-                    told = "too much was uploaded in the last hours; try again later"
-                    await _answer(send, 429, told)
-                else:
-                    self._sent.append((time.monotonic(), address, length))
-                    await self._in_time(scope, receive, send)
-            finally:
-                self._uploading.remove((address, length))
-                if not self._uploading:  # and none begins while this runs
-                    uploads.remove_partial()
-
-    def _announced(self) -> int:
-        """Bytes of the uploads in progress."""
-        return sum(length for _, length in self._uploading)
-
-    def _sent_by(self, address: str) -> int:
-        """Bytes that a visitor has sent in the time that uploads are kept."""
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address, given = visitor(scope), Headers(scope=scope).get("content-length", "")
+        length = int(given) if given.isdecimal() else BODY + 1  # one that does not say is refused
         while self._sent and self._sent[0][0] < time.monotonic() - uploads.KEPT_SECONDS:
             self._sent.popleft()
-        return sum(length for _, one, length in self._sent if one == address)
-
-    async def _in_time(self, scope: Scope, receive: Any, send: Any) -> None:
-        begun = False
-
-        async def noted(message: Any) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        if length > BODY:
+            raise HTTPException(413, f"an upload has at most {BODY // 1_000_000} MB")
+        if sum(one == address for one, _ in self._uploading) >= UPLOADING:
+            raise HTTPException(429, f"at most {UPLOADING} uploads at once are taken")
+        if sum(sent for _, one, sent in self._sent if one == address) + length > OF_ONE:
+            raise HTTPException(429, "you uploaded much in the last hours; try again later")
+        self._uploading.append((address, length))
         try:
+            announced = sum(length for _, length in self._uploading)
+            if await asyncio.to_thread(uploads.size) + announced > UPLOADS:
+                raise HTTPException(429, "too much was uploaded in the last hours; try again later")
+            self._sent.append((time.monotonic(), address, length))
             async with asyncio.timeout(UPLOAD_SECONDS):
-                await self._app(scope, receive, noted)
-        except TimeoutError:
-            if not begun:
-                await _answer(send, 408, f"an upload takes at most {UPLOAD_SECONDS} seconds")
+                await self._app(scope, receive, send)
+        except TimeoutError as error:
+            told = f"an upload takes at most {UPLOAD_SECONDS} seconds"
+            raise HTTPException(408, told) from error
+        finally:
+            self._uploading.remove((address, length))
+            if not self._uploading:  # and none begins while this runs
+                uploads.remove_partial()
 
 
 def visitor(scope: Scope) -> str:
     """Return the address of a visitor. In a Space it is the last public one that the Hub's proxy
     names, which nobody can forge. Of an IPv6 address it is the first half, as one visitor has many.
     """
-    headers = {name.lower(): value for name, value in scope.get("headers", ())}
-    named = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+    named = Headers(scope=scope).get("x-forwarded-for", "").split(",")
     for given in reversed(named) if "SPACE_ID" in os.environ else ():
         with suppress(ValueError):
             address = ipaddress.ip_address(given.strip())
@@ -210,11 +195,10 @@ def _is_shut(path: str) -> bool:
 
 def _key(scope: Scope) -> str:
     """Return the session or request whose answers are asked for; "" if none are."""
-    path = str(scope.get("path", ""))
-    if found := ANSWERS.fullmatch(path):
+    if found := ANSWERS.fullmatch(scope["path"]):
         return found[1]
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    return query.get("session_hash", [""])[0] if path.rstrip("/").endswith("/queue/data") else ""
+    is_stream = scope["path"].rstrip("/").endswith("/queue/data")
+    return QueryParams(scope["query_string"]).get("session_hash", "") if is_stream else ""
 
 
 def names_address(body: bytes) -> bool:
@@ -252,38 +236,22 @@ def _text(body: bytes, name: str) -> str:
     return ""
 
 
-def _length(scope: Scope) -> int:
-    for name, value in scope.get("headers", ()):
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return BODY + 1  # an upload that does not tell its length is refused
-
-
-async def _body(receive: Any) -> bytes | None:
-    """Return the body of a request; None if it is too long."""
-    parts, length = list[bytes](), 0
-    while True:
+async def _body(receive: Receive) -> bytes:
+    """Return the body of a request, unless it is too long."""
+    body, more = b"", True
+    while more:
         message = await receive()
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if length > ASKED:
-            return None
-        if not message.get("more_body"):
-            return b"".join(parts)
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > ASKED:
+            raise HTTPException(413, f"a request has at most {ASKED // 1000} kB")
+    return body
 
 
-def _again(body: bytes, receive: Any) -> Any:
+def _again(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives a body that was read once more."""
     given = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Any:
+    async def again() -> Message:
         return given.pop() if given else await receive()
 
     return again
-
-
-async def _answer(send: Any, status: int, told: str) -> None:
-    body = json.dumps({"detail": told}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -55,7 +55,7 @@ async def status(
 
     headers = [] if length is None else [(b"content-length", str(length).encode())]
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    await door({**scope, "client": ("9.9.9.9", 1)}, receive, send)
+    await door({**scope, "query_string": b"", "client": ("9.9.9.9", 1)}, receive, send)
     return found[0]
 
 
@@ -213,7 +213,7 @@ def test_a_visitor_of_a_space(
     forwarded: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = {
-        "headers": [(b"X-Forwarded-For", forwarded.encode())],
+        "headers": [(b"x-forwarded-for", forwarded.encode())],
         "client": ("9.9.9.9", 1),
     }
     assert visitor(scope) == "9.9.9.9"  # anywhere else the header is anybody's word

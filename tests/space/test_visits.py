@@ -71,7 +71,7 @@ class Page:
 
 def _scope(method: str, path: str, query: str = "") -> dict[str, Any]:
     about = {"type": "http", "method": method, "path": AT + path, "client": ("9.9.9.9", 1)}
-    return {**about, "query_string": query.encode()}
+    return {**about, "headers": [], "query_string": query.encode()}
 
 
 async def _nothing(_: Any) -> None:
@@ -198,7 +198,7 @@ def test_a_call_of_the_tool_is_known() -> None:
         await page.gate(scope, _body(session_hash="s"), _nothing)
         return page.queue.visits[-1]
 
-    assert asyncio.run(visit([(b"X-Gradio-User", b"mcp")])).is_of_a_tool
+    assert asyncio.run(visit([(b"x-gradio-user", b"mcp")])).is_of_a_tool
     assert not asyncio.run(visit([(b"x-gradio-user", b"api")])).is_of_a_tool
 
 
