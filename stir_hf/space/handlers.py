@@ -85,7 +85,7 @@ def follow(
     try:
         for message in messages:
             if visit.is_gone():
-                raise RunError("nobody waits for it any more")
+                raise RunError("the visitor has left")
             if message is not None and "done" in message:
                 found = message["done"]
                 continue  # nothing of it is left when it is shown
@@ -167,7 +167,7 @@ def push(
     with visiting(request) as visit:
         try:
             if (archive := KEPT.get(key)) is None:
-                raise RequestError("there is no result to push yet, or it was kept too long ago")
+                raise RequestError("there is no result to push yet, or it has expired")
             if token is None:
                 raise RequestError("sign in first: a result is pushed with your own account only")
             asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token.token}

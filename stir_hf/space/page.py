@@ -56,7 +56,7 @@ def comparison_form() -> None:
     with gr.Row():
         model = models("Model", "embedded, or type to search the Hub", "standard-0", "model")
         reference = models(
-            "Reference", "what it ignores is asked of the model", "robust-0", "reference"
+            "Reference", "the network whose invariances are tested", "robust-0", "reference"
         )
     data = images_form()
     effort = effort_form()
@@ -109,7 +109,7 @@ def images_form() -> tuple[Any, Any, Any]:
         )
         split = gr.Textbox(
             label="Split",
-            info="empty: test, validation or the only one",
+            info="if empty: test, validation or the only one",
             max_length=140,
             elem_id="split",
             min_width=280,
@@ -127,8 +127,8 @@ def images_form() -> tuple[Any, Any, Any]:
 
 def effort_form() -> tuple[Any, Any, Any]:
     """Add the choice of images and passes: a preset, or numbers."""
-    preset = gr.Radio([*PRESETS, OWN_NUMBERS], value=USUAL, label="How careful", elem_id="preset")
-    with gr.Accordion("Numbers of your own", open=False):
+    preset = gr.Radio([*PRESETS, OWN_NUMBERS], value=USUAL, label="Effort", elem_id="preset")
+    with gr.Accordion("Your own numbers", open=False):
         count, passes = PRESETS[USUAL]
         images = gr.Slider(LIMITS.least_images, LIMITS.images, count, step=1, label="Images")
         steps = gr.Slider(1, LIMITS.steps, passes, step=1, label="Passes")

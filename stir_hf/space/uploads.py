@@ -1,4 +1,4 @@
-"""Uploaded files: where gradio puts them, how much there is, and when they are removed.
+"""Uploaded files: where gradio puts them, how many there are, and when they are removed.
 
 Gradio itself removes those that are older than `KEPT_SECONDS`, sent or not.
 """
@@ -10,6 +10,12 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stir_hf.space.asked import Limits, UploadError, shown
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 KEPT_SECONDS = 7200
 """Age at which gradio removes an upload: longer than a request can wait in a full queue."""
@@ -68,3 +74,36 @@ def remove_partial() -> None:
         for path in list(folder().iterdir()):
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
+
+
+def read(paths: Iterable[str], limits: Limits) -> list["Image.Image"]:
+    """Decode uploaded images; of each, size and shape are checked before it is decoded.
+
+    Raises:
+        UploadError: a file that is too large, no image, or one of too many pixels.
+    """
+    from PIL import Image
+
+    from stir_hf.inputs.formats import open_image
+
+    images = []
+    for path in map(Path, paths):
+        called, problem = shown(path.name), "is no image"
+        if not path.is_file():
+            raise UploadError(f"the file {called} is not here any more; choose it again")
+        if path.stat().st_size > limits.upload:
+            raise UploadError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
+        try:
+            with open_image(path) as image:
+                problem = "cannot be read"
+                if image.width * image.height > limits.pixels:
+                    raise Image.DecompressionBombError
+                image.load()
+                images.append(image.copy())
+        except Image.DecompressionBombError as error:
+            most = f"{limits.pixels // 1_000_000} million"
+            told = f"the image {called} has more pixels than the {most} that are taken"
+            raise UploadError(told) from error
+        except Exception as error:  # files are broken in many ways
+            raise UploadError(f"the file {called} {problem}") from error
+    return images

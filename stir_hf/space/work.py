@@ -41,7 +41,7 @@ CACHES = (
     "HF_MODULES_CACHE",
     "HF_XET_CACHE",
 )
-TOO_LARGE = "it needed more memory than there is for one request"
+TOO_LARGE = "it needed more memory than one request may use"
 NO_ROOM = "there is no room for another request just now; try again later"
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
@@ -123,8 +123,8 @@ def run(
             for message in messages:
                 if time.monotonic() > ends:
                     raise RunError(
-                        f"it took longer than the {limits.seconds:.0f} seconds there are for one"
-                        " request; ask for fewer images or passes"
+                        f"it took longer than the {limits.seconds:.0f} seconds that one request"
+                        " may take; ask for fewer images or passes"
                     )
                 if message is not None and "refused" in message:
                     raise (UploadError if message["uploads"] else RequestError)(message["refused"])
@@ -175,7 +175,7 @@ def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Mess
     except (EOFError, OSError) as error:  # it ended without a word, or within one
         process.join(5)
         by_the_system = (process.exitcode or 0) < 0  # which ends what takes too much memory
-        raise RunError(TOO_LARGE if by_the_system else "it ended without saying why") from error
+        raise RunError(TOO_LARGE if by_the_system else "its process ended unexpectedly") from error
     finally:
         process.kill()
         process.join()
@@ -205,7 +205,13 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
     except (Exception, MemoryError) as error:
         full = is_out_of_memory(error) or isinstance(error, MemoryError)
         full = full or "start new thread" in str(error)
-        send({"failed": TOO_LARGE if full else f"it failed inside ({type(error).__name__})"})
+        send(
+            {
+                "failed": TOO_LARGE
+                if full
+                else f"an internal error ended it ({type(error).__name__})"
+            }
+        )
         if not full:
             traceback.print_exc()
 

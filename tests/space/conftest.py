@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,35 +83,40 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
 
 @pytest.fixture(scope="session")
 def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     env = {
-        **os.environ,
-        "GRADIO_SERVER_PORT": str(port),
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",
         "SPACE_ID": "lab/page",  # visitors are told apart as behind the Hub's proxy
+    }
+    folder = tmp_path_factory.mktemp("served")
+    with served(ROOT / "spaces_demo" / "app.py", folder, **env) as server:
+        yield server
+
+
+@contextmanager
+def served(app: Path, folder: Path, **env: str) -> Iterator[Server]:
+    """A page in a process of its own, with a folder for its temporary files."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    about = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
         "TMPDIR": str(folder),
         "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        **env,
     }
-    log = (folder.parent / "server.log").open("wb")
-    started = subprocess.Popen(
-        [sys.executable, str(ROOT / "spaces_demo" / "app.py")],
-        env=env,
-        cwd=folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, started)
-        yield Server(url, folder, psutil.Process(started.pid))
-    finally:
-        started.terminate()
-        started.wait(20)
-        log.close()
+    with (folder.parent / f"{folder.name}.log").open("wb") as log:
+        started = subprocess.Popen(
+            [sys.executable, str(app)], env=about, cwd=folder, stdout=log, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait(url, started)
+            yield Server(url, folder, psutil.Process(started.pid))
+        finally:
+            started.terminate()
+            started.wait(20)
 
 
 def place_of(server: Server, name: str) -> int:

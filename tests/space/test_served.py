@@ -53,7 +53,7 @@ def test_uploads_that_must_not_be_taken(server: Server) -> None:
     rest = [picture(i) for i in range(3)]
     spoilt = {
         "is no image": b"<html>",
-        "has far more pixels": bomb(),
+        "has more pixels": bomb(),
         "than the 20 million that are taken": long_one(),
         "cannot be read": broken_off(),
     }
@@ -106,6 +106,7 @@ def test_what_is_taken_back_ends(server: Server) -> None:
         wait_for(lambda: len(server.process.children(recursive=True)) == alone)
 
 
+@pytest.mark.verify
 def test_what_nobody_reads_is_not_begun(server: Server) -> None:
     """A comparison that joins the queue and whose answer nobody reads; the next one is answered."""
     at, alone = f"{server.url}/gradio_api", len(server.process.children(recursive=True))
@@ -137,7 +138,7 @@ def test_a_set_without_its_images(server: Server, hub: StandInHub, tmp_path: Pat
     )
     assert made.returncode == 0, made.stderr
     told = asked(server, "judge", ["lab/without", "standard-1"])
-    assert "was published without the original images" in told
+    assert "was published without the originals" in told
 
 
 def visitor_number(i: int) -> dict[str, str]:

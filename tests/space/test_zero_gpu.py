@@ -46,7 +46,7 @@ def work_of(request: Any, folder: Path, send: Any) -> None:
     ("request_", "error", "words"),
     [
         ("refused", stir_hf.RequestError, "it is wrong"),
-        ("failed", stir_hf.RunError, "it failed inside"),
+        ("failed", stir_hf.RunError, "an internal error ended it"),
     ],
 )
 def test_a_request_that_ends_in_an_error(
