@@ -22,9 +22,9 @@ from stir_hf.space.handlers import (
     judge,
     push,
     scores,
+    search,
     signs_in,
 )
-from stir_hf.space.search import search
 from stir_hf.space.uploads import KEPT_SECONDS, LOOK_SECONDS
 from stir_hf.space.visits import VISITS
 from stir_hf.space.work import warm_up

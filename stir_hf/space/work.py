@@ -205,13 +205,8 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
     except (Exception, MemoryError) as error:
         full = is_out_of_memory(error) or isinstance(error, MemoryError)
         full = full or "start new thread" in str(error)
-        send(
-            {
-                "failed": TOO_LARGE
-                if full
-                else f"an internal error ended it ({type(error).__name__})"
-            }
-        )
+        told = f"an internal error ended it ({type(error).__name__})"
+        send({"failed": TOO_LARGE if full else told})
         if not full:
             traceback.print_exc()
 

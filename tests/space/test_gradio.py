@@ -1,5 +1,6 @@
 """The facilities of gradio that the page relies on, on the installed version."""
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import ROOT
 from tests.space.conftest import Server, served, wait_for
 
 
@@ -15,6 +17,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("small")
     with served(Path(__file__).parent / "small_page.py", folder) as server:
         yield server
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "stir_hf" / "space").glob("*.py")), ids=lambda path: path.name
+)
+def test_no_private_name_is_used(path: Path) -> None:
+    """The requirements allow every version of gradio with the same major number."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    attributes = [n for n in nodes if isinstance(n, ast.Attribute) and n.attr.startswith("_")]
+    assert {ast.unparse(node.value) for node in attributes} <= {"self"}
+    sources = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
+    sources += [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    assert {name for name in sources if name.startswith("gradio")} <= {"gradio"}
 
 
 def join(page: Server, session: str) -> int:

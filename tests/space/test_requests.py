@@ -20,8 +20,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
+from stir_hf.space.handlers import search
 from stir_hf.space.kept import Kept
-from stir_hf.space.search import search
 from tests.conftest import ROOT
 from tests.space.conftest import Server, place_of, wait_for
 from tests.stand_in_hub import StandInHub
