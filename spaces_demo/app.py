@@ -18,9 +18,9 @@ def main() -> None:
     example = json.loads((HERE / "example.json").read_text("utf-8"))
     with page.blocks("STIR: compare two checkpoints") as demo:
         gr.HTML(views.first_view(example), elem_classes=["stir"], elem_id="first-view")
-        with gr.Tab("Compare two checkpoints"):
+        with gr.Tab("Compare"):
             page.comparison_form()
-        with gr.Tab("Judge on published inversions"):
+        with gr.Tab("Published inversions"):
             page.judgement_form()
         page.add_api()
     page.serve(demo)

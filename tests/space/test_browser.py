@@ -204,7 +204,7 @@ def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path:
         *("--steps", "10", "--out", tmp_path / "made", "--push-to", "lab/inversions"),
     )
     assert made.returncode == 0, made.stderr
-    wide.page.get_by_role("tab", name="Judge on published inversions").click()
+    wide.page.get_by_role("tab", name="Published inversions").click()
     wide.page.locator("#inversions textarea, #inversions input").first.fill("lab/inversions")
     wide.page.locator("#judge").click()
     found = wide.page.locator("#judgement")
@@ -244,7 +244,15 @@ def test_the_keyboard_is_enough(wide: Visit) -> None:
             )
         )
     told = " | ".join(names)
-    for words in ("Compare two checkpoints", "Model", "Reference", "Images", "Quick", "Cancel"):
+    for words in (
+        "Compare",
+        "Published inversions",
+        "Model",
+        "Reference",
+        "Images",
+        "Quick",
+        "Cancel",
+    ):
         assert words in told, told
 
 
