@@ -50,6 +50,7 @@ TASKS = (
 FOUND = 8
 _SEARCHES = threading.BoundedSemaphore(4)
 KEPT = Kept()
+LEFT = "the visitor has left"
 Found = dict[str, Any]
 
 
@@ -91,8 +92,9 @@ def follow(
     Raises:
         RequestError, RunError: see `run`.
     """
-    while not (visit.heard or visit.is_gone()):  # an answer that nobody reads would be kept
-        time.sleep(LOOK_EVERY)
+    while not visit.heard.wait(LOOK_EVERY):  # gradio would keep an answer that nobody reads
+        if visit.is_gone():
+            raise RunError(LEFT)
     shown = views.progress(None, 0)
     yield shown, None
     began, found = time.monotonic(), None
@@ -100,7 +102,7 @@ def follow(
     try:
         for message in messages:
             if visit.is_gone():
-                raise RunError("the visitor has left")
+                raise RunError(LEFT)
             if message is not None and "done" in message:
                 found = message["done"]
                 continue  # nothing of it is left when it is shown

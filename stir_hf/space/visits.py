@@ -1,5 +1,6 @@
 """Visitors' requests: who sent them, who still reads the answers, and which uploads they name."""
 
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,19 +23,20 @@ class Visit:
     """Gradio's name of the page or client that sent the request."""
     event: str = ""
     """Gradio's name of the request."""
-    heard: bool = False
-    """True once somebody reads the answer."""
+    heard: threading.Event = field(default_factory=threading.Event)
+    """Set once somebody reads the answer."""
     left: bool = False
     """True once the visitor has left or cancelled."""
     since: float = field(default_factory=time.monotonic)
 
     def is_gone(self) -> bool:
         """Return True if nobody waits for the answer any more."""
-        return self.left or not (self.heard or time.monotonic() - self.since < UNHEARD)
+        return self.left or not (self.heard.is_set() or time.monotonic() - self.since < UNHEARD)
 
 
-NOBODY = Visit(heard=True)
+NOBODY = Visit()
 """The visit of a call that does not come through a page."""
+NOBODY.heard.set()
 
 
 class Visits:
@@ -46,7 +48,8 @@ class Visits:
 
     def enter(self, visit: Visit) -> None:
         """Count a visit from now on."""
-        visit.heard = self._streams[visit.session] > 0
+        if self._streams[visit.session]:
+            visit.heard.set()
         self._there.add(visit)
 
     def end(self, visit: Visit) -> None:
@@ -72,7 +75,7 @@ class Visits:
         """Note that somebody begins to read the answers to a session or a request."""
         self._streams[key] += 1
         for visit in self._of(key):
-            visit.heard = True
+            visit.heard.set()
 
     def close(self, key: str, *, left: bool) -> None:
         """Note that somebody reads no more: the answers are complete, or the reader `left`."""

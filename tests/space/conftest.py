@@ -146,8 +146,9 @@ def _wait(url: str, started: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the page did not come up")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """A browser; open in one module only, as its event loop keeps others from running."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as made:
