@@ -16,8 +16,8 @@ from stir_hf.demo import IMAGES, MODELS
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import to_png
 from stir_hf.publish import ShareConfig, push_folder
-from stir_hf.publish.board_text import called, explained
 from stir_hf.publish.leaderboard import leaderboard
+from stir_hf.report.board_text import called, explained
 from stir_hf.results import StirResult
 from stir_hf.runtime import Step
 from stir_hf.space.asked import (
