@@ -21,7 +21,7 @@ class Line:
     """The id by which the Hub knows the model now; what is local as its score names it."""
     revision: str | None
     """The commit, 40 hexadecimal digits; None for what is local or only reported."""
-    network: str | None
+    network_id: str | None
     """16 hexadecimal digits of the network's identity."""
     stir: float | None
     similarity: float | None
