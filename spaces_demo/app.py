@@ -13,7 +13,8 @@ def main() -> None:
     uploads.claim()  # before gradio looks where to put them
     import gradio as gr
 
-    from stir_hf.space import page, views
+    from stir_hf.report import page as views
+    from stir_hf.space import page
 
     example = json.loads((HERE / "example.json").read_text("utf-8"))
     with page.blocks("STIR: compare two checkpoints") as demo:
