@@ -13,14 +13,15 @@ def main() -> None:
     uploads.claim()  # before gradio looks where to put them
     import gradio as gr
 
-    from stir_hf.space import page, views
+    from stir_hf.report import page as views
+    from stir_hf.space import page
 
     example = json.loads((HERE / "example.json").read_text("utf-8"))
     with page.blocks("STIR: compare two checkpoints") as demo:
         gr.HTML(views.first_view(example), elem_classes=["stir"], elem_id="first-view")
-        with gr.Tab("Compare two checkpoints"):
+        with gr.Tab("Compare"):
             page.comparison_form()
-        with gr.Tab("Judge on published inversions"):
+        with gr.Tab("Published inversions"):
             page.judgement_form()
         page.add_api()
     page.serve(demo)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 def main() -> None:
     """Run the comparison as the page does."""
-    from stir_hf.space import LIMITS, Comparison, Run, jobs
+    from stir_hf.space import LIMITS, Comparison, jobs, run
 
     request = Comparison("standard-0", "robust-0", images=64, steps=200)
-    for message in Run(jobs.compare, request, LIMITS):
+    for message in run(jobs.compare, request, LIMITS):
         if message is not None and "done" in message:
             done = {name: value for name, value in message["done"].items() if name != "archive"}
             target = Path(__file__).parent / "example.json"

@@ -4,6 +4,6 @@ shows. `page` needs gradio.
 
 from stir_hf.space import jobs
 from stir_hf.space.asked import LIMITS, Comparison, Judging, Limits
-from stir_hf.space.work import Run
+from stir_hf.space.work import run
 
-__all__ = ["LIMITS", "Comparison", "Judging", "Limits", "Run", "jobs"]
+__all__ = ["LIMITS", "Comparison", "Judging", "Limits", "jobs", "run"]

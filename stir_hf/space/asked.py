@@ -1,9 +1,8 @@
-"""What a visitor asks for, within limits: checked before anything is fetched or computed."""
+"""Requests of visitors, within limits: checked before anything is fetched or computed."""
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stir_hf import hub
 from stir_hf.demo import MODELS, model_path
@@ -19,17 +18,17 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may take."""
+    """Bounds of one request."""
 
     images: int = 64
     least_images: int = 4
     steps: int = 300
     seconds: float = 300.0
-    """Of one request, from when it begins."""
+    """Time from when it begins."""
     weights: int = 500_000_000
     """Bytes of a checkpoint's weights."""
     memory: int = 6_000_000_000
-    """Bytes that the process of one request may hold."""
+    """Bytes that its process may hold."""
     file: int = 2_000_000_000
     """Bytes of one file that it may write."""
     side: int = 384
@@ -44,21 +43,21 @@ class Limits:
 
 LIMITS = Limits()
 OF_A_TOOL = replace(LIMITS, seconds=120.0)
-"""Of a caller of the MCP tool, who cannot be seen to leave."""
+"""Bounds for a caller of the MCP tool, who cannot be seen to leave."""
 
 
 class UploadError(RequestError):
-    """The request is wrong in the files that came with it."""
+    """A request with files that are not taken."""
 
 
 def shown(given: Any) -> str:
-    """What was given, as a message names it: short, on one line."""
+    """Return a short form of an input, on one line, for a message."""
     text = " ".join(str(given).split())
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
 def checked_id(given: Any, what: str) -> str:
-    """A Hub id, or `id@revision`.
+    """Return a Hub id, or `id@revision`.
 
     Raises:
         RequestError: anything else, such as a path or a URL.
@@ -66,14 +65,14 @@ def checked_id(given: Any, what: str) -> str:
     text = given.strip() if isinstance(given, str) else ""
     if ".." in text or not _ID.fullmatch(text) or hub.is_there(text):
         raise RequestError(
-            f"the {what} {shown(given)} is no Hub id; expected NAMESPACE/NAME, with @REVISION or"
-            " without"
+            f"the {what} {shown(given)} is no Hub id; expected NAMESPACE/NAME or"
+            " NAMESPACE/NAME@REVISION"
         )
     return text
 
 
 def checked_count(given: Any, what: str, least: int, most: int) -> int:
-    """A whole number within bounds.
+    """Return a whole number within bounds.
 
     Raises:
         RequestError: anything else.
@@ -89,7 +88,7 @@ def _model(given: Any, what: str) -> str:
 
 
 def embedded_path(name: str) -> str | None:
-    """The folder of an embedded model; None for one of the Hub."""
+    """Return the folder of an embedded model; None for one of the Hub."""
     return model_path(name) if name in MODELS else None
 
 
@@ -102,7 +101,7 @@ class Comparison:
     dataset: str = EMBEDDED
     split: str = ""
     uploads: tuple[str, ...] = ()
-    """Paths of uploaded files; where there are some, they are the images."""
+    """Paths of uploaded files; if there are any, they are the images."""
     images: int = 24
     steps: int = 100
     limits: Limits = field(default=LIMITS, repr=False)
@@ -115,7 +114,7 @@ class Comparison:
             object.__setattr__(self, "dataset", checked_id(self.dataset, "dataset"))
         split = self.split.strip() if isinstance(self.split, str) else self.split
         if split and not (isinstance(split, str) and _NAME.fullmatch(split)):
-            raise RequestError(f"the split {shown(split)} is no name; expected test or the like")
+            raise RequestError(f"the split {shown(split)} is no name; expected a name such as test")
         object.__setattr__(self, "split", split or "")
         steps = checked_count(self.steps, "the number of passes", 1, most.steps)
         object.__setattr__(self, "steps", steps)
@@ -128,7 +127,7 @@ class Comparison:
             )
 
     def names(self) -> list[str]:
-        """The Hub ids among its models."""
+        """Return the Hub ids among its models."""
         both = dict.fromkeys((self.model, self.reference))
         return [name for name in both if name not in MODELS]
 
@@ -148,39 +147,6 @@ class Judging:
         object.__setattr__(self, "model", _model(self.model, "model"))
 
 
-def check_uploads(paths: tuple[str, ...], limits: Limits) -> None:
-    """Look at uploaded files without decoding them.
-
-    Raises:
-        UploadError: a file that is too large, no image, or one of too many pixels.
-    """
-    from PIL import Image
-
-    from stir_hf.inputs.formats import open_image
-
-    for path in map(Path, paths):
-        called = shown(path.name)
-        if not path.is_file():
-            raise UploadError(f"the file {called} is not here any more; choose it again")
-        if path.stat().st_size > limits.upload:
-            raise UploadError(f"the file {called} is larger than {limits.upload // 1_000_000} MB")
-        try:
-            with open_image(path) as image:
-                width, height = image.size
-        except Image.DecompressionBombError as error:
-            raise UploadError(
-                f"the image {called} has far more pixels than the {limits.pixels // 1_000_000}"
-                " million that are taken"
-            ) from error
-        except Exception as error:  # files are broken in many ways
-            raise UploadError(f"the file {called} is no image") from error
-        if width * height > limits.pixels:
-            raise UploadError(
-                f"the image {called} has {width}x{height} pixels; at most"
-                f" {limits.pixels // 1_000_000} million are taken"
-            )
-
-
 def check_weights(name: str, limits: Limits) -> str:
     """Ask the Hub what a checkpoint holds, before anything of it is fetched.
 
@@ -188,26 +154,16 @@ def check_weights(name: str, limits: Limits) -> str:
         Its id at the commit that was looked at.
 
     Raises:
-        RequestError: no such model, an adapter alone, or weights that are too large here.
+        RequestError: there is no such model, it is an adapter alone, or its weights are too large.
     """
-    import huggingface_hub
-
-    repo, revision = hub.split_revision(name)
-    with hub.hub_errors(repo, revision, "model"):
-        about = huggingface_hub.HfApi().model_info(
-            repo, revision=revision, files_metadata=True, timeout=20
-        )
-    files = {file.rfilename: file.size or 0 for file in about.siblings or []}
+    place, files = _look(name, "model")
     if "adapter_config.json" in files and "config.json" not in files:
         raise RequestError(f"model {name} is an adapter, which is not taken here; merge it first")
-    weights = {n: size for n, size in files.items() if n.endswith(".safetensors")}
+    weights = {file: size for file, size in files.items() if file.endswith(".safetensors")}
     size = weights.get("model.safetensors", sum(weights.values()))
     if size > limits.weights:
-        raise RequestError(
-            f"model {name} has {size / 1e6:.0f} MB of weights; at most"
-            f" {limits.weights / 1e6:.0f} MB are taken here"
-        )
-    return f"{repo}@{about.sha}"
+        raise RequestError(f"model {name} has {_too_large(size, limits.weights, ' of weights')}")
+    return place
 
 
 def check_published(name: str, limits: Limits) -> str:
@@ -217,19 +173,26 @@ def check_published(name: str, limits: Limits) -> str:
         Its id at the commit that was looked at.
 
     Raises:
-        RequestError: no such repo, or one that is too large here.
+        RequestError: there is no such repo, or it is too large.
     """
+    place, files = _look(name, "dataset")
+    if (size := sum(files.values())) > limits.published:
+        raise RequestError(f"dataset {name} has {_too_large(size, limits.published)}")
+    return place
+
+
+def _look(name: str, kind: Literal["model", "dataset"]) -> tuple[str, dict[str, int]]:
+    """Return the id of a repo at its commit, and the sizes of its files."""
     import huggingface_hub
 
     repo, revision = hub.split_revision(name)
-    with hub.hub_errors(repo, revision, "dataset"):
-        about = huggingface_hub.HfApi().dataset_info(
-            repo, revision=revision, files_metadata=True, timeout=20
+    with hub.hub_errors(repo, revision, kind):
+        about: Any = huggingface_hub.HfApi().repo_info(
+            repo, repo_type=kind, revision=revision, files_metadata=True, timeout=20
         )
-    size = sum(file.size or 0 for file in about.siblings or [])
-    if size > limits.published:
-        raise RequestError(
-            f"dataset {name} has {size / 1e6:.0f} MB; at most {limits.published / 1e6:.0f} MB are"
-            " taken here"
-        )
-    return f"{repo}@{about.sha}"
+    files = {file.rfilename: file.size or 0 for file in about.siblings or []}
+    return f"{repo}@{about.sha}", files
+
+
+def _too_large(size: int, most: int, what: str = "") -> str:
+    return f"{size / 1e6:.0f} MB{what}; at most {most / 1e6:.0f} MB are taken here"

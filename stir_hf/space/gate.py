@@ -1,5 +1,5 @@
-"""What is turned away before gradio sees it: too many requests of one visitor, too much data, and
-what the page does not need.
+"""Requests that are refused before gradio sees them: too many of one visitor, too much data, and
+everything that the page does not need.
 """
 
 import asyncio
@@ -8,45 +8,52 @@ import json
 import os
 import re
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+from collections import deque
+from contextlib import suppress
 
-from stir_hf.space.uploads import SECONDS
+from starlette.datastructures import Headers, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stir_hf.space import uploads
+from stir_hf.space.visits import Visit, Visits
 
 WAITING = 3
-"""Requests of one visitor that may be at work or wait."""
+"""Requests of one visitor that may wait or be at work."""
 ASKED = 200_000
 """Bytes of one request that is no upload."""
 BODY = 100_000_000
 """Bytes of one upload of several files."""
 UPLOADS = 500_000_000
-"""Bytes of all uploads that are there."""
-UPLOAD_SECONDS = 300
-"""So long one upload may take."""
+"""Bytes of all uploads on the disk."""
 OF_ONE = 150_000_000
-"""Bytes that one visitor may upload in the time that uploads stay."""
+"""Bytes that one visitor may upload in the time that uploads are kept."""
 UPLOADING = 2
 """Uploads of one visitor at once."""
-
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Any, Any], Awaitable[None]]
+UPLOAD_SECONDS = 300
+"""Time limit of one upload."""
+UNREAD_SECONDS = 60
+"""Time limit for reading a part of an answer."""
 
 TAKEN = re.compile(r".*/(upload|queue/join|call/(v2/)?\w+|run/\w+|cancel|reset|mcp(/.*)?)/*")
-"""What the page, its endpoint and its tool are sent."""
-COUNTED = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
-"""What joins the queue."""
+"""POST requests of the page, its endpoint and its tool."""
+JOINS = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
+"""POST requests that join the queue."""
+ANSWERS = re.compile(r".*/call/(?:v2/)?\w+/(\w+)/*")
+"""GET requests that read the answer to one request, beside `queue/data` for a session."""
+CANCEL = re.compile(r".*/cancel/*")
+"""POST requests that cancel one."""
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
-"""What is sent files."""
+"""POST requests that bring files."""
 SHUT = re.compile(
     r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
     r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
     re.IGNORECASE,
 )
-"""What fetches addresses, writes what is shown to disk, or is a developer's."""
+"""Places that fetch addresses, write what is shown to disk, or are for developers."""
 A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
-"""A file of this machine, whatever its name; gradio knows which are anybody's."""
+"""A file of this machine, whatever its name; gradio knows which ones may be read."""
 
 
 class Gate:
@@ -54,116 +61,128 @@ class Gate:
 
     Args:
         app: gradio's.
-        count: how many requests of a visitor's address are at work or wait.
-        size: bytes of all uploads that are there.
+        visits: the requests that wait or are at work.
     """
 
-    def __init__(self, app: App, count: Callable[[str], int], size: Callable[[], int]) -> None:
-        self._app, self._count, self._size = app, count, size
-        self._inside, self._uploading = Counter[str](), Counter[str]()
-        self._announced, self._sent = 0, deque[tuple[float, str, int]]()
+    def __init__(self, app: ASGIApp, visits: Visits) -> None:
+        self._app, self._visits = app, visits
+        self._uploading = list[tuple[str, int]]()
+        self._sent = deque[tuple[float, str, int]]()
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
-        path, method = str(scope.get("path", "")), scope.get("method")
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
-            await _answer(send, 404, "there is no such place here")
-        elif method != "POST":
-            await self._app(scope, receive, send)
-        elif UPLOAD.fullmatch(path):
-            await self._upload(scope, receive, send)
-        elif (body := await _body(receive)) is None:
-            await _answer(send, 413, f"a request has at most {ASKED // 1000} kB")
-        elif names_address(body):
-            await _answer(send, 400, "images are uploaded, not fetched from an address")
-        elif "/mcp" in path and asks_for_prompt(body):  # which would compute, not counted
-            await _answer(send, 400, "there are no prompts here, but a tool")
-        else:
-            await self._ask(scope, _again(body, receive), send)
-
-    async def _ask(self, scope: Scope, receive: Any, send: Any) -> None:
-        address = visitor(scope)
-        if not COUNTED.fullmatch(scope["path"]):
-            await self._app(scope, receive, send)
-        elif self._count(address) + self._inside[address] >= WAITING:
-            told = f"the queue holds {WAITING} requests of yours already; wait for one to end"
-            await _answer(send, 429, told)
-        else:
-            with _counted(self._inside, address):
+        try:
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            else:
                 await self._app(scope, receive, send)
+        except HTTPException as error:
+            answer = JSONResponse({"detail": error.detail}, error.status_code)
+            await answer(scope, receive, send)
 
-    async def _upload(self, scope: Scope, receive: Any, send: Any) -> None:
-        length, address = _length(scope), visitor(scope)
-        if length > BODY:
-            await _answer(send, 413, f"an upload has at most {BODY // 1_000_000} MB")
-        elif self._uploading[address] >= UPLOADING:
-            await _answer(send, 429, f"at most {UPLOADING} uploads at once are taken")
-        elif self._sent_by(address) + length > OF_ONE:
-            await _answer(send, 429, "you uploaded much in the last minutes; try again later")
-        else:
-            with _counted(self._uploading, address), self._announcing(length):
-                if await asyncio.to_thread(self._size) + self._announced > UPLOADS:
-                    told = "too much was uploaded in the last minutes; try again later"
-                    await _answer(send, 429, told)
-                else:
-                    self._sent.append((time.monotonic(), address, length))
-                    await self._in_time(scope, receive, send)
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+            raise HTTPException(404, "not found")
+        if method != "POST":
+            key = _key(scope)
+            await (
+                self._read(key, scope, receive, send) if key else self._app(scope, receive, send)
+            )
+            return
+        if UPLOAD.fullmatch(path):
+            await self._upload(scope, receive, send)
+            return
+        body = await _body(receive)
+        if names_address(body):
+            raise HTTPException(400, "images are uploaded, not fetched from an address")
+        if "/mcp" in path and asks_for_prompt(body):  # it would compute without being counted
+            raise HTTPException(400, "there are no prompts here, only a tool")
+        if CANCEL.fullmatch(path):
+            self._visits.cancel(_text(body, "event_id"))
+        ask = self._join if JOINS.fullmatch(path) else self._app
+        await ask(scope, _again(body, receive), send)
 
-    def _sent_by(self, address: str) -> int:
-        """Bytes that a visitor has sent in the time that uploads stay."""
-        while self._sent and self._sent[0][0] < time.monotonic() - SECONDS:
-            self._sent.popleft()
-        return sum(length for _, one, length in self._sent if one == address)
+    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a request until it ends, or until gradio refuses it."""
+        body = (await receive())["body"]
+        session, by = _text(body, "session_hash"), Headers(scope=scope).get("x-gradio-user")
+        visit = Visit(visitor(scope), body, is_of_a_tool=by == "mcp", session=session)
+        if self._visits.count(visit.address) >= WAITING:
+            told = f"the queue holds {WAITING} requests of yours already; wait for one to end"
+            raise HTTPException(429, told)
 
-    async def _in_time(self, scope: Scope, receive: Any, send: Any) -> None:
-        begun = False
-
-        async def noted(message: Any) -> None:
-            nonlocal begun
-            begun = True
+        async def noted(message: Message) -> None:
+            visit.event = visit.event or _text(message.get("body", b""), "event_id")
             await send(message)
 
+        self._visits.enter(visit)
+        scope.setdefault("state", {})["visit"] = visit
         try:
-            async with asyncio.timeout(UPLOAD_SECONDS):
-                await self._app(scope, receive, noted)
-        except TimeoutError:
-            if not begun:
-                await _answer(send, 408, f"an upload takes at most {UPLOAD_SECONDS} seconds")
-
-    @contextmanager
-    def _announcing(self, length: int) -> Iterator[None]:
-        self._announced += length
-        try:
-            yield
+            await self._app(scope, _again(body, receive), noted)
         finally:
-            self._announced -= length
+            if not visit.event:
+                self._visits.end(visit)
 
+    async def _read(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an answer on, and note when nobody reads it any more."""
+        complete = left = False
 
-@contextmanager
-def _counted(counter: Counter[str], address: str) -> Iterator[None]:
-    counter[address] += 1
-    try:
-        yield
-    finally:
-        counter[address] -= 1
-        if not counter[address]:
-            del counter[address]
+        async def heard() -> Message:
+            nonlocal left
+            message = await receive()
+            left = left or (message["type"] == "http.disconnect" and not complete)
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal complete
+            async with asyncio.timeout(UNREAD_SECONDS):
+                await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+
+        self._visits.open(key)
+        try:
+            with suppress(TimeoutError):
+                await self._app(scope, heard, noted)
+        finally:
+            self._visits.close(key, left=left or not complete)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address, given = visitor(scope), Headers(scope=scope).get("content-length", "")
+        length = int(given) if given.isdecimal() else BODY + 1  # one that does not say is refused
+        while self._sent and self._sent[0][0] < time.monotonic() - uploads.KEPT_SECONDS:
+            self._sent.popleft()
+        if length > BODY:
+            raise HTTPException(413, f"an upload has at most {BODY // 1_000_000} MB")
+        if sum(one == address for one, _ in self._uploading) >= UPLOADING:
+            raise HTTPException(429, f"at most {UPLOADING} uploads at once are taken")
+        if sum(sent for _, one, sent in self._sent if one == address) + length > OF_ONE:
+            raise HTTPException(429, "you uploaded much in the last hours; try again later")
+        self._uploading.append((address, length))
+        try:
+            announced = sum(length for _, length in self._uploading)
+            if await asyncio.to_thread(uploads.size) + announced > UPLOADS:
+                raise HTTPException(429, "too much was uploaded in the last hours; try again later")
+            self._sent.append((time.monotonic(), address, length))
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                await self._app(scope, receive, send)
+        except TimeoutError as error:
+            told = f"an upload takes at most {UPLOAD_SECONDS} seconds"
+            raise HTTPException(408, told) from error
+        finally:
+            self._uploading.remove((address, length))
+            if not self._uploading:  # and none begins while this runs
+                uploads.remove_partial()
 
 
 def visitor(scope: Scope) -> str:
-    """Who asks, by address. In a Space it is the last public one that the Hub's proxy names, which
-    nobody can forge; the first half of one of IPv6, of which a visitor has many.
+    """Return the address of a visitor. In a Space it is the last public one that the Hub's proxy
+    names, which nobody can forge. Of an IPv6 address it is the first half, as one visitor has many.
     """
-    headers = {name.lower(): value for name, value in scope.get("headers", ())}
-    named = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-    if "SPACE_ID" in os.environ:
-        for given in reversed(named):
-            try:
-                address = ipaddress.ip_address(given.strip())
-            except ValueError:
-                continue
+    named = Headers(scope=scope).get("x-forwarded-for", "").split(",")
+    for given in reversed(named) if "SPACE_ID" in os.environ else ():
+        with suppress(ValueError):
+            address = ipaddress.ip_address(given.strip())
             if address.is_global:
                 half = isinstance(address, ipaddress.IPv6Address)
                 return str(ipaddress.ip_network((address, 64), strict=False) if half else address)
@@ -174,12 +193,20 @@ def _is_shut(path: str) -> bool:
     return SHUT.fullmatch(path) is not None and A_FILE.fullmatch(path) is None
 
 
+def _key(scope: Scope) -> str:
+    """Return the session or request whose answers are asked for; "" if none are."""
+    if found := ANSWERS.fullmatch(scope["path"]):
+        return found[1]
+    is_stream = scope["path"].rstrip("/").endswith("/queue/data")
+    return QueryParams(scope["query_string"]).get("session_hash", "") if is_stream else ""
+
+
 def names_address(body: bytes) -> bool:
-    """Whether a request names a file by an address, which gradio would fetch; so does one that
-    cannot be read.
+    """Return True if a request names a file by an address, which gradio would fetch, or cannot be
+    read.
     """
     try:
-        left = [_read(body)]
+        left = [json.loads(body or b"null")]
     except (ValueError, RecursionError):
         return True
     while left:
@@ -195,48 +222,36 @@ def names_address(body: bytes) -> bool:
 
 
 def asks_for_prompt(body: bytes) -> bool:
-    """Whether a message to the tool's server is that; one that can be read."""
-    said = _read(body)
+    """Return True if a message to the tool's server asks for a prompt."""
+    said = json.loads(body or b"null")
     several = said if isinstance(said, list) else [said]
     return any(isinstance(one, dict) and one.get("method") == "prompts/get" for one in several)
 
 
-def _read(body: bytes) -> Any:
-    return json.loads(body) if body else None
+def _text(body: bytes, name: str) -> str:
+    """Return a text in a JSON object; "" if there is none."""
+    with suppress(ValueError, AttributeError):
+        found = json.loads(body).get(name)
+        return found if isinstance(found, str) else ""
+    return ""
 
 
-def _length(scope: Scope) -> int:
-    for name, value in scope.get("headers", ()):
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return BODY + 1  # one that does not say
-
-
-async def _body(receive: Any) -> bytes | None:
-    """All of a request; None where it is too long."""
-    parts, length = list[bytes](), 0
-    while True:
+async def _body(receive: Receive) -> bytes:
+    """Return the body of a request, unless it is too long."""
+    body, more = b"", True
+    while more:
         message = await receive()
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if length > ASKED:
-            return None
-        if not message.get("more_body"):
-            return b"".join(parts)
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > ASKED:
+            raise HTTPException(413, f"a request has at most {ASKED // 1000} kB")
+    return body
 
 
-def _again(body: bytes, receive: Any) -> Any:
-    """What gives a body that was read once more."""
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read once more."""
     given = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Any:
+    async def again() -> Message:
         return given.pop() if given else await receive()
 
     return again
-
-
-async def _answer(send: Any, status: int, told: str) -> None:
-    body = json.dumps({"detail": told}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,9 +1,10 @@
-"""What happens when a form is sent, or an endpoint called."""
+"""What is done when a form is sent, or the endpoint is called."""
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import gradio as gr
 
 from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, RunError
-from stir_hf.space import jobs, uploads, views
+from stir_hf.report import page as views
+from stir_hf.space import jobs, uploads
 from stir_hf.space.asked import (
     EMBEDDED,
     LIMITS,
@@ -24,9 +26,9 @@ from stir_hf.space.asked import (
     checked_id,
 )
 from stir_hf.space.kept import Kept
-from stir_hf.space.waiting import Visit
-from stir_hf.space.work import Run, Work, nobody
-from stir_hf.space.zero_gpu import runner
+from stir_hf.space.visits import NOBODY, VISITS, Visit
+from stir_hf.space.work import LOOK_EVERY, Work, in_a_process, run
+from stir_hf.space.zero_gpu import place
 
 PRESETS = {
     "Quick: 16 images, 60 passes": (16, 60),
@@ -35,54 +37,82 @@ PRESETS = {
 }
 """On the embedded models each ends in less than a minute on two cores."""
 USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
+TASKS = (
+    "image-classification",
+    "image-feature-extraction",
+    "zero-shot-image-classification",
+    "image-segmentation",
+    "object-detection",
+    "depth-estimation",
+    "feature-extraction",
+    None,
+)
+"""Tasks on the Hub whose models take images, or may take them."""
+FOUND = 8
+_SEARCHES = threading.BoundedSemaphore(4)
+KEPT = Kept()
+LEFT = "the visitor has left"
+Found = dict[str, Any]
+
+
+def signs_in() -> bool:
+    """Return True where visitors sign in at the Hub: in a Space only, as elsewhere gradio takes the
+    machine's own account for everybody's.
+    """
+    return os.environ.get("SYSTEM") == "spaces" and "OAUTH_CLIENT_ID" in os.environ
+
+
+@contextmanager
+def visiting(request: gr.Request | None) -> Iterator[Visit]:
+    """Give the visit that the gate has noted for a request, and end it."""
+    visit: Visit = getattr(getattr(request, "state", None), "visit", NOBODY)
+    try:
+        yield visit
+    finally:
+        if visit is not NOBODY:
+            VISITS.end(visit)
 
 
 def follow(
     work: Work,
     request: Any,
     limits: Limits,
+    visit: Visit = NOBODY,
     *,
     device: bool = True,
-    is_gone: Callable[[], bool] = nobody,
-) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
-    """A request from its beginning to its end: HTML of how far it is, and at last what it found.
+) -> Iterator[tuple[str | None, Found | None]]:
+    """Do a request: yields HTML of its progress, and at last what it found.
 
     Args:
         work: what is done.
         request: what was asked.
-        limits: of it.
-        device: whether it computes, so that ZeroGPU lends a device where there is one.
-        is_gone: whether nobody waits for it any more, which ends it.
+        limits: bounds of the request.
+        visit: who waits for it; it ends when nobody does.
+        device: it computes, so that ZeroGPU lends a device where there is one.
 
     Raises:
-        RequestError, RunError: see `Run`.
+        RequestError, RunError: see `run`.
     """
+    while not visit.heard.wait(LOOK_EVERY):  # gradio would keep an answer that nobody reads
+        if visit.is_gone():
+            raise RunError(LEFT)
     shown = views.progress(None, 0)
     yield shown, None
-    began, made = time.monotonic(), runner() if device else Run
-    run = made(work, request, limits, is_gone)
+    began, found = time.monotonic(), None
+    messages = run(work, request, limits, visit.is_gone, place() if device else in_a_process)
     try:
-        for message in run:
-            if is_gone():
-                raise RunError("nobody waits for it any more")
+        for message in messages:
+            if visit.is_gone():
+                raise RunError(LEFT)
             if message is not None and "done" in message:
-                yield None, message["done"]
-                return
+                found = message["done"]
+                continue  # nothing of it is left when it is shown
             if message is not None:
                 shown = views.progress(message["step"], time.monotonic() - began)
-            yield shown, None  # also where there is nothing new: cancelling waits for it
-    finally:
-        run.close()
-
-
-KEPT = Kept()
-
-
-def signs_in() -> bool:
-    """Whether visitors sign in at the Hub: in a Space alone, as elsewhere gradio takes the
-    machine's own account for everybody's.
-    """
-    return os.environ.get("SYSTEM") == "spaces" and "OAUTH_CLIENT_ID" in os.environ
+            yield shown, None  # also where there is nothing new: gradio then looks who is there
+        yield None, found
+    finally:  # gradio closes in its event loop, which must not wait
+        threading.Thread(target=messages.close, daemon=True).start()
 
 
 def compare(
@@ -96,76 +126,77 @@ def compare(
     steps: float,
     request: gr.Request | None = None,
 ) -> Iterator[tuple[str, str | None, Any]]:
-    """The form of a comparison: what it shows, the key of what may be pushed, and the files that
-    are left in the form: none at its end, unless something else than these was wrong.
+    """Answer the form of a comparison: yields what it shows, the key of what may be pushed, and the
+    files that stay in the form: none at the end, unless something other than these was wrong.
 
-    Its inputs come as they are sent: nothing of gradio's has looked at them.
+    The inputs come as they are sent: gradio has not looked at them.
     """
-    visit, sent = Visit(request), _paths(files)
-
-    def make() -> Any:
-        count, passes = PRESETS.get(str(preset), (images, steps))
-        how: Any = {"images": count, "steps": passes}
-        return Comparison(model, reference, dataset, split, _uploaded(sent), **how), jobs.compare
-
-    html, key, stays = "", None, False
-    try:
-        asked, work = make()
-        for shown, done in follow(work, asked, asked.limits, is_gone=visit.is_gone):
-            html = views.results(done) if shown is None and done else shown or ""
-            if done is not None and signs_in():
-                key = KEPT.put(done["archive"])
-            yield html, key, gr.skip()
-        yield html, key, None
-    except UploadError as error:
-        yield views.problem(str(error)), None, None
-    except (RequestError, RunError) as error:
-        stays = not visit.is_gone()  # the files may be meant for the next try
-        yield views.problem(str(error)), None, gr.skip()
-    finally:
-        own = [Path(path) for path in sent if uploads.is_upload(path)]
-        uploads.remove([] if stays else own, visit.is_shared)
+    sent, stays, key = _paths(files), False, None
+    with visiting(request) as visit:
+        try:
+            count, passes = PRESETS.get(str(preset), (images, steps))
+            how: Any = {"images": count, "steps": passes}
+            asked = Comparison(model, reference, dataset, split, _uploaded(sent), **how)
+            for shown, done in follow(jobs.compare, asked, asked.limits, visit):
+                if done is not None and signs_in():
+                    key = KEPT.put(done["archive"])
+                html = views.results(done) if done else shown or ""
+                yield html, key, gr.skip() if done is None else None
+        except UploadError as error:
+            yield views.problem(str(error)), None, None
+        except (RequestError, RunError) as error:
+            stays = not visit.is_gone()  # the files may be meant for the next try
+            yield views.problem(str(error)), None, gr.skip()
+        finally:
+            own = [Path(path) for path in sent if uploads.is_upload(path)]
+            uploads.remove([] if stays else own, lambda path: VISITS.names(path, visit))
 
 
 def _paths(files: Any) -> tuple[str, ...]:
-    """Of the files that a form holds."""
+    """Return the paths of the files that a form holds."""
     given = files if isinstance(files, list) else []
     return tuple(str(one.get("path")) for one in given if isinstance(one, dict))
 
 
 def _uploaded(paths: tuple[str, ...]) -> tuple[str, ...]:
-    for path in paths:
-        if not uploads.is_upload(path):
-            raise UploadError("images are uploaded, not named by a path of this machine")
+    if not all(uploads.is_upload(path) for path in paths):
+        raise UploadError("images are uploaded, not named by a path of this machine")
     return paths
 
 
 def judge(inversions: str, model: str, request: gr.Request | None = None) -> Iterator[str]:
-    """The form of a judgement on published inversions."""
-    visit = Visit(request)
-    try:
-        asked = Judging(inversions, model)
-        for shown, done in follow(jobs.judge, asked, asked.limits, is_gone=visit.is_gone):
-            yield views.results(done) if shown is None and done else shown or ""
-    except (RequestError, RunError) as error:
-        yield views.problem(str(error))
+    """Answer the form of a judgement on published inversions."""
+    with visiting(request) as visit:
+        try:
+            asked = Judging(inversions, model)
+            for shown, done in follow(jobs.judge, asked, asked.limits, visit):
+                yield views.results(done) if done else shown or ""
+        except (RequestError, RunError) as error:
+            yield views.problem(str(error))
 
 
-def push(key: str | None, repo: str, token: str | None, request: gr.Request | None = None) -> str:
+def push(
+    key: str | None,
+    repo: str,
+    token: gr.OAuthToken | None,
+    request: gr.Request | None = None,
+) -> Iterator[str]:
     """Send a result to a visitor's own repo, by the visitor's own token."""
-    try:
-        if (archive := KEPT.get(key)) is None:
-            raise RequestError("there is no result to push yet, or it was kept too long ago")
-        if token is None:
-            raise RequestError("sign in first: a result is pushed with your own account only")
-        asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token}
-        gone = Visit(request).is_gone
-        for _, pushed in follow(jobs.push, asked, LIMITS, device=False, is_gone=gone):
-            if pushed is not None:
-                return f'<p role="status">Pushed to {views.link(pushed["url"])} (private)</p>'
-    except (RequestError, RunError) as error:
-        return views.problem(str(error))
-    return views.problem("nothing was pushed")
+    with visiting(request) as visit:
+        try:
+            if (archive := KEPT.get(key)) is None:
+                raise RequestError("there is no result to push yet, or it has expired")
+            if token is None:
+                raise RequestError("sign in first: a result is pushed with your own account only")
+            asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token.token}
+            for shown, done in follow(jobs.push, asked, LIMITS, visit, device=False):
+                yield _pushed(done["url"]) if done else shown or ""
+        except (RequestError, RunError) as error:
+            yield views.problem(str(error))
+
+
+def _pushed(url: str) -> str:
+    return f'<p role="status">Pushed to {views.link(url)} (private)</p>'
 
 
 def scores(
@@ -194,41 +225,24 @@ def scores(
     Raises:
         gr.Error: what was asked for is refused, or it failed; in a sentence.
     """
-    visit = Visit(request)
-    limits = OF_A_TOOL if visit.is_of_a_tool else LIMITS
-    try:
-        asked = Comparison(model, reference, dataset, split, (), images, steps, limits)
-        for _, done in follow(jobs.compare, asked, limits, is_gone=visit.is_gone):
-            if done is not None:
-                return dict(done["result"])
-    except (RequestError, RunError) as error:
-        raise gr.Error(str(error), print_exception=False) from error
-    raise gr.Error("nothing came of it")
-
-
-SEEN = (
-    "image-classification",
-    "image-feature-extraction",
-    "zero-shot-image-classification",
-    "image-segmentation",
-    "object-detection",
-    "depth-estimation",
-    "feature-extraction",
-    None,
-)
-"""Tasks of the Hub whose models see images, or may."""
-FOUND = 8
-_SEARCHES = threading.BoundedSemaphore(4)
+    with visiting(request) as visit:
+        limits = OF_A_TOOL if visit.is_of_a_tool else LIMITS
+        try:
+            asked = Comparison(model, reference, dataset, split, (), images, steps, limits)
+            (*_, (_, done)) = follow(jobs.compare, asked, limits, visit)
+        except (RequestError, RunError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+    return dict((done or {})["result"])
 
 
 def search(key: gr.KeyUpData) -> Any:
-    """Models on the Hub whose names hold what was typed, beside the embedded ones."""
+    """Offer the embedded models, and models on the Hub whose names contain what was typed."""
     words = str(key.input_value or "").strip()[:80]
     found: tuple[str, ...] = ()
     if len(words) >= 3 and words not in MODELS and _SEARCHES.acquire(blocking=False):
         try:
             found = _found(words)
-        except Exception:  # the Hub is away: what is typed is taken as it is, and asked again
+        except Exception:  # the Hub cannot be reached: the same words are searched again later
             found = ()
         finally:
             _SEARCHES.release()
@@ -241,4 +255,4 @@ def _found(words: str) -> tuple[str, ...]:
 
     hub = huggingface_hub.HfApi(token=False)
     models = hub.list_models(search=words, filter="transformers", sort="downloads", limit=40)
-    return tuple(model.id for model in models if model.pipeline_tag in SEEN)[:FOUND]
+    return tuple(model.id for model in models if model.pipeline_tag in TASKS)[:FOUND]

@@ -1,48 +1,41 @@
-"""Results that may still be pushed: in memory, for a while, within a bound."""
+"""Results that may still be pushed: in memory, for a while, up to a size."""
 
 import secrets
 import threading
 import time
-from collections import OrderedDict
 
 SECONDS = 900
 BYTES = 200_000_000
 
 
 class Kept:
-    """Archives by a key that nobody can guess; the oldest go first.
+    """Archives by keys that nobody can guess; the oldest are dropped first.
 
     Args:
-        seconds: so long each is kept.
+        seconds: how long each is kept.
         most: bytes of all together.
     """
 
     def __init__(self, seconds: float = SECONDS, most: int = BYTES) -> None:
         self._seconds, self._most = seconds, most
-        self._there: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._there: dict[str, tuple[float, bytes]] = {}
         self._lock = threading.Lock()
 
     def put(self, archive: bytes) -> str:
-        """Keep it; its key."""
+        """Keep an archive, and return its key."""
         key = secrets.token_hex(16)
-        with self._lock:
-            self._there[key] = time.monotonic(), archive
-            self._drop()
+        self._there[key] = time.monotonic(), archive
+        self._drop()
         return key
 
     def get(self, key: str | None) -> bytes | None:
-        """What is kept under a key; None where there is nothing, or no more."""
-        with self._lock:
-            self._drop()
-            return self._there.get(key or "", (0.0, None))[1]
+        """Return an archive; None if there is none, or none any more."""
+        self._drop()
+        return self._there.get(key or "", (0.0, None))[1]
 
     def _drop(self) -> None:
-        now = time.monotonic()
-        while self._there:
-            (began, _), size = next(iter(self._there.values())), self._size()
-            if now - began <= self._seconds and size <= self._most:
-                return
-            self._there.popitem(last=False)
-
-    def _size(self) -> int:
-        return sum(len(archive) for _, archive in self._there.values())
+        with self._lock:
+            for key, (began, _) in list(self._there.items()):
+                size = sum(len(archive) for _, archive in list(self._there.values()))
+                if time.monotonic() - began > self._seconds or size > self._most:
+                    del self._there[key]

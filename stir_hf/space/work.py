@@ -1,5 +1,5 @@
-"""A request's work in a process of its own, which can be ended at any moment and leaves nothing
-behind.
+"""The work of a request in a process of its own, which can be ended at any moment and leaves
+nothing behind.
 """
 
 import atexit
@@ -11,8 +11,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -25,9 +25,13 @@ from stir_hf.space.asked import Limits, UploadError
 Message = dict[str, Any]
 Send = Callable[[Message], None]
 Work = Callable[[Any, Path, Send], None]
-"""A request, an empty folder of its own, and where its messages go: `step` while it is under way,
-`done` at its end.
+"""A function of a module. It is given a request, an empty folder of its own, and a function that
+sends messages: `step` while it is in progress, `done` at its end.
 """
+Messages = Generator[Message | None]
+"""The messages of a request, None where there was none for a moment."""
+Place = Callable[[Work, Any, Path, Limits], Messages]
+"""A way to do the work: in a process, or on a device that is lent."""
 
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET", "HF_TOKEN_PATH")
 CACHES = (
@@ -37,15 +41,17 @@ CACHES = (
     "HF_MODULES_CACHE",
     "HF_XET_CACHE",
 )
-TOO_LARGE = "it needed more memory than there is for one request"
+TOO_LARGE = "it needed more memory than one request may use"
 NO_ROOM = "there is no room for another request just now; try again later"
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
+ONE_AT_A_TIME = threading.Lock()
+"""Held by a request at work: all that it fetches is in one place, and is removed with it."""
 
 
 @cache
 def home() -> Path:
-    """The folder of all that requests fetch and write; it goes with the page."""
+    """Return the folder of everything that requests fetch and write; it is removed at exit."""
     folder = Path(tempfile.mkdtemp(prefix="stir-hf-space-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -53,7 +59,7 @@ def home() -> Path:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """That of the processes: without a secret, and with a Hugging Face cache of their own."""
+    """Start processes without secrets, and with a Hugging Face cache of their own."""
     before = {name: os.environ.pop(name, None) for name in ("HF_HOME", *CACHES, *SECRETS)}
     os.environ["HF_HOME"] = str(home() / "hf")
     try:
@@ -65,7 +71,7 @@ def _environment() -> Iterator[None]:
 
 @cache
 def _processes() -> Any:
-    """Where the processes come from: one that has the libraries in memory."""
+    """Start a server that has the libraries in memory; processes are forked from it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["stir_hf.space.jobs", "transformers", "datasets", "matplotlib"])
     with _environment():
@@ -74,7 +80,7 @@ def _processes() -> Any:
 
 
 def warm_up() -> None:
-    """Start what the processes come from, so that the first request need not wait for it."""
+    """Start the server of processes, so that the first request need not wait for it."""
     process = _processes().Process(target=_nothing)
     with _environment():
         process.start()
@@ -82,27 +88,56 @@ def warm_up() -> None:
 
 
 def _nothing() -> None:
-    """What ends at once."""
-
-
-ONE_AT_A_TIME = threading.Lock()
-"""What a request fetches lies in one place, and goes with it."""
+    """Do nothing."""
 
 
 def nobody() -> bool:
-    """What is never gone."""
+    """Return False: the visitor never leaves."""
     return False
 
 
-@contextmanager
-def begun(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
-    """Begin a request when no other is at work: its empty folder, and `ONE_AT_A_TIME` held, unless
-    what is done within fails.
+def run(
+    work: Work,
+    request: Any,
+    limits: Limits,
+    is_gone: Callable[[], bool] = nobody,
+    place: Place | None = None,
+) -> Messages:
+    """Do a request when no other is at work; its messages, of which the last one is `done`. Closing
+    the generator ends the work and removes what it left.
+
+    Args:
+        work: what is done.
+        request: what was asked.
+        limits: bounds of time, memory and files.
+        is_gone: returns True if the visitor has left, while the request waits for others.
+        place: where it is done; default: in a process.
 
     Raises:
-        RunError: the others last longer than they may, nobody waits for this one any more, or the
-            system has no room for another.
+        RequestError, RunError: the work refuses or fails, it takes too long or too much memory, or
+            there is no room for it.
     """
+    with _alone(limits, is_gone) as folder:
+        ends = time.monotonic() + limits.seconds
+        with closing((place or in_a_process)(work, request, folder, limits)) as messages:
+            for message in messages:
+                if time.monotonic() > ends:
+                    raise RunError(
+                        f"it took longer than the {limits.seconds:.0f} seconds that one request"
+                        " may take; ask for fewer images or passes"
+                    )
+                if message is not None and "refused" in message:
+                    raise (UploadError if message["uploads"] else RequestError)(message["refused"])
+                if message is not None and "failed" in message:
+                    raise RunError(message["failed"])
+                yield message
+                if message is not None and "done" in message:
+                    return
+
+
+@contextmanager
+def _alone(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
+    """Wait for other requests, and make an empty folder that is removed at the end."""
     ends = time.monotonic() + limits.seconds + 60
     while not ONE_AT_A_TIME.acquire(timeout=1):
         if is_gone() or time.monotonic() > ends:
@@ -111,99 +146,40 @@ def begun(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
     try:
         folder.mkdir()
         yield folder
-    except BaseException as error:
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        ONE_AT_A_TIME.release()
-        if isinstance(error, OSError | EOFError | RuntimeError) and not isinstance(error, RunError):
-            raise RunError(NO_ROOM) from error
-        raise
-
-
-class Run:
-    """A request at work: iterate over its messages; `close` ends it and removes what it left.
-
-    Args:
-        work: a function of a module, as it runs in another process.
-        request: what was asked.
-        limits: of time, memory and files.
-        is_gone: whether nobody waits for it any more, while it waits for others.
-    """
-
-    def __init__(
-        self, work: Work, request: Any, limits: Limits, is_gone: Callable[[], bool] = nobody
-    ) -> None:
-        self._limits, self._ended = limits, False
-        with begun(limits, is_gone) as self._folder:
-            self._ends = time.monotonic() + limits.seconds
-            self._messages, theirs = _processes().Pipe(duplex=False)
-            self._process = _processes().Process(
-                target=_work, args=(work, request, self._folder, theirs, limits), daemon=True
-            )
-            with _environment():
-                self._process.start()
-            theirs.close()
-
-    def __iter__(self) -> Iterator[Message | None]:
-        """The messages, None where there was none for a moment; the last one is `done`.
-
-        Raises:
-            RequestError, RunError: what the work says, or that it took too long or too much.
-        """
-        try:
-            while True:
-                message = self._next()
-                yield message
-                if message is not None and "done" in message:
-                    return
-        finally:
-            self.close()
-
-    def _next(self) -> Message | None:
-        if time.monotonic() > self._ends:
-            raise RunError(
-                f"it took longer than the {self._limits.seconds:.0f} seconds there are for one"
-                " request; ask for fewer images or passes"
-            )
-        if not self._messages.poll(LOOK_EVERY):
-            if not self._process.is_alive() and not self._messages.poll():
-                raise RunError(self._why())
-            return None
-        try:
-            message: Message = self._messages.recv()
-        except (EOFError, OSError) as error:  # ended within a message
-            raise RunError(self._why()) from error
-        return answer(message)
-
-    def _why(self) -> str:
-        """Why the process ended without a word: the system ends what takes too much memory."""
-        self._process.join(5)
-        by_the_system = (self._process.exitcode or 0) < 0
-        return TOO_LARGE if by_the_system else "it ended without saying why"
-
-    def close(self) -> None:
-        """End the work, if it has not ended, and remove its folder and what it fetched."""
-        if self._ended:
-            return
-        self._ended = True
-        self._process.kill()
-        self._process.join()
-        self._messages.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
         shutil.rmtree(home() / "hf", ignore_errors=True)
         ONE_AT_A_TIME.release()
 
 
-def answer(message: Message) -> Message:
-    """A message, unless it is a refusal.
-
-    Raises:
-        RequestError, RunError: it is.
-    """
-    if "refused" in message:
-        raise (UploadError if message["uploads"] else RequestError)(message["refused"])
-    if "failed" in message:
-        raise RunError(message["failed"])
-    return message
+def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Messages:
+    """Do a request in a process, which is killed at the end."""
+    try:
+        messages, theirs = _processes().Pipe(duplex=False)
+        process = _processes().Process(
+            target=_work, args=(work, request, folder, theirs, limits), daemon=True
+        )
+        with _environment():
+            process.start()
+    except (OSError, EOFError, RuntimeError) as error:
+        raise RunError(NO_ROOM) from error
+    try:
+        theirs.close()
+        while True:
+            if messages.poll(LOOK_EVERY):
+                yield messages.recv()
+            elif process.is_alive() or messages.poll():
+                yield None
+            else:
+                raise EOFError
+    except (EOFError, OSError) as error:  # it ended without a word, or within one
+        process.join(5)
+        by_the_system = (process.exitcode or 0) < 0  # which ends what takes too much memory
+        raise RunError(TOO_LARGE if by_the_system else "its process ended unexpectedly") from error
+    finally:
+        process.kill()
+        process.join()
+        messages.close()
 
 
 def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: Limits) -> None:
@@ -215,8 +191,8 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
 
 
 def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
-    """Do a request; what it is refused with, or fails with, is its last message. A visitor sees a
-    sentence, the owner the log.
+    """Do a request; an error becomes its last message. A visitor reads a sentence, the owner of the
+    page the log.
     """
     try:
         work(request, folder, send)
@@ -229,13 +205,14 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
     except (Exception, MemoryError) as error:
         full = is_out_of_memory(error) or isinstance(error, MemoryError)
         full = full or "start new thread" in str(error)
-        send({"failed": TOO_LARGE if full else f"it failed inside ({type(error).__name__})"})
+        told = f"an internal error ended it ({type(error).__name__})"
+        send({"failed": TOO_LARGE if full else told})
         if not full:
             traceback.print_exc()
 
 
 def _limit(limits: Limits) -> None:
-    """Bounds that the system holds: memory, the size of a file, no core files."""
+    """Set the bounds that the system keeps: memory, the size of a file, no core files."""
     import resource
 
     for what, most in (

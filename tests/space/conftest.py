@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,7 +64,7 @@ class Server:
         return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
     with serve() as hub:
         robust = Path(model_path("robust-0"))
@@ -80,37 +81,42 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         yield hub
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     env = {
-        **os.environ,
-        "GRADIO_SERVER_PORT": str(port),
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",
         "SPACE_ID": "lab/page",  # visitors are told apart as behind the Hub's proxy
+    }
+    folder = tmp_path_factory.mktemp("served")
+    with served(ROOT / "spaces_demo" / "app.py", folder, **env) as server:
+        yield server
+
+
+@contextmanager
+def served(app: Path, folder: Path, **env: str) -> Iterator[Server]:
+    """A page in a process of its own, with a folder for its temporary files."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    about = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
         "TMPDIR": str(folder),
         "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        **env,
     }
-    log = (folder.parent / "server.log").open("wb")
-    started = subprocess.Popen(
-        [sys.executable, str(ROOT / "spaces_demo" / "app.py")],
-        env=env,
-        cwd=folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, started)
-        yield Server(url, folder, psutil.Process(started.pid))
-    finally:
-        started.terminate()
-        started.wait(20)
-        log.close()
+    with (folder.parent / f"{folder.name}.log").open("wb") as log:
+        started = subprocess.Popen(
+            [sys.executable, str(app)], env=about, cwd=folder, stdout=log, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait(url, started)
+            yield Server(url, folder, psutil.Process(started.pid))
+        finally:
+            started.terminate()
+            started.wait(20)
 
 
 def place_of(server: Server, name: str) -> int:
@@ -142,6 +148,7 @@ def _wait(url: str, started: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """A browser; open in one module only, as its event loop keeps others from running."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as made:

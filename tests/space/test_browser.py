@@ -197,13 +197,14 @@ def test_an_upload_that_is_no_image(wide: Visit, tmp_path: Path) -> None:
     expect(problem).to_contain_text("'3.png' is no image", timeout=LONG)
 
 
+@pytest.mark.verify
 def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path: Path) -> None:
     made = Client(hub, tmp_path).run(
         *("invert", "lab/robust", "--dataset", "lab/images", "--num-samples", "8"),
         *("--steps", "10", "--out", tmp_path / "made", "--push-to", "lab/inversions"),
     )
     assert made.returncode == 0, made.stderr
-    wide.page.get_by_role("tab", name="Judge on published inversions").click()
+    wide.page.get_by_role("tab", name="Published inversions").click()
     wide.page.locator("#inversions textarea, #inversions input").first.fill("lab/inversions")
     wide.page.locator("#judge").click()
     found = wide.page.locator("#judgement")
@@ -215,6 +216,7 @@ def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path:
     wide.shot("judged")
 
 
+@pytest.mark.verify
 def test_two_visitors_at_once(server: Server, browser: Any) -> None:
     visits = [opened(server, browser, 1280, "light") for _ in range(2)]
     one, other = (next(visit) for visit in visits)
@@ -242,7 +244,15 @@ def test_the_keyboard_is_enough(wide: Visit) -> None:
             )
         )
     told = " | ".join(names)
-    for words in ("Compare two checkpoints", "Model", "Reference", "Images", "Quick", "Cancel"):
+    for words in (
+        "Compare",
+        "Published inversions",
+        "Model",
+        "Reference",
+        "Images",
+        "Quick",
+        "Cancel",
+    ):
         assert words in told, told
 
 

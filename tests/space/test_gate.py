@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stir_hf.space.gate import ASKED, Gate, names_address, visitor
+from stir_hf.space.visits import Visit, Visits
 
 AT = "/gradio_api"
 
@@ -21,10 +23,19 @@ class Page:
         await asyncio.sleep(self._lasts)
         self.bodies.append((await receive())["body"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"event_id": "e"}'})
 
 
-def gate(page: Page, waiting: int = 0, size: int = 0) -> Gate:
-    return Gate(page, lambda _: waiting, lambda: size)
+@pytest.fixture(autouse=True)
+def uploads_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+
+def gate(page: Any, waiting: int = 0) -> Gate:
+    visits = Visits()
+    for _ in range(waiting):
+        visits.enter(Visit("9.9.9.9"))
+    return Gate(page, visits)
 
 
 async def status(
@@ -44,7 +55,7 @@ async def status(
 
     headers = [] if length is None else [(b"content-length", str(length).encode())]
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    await door({**scope, "client": ("9.9.9.9", 1)}, receive, send)
+    await door({**scope, "query_string": b"", "client": ("9.9.9.9", 1)}, receive, send)
     return found[0]
 
 
@@ -144,7 +155,7 @@ def test_what_the_page_reads_goes_through(path: str) -> None:
     assert asyncio.run(status(gate(Page()), path, b"", method="GET")) == 200
 
 
-def test_uploads_are_bounded() -> None:
+def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once() -> list[int]:
         door = gate(Page(lasts=0.1))
         asked = (status(door, f"{AT}/upload", length=10) for _ in range(4))
@@ -153,8 +164,9 @@ def test_uploads_are_bounded() -> None:
     assert asyncio.run(status(gate(Page()), f"{AT}/upload", length=10)) == 200
     assert asyncio.run(status(gate(Page()), f"{AT}/upload", length=10**9)) == 413
     assert asyncio.run(status(gate(Page()), f"{AT}/upload")) == 413  # of an unknown length
-    assert asyncio.run(status(gate(Page(), size=10**9), f"{AT}/upload/", length=10)) == 429
     assert sorted(asyncio.run(at_once())) == [200, 200, 429, 429]
+    monkeypatch.setattr("stir_hf.space.uploads.size", lambda: 10**9)
+    assert asyncio.run(status(gate(Page()), f"{AT}/upload/", length=10)) == 429
 
 
 def test_one_visitor_does_not_take_all_the_room_for_uploads() -> None:
@@ -201,7 +213,7 @@ def test_a_visitor_of_a_space(
     forwarded: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = {
-        "headers": [(b"X-Forwarded-For", forwarded.encode())],
+        "headers": [(b"x-forwarded-for", forwarded.encode())],
         "client": ("9.9.9.9", 1),
     }
     assert visitor(scope) == "9.9.9.9"  # anywhere else the header is anybody's word

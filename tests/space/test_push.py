@@ -11,6 +11,7 @@ from tests.stand_in_hub import serve
 
 VISIT = """
 import json, os
+import gradio as gr
 from stir_hf.space import handlers
 os.environ |= {"OAUTH_CLIENT_ID": "of the Space", "SYSTEM": "spaces"}
 models = ("lab/robust", "lab/standard")
@@ -21,8 +22,11 @@ asked = {
     "another's": ("other/mine", "hf_lab"),
     "mine": ("lab/mine", "hf_lab"),
 }
-answers = {name: handlers.push(key, repo, token) for name, (repo, token) in asked.items()}
-answers["nothing"] = handlers.push("guessed", "lab/mine", "hf_lab")
+def push(key, repo, token):
+    signed = token and gr.OAuthToken(token, "", 0)
+    return list(handlers.push(key, repo, signed))[-1]
+answers = {name: push(key, repo, token) for name, (repo, token) in asked.items()}
+answers["nothing"] = push("guessed", "lab/mine", "hf_lab")
 print("ANSWER" + json.dumps(answers))
 """
 

@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.space import handlers
+from stir_hf.space.handlers import search
 from stir_hf.space.kept import Kept
 from tests.conftest import ROOT
 from tests.space.conftest import Server, place_of, wait_for
@@ -218,7 +218,7 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
 
     def choices(words: str) -> list[str]:
         typed: Any = types.SimpleNamespace(input_value=words)
-        answer = handlers.search(typed)
+        answer = search(typed)
         return list(answer["choices"])
 
     embedded = ["standard-0", "standard-1", "robust-0", "robust-1"]
@@ -230,30 +230,48 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 BUILD = """
-import json, runpy, sys
+import json, os, runpy, sys
 from stir_hf.space import page
 served = []
-page.serve = served.append
-runpy.run_path(sys.argv[1])["main"]()
-print("ANSWER" + json.dumps(served[0].get_config_file(), default=str))
+page.serve = lambda blocks: served.append(blocks.get_config_file())
+for app, env in json.loads(sys.argv[1]):
+    before = dict(os.environ)
+    os.environ |= env
+    runpy.run_path(app)["main"]()
+    os.environ.clear()
+    os.environ |= before
+print("ANSWER" + json.dumps(served, default=str))
 """
 
 
-def built(app: str, **env: str) -> dict[str, Any]:
-    """What an app is made of."""
+APPS = ("spaces_demo/app.py", "metric_card/stir/app.py")
+SECRET = {
+    "OAUTH_CLIENT_ID": "of the Space",
+    "OAUTH_CLIENT_SECRET": "secret",
+    "OAUTH_SCOPES": "openid profile contribute-repos",
+    "OPENID_PROVIDER_URL": "http://127.0.0.1:9",  # asked when somebody signs in
+}
+IN_A_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "lab/page"}
+WAYS = [(APPS[0], {}), (APPS[1], {}), (APPS[0], IN_A_SPACE)]
+
+
+@pytest.fixture(scope="module")
+def built() -> list[dict[str, Any]]:
+    """The parts of the apps, built in each of `WAYS`, in one process."""
+    asked = json.dumps([(str(ROOT / app), env) for app, env in WAYS])
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(ROOT / app)],
-        env={**os.environ, **env},
+        [sys.executable, "-c", BUILD, asked],
+        env={**os.environ, **SECRET},
         capture_output=True,
         text=True,
         check=False,
     )
     assert "ANSWER" in done.stdout, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.rpartition("ANSWER")[2])
+    found: list[dict[str, Any]] = json.loads(done.stdout.rpartition("ANSWER")[2])
     return found
 
 
-def test_visitors_sign_in_where_the_space_knows_them() -> None:
+def test_visitors_sign_in_where_the_space_knows_them(built: list[dict[str, Any]]) -> None:
     """In a Space alone: elsewhere gradio would take the machine's account for everybody's."""
 
     def boxes(about: dict[str, Any]) -> set[Any]:
@@ -265,21 +283,14 @@ def test_visitors_sign_in_where_the_space_knows_them() -> None:
             if isinstance(props.get(name), str)
         }
 
-    secret = {
-        "OAUTH_CLIENT_ID": "of the Space",
-        "OAUTH_CLIENT_SECRET": "secret",
-        "OAUTH_SCOPES": "openid profile contribute-repos",
-        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",  # asked when somebody signs in
-    }
-    about = built("spaces_demo/app.py", SYSTEM="spaces", SPACE_ID="lab/page", **secret)
     needed = {"Dataset repo", "Sign in with Hugging Face"}
-    assert needed <= boxes(about)
-    assert not needed & boxes(built("spaces_demo/app.py", **secret))
+    assert needed <= boxes(built[2])
+    assert not needed & boxes(built[0])
 
 
-@pytest.mark.parametrize("app", ["spaces_demo/app.py", "metric_card/stir/app.py"])
-def test_an_app_is_made_of_the_pieces(app: str) -> None:
-    about = built(app)
+@pytest.mark.parametrize("app", APPS)
+def test_an_app_is_made_of_the_pieces(app: str, built: list[dict[str, Any]]) -> None:
+    about = built[APPS.index(app)]
     ids = {part["props"].get("elem_id") for part in about["components"]}
     assert {"model", "reference", "dataset", "files", "compare", "cancel", "output"} <= ids
     public = [d["api_name"] for d in about["dependencies"] if d["api_visibility"] == "public"]

@@ -4,6 +4,7 @@ many requests at once.
 
 import io
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_uploads_that_must_not_be_taken(server: Server) -> None:
     rest = [picture(i) for i in range(3)]
     spoilt = {
         "is no image": b"<html>",
-        "has far more pixels": bomb(),
+        "has more pixels": bomb(),
         "than the 20 million that are taken": long_one(),
         "cannot be read": broken_off(),
     }
@@ -67,6 +68,20 @@ def test_uploads_that_must_not_be_taken(server: Server) -> None:
     assert "hostname" not in asked(server, "compare", [*form, [wrong] * 4, "", 4, 1])
     wait_for(lambda: server.files() <= files)
     assert server.memory() < memory + 150
+
+
+def test_a_broken_upload_leaves_nothing(server: Server) -> None:
+    files = server.files()
+
+    def broken() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nab'
+        wait_for(lambda: bool(server.files() - files))
+        raise ConnectionError
+
+    headers = {"content-type": "multipart/form-data; boundary=x", "content-length": "100000"}
+    with pytest.raises(ConnectionError):
+        httpx.post(f"{server.url}/gradio_api/upload", content=broken(), headers=headers)
+    wait_for(lambda: server.files() <= files)
 
 
 def test_a_file_too_large_is_not_taken(server: Server) -> None:
@@ -84,10 +99,22 @@ def test_what_is_taken_back_ends(server: Server) -> None:
     data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 64, 300]
     joined = {"data": data, "fn_index": place, "session_hash": "back"}
     event = httpx.post(f"{at}/queue/join", json=joined).json()["event_id"]
-    wait_for(lambda: len(server.process.children(recursive=True)) > alone)
-    back = {"session_hash": "back", "fn_index": place, "event_id": event}
-    httpx.post(f"{at}/cancel", json=back, timeout=60)
-    wait_for(lambda: len(server.process.children(recursive=True)) == alone)
+    with httpx.stream("GET", f"{at}/queue/data?session_hash=back", timeout=60):
+        wait_for(lambda: len(server.process.children(recursive=True)) > alone)
+        back = {"session_hash": "back", "fn_index": place, "event_id": event}
+        httpx.post(f"{at}/cancel", json=back, timeout=60)
+        wait_for(lambda: len(server.process.children(recursive=True)) == alone)
+
+
+@pytest.mark.verify
+def test_what_nobody_reads_is_not_begun(server: Server) -> None:
+    """A comparison that joins the queue and whose answer nobody reads; the next one is answered."""
+    at, alone = f"{server.url}/gradio_api", len(server.process.children(recursive=True))
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 64, 300]
+    joined = {"data": data, "fn_index": place_of(server, "scores"), "session_hash": "deaf"}
+    assert httpx.post(f"{at}/queue/join", json=joined).status_code == 200
+    assert len(server.process.children(recursive=True)) == alone
+    assert ask(server, visitor_number(3)) == "answered"
 
 
 def test_uploads_go_with_who_leaves(server: Server) -> None:
@@ -111,7 +138,7 @@ def test_a_set_without_its_images(server: Server, hub: StandInHub, tmp_path: Pat
     )
     assert made.returncode == 0, made.stderr
     told = asked(server, "judge", ["lab/without", "standard-1"])
-    assert "was published without the original images" in told
+    assert "was published without the originals" in told
 
 
 def visitor_number(i: int) -> dict[str, str]:
@@ -156,11 +183,11 @@ def ask(server: Server, headers: dict[str, str], images: int = 4) -> str:
 
 @pytest.mark.verify
 def test_the_first_view_is_what_the_page_computes() -> None:
-    from stir_hf.space import LIMITS, Comparison, Run, jobs
+    from stir_hf.space import LIMITS, Comparison, jobs, run
     from tests.space.test_views import EXAMPLE
 
     request = Comparison("standard-0", "robust-0", images=64, steps=200)
-    done = (list(Run(jobs.compare, request, LIMITS))[-1] or {})["done"]
+    done = (list(run(jobs.compare, request, LIMITS))[-1] or {})["done"]
     for score, shown in zip(done["result"]["scores"], EXAMPLE["result"]["scores"], strict=True):
         assert score["model"] == shown["model"]
         assert score["stir"] == pytest.approx(shown["stir"], abs=0.05)  # of another processor

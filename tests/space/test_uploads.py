@@ -13,7 +13,7 @@ from PIL import Image
 import stir_hf
 from stir_hf.space import handlers, jobs, uploads, work
 from stir_hf.space.asked import LIMITS, Comparison, Limits
-from stir_hf.space.work import Run, home, warm_up
+from stir_hf.space.work import home, run, warm_up
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,8 @@ def broken_off() -> bytes:
 UPLOADS = {
     "no image": (b"<html>", "'0.png' is no image"),
     "nothing": (b"", "'0.png' is no image"),
-    "a bomb": (bomb(), "has far more pixels than the 20 million that are taken"),
-    "20,000 pixels": (long_one(), "has far more pixels than the 20 million that are taken"),
+    "a bomb": (bomb(), "has more pixels than the 20 million that are taken"),
+    "20,000 pixels": (long_one(), "has more pixels than the 20 million that are taken"),
     "broken off": (broken_off(), "'0.png' cannot be read"),
     "too large": (b"\x89PNG" + bytes(11_000_000), "is larger than 10 MB"),
     "an archive": (zlib.compress(bytes(10**8)), "'0.png' is no image"),
@@ -139,17 +139,19 @@ def test_an_upload_that_another_request_names_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "of both").exists()
 
 
-def test_old_uploads_go(tmp_path: Path) -> None:
-    paths = [Path(path) for path in upload(tmp_path / "old")]
-    stray = tmp_path / "tmp123"
+def test_what_broken_uploads_left_is_removed(tmp_path: Path) -> None:
+    paths = [Path(path) for path in upload(tmp_path / "complete")]
+    stray, empty = tmp_path / "tmp123", tmp_path / "empty"
     stray.write_bytes(b"broken off")
+    empty.mkdir()
     assert uploads.size() >= 5000
-    uploads.sweep(lambda _: False)
-    assert all(path.exists() for path in [*paths, stray])
-    later = time.time() + uploads.SECONDS + 1
-    uploads.sweep(lambda path: path.name == "1.png", later)
-    assert [path for path in [*paths, stray] if path.exists()] == [paths[1]]
-    uploads.sweep(lambda _: False, later)
+    uploads.remove_partial()
+    assert all(path.exists() for path in paths)
+    assert not stray.exists()
+    assert not empty.exists()
+    uploads.remove(paths, lambda path: path.name == "1.png")
+    assert [path for path in paths if path.exists()] == [paths[1]]
+    uploads.remove(paths, lambda _: False)
     assert uploads.size() == 0
 
 
@@ -161,9 +163,9 @@ def test_a_process_that_cannot_start_holds_up_nobody(monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr(work._processes(), "Process", no_process)
         with pytest.raises(stir_hf.RunError, match="no room for another request"):
-            Run(jobs.compare, request, LIMITS)
+            list(run(jobs.compare, request, LIMITS))
     assert not work.ONE_AT_A_TIME.locked()
-    assert "done" in (list(Run(jobs.compare, request, LIMITS))[-1] or {})
+    assert "done" in (list(run(jobs.compare, request, LIMITS))[-1] or {})
 
 
 def test_time_that_is_over_ends_a_request() -> None:
@@ -171,7 +173,7 @@ def test_time_that_is_over_ends_a_request() -> None:
     warm_up()
     began = time.monotonic()
     with pytest.raises(stir_hf.RunError, match="longer than the 3 seconds"):
-        list(Run(jobs.compare, request, Limits(seconds=3)))
+        list(run(jobs.compare, request, Limits(seconds=3)))
     assert time.monotonic() - began < 60
     assert [path for path in home().rglob("*") if path.is_file()] == []
 
@@ -179,7 +181,7 @@ def test_time_that_is_over_ends_a_request() -> None:
 def test_memory_that_is_over_ends_a_request() -> None:
     request = Comparison("standard-0", "robust-0", images=64, steps=5)
     with pytest.raises(stir_hf.RunError, match="memory"):
-        list(Run(jobs.compare, request, Limits(memory=150_000_000)))
+        list(run(jobs.compare, request, Limits(memory=150_000_000)))
 
 
 def test_a_path_that_is_there_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

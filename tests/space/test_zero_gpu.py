@@ -12,7 +12,7 @@ import pytest
 import stir_hf
 from stir_hf.space import handlers, jobs, zero_gpu
 from stir_hf.space.asked import LIMITS, Comparison, Judging
-from stir_hf.space.work import ONE_AT_A_TIME
+from stir_hf.space.work import ONE_AT_A_TIME, in_a_process
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def work_of(request: Any, folder: Path, send: Any) -> None:
     ("request_", "error", "words"),
     [
         ("refused", stir_hf.RequestError, "it is wrong"),
-        ("failed", stir_hf.RunError, "it failed inside"),
+        ("failed", stir_hf.RunError, "an internal error ended it"),
     ],
 )
 def test_a_request_that_ends_in_an_error(
@@ -68,7 +68,7 @@ def test_a_visitor_without_a_share_of_the_device(monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patched:
         patched.setattr(zero_gpu, "lent", lambda: refused)
-        patched.setattr("stir_hf.space.views.progress", lambda *_: "")
+        patched.setattr("stir_hf.report.page.progress", lambda *_: "")
         with pytest.raises(stir_hf.RunError, match=r"^You have no share left$"):
             list(handlers.follow(work_of, "done", LIMITS))
 
@@ -96,4 +96,4 @@ def test_how_long_a_device_is_asked_for(tmp_path: Path) -> None:
 def test_what_is_no_zero_gpu(given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "hub").rmdir()
     monkeypatch.setenv("SPACES_ZERO_GPU", given)
-    assert zero_gpu.runner().__name__ == "Run"
+    assert zero_gpu.place() is in_a_process

@@ -136,12 +136,12 @@ class Board:
         return pd.DataFrame(rows, columns=[*(f.name for f in fields(Line)), "between", "marks"])
 
     def __str__(self) -> str:
-        from stir_hf.publish.board_text import board_text
+        from stir_hf.report.board_text import board_text
 
         return board_text(self)
 
     def _repr_html_(self) -> str:
-        from stir_hf.publish.board_text import board_html
+        from stir_hf.report.board_text import board_html
 
         return board_html(self)
 

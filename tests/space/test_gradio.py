@@ -1,0 +1,64 @@
+"""The facilities of gradio that the page relies on, on the installed version."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.space.conftest import Server, served, wait_for
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("small")
+    with served(Path(__file__).parent / "small_page.py", folder) as server:
+        yield server
+
+
+FILES = sorted((ROOT / "stir_hf" / "space").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_private_name_is_used(path: Path) -> None:
+    """The requirements allow every version of gradio with the same major number."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    attributes = [n for n in nodes if isinstance(n, ast.Attribute) and re.match("_[^_]", n.attr)]
+    assert {ast.unparse(node.value) for node in attributes} <= {"self"}
+    sources = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
+    sources += [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    assert {name for name in sources if name.startswith("gradio")} <= {"gradio"}
+
+
+def join(page: Server, session: str) -> int:
+    asked = {"data": [session], "fn_index": 0, "session_hash": session}
+    return httpx.post(f"{page.url}/gradio_api/queue/join", json=asked).status_code
+
+
+def test_old_uploads_are_removed(page: Server) -> None:
+    answer = httpx.post(f"{page.url}/gradio_api/upload", files={"files": ("a.png", b"never sent")})
+    (path,) = (Path(path) for path in answer.json())
+    assert path.is_relative_to(page.folder)
+    wait_for(lambda: not path.exists())
+
+
+def test_large_files_are_not_taken(page: Server) -> None:
+    answer = httpx.post(f"{page.url}/gradio_api/upload", files={"files": ("a.png", bytes(2000))})
+    assert answer.status_code == 413
+
+
+def test_one_request_at_a_time_and_a_queue_that_ends(page: Server) -> None:
+    """The second and the third request wait, the fourth is refused; who leaves makes room."""
+    closed, where = page.folder / "closed-a", f"{page.url}/gradio_api/queue/data?session_hash=a"
+    assert join(page, "a") == 200
+    with httpx.stream("GET", where, timeout=60) as answer:
+        told = (json.loads(line[6:])["msg"] for line in answer.iter_lines() if line)
+        assert "process_generating" in told
+        assert [join(page, name) for name in ("b", "c", "d")] == [200, 200, 503]
+        assert not closed.exists()
+    wait_for(closed.exists)
+    wait_for(lambda: join(page, "e") == 200)

@@ -1,0 +1,212 @@
+"""Visits, as the gate notes them: who is there, who has left, and which uploads are named."""
+
+import asyncio
+import json
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stir_hf.space.gate import Gate
+from stir_hf.space.visits import NOBODY, UNHEARD, Visit, Visits
+
+AT = "/gradio_api"
+
+
+class Queue:
+    """Gradio's part: it names what joins, and answers until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.visits = list[Visit]()
+        self.answers = asyncio.Event()
+        self.status = 200
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": self.status, "headers": []}
+        if scope["method"] == "POST":
+            if "state" in scope:
+                self.visits.append(scope["state"]["visit"])
+            await send(start)
+            body = {"event_id": "event"} if self.status == 200 else {"detail": "no"}
+            await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+            return
+        await send(start)
+        left = asyncio.ensure_future(receive())
+        done = asyncio.ensure_future(self.answers.wait())
+        await asyncio.wait({left, done}, return_when=asyncio.FIRST_COMPLETED)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        for task in (left, done):
+            task.cancel()
+
+
+class Page:
+    """A visitor's side of the gate."""
+
+    def __init__(self) -> None:
+        self.queue, self.visits = Queue(), Visits()
+        self.gate, self.left = Gate(self.queue, self.visits), asyncio.Event()
+        self.blocked = False
+
+    async def join(self, path: str = "/queue/join", **body: Any) -> Visit:
+        given = [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+        async def receive() -> Any:
+            return given.pop()
+
+        await self.gate(_scope("POST", path), receive, _nothing)
+        return self.queue.visits[-1]
+
+    async def read(self, path: str, query: str = "") -> None:
+        async def receive() -> Any:
+            await self.left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_: Any) -> None:
+            if self.blocked:
+                await asyncio.sleep(60)
+
+        await self.gate(_scope("GET", path, query), receive, send)
+
+
+def _scope(method: str, path: str, query: str = "") -> dict[str, Any]:
+    about = {"type": "http", "method": method, "path": AT + path, "client": ("9.9.9.9", 1)}
+    return {**about, "headers": [], "query_string": query.encode()}
+
+
+async def _nothing(_: Any) -> None:
+    """Send nothing."""
+
+
+WAYS = {
+    "a session": ("/queue/join", {"session_hash": "s"}, "/queue/data", "session_hash=s"),
+    "a request": ("/call/scores", {}, "/call/scores/event", ""),
+    "a request of version 2": ("/call/v2/scores", {}, "/call/v2/scores/event", ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("how", ["leaves", "stays", "is blocked"])
+def test_who_reads_the_answer(way: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hangs up, or stops reading, has left; whoever reads to the end has not."""
+    monkeypatch.setattr("stir_hf.space.gate.UNREAD_SECONDS", 0.01)
+    joins, body, reads, query = WAYS[way]
+
+    async def visit() -> Visit:
+        page = Page()
+        found = await page.join(joins, **body)
+        before = found.heard.is_set()
+        assert page.visits.count("9.9.9.9") == 1
+        page.blocked = how == "is blocked"
+        reading = asyncio.ensure_future(page.read(reads, query))
+        await asyncio.sleep(0)
+        assert (before, found.heard.is_set(), found.left) == (False, True, False)
+        {"leaves": page.left, "stays": page.queue.answers}.get(how, asyncio.Event()).set()
+        await reading
+        assert page.visits.count("9.9.9.9") == (how == "stays")
+        return found
+
+    assert asyncio.run(visit()).is_gone() == (how != "stays")
+
+
+def test_whoever_never_reads_has_left() -> None:
+    visit = asyncio.run(Page().join(session_hash="s"))
+    assert not visit.is_gone()
+    visit.since -= UNHEARD + 1
+    assert visit.is_gone()
+
+
+def test_whoever_reads_may_take_long() -> None:
+    async def visit() -> Visit:
+        page = Page()
+        page.visits.open("s")
+        return await page.join(session_hash="s")
+
+    found = asyncio.run(visit())
+    found.since -= 10 * UNHEARD
+    assert not found.is_gone()
+
+
+def test_one_of_two_readers_may_leave() -> None:
+    visits, visit = Visits(), Visit("9.9.9.9", session="s")
+    visits.enter(visit)
+    visits.open("s")
+    visits.open("s")
+    visits.close("s", left=True)
+    assert not visit.is_gone()
+    visits.close("s", left=True)
+    assert visit.is_gone()
+
+
+def test_what_is_cancelled_ends() -> None:
+    async def visits() -> tuple[Visit, Visit]:
+        page = Page()
+        one = await page.join(session_hash="s")
+        one.event = "first"
+        other = await page.join(session_hash="s")
+        page.visits.open("s")
+        await page.gate(_scope("POST", "/cancel"), _body(event_id="first"), _nothing)
+        return one, other
+
+    one, other = asyncio.run(visits())
+    assert (one.is_gone(), other.is_gone()) == (True, False)
+
+
+def _body(**given: Any) -> Any:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(given).encode()}
+
+    return receive
+
+
+def test_what_gradio_refuses_is_not_counted() -> None:
+    async def visit() -> int:
+        page = Page()
+        page.queue.status = 503
+        await page.join(session_hash="s")
+        return page.visits.count("9.9.9.9")
+
+    assert asyncio.run(visit()) == 0
+
+
+def test_all_requests_of_an_address_count() -> None:
+    visits = Visits()
+    entered = [Visit(address) for address in ("9.9.9.9", "9.9.9.9", "8.8.8.8")]
+    for visit in entered:
+        visits.enter(visit)
+    assert [visits.count(address) for address in ("9.9.9.9", "8.8.8.8", "1.1.1.1")] == [2, 1, 0]
+    visits.end(entered[0])
+    assert visits.count("9.9.9.9") == 1
+
+
+@pytest.mark.parametrize("name", ["x.png", "Screenshot 3.04\u202fPM.png"])
+def test_an_upload_that_is_named(name: str) -> None:
+    path = Path("/tmp/gradio/a1b2") / name
+    visits, own = Visits(), Visit()
+    naming = Visit(asked=json.dumps({"data": [[{"path": str(path)}]]}).encode())
+    for visit in (own, naming):
+        visits.enter(visit)
+    assert visits.names(path, but=own)
+    assert not visits.names(path, but=naming)
+    assert not visits.names(Path("/tmp/gradio/c3d4") / name, but=own)
+
+
+def test_a_call_of_the_tool_is_known() -> None:
+    async def visit(headers: Any) -> Visit:
+        page = Page()
+        scope = {**_scope("POST", "/queue/join"), "headers": headers}
+        await page.gate(scope, _body(session_hash="s"), _nothing)
+        return page.queue.visits[-1]
+
+    assert asyncio.run(visit([(b"x-gradio-user", b"mcp")])).is_of_a_tool
+    assert not asyncio.run(visit([(b"x-gradio-user", b"api")])).is_of_a_tool
+
+
+def test_nobody_is_never_gone() -> None:
+    from stir_hf.space.handlers import visiting
+
+    request: Any = types.SimpleNamespace(state=types.SimpleNamespace())
+    for given in (None, request):
+        with visiting(given) as visit:
+            assert visit is NOBODY
+    assert (NOBODY.is_gone(), NOBODY.is_of_a_tool) == (False, False)
