@@ -37,7 +37,7 @@ def option(
         text: one sentence of help.
         metavar: the placeholder in the help, such as `N`.
         neutral: the value at which it is left out of a spelling.
-        more: further metadata, such as `choices`.
+        more: further metadata, such as `registry`, or `accepts`, a type that is taken as well.
     """
     metadata = {"help": text, "metavar": metavar, "neutral": neutral, **more}
     return dataclasses.field(default=default, metadata=metadata)

@@ -12,7 +12,7 @@ from stir_hf.cli import app, main
 from stir_hf.cli.app import ORDER
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import STARTS
-from stir_hf.options import SECTIONS, SPECS
+from stir_hf.options.verbs import SECTIONS, VERBS
 from tests.conftest import ROOT
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -136,7 +136,10 @@ def test_options_stand_under_what_they_configure(capsys: pytest.CaptureFixture[s
         "--push-to",
     }
     assert {spec for specs in SECTIONS.values() for spec in specs} == {
-        spec for verb, specs in SPECS.items() if verb != "push" for spec in specs
+        spec
+        for verb, options in VERBS.items()
+        if verb != "push"
+        for spec in options.configs().values()
     }
 
 

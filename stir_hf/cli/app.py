@@ -59,7 +59,7 @@ class Verb(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The arguments and options, the generated ones included."""
         if not self._whole:
-            from stir_hf.options import click_parameters
+            from stir_hf.options.flags import click_parameters
 
             fixed = [p for p in self.params if p.name in ("as_json", "debug")]
             rest = [p for p in self.params if p not in fixed]
@@ -67,9 +67,21 @@ class Verb(click.Command):
             self._whole = True
         return super().get_params(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an option that has its place elsewhere is told of that place."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from stir_hf.options.verbs import ELSEWHERE
+
+            hint = ELSEWHERE.get(error.option_name.removeprefix("--").replace("-", "_"))
+            if hint is None:
+                raise
+            raise click.UsageError(f"No such option: {error.option_name}; {hint}", ctx) from error
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under headings: by what they configure; last, those of the command alone."""
-        from stir_hf.options import sections
+        from stir_hf.options.verbs import sections
 
         params = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
         groups = sections(self._verb)

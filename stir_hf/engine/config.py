@@ -40,7 +40,7 @@ class InversionConfig:
     )
     start: Start = option(
         None,
-        "Where the descent begins; default: noise, and grey for smooth. One of",
+        "Where the descent begins; default: noise, and grey for smooth.",
         metavar="NAME",
         registry=STARTS,
     )

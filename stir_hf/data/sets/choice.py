@@ -63,7 +63,7 @@ def choose(
         shown = "; ".join(f"{how}: {', '.join(names)}" for how, *names in made.values())
         raise RequestError(
             f"the inversion sets are of {len(made)} methods, starts or constraints, whose scores"
-            f" cannot be compared ({shown}); give one of them with --config-name, or sets that were"
+            f" cannot be compared ({shown}); give one of them with --set, or sets that were"
             " made alike"
         )
     return sets
