@@ -1,4 +1,4 @@
-"""The verbs, and what lists layers: arguments to functions of `stir_hf.api`."""
+"""Commands that invert, judge and list layers, by the functions of `stir_hf.api`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ dataset_option = click.option(
     "--dataset",
     required=True,
     metavar="DATA",
-    help="Hub id, id@revision or local folder of images.",
+    help="Hub id, id@revision or local folder of the data.",
 )
 
 
@@ -48,9 +48,23 @@ def demo(out: str, as_json: bool) -> None:
 
     models = [model_path(name) for name in MODELS]
     names = [f"{model_path(name)}={name}" for name in MODELS] + [f"{IMAGES}=fashion_mnist"]
-    _show(
-        matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names), out, as_json
-    )
+    result = matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names)
+    _show(result, out, as_json)
+    if main_process():
+        _draw_demo(result, Path(out))
+
+
+def _draw_demo(result: "StirResult", folder: Path) -> None:
+    """Draw six images over their inversions for a standard and a robust network."""
+    from stir_hf.data.sets.choice import of_hashes
+    from stir_hf.demo import DRAWN
+    from stir_hf.report import pairs
+
+    hashes = {score.inversion_set for score in result.scores if score.reference in DRAWN}
+    sets = of_hashes(folder, hashes)
+    sets.sort(key=lambda one: DRAWN.index(one.manifest.names["reference"]))
+    target = folder / "figures" / "pairs.png"
+    pairs(sets, 6).savefig(target, dpi=130, bbox_inches="tight")
 
 
 @app.command(
@@ -98,6 +112,7 @@ def compare(
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each image another that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
+    from stir_hf.cli.told import other_notes
     from stir_hf.engine import Tolerance
     from stir_hf.report import pairs, summary
     from stir_hf.scoring import notes_on
@@ -119,7 +134,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     if as_json:
         echo_json(about)
         return
-    for note in about["notes"]:
+    for note in other_notes(about["notes"]):
         echo(f"Note: {note}")
     rest, left = about["unconverged"], about["spread_error"]
     of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
@@ -263,8 +278,9 @@ def _warn_unkept(out: str | None) -> None:
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
+    from stir_hf.cli.told import shown
     from stir_hf.data.sets.choice import of_hashes
-    from stir_hf.report import save_figures, table
+    from stir_hf.report import save_figures
 
     if not main_process():
         return
@@ -273,7 +289,7 @@ def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(result.to_dict())
         return
-    echo(*table(result).split("\n"))
+    echo(*shown(result).split("\n"))
     if out:
         names = ", ".join(str(figure.relative_to(out)) for figure in figures)
         echo("", f"Saved in {Path(out).resolve()}: result.json, per_image.parquet, {names}")

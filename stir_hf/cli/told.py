@@ -1,0 +1,53 @@
+"""A result as a command shows it: the table, and one line on inversions above the tolerance."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from stir_hf.engine import Tolerance
+from stir_hf.report import labels, table
+from stir_hf.results import StirResult
+
+_ABOVE = "of the inversions did not reach"
+"""The words of the note that the line below the table stands for."""
+
+
+def shown(result: StirResult) -> str:
+    """Return the table of a result, with a line below it where inversions are above the
+    tolerance.
+    """
+    line = notes_line(result)
+    if line is None:
+        return table(result)
+    scores = (replace(score, notes=other_notes(score.notes)) for score in result.scores)
+    return f"{table(replace(result, scores=tuple(scores)))}\n\n{line}"
+
+
+def other_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return the notes that are not about inversions above the tolerance."""
+    return tuple(note for note in notes if _ABOVE not in note)
+
+
+def notes_line(result: StirResult) -> str | None:
+    """Return the line on the references whose inversions are above the tolerance: their share and
+    what to do; None where there are none.
+    """
+    names = labels(result)
+    engines = {data["hash"]: data["engine"] for data in result.config["data"]}
+    found: dict[tuple[str, int], dict[str, None]] = {}
+    for score in result.scores:
+        engine = engines.get(score.inversion_set)
+        if score.unconverged is None or engine is None:
+            continue
+        share = f"{names[score.reference, score.reference_layer]} {1 - score.converged:.0%}"
+        limit = str(Tolerance.parse(engine["tolerance"])), engine["steps"]
+        found.setdefault(limit, {})[share] = None
+    if not found:
+        return None
+    told = "; ".join(
+        f"above {tolerance} after {steps} passes: {', '.join(shares)}"
+        for (tolerance, steps), shares in found.items()
+    )
+    return (
+        f"Inversions with an error {told}. Read STIR against the ceiling; more --steps lower the"
+        " error."
+    )
