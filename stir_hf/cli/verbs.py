@@ -85,7 +85,7 @@ def _draw_demo(result: "StirResult", folder: Path) -> None:
 def compare(
     model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
-    """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
+    """Compare in both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
     if dry_run:
@@ -148,11 +148,11 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
 
 @app.command(epilog=example("stir-hf merge parts/1 parts/2 --out run"))
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option("--out", required=True, metavar="DIR", help="Where they are joined.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the joined sets.")
 @json_option
 @debug_option
 def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
-    """Join the parts of inversion sets that `invert --part` made in folders of their own."""
+    """Join the parts of inversion sets that `invert --part` wrote to separate folders."""
     from stir_hf.data.sets.inversions import Inversions
     from stir_hf.data.sets.parts import merge
     from stir_hf.report import summary
@@ -186,7 +186,7 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: Any) -> None:
-    """STIR of each MODEL on inversions that exist; the reference is not loaded."""
+    """Score each MODEL on existing inversions; the reference is not loaded."""
     from stir_hf.api import score
 
     _show(score(list(models), inversions, **_given(options)), None, as_json)
@@ -207,7 +207,7 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 def matrix(
     models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
-    """Every ordered pair of the MODELS, with one inversion set for each."""
+    """Compare every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
     if dry_run:
@@ -219,14 +219,20 @@ def matrix(
 
 @app.command(epilog=example("stir-hf layers org/original", MODEL))
 @click.argument("model")
-@click.option("--trust-remote-code", is_flag=True, help="Run the Python code that MODEL brings.")
 @click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, help="Where it runs once."
+    "--trust-remote-code", is_flag=True, help="Run the Python code in MODEL's repository."
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default="cpu",
+    show_default=True,
+    help="Device of the single forward pass.",
 )
 @json_option
 @debug_option
 def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> None:
-    """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
+    """List the readable layers of MODEL: name, shape and default pooling."""
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
