@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
+from stir_hf.data.sets.choice import of_hashes
+from stir_hf.demo import DRAWN
 from stir_hf.engine import Tolerance
-from stir_hf.report import labels, table
+from stir_hf.report import labels, pairs, table
 from stir_hf.results import StirResult
 
 _ABOVE = "of the inversions did not reach"
@@ -51,3 +54,12 @@ def notes_line(result: StirResult) -> str | None:
         f"Inversions with an error {told}. Read STIR against the ceiling; more --steps lower the"
         " error."
     )
+
+
+def draw_demo(result: StirResult, folder: Path) -> None:
+    """Draw six images over their inversions for a standard and a robust network."""
+    hashes = {score.inversion_set for score in result.scores if score.reference in DRAWN}
+    sets = of_hashes(folder, hashes)
+    sets.sort(key=lambda one: DRAWN.index(one.manifest.names["reference"]))
+    target = folder / "figures" / "pairs.png"
+    pairs(sets, 6).savefig(target, dpi=130, bbox_inches="tight")

@@ -44,6 +44,7 @@ def demo(out: str, as_json: bool) -> None:
     pair.
     """
     from stir_hf.api import matrix
+    from stir_hf.cli.told import draw_demo
     from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
 
     models = [model_path(name) for name in MODELS]
@@ -51,20 +52,7 @@ def demo(out: str, as_json: bool) -> None:
     result = matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names)
     _show(result, out, as_json)
     if main_process():
-        _draw_demo(result, Path(out))
-
-
-def _draw_demo(result: "StirResult", folder: Path) -> None:
-    """Draw six images over their inversions for a standard and a robust network."""
-    from stir_hf.data.sets.choice import of_hashes
-    from stir_hf.demo import DRAWN
-    from stir_hf.report import pairs
-
-    hashes = {score.inversion_set for score in result.scores if score.reference in DRAWN}
-    sets = of_hashes(folder, hashes)
-    sets.sort(key=lambda one: DRAWN.index(one.manifest.names["reference"]))
-    target = folder / "figures" / "pairs.png"
-    pairs(sets, 6).savefig(target, dpi=130, bbox_inches="tight")
+        draw_demo(result, Path(out))
 
 
 @app.command(
