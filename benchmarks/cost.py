@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "cost.json"
 
 def bare_network(case: Case, module: Any) -> Represent:
     """The network alone, its pixel arithmetic written out: no hooks, no resizing."""
-    pixel_map = case.network.pixels_of(encoder).map
+    pixel_map = pixels_of(case.network.encoder).map
     scale = pixel_map.matrix.float().diagonal().view(1, -1, 1, 1)
     shift = pixel_map.bias.float().view(1, -1, 1, 1)
     base = module.base_model

@@ -1,4 +1,4 @@
-"""The two kinds of failure that a user sees as one line, and the words they are told in."""
+"""The two errors that a user sees as one line, and functions that word and raise them."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 _HARMLESS = re.compile(
     r"((?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000])"
 )
-"""Joiners in words and emoji, and spaces, which `str.isprintable` does not pass."""
+"""Joiners in words and emoji, and spaces, which `str.isprintable` rejects."""
 
 
 class RequestError(ValueError):
@@ -26,8 +26,10 @@ class RunError(RuntimeError):
 
 
 def printable(text: object) -> str:
-    """One line that every terminal shows as it is: line breaks and tabs are spaces; other control
-    characters, marks that turn the direction of writing and lone surrogates are escaped.
+    """Return a text as one line that every terminal shows as it is.
+
+    Line breaks and tabs become spaces; other control characters, marks of writing direction and
+    lone surrogates are escaped.
     """
     line = " ".join(part for part in _BREAKS.split(str(text)) if part)
     if line.isprintable():
@@ -44,14 +46,14 @@ def _shown(character: str) -> str:
 
 
 TOLD = "told by another process"
-"""The note on an error that another process of the run tells."""
+"""The note on an error that another process of the run prints."""
 
 _LONGEST = 400
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's text that says something, with the next where it ends in a
-    colon, or the class name; at most 400 characters.
+    """Return the first non-empty line of an exception's text, together with the next where it ends
+    in a colon, or the class name; at most 400 characters.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
@@ -59,14 +61,13 @@ def one_line(error: BaseException) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """A text that ends with "…" where it is longer than so many characters."""
+    """Return a text of at most `longest` characters, ending with "…" where it was longer."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def closest(given: str, known: Iterable[str], shown: int = 5) -> str:
-    """`"did you mean a, b?"` from the known names nearest to `given`, or a list of the first ones.
-
-    An empty string when nothing is known.
+    """Return a hint: "did you mean a, b?" with the known names nearest to `given`, else the first
+    names; an empty string where there are none.
     """
     names = list(dict.fromkeys(known))
     if near := difflib.get_close_matches(given, names, n=shown, cutoff=0.5):
@@ -84,8 +85,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_text(what: str, value: object) -> None:
-    """Raise RequestError for a name that is not UTF-8, as of a file on a disk of another system:
-    neither JSON nor the libraries hold it.
+    """Raise RequestError for a name that is not UTF-8, such as a file name from another system,
+    which neither JSON nor the libraries can hold.
     """
     try:
         str(value).encode()
@@ -95,10 +96,10 @@ def check_text(what: str, value: object) -> None:
 
 
 def as_count(name: str, value: object, least: int = 1) -> int:
-    """A whole number (of NumPy, too) as an int.
+    """Return a whole number, also one of NumPy, as an int.
 
     Raises:
-        RequestError: no whole number, or one below `least`.
+        RequestError: not a whole number, or one below `least`.
     """
     try:
         whole = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
@@ -111,7 +112,7 @@ def as_count(name: str, value: object, least: int = 1) -> int:
 
 
 def as_flag(name: str, value: Any) -> bool:
-    """A truth value (of NumPy, too) as a bool.
+    """Return a truth value, also one of NumPy, as a bool.
 
     Raises:
         RequestError: anything else, numbers included.
@@ -126,7 +127,7 @@ _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAI
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is of too little memory, whatever library raised it."""
+    """Return True for an out-of-memory error of any library."""
     if isinstance(error, RunError):
         return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -134,16 +135,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"
-"""The advice where batches were halved down to a single input."""
+"""The advice after batches were halved down to a single input."""
 
 
 @contextmanager
 def memory_errors(doing: str, advice: str = "use a smaller --batch-size") -> Iterator[None]:
-    """Tell what a full memory means to the user: `doing` says what was under way, `advice` what can
-    be done.
+    """Raise out-of-memory errors as a RunError that says what the run was doing and what helps.
 
     Raises:
-        RunError: in place of any error that tells of too little memory, whatever library raised it.
+        RunError: in place of an out-of-memory error of any library.
     """
     try:
         yield

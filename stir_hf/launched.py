@@ -1,8 +1,8 @@
-"""This process among those that a launcher has started, from what launchers put into the
-environment. Loads nothing, so that `--help` can ask.
+"""The place of this process among those of a launcher, read from the environment variables that
+launchers set. The module loads nothing heavy, so that `--help` can use it.
 
-A launcher sets a rank and a size of one kind together, and where the processes meet. Single ones of
-these variables are left over from another program or an earlier shell: nothing was launched.
+A launcher sets a rank and a size of one kind together, and the address where the processes meet.
+Single variables are left over from another program or an earlier shell: nothing was launched.
 """
 
 import os
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from stir_hf.errors import RequestError
 
 MEETING = "MASTER_ADDR"
-"""The variable with the place where the processes meet: launchers of torch and accelerate set it,
-with mpirun the user does.
+"""The variable with the address where the processes meet; the launchers of torch and accelerate set
+it, with mpirun the user does.
 """
 
 
@@ -25,7 +25,7 @@ class Kind:
     rank: str
     size: str
     local: tuple[str, ...]
-    """The same two on this machine."""
+    """The variables of the rank and size on this machine."""
 
 
 KINDS = (
@@ -42,33 +42,33 @@ KINDS = (
         ("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
     ),
 )
-"""In the order in which accelerate looks for them (torchrun and accelerate launch; MPICH and Intel
-MPI; Open MPI; MVAPICH).
+"""The kinds, in the order in which accelerate looks for them (torchrun and accelerate launch; MPICH
+and Intel MPI; Open MPI; MVAPICH).
 """
 
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among those that were started together."""
+    """The rank of this process and the number of processes that were started together."""
 
     rank: int
     size: int
 
 
 def launch_of_this() -> Launch | None:
-    """Return who this process is, None where no launcher has started it."""
+    """Return the rank and size of this process, None where no launcher has started it."""
     if not os.environ.get(MEETING):
         return None
     return next((found for kind in KINDS if (found := _named(kind))), None)
 
 
 def is_launched() -> bool:
-    """Return True where a launcher has started this process as one of several, or alone."""
+    """Return True where a launcher has started this process, alone or as one of several."""
     return launch_of_this() is not None
 
 
 def main_process() -> bool:
-    """Return True in the process that talks, of those that a launcher has started."""
+    """Return True in the main process, the one that prints."""
     launch = launch_of_this()
     return launch is None or launch.rank == 0
 

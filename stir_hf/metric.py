@@ -89,7 +89,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     file_paths: Any
     filelocks: Any
     _added = 0
-    """Number of images that were added and not computed yet."""
+    """Number of images that were added since the last computation."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -105,8 +105,8 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     def compute(
         self, data: Any = None, *, model: Any = None, reference: Any = None, **options: Any
     ) -> Any:
-        """STIR(model | reference) and its reverse on `data`, or on the images that were added,
-        which are kept until there is a result.
+        """Return STIR(model | reference) and its reverse on `data`, or on the images that were
+        added, which are kept until there is a result.
 
         Raises:
             RequestError: no model, reference or images; whatever `stir_hf.compare` refuses.
@@ -142,7 +142,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         return found
 
     def _give_back(self, count: int) -> None:
-        """Hold the first `count` images again, as before a computation that came to nothing."""
+        """Restore the first `count` images after a computation that failed."""
         if self.data is None:
             return
         kept = self.data["data"][:count]

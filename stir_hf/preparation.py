@@ -1,39 +1,34 @@
-"""What the verbs need before any work: options, networks at work, and the inversion set of each."""
+"""Load the models and the data of a verb, and try what can be tried before the work begins."""
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from stir_hf import scoring
 from stir_hf.data.identity import hash_of
+from stir_hf.data.sets.choice import choose, common_mode
+from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sources.samples import Samples, open_samples
-from stir_hf.data.sources.spec import described
 from stir_hf.data.sources.splits import Data
+from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
-from stir_hf.job import InversionJob
+from stir_hf.job import InversionJob, with_originals
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, over, try_kinds
-from stir_hf.options import sorted_into
+from stir_hf.options.verbs import InversionOptions, InvertOptions, RunOptions, ScoreOptions
 from stir_hf.publish import check_destination
 from stir_hf.runtime import Processes, Watcher
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A verb's options and networks, all of it tried."""
+    """The networks of a run with an inversion set to make for each."""
 
-    configured: tuple[Any, ...]
-    """The dataclasses that the options went into."""
     networks: list[Opened]
-    """One for each model."""
     jobs: list[InversionJob]
-    """The inversion set of each network; equal networks share one."""
-
-    def __getitem__(self, name: str) -> Any:
-        """One of those dataclasses, by its name."""
-        return next(each for each in self.configured if type(each).__name__ == name)
+    """One for each network; equal networks share one."""
 
     @property
     def distinct(self) -> list[InversionJob]:
@@ -44,24 +39,22 @@ class Prepared:
 def prepare(
     stack: ExitStack,
     processes: Processes,
-    verb: str,
+    options: InversionOptions,
     models: Sequence[Model],
     data: Data,
-    options: dict[str, Any],
     *,
     progress: bool | Watcher,
     revision: str | None = None,
     starts: Tensor | None = None,
 ) -> Prepared:
-    """Sort the options, load the models and the data, and try what can be tried.
+    """Load the models and the data of a verb that makes inversions, and try what can be tried.
 
     Args:
         stack: closes the networks' sessions.
         processes: of the run.
-        verb: `invert`, `compare` or `matrix`.
+        options: of the verb.
         models: the references.
         data: what is inverted.
-        options: of the verb.
         progress: as the verb's.
         revision: of the models.
         starts: as `stir_hf.invert` has it.
@@ -70,43 +63,89 @@ def prepare(
         RequestError: the request is wrong.
         RunError: representations that are constant or not finite.
     """
-    configured = sorted_into(options, verb, {"DataSpec": described(data)})
-    by_type = {type(each).__name__: each for each in configured}
-    by_type["ProcessConfig"].check(processes)
-    spec, run, judge = by_type["DataSpec"], by_type["RunConfig"], by_type.get("JudgeConfig")
-    labels = by_type["OutputConfig"].labels(*map(str, models), spec.dataset)
-    measure = (judge or scoring.JudgeConfig()).measure
+    spec, measure = options.data, options.judging.measure
+    options.processes.check(processes)
+    labels = options.output.labels(*map(str, models), spec.dataset)
     scoring.check_count(spec.num_samples, measure, spec.dataset)
-    processes.on_main(lambda: check_destination(by_type["PublishConfig"]))
-    layers = [by_type["LayerConfig"].layer] * len(models)
-    if "PairConfig" in by_type:
-        layers[1] = by_type["PairConfig"].reference_layer
-    mode, load = spec.image_mode, by_type["LoadConfig"]
-    encoders = processes.first_on_each_machine(
-        lambda: as_encoders(models, layers, load, run, mode, labels, revision)
-    )
+    processes.on_main(lambda: check_destination(options.publish))
+    encoders = _encoders(processes, options, models, spec.image_mode, labels, revision)
     shown = progress if processes.main else False
     samples = processes.first_on_each_machine(lambda: open_samples(data, spec, shown))
     scoring.check_count(len(samples), measure, spec.dataset)
     encoders = over(encoders, samples.modality)
-    networks, jobs = _opened(stack, encoders, samples, by_type, labels, starts)
-    return Prepared(configured, networks, jobs)
+    return _opened(stack, encoders, samples, options, labels, starts)
+
+
+def prepare_scores(
+    stack: ExitStack,
+    processes: Processes,
+    options: ScoreOptions,
+    models: Sequence[Model],
+    inversions: "Inversions | Sequence[Inversions] | str | os.PathLike[str]",
+) -> tuple[list[Opened], list[Inversions]]:
+    """Load the models that are judged and the inversion sets that exist, and try one on the other.
+
+    Args:
+        stack: closes the networks' sessions.
+        processes: of the run.
+        options: of `score`.
+        models: the judged ones.
+        inversions: as `stir_hf.score` has it.
+
+    Raises:
+        RequestError: the request is wrong.
+        RunError: representations that are constant or not finite.
+    """
+    options.processes.check(processes)
+    if not models:
+        raise RequestError("no model to judge; give at least one")
+    processes.on_main(lambda: check_destination(options.publish))
+    labels = options.output.labels(*map(str, models))
+    sets = processes.first_on_each_machine(
+        lambda: [with_originals(one, options.load) for one in choose(inversions, options.sets)]
+    )
+    encoders = _encoders(processes, options, models, common_mode(sets), labels)
+    encoders = over(encoders, sets[0].kind.name)
+    for encoder in encoders:
+        scoring.check(encoder, sets, options.judge.measure)
+    kinds = list(dict.fromkeys(one.kind for one in sets))
+    networks = [
+        stack.enter_context(opened(e, kinds[0], options.run, inverted=False)) for e in encoders
+    ]
+    try_kinds(networks, kinds)
+    scoring.check_first(networks, sets)
+    return networks, sets
+
+
+def _encoders(
+    processes: Processes,
+    options: RunOptions,
+    models: Sequence[Model],
+    image_mode: str | None,
+    labels: dict[str, str],
+    revision: str | None = None,
+) -> list[Encoder]:
+    layers = options.layers(len(models))
+    return processes.first_on_each_machine(
+        lambda: as_encoders(models, layers, options.load, options.run, image_mode, labels, revision)
+    )
 
 
 def _opened(
     stack: ExitStack,
     encoders: Sequence[Encoder],
     samples: Samples,
-    by_type: dict[str, Any],
+    options: InversionOptions,
     labels: dict[str, str],
     starts: Tensor | None,
-) -> tuple[list[Opened], list[InversionJob]]:
-    """The networks at work, and the inversion set of each."""
-    run, config = by_type["RunConfig"], by_type["InversionConfig"]
+) -> Prepared:
+    """The networks with their sessions open, and the inversion set of each."""
+    run, config = options.run, options.inversion
+    part = options.part if isinstance(options, InvertOptions) else None
     kinds = [_canvas(encoder, samples) for encoder in encoders]
     networks = [
-        stack.enter_context(opened(e, kind, run, inverted=True))
-        for e, kind in zip(encoders, kinds, strict=True)
+        stack.enter_context(opened(encoder, kind, run, inverted=True))
+        for encoder, kind in zip(encoders, kinds, strict=True)
     ]
     try_kinds(networks, kinds)
     jobs: dict[str, InversionJob] = {}
@@ -115,9 +154,8 @@ def _opened(
         if digest in jobs:
             jobs[digest].check_same(network)
             continue
-        part = by_type.get("PartConfig")
         jobs[digest] = InversionJob(network, samples, config, run, labels, starts, part)
-    return networks, [jobs[hash_of(network.identity)] for network in networks]
+    return Prepared(networks, [jobs[hash_of(network.identity)] for network in networks])
 
 
 def _canvas(encoder: Encoder, samples: Samples) -> Kind:

@@ -1,9 +1,9 @@
-"""Named parts with options of their own: a frozen dataclass each, found, spelt and explained by
-its fields.
+"""Named parts with options of their own: each is a frozen dataclass, and its fields give its
+options, their help and its spelling.
 
 A part is written `name` or `name:option=value,option=value`. What identifies an inversion is its
-spelling: the name, the version and every option, but for those at their neutral value, the one
-that does what was done before the option existed. So a default may change and an option may be
+spelling: the name, the version and every option that is not at its neutral value, the value that
+keeps the behaviour from before the option existed. So a default may change and an option may be
 added, and what was made before keeps its identity.
 """
 
@@ -19,7 +19,7 @@ Part = TypeVar("Part")
 
 
 class OptionError(RequestError):
-    """An option of a part with a value of another type."""
+    """The value of an option of a part has the wrong type."""
 
 
 def option(
@@ -30,21 +30,21 @@ def option(
     neutral: Any = dataclasses.MISSING,
     **more: Any,
 ) -> Any:
-    """A dataclass field that is an option: its default, its help, and how it is spelt.
+    """Return a dataclass field that is an option.
 
     Args:
-        default: what it is unless given; for a required option, `dataclasses.MISSING`.
+        default: its default; for a required option, `dataclasses.MISSING`.
         text: one sentence of help.
         metavar: the placeholder in the help, such as `N`.
         neutral: the value at which it is left out of a spelling.
-        more: further metadata, such as `choices`.
+        more: further metadata, such as `registry`, or `accepts`, a type that is taken as well.
     """
     metadata = {"help": text, "metavar": metavar, "neutral": neutral, **more}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def spelt(part: Any) -> dict[str, Any]:
-    """The fields of a dataclass of options, without those at their neutral value."""
+    """Return the fields of a dataclass of options that are not at their neutral value."""
     values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     neutral = {
         f.name: f.metadata.get("neutral", dataclasses.MISSING) for f in dataclasses.fields(part)
@@ -98,23 +98,23 @@ class Registry(Generic[Part]):
         return enter
 
     def remove(self, name: str) -> None:
-        """Take a part out again."""
+        """Remove a part."""
         del self._entries[name]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What there is, in the order in which it was entered."""
+        """The names of the parts, in the order in which they were entered."""
         return tuple(self._entries)
 
     def describe(self, name: str) -> str:
-        """The first line of a part's docstring, and its options with their defaults."""
+        """Return the first line of a part's docstring, and its options with their defaults."""
         part: Any = self._entries[name].make
         text = " ".join((part.__doc__ or "").partition("\n\n")[0].split()).rstrip(".")
         options = [f"{f.name}={_written(f.default)}" for f in dataclasses.fields(part)]
         return text + (f" ({', '.join(options)})" if options else "")
 
     def parse(self, given: "str | Part") -> Part:
-        """A part from its name and options, or a part itself.
+        """Return the part of a name with options; a part itself is checked.
 
         Raises:
             RequestError: an unknown name or option, or a value that the option does not take.
@@ -127,10 +127,10 @@ class Registry(Generic[Part]):
         return self._make(name, {key.strip(): value.strip() for key, _, value in options})
 
     def name_of(self, part: Part) -> str:
-        """The name under which the class of a part was entered.
+        """Return the name under which the class of a part was entered.
 
         Raises:
-            RequestError: it was not.
+            RequestError: the class was not entered.
         """
         for name, entry in self._entries.items():
             if entry.make is type(part):
@@ -138,20 +138,18 @@ class Registry(Generic[Part]):
         raise RequestError(f"{self.kind} must be one of {', '.join(self.names)}, not {part!r}")
 
     def text(self, part: Part) -> str:
-        """What `parse` reads: the name, and the options that differ from their defaults."""
+        """Return the text that `parse` reads: the name, and the options not at their defaults."""
         given = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]  # type: ignore[arg-type]
         options = [f"{f.name}={_written(value)}" for f, value in given if value != f.default]
         return self.name_of(part) + (f":{','.join(options)}" if options else "")
 
     def spelling(self, part: Part) -> dict[str, Any]:
-        """What identifies a part: name, version, and its options but for those at their neutral
-        value.
-        """
+        """Return the identity of a part: name, version, and options not at their neutral value."""
         name = self.name_of(part)
         return {"name": name, "version": self._entries[name].version, **spelt(part)}
 
     def build(self, spelling: Mapping[str, Any]) -> Part:
-        """The part that was spelt; an option that was left out takes its neutral value.
+        """Return the part of a spelling; an option that was left out takes its neutral value.
 
         Raises:
             RequestError: an unknown name or option, or a version other than this package's.
@@ -191,7 +189,7 @@ class Registry(Generic[Part]):
         )
 
     def _value(self, name: str, key: str, value: Any, kind: type[Any]) -> Any:
-        """A value as its field has it; booleans are written true and false."""
+        """Return a value in the type of its field; booleans are written true and false."""
         if kind is bool and isinstance(value, str):
             value = {"true": True, "false": False}.get(value.lower(), value)
         try:

@@ -22,6 +22,7 @@ RANKS = (
     {"publish"},
     {"options"},
     {"preparation"},
+    {"finishing"},
     {"api"},
     {"cli", "metric", "space"},
     {"__init__", "__main__"},

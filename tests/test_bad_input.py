@@ -309,9 +309,8 @@ def test_an_output_that_cannot_be_a_folder(demo: Path, images: str, tmp_path: Pa
 
 def test_a_revision_of_nobody_in_particular(demo: Path, images: str) -> None:
     models = [str(demo / "models" / name) for name in ("robust-0", "robust-1")]
-    told(
-        lambda: stir_hf.compare(models[0], models[1], images, revision="main"), "write id@revision"
-    )
+    unknown: dict[str, Any] = {"revision": "main"}
+    told(lambda: stir_hf.compare(models[0], models[1], images, **unknown), "write id@revision")
     told(
         lambda: invert(models[0], images, revision="main"), "is a folder and has no revision 'main'"
     )

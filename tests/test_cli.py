@@ -12,7 +12,8 @@ from stir_hf.cli import app, main
 from stir_hf.cli.app import ORDER
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import STARTS
-from stir_hf.options import SECTIONS, SPECS
+from stir_hf.options.verbs import SECTIONS, VERBS
+from stir_hf.results import StirResult
 from tests.conftest import ROOT
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -78,8 +79,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
 def test_table_is_on_stdout(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run([*COMPARE, "--out", str(tmp_path)], capsys)
     assert code == 0
-    assert out.startswith("Note: ")
     assert "| standard-0 | robust-0" in out
+    below = out.rpartition("|\n")[2].strip().splitlines()
+    assert below[0].startswith("Inversions with an error above 0.02 after 3 passes: robust-0 100%")
+    assert "standard-0 100%" in below[0]
+    assert out.count("after 3 passes") == 1
+    assert "did not reach" not in out
+    assert any("did not reach" in note for note in StirResult.load(tmp_path).scores[0].notes)
     assert "figures/pairs.png" in out
 
 
@@ -136,7 +142,10 @@ def test_options_stand_under_what_they_configure(capsys: pytest.CaptureFixture[s
         "--push-to",
     }
     assert {spec for specs in SECTIONS.values() for spec in specs} == {
-        spec for verb, specs in SPECS.items() if verb != "push" for spec in specs
+        spec
+        for verb, options in VERBS.items()
+        if verb != "push"
+        for spec in options.configs().values()
     }
 
 

@@ -2,12 +2,15 @@
 fields.
 """
 
+import inspect
+import pydoc
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 import pytest
@@ -15,148 +18,58 @@ import torch
 
 import stir_hf
 from stir_hf.cli import app
-from stir_hf.options import SPECS, command, options_of, sorted_into, table
+from stir_hf.options.fields import options_of
+from stir_hf.options.flags import command
+from stir_hf.options.pages import page
+from stir_hf.options.verbs import INVERTING, VERBS
 from stir_hf.runtime import RunConfig
 from tests.conftest import ROOT
-
-FLAGS = {
-    "demo": {"--out", "--json", "--debug"},
-    "layers": {"--json", "--debug"},
-    "install-metric": {"--undo", "--json", "--debug"},
-    "merge": {"--out", "--json", "--debug"},
-    "push": {
-        "--to",
-        "--scores-only",
-        "--eval-results",
-        "--model-index",
-        "--private",
-        "--public",
-        "--without-images",
-        "--create-pr",
-        "--package",
-        "--json",
-        "--debug",
-    },
-    "leaderboard": {"--json", "--debug"},
-    "publish-metric": {"--package", "--private", "--create-pr", "--json", "--debug"},
-    "space": {"--port", "--debug"},
-    "compare": {
-        "--dataset",
-        "--config-name",
-        "--split",
-        "--image-column",
-        "--image-mode",
-        "--num-samples",
-        "--layer",
-        "--reference-layer",
-        "--method",
-        "--steps",
-        "--tolerance",
-        "--start",
-        "--draws",
-        "--seed",
-        "--exact",
-        "--png",
-        "--batch-size",
-        "--measure",
-        "--device",
-        "--dtype",
-        "--name",
-        "--out",
-        "--json",
-        "--debug",
-        "--constraint",
-        "--tf32",
-        "--no-tf32",
-    },
-    "score": {
-        "--inversions",
-        "--set",
-        "--num-samples",
-        "--draws",
-        "--layer",
-        "--measure",
-        "--batch-size",
-        "--device",
-        "--dtype",
-        "--tf32",
-        "--no-tf32",
-        "--name",
-        "--out",
-        "--json",
-        "--debug",
-    },
-}
-FLAGS["publish-space"] = FLAGS["publish-metric"]
-FLAGS["matrix"] = FLAGS["compare"] - {"--reference-layer"}
-FLAGS["invert"] = FLAGS["matrix"] - {"--measure"}
-
-SCORE_KEYS = {
-    "model",
-    "reference",
-    "layer",
-    "reference_layer",
-    "measure",
-    "stir",
-    "similarity",
-    "floor",
-    "ceiling",
-    "debiased",
-    "interval",
-    "num_samples",
-    "relative_error",
-    "spread_error",
-    "converged",
-    "notes",
-    "draws",
-    "left_out",
-    "inversion_set",
-}
+from tests.test_frozen_names import flags
 
 
-def flags(name: str) -> set[str]:
-    verb = app.commands[name]
-    params = verb.get_params(click.Context(verb))
-    options = [p for p in params if isinstance(p, click.Option) and p.name != "help"]
-    return {flag for p in options for flag in (*p.opts, *p.secondary_opts)}
+def generated(*arguments: str) -> str:
+    """What the options write, in a process of its own: other tests register parts."""
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
-@pytest.mark.parametrize("name", FLAGS)
-def test_no_flag_is_ever_renamed(name: str) -> None:
-    assert flags(name) >= FLAGS[name]
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [
+        ("docs/options.md", ["stir_hf.options"]),
+        ("docs/cli.md", ["stir_hf.cli.page"]),
+        ("stir_hf/options/keywords.py", ["stir_hf.options", "--keywords"]),
+    ],
+)
+def test_what_is_generated_is_up_to_date(file: str, arguments: list[str]) -> None:
+    made = generated(*arguments)
+    assert (ROOT / file).read_text("utf-8") == made
+    assert max(map(len, made.splitlines())) <= 100
 
 
-def test_no_key_of_a_score_is_ever_renamed() -> None:
-    assert set(stir_hf.Score.__dataclass_fields__) >= SCORE_KEYS
-
-
-def test_the_documentation_is_generated() -> None:
-    """In a process of its own: other tests register parts."""
-    command = [sys.executable, "-m", "stir_hf.options"]
-    made = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    text = (ROOT / "docs" / "options.md").read_text("utf-8")
-    assert text.partition("\n\n| ")[2] == made.removeprefix("| ")
-
-
-@pytest.mark.parametrize("verb", SPECS)
-def test_every_option_is_a_flag_with_its_help_and_a_line_of_the_table(verb: str) -> None:
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_a_flag_with_its_help_and_an_entry_of_the_page(verb: str) -> None:
     shown = app.commands[verb].get_help(click.Context(app.commands[verb]))
-    rows = table()
-    for option in options_of(*SPECS[verb]):
+    entries = page()
+    for option in options_of(*VERBS[verb].configs().values()):
         assert option.flag in flags(verb)
         assert option.flag in shown
         assert option.help.split()[0] in shown
-        assert f"`{option.name}` |" in rows
+        assert f"`, `{option.name}` (" in entries
 
 
-def test_parts_are_named_in_help_and_table() -> None:
+def test_parts_are_named_in_help_and_page() -> None:
     help_text = app.commands["compare"].get_help(click.Context(app.commands["compare"]))
     shown = "".join(help_text.split())  # lines break at hyphens, too
-    with_parts = {o.name: o.parts for o in options_of(*SPECS["compare"]) if o.parts is not None}
+    with_parts = {
+        o.name: o.parts
+        for o in options_of(*VERBS["compare"].configs().values())
+        if o.parts is not None
+    }
     assert set(with_parts) == {"method", "start", "constraint", "measure"}
     for parts in with_parts.values():
         assert all(part in shown for part in parts.names)
-        assert all(f"- `{part}`: " in table() for part in parts.names)
+        assert all(f"- `{part}`: " in page() for part in parts.names)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +77,7 @@ def test_parts_are_named_in_help_and_table() -> None:
     [
         ("compare", {"num_smples": 1}, "unknown option 'num_smples'; did you mean num_samples"),
         ("score", {"steps": 1}, "unknown option 'steps'; "),
+        ("score", {"config_name": "a"}, "one inversion set of several with set (--set)"),
         ("invert", {"measure": "linear_cka"}, "unknown option 'measure'; "),
         ("matrix", {"reference_layer": "x"}, "unknown option 'reference_layer'; "),
         ("compare", {"revision": "x"}, "write id@revision"),
@@ -179,7 +93,49 @@ def test_parts_are_named_in_help_and_table() -> None:
 )
 def test_what_is_not_known_is_hinted_at(verb: str, given: dict[str, Any], said: str) -> None:
     with pytest.raises(stir_hf.RequestError, match=re.escape(said)):
-        sorted_into(given, verb, {"DataSpec": {"dataset": "d"}})
+        VERBS[verb].of(given, data={"dataset": "d"})
+
+
+def test_a_command_is_told_of_the_option_that_it_means() -> None:
+    words = ["a", "--inversions", "run", "--config-name", "set-1"]
+    with pytest.raises(click.UsageError, match=r"one inversion set of several with set \(--set\)"):
+        app.commands["score"].make_context("score", words)
+    with pytest.raises(click.NoSuchOption, match="--stes"):
+        app.commands["score"].make_context("score", ["a", "--stes", "1"])
+
+
+@pytest.mark.parametrize("verb", [*INVERTING, "score", "estimate"])
+def test_signatures_and_help_list_every_keyword(verb: str) -> None:
+    function = getattr(stir_hf, verb)
+    parameters = inspect.signature(function).parameters
+    known = INVERTING.values() if verb == "estimate" else [VERBS[verb]]
+    options = [o for one in known for o in options_of(*one.configs().values())]
+    text = " ".join(function.__doc__.split())
+    for option in options:
+        parameter = parameters[option.name]
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert (parameter.default, parameter.annotation) == (option.default, option.annotation)
+        assert f"{option.name}: {option.text}" in text
+    assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
+    assert function.__doc__.index("num_samples: ") < function.__doc__.index("Raises:")
+    assert pydoc.render_doc(function)
+
+
+def test_a_type_checker_knows_the_keywords() -> None:
+    keywords = import_module("stir_hf.options.keywords")
+    for verb in (*INVERTING, "score"):
+        typed = get_type_hints(getattr(keywords, f"{verb.capitalize()}Keywords"))
+        assert typed == {o.name: o.annotation for o in options_of(*VERBS[verb].configs().values())}
+        (given,) = get_args(inspect.unwrap(getattr(stir_hf, verb)).__annotations__["options"])
+        assert given is getattr(keywords, f"{verb.capitalize()}Keywords")
+
+
+def test_a_wrong_type_is_refused_by_type_checkers_and_by_the_verb() -> None:
+    """Mypy checks this file, and fails where it has nothing to ignore."""
+    with pytest.raises(stir_hf.RequestError, match="num_samples must be a whole number"):
+        stir_hf.compare("a", "b", "c", num_samples="x")  # type: ignore[arg-type]
+    with pytest.raises(stir_hf.RequestError, match="did you mean num_samples"):
+        stir_hf.compare("a", "b", "c", num_smples=1)  # type: ignore[call-arg]
 
 
 def test_a_command_asks_for_the_same() -> None:

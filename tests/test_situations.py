@@ -53,17 +53,20 @@ def test_a_context_changes_nothing(tiny_models: TinyModels) -> None:
 
 
 def test_numbers_and_flags_of_numpy(tmp_path: Path) -> None:
+    of_numpy: dict[str, Any] = {
+        "steps": np.int64(2),
+        "batch_size": np.uint8(4),
+        "num_samples": np.int32(8),
+        "draws": np.int64(1),
+        "seed": np.int64(0),
+        "exact": np.bool_(True),
+        "tf32": np.bool_(False),
+    }
     result = compare(
         Net(),
         Net(1),
         pictures(8),
-        steps=np.int64(2),
-        batch_size=np.uint8(4),
-        num_samples=np.int32(8),
-        draws=np.int64(1),
-        seed=np.int64(0),
-        exact=np.bool_(True),
-        tf32=np.bool_(False),
+        **of_numpy,
         dtype=torch.float32,
         device=torch.device("cpu"),
         progress=False,
@@ -76,6 +79,9 @@ def test_numbers_and_flags_of_numpy(tmp_path: Path) -> None:
 LONG = "x" * 300
 NOTHING: Any = None
 WORD: Any = "no"
+NUMBER: Any = 5
+NAMES: Any = {"a": "b"}
+SHORT: Any = "fp16"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +94,12 @@ WORD: Any = "no"
         (lambda: compare(Net(), Net(1), Path("no/where")), "no such dataset folder: no/where"),
         (lambda: load_encoder(Path("no/where")), "no such model folder: no/where"),
         (lambda: load_encoder("a\nb"), "'a b'|a\\\\nb"),
-        (lambda: compare(Net(), Net(1), pictures(6), layer=5), "must be the name of a layer"),
-        (lambda: compare(Net(), Net(1), pictures(6), dtype="fp16"), "did you mean float16"),
+        (lambda: compare(Net(), Net(1), pictures(6), layer=NUMBER), "must be the name of a layer"),
+        (lambda: compare(Net(), Net(1), pictures(6), dtype=SHORT), "did you mean float16"),
         (lambda: compare(Net(), Net(1), pictures(6), dtype=torch.int8), "dtype 'int8' is unknown"),
         (lambda: compare(Net(), Net(1), pictures(6), out=LONG), "cannot be a folder"),
-        (lambda: compare(Net(), Net(1), pictures(6), out=5), "out must be a folder"),
-        (lambda: compare(Net(), Net(1), pictures(6), name={"a": "b"}), "name must be FOLDER=NAME"),
+        (lambda: compare(Net(), Net(1), pictures(6), out=NUMBER), "out must be a folder"),
+        (lambda: compare(Net(), Net(1), pictures(6), name=NAMES), "name must be FOLDER=NAME"),
         (lambda: score(Net(), LONG), "no such folder of inversions"),
         (lambda: score(Net(), NOTHING), "inversions are the folder"),
         (lambda: score(Net(), []), "inversions are the folder"),

@@ -1,4 +1,4 @@
-"""Commands: arguments to the verbs. Results go to stdout, everything else to stderr."""
+"""The command line. Results go to stdout, everything else to stderr."""
 
 import logging
 import os
@@ -49,21 +49,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _continues(given: list[str]) -> str:
-    """Advice for a command that was interrupted, if it can go on where it was."""
+    """Return the advice to an interrupted command, empty where it cannot continue."""
     verb = app.commands.get(given[0])
     keeps = verb is not None and any(option.name == "out" for option in verb.params)
     return "; the same command with --out continues" if keeps else ""
 
 
 def _told(error: Exception) -> str:
-    """One line; what is no failure of ours to foresee is told with its kind."""
+    """Return an error as one line, with its class where it was not foreseen."""
     line = one_line(error)
     known = isinstance(error, RunError | OSError) or line == type(error).__name__
     return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
 
 
 def _known(error: Exception) -> bool:
-    """Tell whether another process of the run shows an error."""
+    """Return True where another process of the run prints the error."""
     return TOLD in getattr(error, "__notes__", ())
 
 
@@ -74,7 +74,7 @@ def _fail(message: str, code: int, *, known: bool) -> None:
 
 
 def _log() -> None:
-    """Print what the package itself logs like an error."""
+    """Print the log messages of the package in the form of its errors."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("stir-hf: %(message)s"))
     logger = logging.getLogger("stir_hf")

@@ -1,4 +1,4 @@
-"""The command group, and options that several commands have."""
+"""The command group, and the options that several commands share."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ json_option = click.option(
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,
-    help="Time a few passes, say what the whole would take, and do no more.",
+    help="Estimate the time, memory and disk from a few passes, and stop.",
 )
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -46,8 +46,8 @@ debug_option = click.option(
 
 
 class Verb(click.Command):
-    """A command whose options are generated when it is first used, so that `--help` of the others
-    loads nothing.
+    """A command whose options are generated at its first use, so that `--help` of the others loads
+    nothing.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Verb(click.Command):
         self._verb, self._changed, self._whole = verb, changed or {}, False
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The arguments and options, the generated ones included."""
+        """Return the arguments and options, the generated ones included."""
         if not self._whole:
-            from stir_hf.options import click_parameters
+            from stir_hf.options.flags import click_parameters
 
             fixed = [p for p in self.params if p.name in ("as_json", "debug")]
             rest = [p for p in self.params if p not in fixed]
@@ -67,9 +67,21 @@ class Verb(click.Command):
             self._whole = True
         return super().get_params(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, with a hint at the option that is meant by one of another verb."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from stir_hf.options.verbs import ELSEWHERE
+
+            hint = ELSEWHERE.get(error.option_name.removeprefix("--").replace("-", "_"))
+            if hint is None:
+                raise
+            raise click.UsageError(f"No such option: {error.option_name}; {hint}", ctx) from error
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options under headings: by what they configure; last, those of the command alone."""
-        from stir_hf.options import sections
+        """Write the options under headings, those of the command itself last."""
+        from stir_hf.options.verbs import sections
 
         params = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
         groups = sections(self._verb)
@@ -84,7 +96,7 @@ class Verb(click.Command):
                 formatter.write_dl([record for record in records if record])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it here, or in several processes where that was asked for and not done yet."""
+        """Run the command here, or start the processes that were asked for."""
         count = ctx.params.get("num_processes") or 1
         launched = launch_of_this()
         if launched is not None and (launched.size > 1 or count == 1):
@@ -99,14 +111,14 @@ class Verb(click.Command):
 
 
 class Group(click.Group):
-    """Commands in an order of their own, whose summaries are shown whole."""
+    """Commands in a fixed order, with summaries that are not cut."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The commands in the order in which a reader meets them."""
+        """Return the commands in the order in which a reader meets them."""
         return sorted(self.commands, key=ORDER.index)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line or more for each command."""
+        """Write the name and the summary of each command."""
         rows = [
             (name, self.commands[name].get_short_help_str(limit=1000))
             for name in self.list_commands(ctx)
@@ -116,7 +128,7 @@ class Group(click.Group):
 
 
 def example(line: str, *before: str) -> str:
-    """The end of a command's help: what its arguments are, and how it is called."""
+    """Return the end of a command's help: notes on its arguments, and an example."""
     return "\n\n".join([*(f"{text}." for text in before), f"\b\nExample:\n  {line}"])
 
 

@@ -1,4 +1,4 @@
-"""Commands that send to the Hub or read from there; the evaluate module."""
+"""Commands that publish to the Hub, read from there or install the `evaluate` module."""
 
 import os
 import runpy
@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 @app.command(cls=Verb, verb="push", epilog=example("stir-hf push run --to me/inversions"))
 @click.argument("folder", metavar="DIR")
 @click.option(
-    "--to", required=True, metavar="NAMESPACE/NAME", help="Dataset repo; made if need be."
+    "--to",
+    required=True,
+    metavar="NAMESPACE/NAME",
+    help="Dataset repo; created if it does not exist.",
 )
-@click.option("--scores-only", is_flag=True, help="Send the scores alone.")
+@click.option("--scores-only", is_flag=True, help="Publish the scores without the inversions.")
 @click.option(
     "--eval-results",
     is_flag=True,
-    help="Propose each score to the judged model's repo, too (.eval_results, a pull request).",
+    help="Also propose each score to the judged model's repo (a pull request on .eval_results).",
 )
 @click.option(
     "--model-index",
     is_flag=True,
-    help="Put each score into the judged model's card, too, in the older form.",
+    help="Also write each score into the judged model's card, in the older form.",
 )
 @json_option
 @debug_option
 def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
-    """Send what a run left in DIR to the Hub: finished inversions, scores and figures."""
+    """Publish the finished inversions, the scores and the figures in DIR on the Hub."""
     from stir_hf.publish import ShareConfig, push_all
 
     names = ("private", "without_images", "create_pr", "package")
@@ -50,8 +53,8 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
 @json_option
 @debug_option
 def leaderboard(repo: str, as_json: bool) -> None:
-    """The models judged on a repo's inversions: a table for each set, layer, measure and number of
-    images.
+    """List the models judged on a repo's inversions: one table for each set, layer, measure and
+    number of images.
     """
     from stir_hf.publish.leaderboard import collect
     from stir_hf.report.board_text import boards_text
@@ -64,7 +67,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
 
 
 @app.command("install-metric", epilog=example("stir-hf install-metric"))
-@click.option("--undo", is_flag=True, help="Take it out again.")
+@click.option("--undo", is_flag=True, help="Remove it again.")
 @json_option
 @debug_option
 def install_metric(undo: bool, as_json: bool) -> None:
@@ -90,7 +93,9 @@ package_option = click.option(
     help="What pip installs; default: the repository of this installation at its commit.",
 )
 private_option = click.option("--private", is_flag=True, help="Make the Space private.")
-proposed_option = click.option("--create-pr", is_flag=True, help="Propose it as a pull request.")
+proposed_option = click.option(
+    "--create-pr", is_flag=True, help="Open a pull request instead of committing."
+)
 
 
 @app.command("publish-metric", epilog=example("stir-hf publish-metric me/stir"))
@@ -136,7 +141,7 @@ def publish_space(
     show_default=True,
     envvar="GRADIO_SERVER_PORT",
     metavar="N",
-    help="Port on this machine; where it is taken, the next that is free.",
+    help="Port on this machine; if it is in use, the next free one.",
 )
 @debug_option
 def space(port: int) -> None:
@@ -154,7 +159,7 @@ def space(port: int) -> None:
 
 
 def _show(pushed: "Sequence[Pushed]", as_json: bool) -> None:
-    """One sentence for each."""
+    """Print a sentence for each repo, or one JSON object."""
     if as_json:
         plain = [{"url": one.url, "changed": one.changed} for one in pushed]
         echo_json({"pushed": plain})

@@ -1,4 +1,4 @@
-"""Output to streams of any encoding, and of none."""
+"""Output to streams of any encoding, or to none."""
 
 import json
 import logging
@@ -14,20 +14,20 @@ import click
 from stir_hf.errors import printable
 
 REPLACED = "backslashreplace"
-"""The way to write a character that a stream's encoding lacks: that of Python on stderr, so that
-two names stay two.
+"""The error handler for characters that an encoding lacks: the one of stderr, which keeps different
+names different.
 """
 FAILS = ("strict", "surrogateescape")
-"""The ways of Python on stdout where nothing was asked for: a name that it lacks, or one that is no
-text, would end a run after its work.
+"""Python's default error handlers for stdout, under which one unusual name would end a run after
+its work.
 """
 
 
 def write_anything() -> None:
-    """Let no character fail on stdout or stderr, in this process and in those that it starts.
+    """Let stdout and stderr write every character, in this process and in those that it starts.
 
-    A stream that is no file's (a test's, a notebook's) or is not there (pythonw) is left alone, and
-    so is how a user wants it.
+    A stream without a file (in a test or a notebook), a missing one (pythonw) and an error handler
+    that the user chose are left alone.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -39,15 +39,15 @@ def write_anything() -> None:
 
 
 class _Record(logging.LogRecord):
-    """A record whose message is one printable line, whichever library logs it."""
+    """A log record whose message is one printable line."""
 
     def getMessage(self) -> str:  # noqa: N802 - logging's name
         return printable(super().getMessage())
 
 
 def say_plainly() -> None:
-    """Let what any library logs, warns of or raises be printable lines: it may hold text of others,
-    such as a sentence of a Hub, or the name of a class in a model's configuration.
+    """Make the messages, warnings and errors of every library printable lines, as they may quote
+    text of others: an answer of the Hub, or a class name in a model's configuration.
     """
     logging.setLogRecordFactory(_Record)
     warnings.formatwarning = _warned
@@ -69,9 +69,7 @@ def _traced(_: type[BaseException], error: BaseException, __: TracebackType | No
 
 
 def echo(*lines: str, err: bool = False) -> None:
-    """Print each argument as one line that every terminal shows as it is, whoever wrote what is in
-    it.
-    """
+    """Print each argument as one printable line."""
     click.echo("\n".join(map(printable, lines)), err=err)
 
 
@@ -79,6 +77,6 @@ def echo_json(value: Any) -> None:
     """Print one JSON object in ASCII.
 
     Raises:
-        ValueError: a number that is not finite, which JSON has not.
+        ValueError: a number that is not finite, which JSON cannot hold.
     """
     click.echo(json.dumps(value, allow_nan=False))

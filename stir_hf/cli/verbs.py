@@ -1,4 +1,4 @@
-"""The verbs, and what lists layers: arguments to functions of `stir_hf.api`."""
+"""Commands that invert, judge and list layers, by the functions of `stir_hf.api`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ dataset_option = click.option(
     "--dataset",
     required=True,
     metavar="DATA",
-    help="Hub id, id@revision or local folder of images.",
+    help="Hub id, id@revision or local folder of the data.",
 )
 
 
@@ -44,13 +44,15 @@ def demo(out: str, as_json: bool) -> None:
     pair.
     """
     from stir_hf.api import matrix
+    from stir_hf.cli.told import draw_demo
     from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
 
     models = [model_path(name) for name in MODELS]
     names = [f"{model_path(name)}={name}" for name in MODELS] + [f"{IMAGES}=fashion_mnist"]
-    _show(
-        matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names), out, as_json
-    )
+    result = matrix(models, str(IMAGES), steps=STEPS, batch_size=100, out=out, name=names)
+    _show(result, out, as_json)
+    if main_process():
+        draw_demo(result, Path(out))
 
 
 @app.command(
@@ -71,7 +73,7 @@ def demo(out: str, as_json: bool) -> None:
 def compare(
     model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
-    """Both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
+    """Compare in both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
     if dry_run:
@@ -98,6 +100,7 @@ def compare(
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each image another that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
+    from stir_hf.cli.told import other_notes
     from stir_hf.engine import Tolerance
     from stir_hf.report import pairs, summary
     from stir_hf.scoring import notes_on
@@ -119,7 +122,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     if as_json:
         echo_json(about)
         return
-    for note in about["notes"]:
+    for note in other_notes(about["notes"]):
         echo(f"Note: {note}")
     rest, left = about["unconverged"], about["spread_error"]
     of_spread = f" ({left['median']:.3f} of the spread)" if left else ""
@@ -133,11 +136,11 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
 
 @app.command(epilog=example("stir-hf merge parts/1 parts/2 --out run"))
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option("--out", required=True, metavar="DIR", help="Where they are joined.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the joined sets.")
 @json_option
 @debug_option
 def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
-    """Join the parts of inversion sets that `invert --part` made in folders of their own."""
+    """Join the parts of inversion sets that `invert --part` wrote to separate folders."""
     from stir_hf.data.sets.inversions import Inversions
     from stir_hf.data.sets.parts import merge
     from stir_hf.report import summary
@@ -171,7 +174,7 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: Any) -> None:
-    """STIR of each MODEL on inversions that exist; the reference is not loaded."""
+    """Score each MODEL on existing inversions; the reference is not loaded."""
     from stir_hf.api import score
 
     _show(score(list(models), inversions, **_given(options)), None, as_json)
@@ -192,7 +195,7 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 def matrix(
     models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
-    """Every ordered pair of the MODELS, with one inversion set for each."""
+    """Compare every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
     if dry_run:
@@ -204,14 +207,20 @@ def matrix(
 
 @app.command(epilog=example("stir-hf layers org/original", MODEL))
 @click.argument("model")
-@click.option("--trust-remote-code", is_flag=True, help="Run the Python code that MODEL brings.")
 @click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, help="Where it runs once."
+    "--trust-remote-code", is_flag=True, help="Run the Python code in MODEL's repository."
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default="cpu",
+    show_default=True,
+    help="Device of the single forward pass.",
 )
 @json_option
 @debug_option
 def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> None:
-    """List the layers of MODEL that can be read: name, shape and how each is pooled by default."""
+    """List the readable layers of MODEL: name, shape and default pooling."""
     from dataclasses import asdict
 
     from stir_hf.models import load_encoder
@@ -263,17 +272,13 @@ def _warn_unkept(out: str | None) -> None:
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
-    from stir_hf.data.sets.choice import of_hashes
-    from stir_hf.report import save_report, table
+    from stir_hf.cli.told import shown
 
     if not main_process():
         return
-    judged = of_hashes(Path(out), {score.inversion_set for score in result.scores}) if out else []
-    figures = save_report(result, Path(out), judged) if out else []
     if as_json:
         echo_json(result.to_dict())
         return
-    echo(*table(result).split("\n"))
+    echo(*shown(result).split("\n"))
     if out:
-        names = ", ".join(str(figure.relative_to(out)) for figure in figures)
-        echo("", f"Saved in {Path(out).resolve()}: result.json, per_image.parquet, {names}")
+        echo("", f"Saved in {Path(out).resolve()}: report.html, result.json, figures, inversions")

@@ -43,11 +43,13 @@ class RunConfig:
         "cpu, cuda, cuda:1, mps, …; default: the best there is; auto: networks too large for one"
         " are spread over all.",
         metavar="NAME",
+        accepts=torch.device,
     )
     dtype: DType | None = option(
         None,
         "Precision of the networks: float32 (default), float64, bfloat16, or float16 for judging.",
         metavar="NAME",
+        accepts=torch.dtype,
     )
     tf32: bool = option(False, "Allow TensorFloat-32 in float32 networks on CUDA.", off="no-tf32")
     autocast: bool = option(

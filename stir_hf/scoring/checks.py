@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from stir_hf.similarity import MEASURES, Measure
 class JudgeConfig:
     """Options of the comparison of representations."""
 
-    measure: Any = option(
+    measure: Measure = option(
         "linear_cka", "Similarity of representations.", metavar="NAME", registry=MEASURES
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stir_hf.demo import MODELS
-from stir_hf.options import command
+from stir_hf.options.flags import command
 from stir_hf.space.asked import EMBEDDED, Comparison
 
 IN_A_CLONE = "The command is for a clone of the package's repository, which holds what is embedded."

@@ -247,7 +247,7 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
             r"the inversion sets are of 2 methods, starts or constraints, whose scores cannot be"
             r" compared"
             rf" \(adam-polyak from noise within box: a; {other['method']['name']} from"
-            rf" {other['start']['name']} within box: b\); give one of them with --config-name"
+            rf" {other['start']['name']} within box: b\); give one of them with --set"
         )
         with pytest.raises(RequestError, match=said):
             choose(tmp_path, SetConfig())

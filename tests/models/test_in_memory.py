@@ -162,8 +162,9 @@ def test_what_is_no_processor_is_told(given: Any, said: str) -> None:
 
 
 def test_a_processor_is_no_option_of_a_pair(vit: Any) -> None:
+    unknown: dict[str, Any] = {"processor": "x"}
     with pytest.raises(RequestError, match="load_encoder"):
-        compare(vit, vit, noise_images(6, 32), processor="x", **QUICK)
+        compare(vit, vit, noise_images(6, 32), **unknown, **QUICK)
 
 
 def test_a_pooler_in_memory_may_be_random_and_is_not_chosen(tiny_models: TinyModels) -> None:

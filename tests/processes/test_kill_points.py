@@ -75,7 +75,7 @@ POINTS: list[tuple[str, str, int, int]] = [
     ("stir_hf.scoring.judging", "accumulate", 0, 1),
     ("stir_hf.scoring.judging", "accumulate", 1, 2),
     ("stir_hf.scoring.representations", "_pairs", 1, 1),
-    ("stir_hf.api", "_kept", 0, 1),
+    ("stir_hf.api", "keep", 0, 1),
     ("stir_hf.results", "StirResult.save", 0, 1),
 ]
 QUICK = [POINTS[11]]

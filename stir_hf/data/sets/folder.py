@@ -66,6 +66,11 @@ class OutputConfig:
             check_text("--out", self.out)
             object.__setattr__(self, "out", Path(self.out).expanduser())
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the run; None where nothing is kept."""
+        return None if self.out is None else Path(self.out)
+
     def labels(self, *given: str) -> dict[str, str]:
         """Names by what was given; one without a folder, that of the first model, is at "".
 
