@@ -1,4 +1,4 @@
-"""The two kinds of failure that a user sees as one line, and the words they are told in."""
+"""The two errors that users see as one line, and helpers for their messages."""
 
 import difflib
 import re
@@ -11,23 +11,25 @@ _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 _HARMLESS = re.compile(
     r"((?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000])"
 )
-"""Joiners in words and emoji, and spaces, which `str.isprintable` does not pass."""
+"""Joiners in words and emoji, and spaces, for which `str.isprintable` is False."""
 
 
 class RequestError(ValueError):
-    """The request is wrong, found before any work was done (exit code 2)."""
+    """The request is wrong; no work has been done (exit code 2)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))  # names may hold anything
 
 
 class RunError(RuntimeError):
-    """The run failed while it was under way (exit code 1). What was computed before is on disk."""
+    """The run failed (exit code 1). Results computed before the failure are on disk."""
 
 
 def printable(text: object) -> str:
-    """One line that every terminal shows as it is: line breaks and tabs are spaces; other control
-    characters, marks that turn the direction of writing and lone surrogates are escaped.
+    """Return a text as one line that any terminal can show.
+
+    Line breaks and tabs become spaces; other control characters, marks that change the direction of
+    writing, and lone surrogates are escaped.
     """
     line = " ".join(part for part in _BREAKS.split(str(text)) if part)
     if line.isprintable():
@@ -44,14 +46,16 @@ def _shown(character: str) -> str:
 
 
 TOLD = "told by another process"
-"""The note on an error that another process of the run tells."""
+"""Note on an error that another process reports."""
 
 _LONGEST = 400
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's text that says something, with the next where it ends in a
-    colon, or the class name; at most 400 characters.
+    """Return the first line of an exception's message that is not blank, in at most 400 characters.
+
+    A line that ends in a colon is joined with the next; without a message, the class name is
+    returned.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
@@ -59,14 +63,14 @@ def one_line(error: BaseException) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """A text that ends with "…" where it is longer than so many characters."""
+    """Shorten a text to at most `longest` characters, the last of which is then "…"."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def closest(given: str, known: Iterable[str], shown: int = 5) -> str:
-    """`"did you mean a, b?"` from the known names nearest to `given`, or a list of the first ones.
+    """Return "did you mean a, b?" with the known names closest to `given`.
 
-    An empty string when nothing is known.
+    If none is close, list the first of them; if none is known, return an empty string.
     """
     names = list(dict.fromkeys(known))
     if near := difflib.get_close_matches(given, names, n=shown, cutoff=0.5):
@@ -84,9 +88,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_text(what: str, value: object) -> None:
-    """Raise RequestError for a name that is not UTF-8, as of a file on a disk of another system:
-    neither JSON nor the libraries hold it.
-    """
+    """Raise RequestError for a name that is not UTF-8; JSON and the libraries cannot store it."""
     try:
         str(value).encode()
     except UnicodeEncodeError:
@@ -95,10 +97,10 @@ def check_text(what: str, value: object) -> None:
 
 
 def as_count(name: str, value: object, least: int = 1) -> int:
-    """A whole number (of NumPy, too) as an int.
+    """Return an integer (also of NumPy) as an int.
 
     Raises:
-        RequestError: no whole number, or one below `least`.
+        RequestError: it is not an integer, or below `least`.
     """
     try:
         whole = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
@@ -111,10 +113,10 @@ def as_count(name: str, value: object, least: int = 1) -> int:
 
 
 def as_flag(name: str, value: Any) -> bool:
-    """A truth value (of NumPy, too) as a bool.
+    """Return a boolean (also of NumPy) as a bool.
 
     Raises:
-        RequestError: anything else, numbers included.
+        RequestError: it is anything else, such as a number.
     """
     of_numpy = str(getattr(value, "dtype", "")) == "bool" and getattr(value, "shape", None) == ()
     if not isinstance(value, bool) and not of_numpy:
@@ -126,7 +128,7 @@ _MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAI
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is of too little memory, whatever library raised it."""
+    """Return True if an error, from whatever library, says that memory ran out."""
     if isinstance(error, RunError):
         return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -134,16 +136,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"
-"""The advice where batches were halved down to a single input."""
+"""The advice when even a batch of one input does not fit."""
 
 
 @contextmanager
 def memory_errors(doing: str, advice: str = "use a smaller --batch-size") -> Iterator[None]:
-    """Tell what a full memory means to the user: `doing` says what was under way, `advice` what can
-    be done.
+    """Replace out-of-memory errors of any library by one line for the user.
+
+    Args:
+        doing: the work in progress.
+        advice: what the user can do.
 
     Raises:
-        RunError: in place of any error that tells of too little memory, whatever library raised it.
+        RunError: memory ran out.
     """
     try:
         yield

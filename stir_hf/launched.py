@@ -1,8 +1,8 @@
-"""This process among those that a launcher has started, from what launchers put into the
-environment. Loads nothing, so that `--help` can ask.
+"""Read from the environment if a launcher has started this process, and with which rank.
 
-A launcher sets a rank and a size of one kind together, and where the processes meet. Single ones of
-these variables are left over from another program or an earlier shell: nothing was launched.
+The module imports no library, so that `--help` stays fast. A launcher sets a rank, a size and the
+address at which the processes meet. If only some of these variables are set, they are left over
+from another program or an earlier shell, and nothing was launched.
 """
 
 import os
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from stir_hf.errors import RequestError
 
 MEETING = "MASTER_ADDR"
-"""The variable with the place where the processes meet: launchers of torch and accelerate set it,
-with mpirun the user does.
+"""Variable with the address at which the processes meet. The launchers of torch and accelerate set
+it; with mpirun the user sets it.
 """
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The variables of one kind of launcher."""
+    """Environment variables of one kind of launcher."""
 
     rank: str
     size: str
     local: tuple[str, ...]
-    """The same two on this machine."""
+    """Rank and size among the processes of this machine."""
 
 
 KINDS = (
@@ -42,43 +42,43 @@ KINDS = (
         ("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
     ),
 )
-"""In the order in which accelerate looks for them (torchrun and accelerate launch; MPICH and Intel
-MPI; Open MPI; MVAPICH).
+"""Known launchers, in the order in which accelerate looks for them: torchrun and accelerate launch;
+MPICH and Intel MPI; Open MPI; MVAPICH.
 """
 
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among those that were started together."""
+    """Rank of this process and the number of processes that were started together."""
 
     rank: int
     size: int
 
 
 def launch_of_this() -> Launch | None:
-    """Return who this process is, None where no launcher has started it."""
+    """Return the rank and size of this process; None if no launcher has started it."""
     if not os.environ.get(MEETING):
         return None
     return next((found for kind in KINDS if (found := _named(kind))), None)
 
 
 def is_launched() -> bool:
-    """Return True where a launcher has started this process as one of several, or alone."""
+    """Return True if a launcher has started this process, alone or with others."""
     return launch_of_this() is not None
 
 
 def main_process() -> bool:
-    """Return True in the process that talks, of those that a launcher has started."""
+    """Return True in the main process: the one that prints, or the only one."""
     launch = launch_of_this()
     return launch is None or launch.rank == 0
 
 
 def leftovers() -> dict[str, str]:
-    """Return the variables of launchers that are set although none has started this process.
+    """Return the launcher variables that are set although no launcher has started this process.
 
     Raises:
-        RequestError: a rank and a size of several processes that have nowhere to meet: an MPI
-            launcher may have started them.
+        RequestError: rank and size name several processes, but no address is set at which they
+            meet; an MPI launcher may have started them.
     """
     if is_launched():
         return {}
@@ -96,7 +96,7 @@ def leftovers() -> dict[str, str]:
 
 @contextmanager
 def without(names: dict[str, str]) -> Iterator[None]:
-    """Hide these variables from accelerate, which takes a single one for a launch."""
+    """Hide these variables from accelerate, for which a single one means a launch."""
     for name in names:
         os.environ.pop(name, None)
     try:

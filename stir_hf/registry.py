@@ -1,10 +1,9 @@
-"""Named parts with options of their own: a frozen dataclass each, found, spelt and explained by
-its fields.
+"""Registries of named parts. A part is a frozen dataclass whose fields are its options.
 
-A part is written `name` or `name:option=value,option=value`. What identifies an inversion is its
-spelling: the name, the version and every option, but for those at their neutral value, the one
-that does what was done before the option existed. So a default may change and an option may be
-added, and what was made before keeps its identity.
+A part is written `name` or `name:option=value,option=value`. Its spelling is what identifies an
+inversion: the name, the version and every option that is not at its neutral value. The neutral
+value does what was done before the option existed, so that a default may change or an option may be
+added while existing inversions keep their identity.
 """
 
 import dataclasses
@@ -19,7 +18,7 @@ Part = TypeVar("Part")
 
 
 class OptionError(RequestError):
-    """An option of a part with a value of another type."""
+    """The value of an option has the wrong type."""
 
 
 def option(
@@ -30,13 +29,13 @@ def option(
     neutral: Any = dataclasses.MISSING,
     **more: Any,
 ) -> Any:
-    """A dataclass field that is an option: its default, its help, and how it is spelt.
+    """Return a dataclass field with the default, help and spelling of an option.
 
     Args:
-        default: what it is unless given; for a required option, `dataclasses.MISSING`.
+        default: the default value; `dataclasses.MISSING` if the option is required.
         text: one sentence of help.
         metavar: the placeholder in the help, such as `N`.
-        neutral: the value at which it is left out of a spelling.
+        neutral: the value at which a spelling omits the option.
         more: further metadata, such as `choices`.
     """
     metadata = {"help": text, "metavar": metavar, "neutral": neutral, **more}
@@ -44,7 +43,7 @@ def option(
 
 
 def spelt(part: Any) -> dict[str, Any]:
-    """The fields of a dataclass of options, without those at their neutral value."""
+    """Return the options of a dataclass that are not at their neutral value."""
     values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     neutral = {
         f.name: f.metadata.get("neutral", dataclasses.MISSING) for f in dataclasses.fields(part)
@@ -73,15 +72,15 @@ class Registry(Generic[Part]):
         self._entries: dict[str, _Entry[Part]] = {}
 
     def add(self, name: str, *, version: int = 1) -> Callable[[type[Any]], type[Any]]:
-        """Enter a frozen dataclass whose fields are its options, as a decorator.
+        """Return a decorator that registers a frozen dataclass whose fields are its options.
 
         Args:
             name: lower-case letters, digits, - and _.
-            version: rises when its numbers change beyond rounding.
+            version: raise it when the numbers change beyond rounding.
 
         Raises:
-            ValueError: a name that is taken by another class, or that cannot be written; raised
-                when a class is decorated.
+            ValueError: another class has this name, or it has other characters; raised when a
+                class is decorated.
         """
 
         def enter(part: type[Any]) -> type[Any]:
@@ -98,26 +97,26 @@ class Registry(Generic[Part]):
         return enter
 
     def remove(self, name: str) -> None:
-        """Take a part out again."""
+        """Remove a part."""
         del self._entries[name]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What there is, in the order in which it was entered."""
+        """Registered names, in order of registration."""
         return tuple(self._entries)
 
     def describe(self, name: str) -> str:
-        """The first line of a part's docstring, and its options with their defaults."""
+        """Return the first line of a part's docstring, and its options with their defaults."""
         part: Any = self._entries[name].make
         text = " ".join((part.__doc__ or "").partition("\n\n")[0].split()).rstrip(".")
         options = [f"{f.name}={_written(f.default)}" for f in dataclasses.fields(part)]
         return text + (f" ({', '.join(options)})" if options else "")
 
     def parse(self, given: "str | Part") -> Part:
-        """A part from its name and options, or a part itself.
+        """Return the part that a text describes; check and return one that is given as an object.
 
         Raises:
-            RequestError: an unknown name or option, or a value that the option does not take.
+            RequestError: an unknown name or option, or a value that the option does not accept.
         """
         if not isinstance(given, str):
             name, names = self.name_of(given), dataclasses.fields(given)  # type: ignore[arg-type]
@@ -127,10 +126,10 @@ class Registry(Generic[Part]):
         return self._make(name, {key.strip(): value.strip() for key, _, value in options})
 
     def name_of(self, part: Part) -> str:
-        """The name under which the class of a part was entered.
+        """Return the name under which the class of a part is registered.
 
         Raises:
-            RequestError: it was not.
+            RequestError: it is not registered.
         """
         for name, entry in self._entries.items():
             if entry.make is type(part):
@@ -138,23 +137,21 @@ class Registry(Generic[Part]):
         raise RequestError(f"{self.kind} must be one of {', '.join(self.names)}, not {part!r}")
 
     def text(self, part: Part) -> str:
-        """What `parse` reads: the name, and the options that differ from their defaults."""
+        """Return the text that `parse` reads: name, and the options that are not the default."""
         given = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]  # type: ignore[arg-type]
         options = [f"{f.name}={_written(value)}" for f, value in given if value != f.default]
         return self.name_of(part) + (f":{','.join(options)}" if options else "")
 
     def spelling(self, part: Part) -> dict[str, Any]:
-        """What identifies a part: name, version, and its options but for those at their neutral
-        value.
-        """
+        """Return the identity of a part: name, version, and the options that are not neutral."""
         name = self.name_of(part)
         return {"name": name, "version": self._entries[name].version, **spelt(part)}
 
     def build(self, spelling: Mapping[str, Any]) -> Part:
-        """The part that was spelt; an option that was left out takes its neutral value.
+        """Return the part with this spelling; an option that is missing takes its neutral value.
 
         Raises:
-            RequestError: an unknown name or option, or a version other than this package's.
+            RequestError: an unknown name or option, or another version than that of this package.
         """
         options = {key: value for key, value in spelling.items() if key not in ("name", "version")}
         name = str(spelling["name"])
@@ -191,7 +188,7 @@ class Registry(Generic[Part]):
         )
 
     def _value(self, name: str, key: str, value: Any, kind: type[Any]) -> Any:
-        """A value as its field has it; booleans are written true and false."""
+        """Convert a value to the type of its field; booleans are written true and false."""
         if kind is bool and isinstance(value, str):
             value = {"true": True, "false": False}.get(value.lower(), value)
         try:
