@@ -1,4 +1,4 @@
-"""The cost of a pass, and what each lever does to it.
+"""Cost of a pass relative to a bare forward and backward pass, with and without each speed-up.
 
     python benchmarks/cost.py [--large DIR … --photos DIR] [--threads N]
 
@@ -36,7 +36,7 @@ RESULTS = Path(__file__).parent / "results" / "cost.json"
 
 
 def bare_network(case: Case, module: Any) -> Represent:
-    """The network alone, its pixel arithmetic written out: no hooks, no resizing."""
+    """The bare network with its pixel arithmetic: no hooks, no resizing."""
     pixel_map = case.network.encoder.pixels.map
     scale = pixel_map.matrix.float().diagonal().view(1, -1, 1, 1)
     shift = pixel_map.bias.float().view(1, -1, 1, 1)
@@ -56,7 +56,7 @@ def input_gradient(network: Represent, x: Tensor, target: Tensor) -> None:
 
 
 def weight_gradients(module: Any, network: Represent, x: Tensor, target: Tensor) -> None:
-    """As a training loop does it."""
+    """A pass as in a training loop, with gradients of the weights."""
     module.requires_grad_(True)
     relative_error(network(x.requires_grad_(True)), target).sum().backward()
     module.zero_grad()
@@ -64,7 +64,7 @@ def weight_gradients(module: Any, network: Represent, x: Tensor, target: Tensor)
 
 
 def ratios(bare: Callable[[], None], other: Callable[[], None], rounds: int) -> dict[str, float]:
-    """Of the time of one call to that of the other right before it."""
+    """Ratios of the time of one call to that of the other, which runs right before it."""
     found = []
     for _ in range(rounds + 2):
         started = time.perf_counter()
