@@ -4,8 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip $(QUIET)
+# Each process takes the next file of tests; tests/conftest.py puts those that take longest first.
+SHARED := -n auto --dist loadfile --no-loadscope-reorder
 BESIDE_TIMM := torch==2.14.1 torchvision==0.29.1
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
+
+# Processes that the tests start read the compiled modules of this package instead of compiling them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo space test test-lowest verify verify-timm benchmarks lint format dist version clean
 
@@ -16,18 +21,19 @@ demo: .venv/.core
 space: .venv/.space
 	$(BIN)/stir-hf space
 
+# Minutes on two cores. `verify` runs the longer tests, too.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not verify"
+	$(BIN)/python -m pytest $(SHARED) -m "not verify"
 
 # The tests with the oldest libraries that pyproject.toml allows; torch stays the build that constraints.txt pins.
 test-lowest: .venv-lowest/.tests
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not verify"
+	.venv-lowest/bin/python -m pytest $(SHARED) -m "not verify"
 
 # The long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the
 # release. docs/families.md is written anew: of the photographs in the folder PHOTOS, a dataset with the split `test`, or
 # of noise without it. What needs another build of torch is apart: `verify-timm`.
 verify: .venv/.dev .venv/.release lint
-	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest -n auto --dist loadfile
+	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest $(SHARED)
 	$(MAKE) benchmarks
 	$(MAKE) test-lowest
 	$(MAKE) dist
