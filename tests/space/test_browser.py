@@ -197,6 +197,7 @@ def test_an_upload_that_is_no_image(wide: Visit, tmp_path: Path) -> None:
     expect(problem).to_contain_text("'3.png' is no image", timeout=LONG)
 
 
+@pytest.mark.verify
 def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path: Path) -> None:
     made = Client(hub, tmp_path).run(
         *("invert", "lab/robust", "--dataset", "lab/images", "--num-samples", "8"),
@@ -215,6 +216,7 @@ def test_a_model_on_published_inversions(wide: Visit, hub: StandInHub, tmp_path:
     wide.shot("judged")
 
 
+@pytest.mark.verify
 def test_two_visitors_at_once(server: Server, browser: Any) -> None:
     visits = [opened(server, browser, 1280, "light") for _ in range(2)]
     one, other = (next(visit) for visit in visits)

@@ -253,6 +253,7 @@ def built(app: str, **env: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.verify
 def test_visitors_sign_in_where_the_space_knows_them() -> None:
     """In a Space alone: elsewhere gradio would take the machine's account for everybody's."""
 
@@ -277,7 +278,10 @@ def test_visitors_sign_in_where_the_space_knows_them() -> None:
     assert not needed & boxes(built("spaces_demo/app.py", **secret))
 
 
-@pytest.mark.parametrize("app", ["spaces_demo/app.py", "metric_card/stir/app.py"])
+@pytest.mark.parametrize(
+    "app",
+    ["spaces_demo/app.py", pytest.param("metric_card/stir/app.py", marks=pytest.mark.verify)],
+)
 def test_an_app_is_made_of_the_pieces(app: str) -> None:
     about = built(app)
     ids = {part["props"].get("elem_id") for part in about["components"]}
