@@ -1,4 +1,4 @@
-# Every target makes and uses .venv, and can be repeated; `dist` makes .venv-dist too, `test-lowest` .venv-lowest,
+# Every target makes and uses .venv, and can be repeated. `dist` also makes .venv-dist, `test-lowest` .venv-lowest and
 # `verify-timm` .venv-timm.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +21,7 @@ demo: .venv/.core
 space: .venv/.space
 	$(BIN)/stir-hf space
 
-# Minutes on two cores. `verify` runs the longer tests, too.
+# The quick tests: at most five minutes on two cores. `verify` runs all of them.
 test: .venv/.dev
 	$(BIN)/python -m pytest $(SHARED) -m "not verify"
 
@@ -29,9 +29,9 @@ test: .venv/.dev
 test-lowest: .venv-lowest/.tests
 	.venv-lowest/bin/python -m pytest $(SHARED) -m "not verify"
 
-# The long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the
-# release. docs/families.md is written anew: of the photographs in the folder PHOTOS, a dataset with the split `test`, or
-# of noise without it. What needs another build of torch is apart: `verify-timm`.
+# All tests, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the release:
+# hours. docs/families.md is rewritten, with figures on the photographs in the folder PHOTOS (a dataset with the split
+# `test`), or on noise without it. Tests that need another build of torch are apart: `verify-timm`.
 verify: .venv/.dev .venv/.release lint
 	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest $(SHARED)
 	$(MAKE) benchmarks
@@ -78,7 +78,7 @@ format: .venv/.dev
 verify-timm: .venv-timm/.tests
 	.venv-timm/bin/python -m pytest -m "not verify" tests/optional tests/families tests/models
 
-# What is released, in dist/: built, checked, and the wheel's commands run from an environment that holds it alone.
+# Build the release in dist/, check it, and run the wheel's commands in an environment that holds nothing else.
 dist: .venv/.dev .venv/.release
 	rm -rf dist .venv-dist
 	$(BIN)/python -m build --outdir dist
