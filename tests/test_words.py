@@ -1,15 +1,18 @@
-"""The words of the package: docstrings that name a thing or begin with a verb."""
+"""The words of the package: docstrings that name a thing or begin with a verb, lines that fit."""
 
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "stir_hf"
 QUESTIONS = re.compile(r"(What|Whether|Of|So|Where|Which|How)\b")
 """First words of docstrings that neither name a thing nor say what is done."""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -40,3 +43,11 @@ def test_docstrings_name_a_thing_or_begin_with_a_verb() -> None:
         if QUESTIONS.match(text)
     ]
     assert len(found) < 30, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_pages_fit_a_screen(page: Path) -> None:
+    """A row of a table, a picture or a bare address is one line, however long."""
+    lines = enumerate(page.read_text("utf-8").splitlines(), 1)
+    long = [n for n, line in lines if len(line) > 120 and not re.match(r"\s*(\||!?\[|<)", line)]
+    assert long == []
