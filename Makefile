@@ -1,11 +1,16 @@
-# Every target makes and uses .venv, and can be repeated; `dist` makes .venv-dist too, `test-lowest` .venv-lowest,
+# Every target makes and uses .venv, and can be repeated. `dist` also makes .venv-dist, `test-lowest` .venv-lowest and
 # `verify-timm` .venv-timm.
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip $(QUIET)
+# Each process takes the next file of tests; tests/conftest.py puts those that take longest first.
+SHARED := -n auto --dist loadfile --no-loadscope-reorder
 BESIDE_TIMM := torch==2.14.1 torchvision==0.29.1
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' stir_hf/_version.py)
+
+# Processes that the tests start read the compiled modules of this package instead of compiling them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo space test test-lowest verify verify-timm benchmarks lint format dist version clean
 
@@ -16,18 +21,19 @@ demo: .venv/.core
 space: .venv/.space
 	$(BIN)/stir-hf space
 
+# The quick tests: at most five minutes on two cores. `verify` runs all of them.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not verify"
+	$(BIN)/python -m pytest $(SHARED) -m "not verify"
 
 # The tests with the oldest libraries that pyproject.toml allows; torch stays the build that constraints.txt pins.
 test-lowest: .venv-lowest/.tests
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not verify"
+	.venv-lowest/bin/python -m pytest $(SHARED) -m "not verify"
 
-# The long checks, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the
-# release. docs/families.md is written anew: of the photographs in the folder PHOTOS, a dataset with the split `test`, or
-# of noise without it. What needs another build of torch is apart: `verify-timm`.
+# All tests, the benchmarks (their figures are kept as JSON in benchmarks/results), the lowest versions and the release:
+# hours. docs/families.md is rewritten, with figures on the photographs in the folder PHOTOS (a dataset with the split
+# `test`), or on noise without it. Tests that need another build of torch are apart: `verify-timm`.
 verify: .venv/.dev .venv/.release lint
-	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest -n auto --dist loadfile
+	$(if $(PHOTOS),STIR_HF_PHOTOS="$(abspath $(PHOTOS))" )$(BIN)/python -m pytest $(SHARED)
 	$(MAKE) benchmarks
 	$(MAKE) test-lowest
 	$(MAKE) dist
@@ -72,7 +78,7 @@ format: .venv/.dev
 verify-timm: .venv-timm/.tests
 	.venv-timm/bin/python -m pytest -m "not verify" tests/optional tests/families tests/models
 
-# What is released, in dist/: built, checked, and the wheel's commands run from an environment that holds it alone.
+# Build the release in dist/, check it, and run the wheel's commands in an environment that holds nothing else.
 dist: .venv/.dev .venv/.release
 	rm -rf dist .venv-dist
 	$(BIN)/python -m build --outdir dist

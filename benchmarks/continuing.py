@@ -1,11 +1,11 @@
-"""How long it takes to see that the images of a finished set are still the same.
+"""Time to check that the images of a finished inversion set have not changed.
 
     python benchmarks/continuing.py [--images 10000] [--side 224]
 
-JPEG files of smooth noise in a folder, inverted by one step of a small linear map; then the rows
-are compared with the data as a run that continues does. Writes benchmarks/results/continuing.json:
-seconds of comparing the bytes of all images by their hash; seconds of decoding all and comparing
-their pixels instead, as is done where the bytes differ; seconds of reading all files; their bytes.
+JPEG files of smooth noise in a folder are inverted by one step of a small linear map. Then the rows
+are compared with the data, as by a run that continues. Writes benchmarks/results/continuing.json:
+seconds to compare the bytes of all images by their hash; seconds to decode all images and compare
+their pixels, which is done if the bytes differ; seconds to read all files; number of bytes.
 """
 
 import argparse
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "continuing.json"
 
 
 class Thumbnails(nn.Module):
-    """A linear map of the image's mean colours in 4 × 4 fields."""
+    """Linear map of the mean colours of an image in 4 × 4 fields."""
 
     def __init__(self) -> None:
         super().__init__()

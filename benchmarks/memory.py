@@ -1,4 +1,4 @@
-"""Resident memory while ever more streamed images are inverted and judged.
+"""Resident memory as the number of streamed images grows that are inverted and judged.
 
     python benchmarks/memory.py [--counts 1000 10000 100000]
 
@@ -29,7 +29,7 @@ def private() -> int:
 
 
 def work(count: int, folder: str) -> None:
-    """One run, in a process of its own."""
+    """Run one measurement in its own process."""
     import datasets
     import numpy as np
     import torch

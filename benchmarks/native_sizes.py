@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results" / "native_sizes.json"
 
 
 def accuracy(models: list[str]) -> dict[str, float]:
-    """Of each network that says it, by the name of its folder."""
+    """Test accuracies, for the networks that record them, by the name of the folder."""
     files = {Path(model).name: Path(model) / "training.json" for model in models}
     return {
         name: json.loads(path.read_text("utf-8"))["accuracy"]

@@ -31,12 +31,12 @@ from stir_hf.runtime import RunConfig
 
 @dataclass(frozen=True)
 class Case:
-    """A network at work, and the images that are inverted with it."""
+    """A network with an open session, and the images that are inverted with it."""
 
     name: str
     network: Opened
     represent: Represent
-    """What is inverted: batch normalisation is folded where it may be."""
+    """The representation to invert; batch normalisation is folded where possible."""
     pixels: Tensor
     """(n, c, h, w)."""
     indices: tuple[int, ...]
@@ -44,20 +44,20 @@ class Case:
     """(n, d)."""
 
     def starts(self, seed: int, start: Start | str = "noise") -> Tensor:
-        """(n, c, h, w), as a run with this seed draws them."""
+        """Return the start images (n, c, h, w) that a run with this seed draws."""
         part, shape = STARTS.parse(start), tuple(self.pixels.shape[1:])
         return torch.stack(
             [start_value(part, shape, seed=seed, index=i, draw=0) for i in self.indices]
         )
 
     def represented(self, pixels: Tensor) -> Tensor:
-        """By the network as it is, a few images at a time."""
+        """Return representations under the unchanged network, a few images at a time."""
         return torch.cat([self.network.represent(some) for some in pixels.split(32)])
 
 
 @contextmanager
 def case(model: str, count: int, dataset: str | None = None) -> Iterator[Case]:
-    """A network, embedded or a folder, with the first images in the order of the package."""
+    """Open a network (embedded, or a folder) with the first images in the order of the package."""
     encoder = load_encoder(model_path(model) if model in MODELS else model)
     samples = open_samples(dataset or str(IMAGES), DataSpec("benchmark", num_samples=count))
     canvases = [encoder.canvas(samples.sample(place).original) for place in range(len(samples))]
@@ -72,29 +72,29 @@ def case(model: str, count: int, dataset: str | None = None) -> Iterator[Case]:
 
 @dataclass(frozen=True)
 class Course:
-    """How a descent went, image by image."""
+    """Errors and results of a descent, by image."""
 
     best: Tensor
     """(passes, n): the least error after 1, 2, … passes."""
     reached: Tensor
     """(n, c, h, w): the first iterate at or below the image's goal, else the best one."""
     passes: Tensor
-    """(n,): of which pass that is; 0 where there is none."""
+    """(n,): the pass of that iterate; 0 if no iterate is at the goal."""
 
     def passes_to(self, error: float) -> int | None:
-        """After how many passes the mean over images of the least error is at or below this."""
+        """Return the number of passes after which the mean least error is at or below this."""
         below = (self.best.mean(1) <= error).nonzero()
         return int(below[0]) + 1 if len(below) else None
 
     def after(self, passes: Sequence[int]) -> dict[str, float]:
-        """Mean over images of the least error after so many passes."""
+        """Return the mean over images of the least error after this number of passes."""
         return {str(k): float(self.best[k - 1].mean()) for k in passes if k <= len(self.best)}
 
 
 def descent(
     case: Case, starts: Tensor, rule: Rule, passes: int, goal: Tensor | None = None
 ) -> Course:
-    """All images at once for so many passes, none of them stopped; every iterate is watched.
+    """Invert all images at once for a fixed number of passes and record every iterate.
 
     Args:
         case: the network, and what is inverted with it.

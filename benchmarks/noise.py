@@ -1,9 +1,9 @@
-"""How far the scores of the demo move between machines: `stir-hf demo` with one thread and two, and
-as on an older processor, without AVX.
+"""Differences of the demo's scores between machines: `stir-hf demo` with one thread, with two, and
+as on an older processor without AVX.
 
     python benchmarks/noise.py
 
-Sums are added in another order, and a hundred steps amplify that. Each run is held against the one
+The order of additions differs, and a hundred steps amplify that. Each run is compared with the one
 with one thread; `pixels` is the share of pixels of the stored inversions that differ. Writes
 benchmarks/results/noise.json.
 """
@@ -34,7 +34,7 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one `stir-hf demo` gave."""
+    """Result of one `stir-hf demo`."""
 
     scores: dict[str, tuple[float, float]]
     """STIR and its debiased form, by pair."""

@@ -1,5 +1,5 @@
-"""The original package, run as it is on the embedded networks: what `method="paper"` is held
-against.
+"""Run the original package unchanged on the embedded networks, as the reference for
+`method="paper"`.
 
     python benchmarks/original.py [--steps 200] [--num-images 64]
 
@@ -124,7 +124,7 @@ def load(count: int) -> tuple[list[int], Tensor, Tensor]:
 
 
 class Runner:
-    """Runs the original and takes down the relative error of each image at each iterate."""
+    """Runs the original and records the relative error of each image at each iterate."""
 
     def __init__(self, stir: Any) -> None:
         self.stir = stir
@@ -139,7 +139,7 @@ class Runner:
         return Recorded(self.stir.hp.DummyArgs(("lpnorm_type", 2.0, float)))
 
     def options(self, errors: list[Tensor], steps: int) -> dict[str, Any]:
-        """What its `_stir` uses unless told otherwise, but for the number of iterations."""
+        """Default settings of its `_stir`, except for the number of iterations."""
         return {
             "custom_loss": self.loss(errors),
             "constraint": "unconstrained",

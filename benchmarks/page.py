@@ -1,4 +1,4 @@
-"""The Space's page: when it can be used after its server is up, and what each preset takes.
+"""Time until the Space's page can be used after its server is up, and the time of each preset.
 
     python benchmarks/page.py [--rounds 5]
 
@@ -31,7 +31,7 @@ from stir_hf.space.handlers import PRESETS
 APP = Path(__file__).parents[1] / "spaces_demo" / "app.py"
 RESULTS = Path(__file__).parent / "results" / "page.json"
 LONG = 300_000
-"""Milliseconds that a step may take."""
+"""Maximum milliseconds of a step."""
 
 
 @contextmanager

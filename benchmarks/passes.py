@@ -28,7 +28,7 @@ MOST, SHOWN = 200, (50, 100, 150, 200)
 
 
 def row(model: str, count: int, paper_passes: int, dataset: str | None) -> dict[str, Any]:
-    """What the paper's rule reaches on one network, and how soon the others are there."""
+    """Error of the paper's rule on one network, and passes of the other rules to the same error."""
     with case(model, count, dataset) as one:
         starts = one.starts(0)
         paper = descent(one, starts, Paper(), paper_passes)
@@ -43,7 +43,7 @@ def row(model: str, count: int, paper_passes: int, dataset: str | None) -> dict[
 
 
 def summary(rows: dict[str, Any], method: str) -> dict[str, Any]:
-    """Over the networks; one that was not there after the last pass counts as infinite."""
+    """Summarise over the networks; one that never gets there counts as infinite."""
     passes = [r[method]["passes"] or float("inf") for r in rows.values()]
     middle, most = median(passes), max(passes)
     return {

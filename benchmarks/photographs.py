@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results" / "photographs.json"
 
 
 def measured(model: str, reference: str, photos: str, method: str, out: Path) -> dict[str, Any]:
-    """What one run takes and gives."""
+    """Time and result of one run."""
     folder = out / method.replace(":", "-")
     if folder.exists():
         raise SystemExit(f"{folder} is there already; a run that goes on cannot be timed")

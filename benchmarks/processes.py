@@ -39,7 +39,7 @@ SPIN = "import os; os.sched_setaffinity(0, {1})\nwhile True: pass"
 
 
 def work(case: str) -> None:
-    """What one process does: a short run to warm up, and the one that is timed."""
+    """Code of one process: a short run to warm up, and the timed run."""
     rank = int(os.environ.get("RANK", "0"))
     os.sched_setaffinity(0, {rank})
     import stir_hf

@@ -1,4 +1,4 @@
-"""How far inversions of networks at real size come: errors by passes.
+"""Errors of inversions of networks at real size, by passes.
 
     python benchmarks/real.py --photos DIR [--num-images 16] MODEL [MODEL …]
 

@@ -1,5 +1,4 @@
-"""What it takes to write a row when there are many shards already, to find what is done, and to
-compact.
+"""Time to write a row when there are many shards, to find the finished rows, and to compact.
 
     python benchmarks/shards.py [--parts 20000]
 

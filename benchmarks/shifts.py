@@ -1,4 +1,4 @@
-"""How other methods move the score, beside how much another seed of the starts does.
+"""Shift of the score under other methods, beside its spread over seeds of the start images.
 
     python benchmarks/shifts.py [--num-images 100] [--seeds 3] [--models DIR …]
 
@@ -45,7 +45,7 @@ def judged(reference: Case, judges: list[Case], inverted: Tensor) -> Scores:
 
 
 def run(reference: Case, judges: list[Case], seed: int) -> dict[str, Any]:
-    """One reference and seed by all methods."""
+    """Measure all methods on one reference and seed."""
     starts = reference.starts(seed)
     paper = descent(reference, starts, Paper(), PAPER_PASSES)
     goal = paper.best[-1]

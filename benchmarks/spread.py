@@ -1,5 +1,5 @@
-"""What a tolerance of the relative error is over the spread of the representations, and what that
-does to a score whose true value is 1.
+"""Tolerance of the relative error over the spread of the representations, and its effect on a score
+whose true value is 1.
 
     python benchmarks/spread.py [--num-images 64] [--large DIR … --photos DIR]
 

@@ -1,4 +1,4 @@
-"""What waiting threads cost: one inversion with and without `OMP_WAIT_POLICY=PASSIVE`, alone and
+"""Cost of waiting threads: one inversion with and without `OMP_WAIT_POLICY=PASSIVE`, alone and
 beside other work.
 
     python benchmarks/threads.py [--rounds 5] [--num-images 32] [--steps 60]

@@ -1,18 +1,18 @@
-"""Pointers that a clone without git-lfs or git-annex holds in the place of large files."""
+"""Recognise the pointers that stand for large files in a clone without git-lfs or git-annex."""
 
 from pathlib import Path
 
 from stir_hf.errors import RequestError
 
 LONGEST = 1024
-"""A pointer of git-lfs is shorter than so many bytes by its specification; git-annex's are, too."""
+"""Maximum bytes of a pointer, by the specification of git-lfs; those of git-annex are shorter."""
 _LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _ANNEX = b"/annex/objects/"
 NOT_FETCHED = "of git-annex, not fetched: run `git annex get`"
 
 
 def pointer_in(data: bytes) -> str | None:
-    """Return what a file's content points with and how to get the file; None where it is one."""
+    """Return a line about the pointer in a file's content; None if the content is no pointer."""
     if len(data) <= LONGEST and data.startswith(_LFS):
         return "is a git-lfs pointer, not the file: run `git lfs pull`"
     if len(data) <= LONGEST and data.startswith(_ANNEX):
@@ -21,7 +21,7 @@ def pointer_in(data: bytes) -> str | None:
 
 
 def pointer_at(path: str | Path) -> str | None:
-    """Return what `pointer_in` says of a file; None where there is no such file, too."""
+    """Return the result of `pointer_in` for a file; None also if the file cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return pointer_in(file.read(LONGEST + 1))
@@ -30,12 +30,12 @@ def pointer_at(path: str | Path) -> str | None:
 
 
 def is_annexed(link: Path) -> bool:
-    """Return whether a link is one of git-annex, which leads nowhere until the file is fetched."""
+    """Return True if a link belongs to git-annex; it is broken until the file is fetched."""
     return _ANNEX.decode() in link.readlink().as_posix()
 
 
 def check_pointer(path: Path) -> None:
-    """Raise RequestError where there is but a pointer, a folder, or a link that leads nowhere."""
+    """Raise RequestError for a path that is only a pointer, a folder or a broken link."""
     if path.is_symlink() and not path.exists():
         if is_annexed(path):
             raise RequestError(f"{path} is a link {NOT_FETCHED}")

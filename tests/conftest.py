@@ -58,6 +58,41 @@ def keep_figures(name: str, figures: dict[str, Any]) -> None:
     )
 
 
+LONG = [
+    "tests/space/test_requests.py",
+    "tests/space/test_browser.py",
+    "tests/publish/test_requests.py",
+    "tests/publish/test_rights_and_steps.py",
+    "tests/publish/test_hostile_names.py",
+    "tests/publish/test_leaderboard.py",
+    "tests/test_hub_datasets.py",
+    "tests/test_hub.py",
+    "tests/test_streams.py",
+    "tests/test_metric.py",
+    "tests/processes",
+    "tests/space",
+    "tests/publish",
+    "tests/families",
+    "tests/test_faults_runs.py",
+]
+"""The tests that take longest, which run first: none is left to one process in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
+
+    items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of every later garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)

@@ -5,8 +5,6 @@ is a process.
 import io
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from tests import warm
 from tests.stand_in_hub import StandInHub, serve
 from tests.tiny import noise_images
 
@@ -79,10 +78,7 @@ def ask(
     """What one process answers."""
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     env |= {"STIR_HF_HUB_TIMEOUT": "1"} | ({"HF_HUB_OFFLINE": "1"} if offline else {})
-    command = [sys.executable, "-c", CLIENT, json.dumps(list(questions.values()))]
-    done = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = warm.run(["-c", CLIENT, json.dumps(list(questions.values()))], env, 120)
     assert "ANSWER" in done.stdout, done.stderr[-3000:]
     return dict(zip(questions, json.loads(done.stdout.rpartition("ANSWER")[2]), strict=True))
 

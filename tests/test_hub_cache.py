@@ -5,8 +5,6 @@ that, and not as a fault of the repo.
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from tests import warm
 from tests.stand_in_hub import StandInHub, serve
 from tests.test_hub import FEATURES, Answers, Question, ask, png
 
@@ -84,8 +83,7 @@ def home(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = [(kind, f"lab/{name}", names) for name, (kind, names, _) in CASES.items()]
     wanted.append(("dataset", "lab/other-split", ("README.md", *SHARDS[:2])))
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", FETCH, json.dumps(wanted)]
-    subprocess.run(command, env=env, capture_output=True, timeout=120, check=True)
+    warm.run(["-c", FETCH, json.dumps(wanted)], env, 120).check_returncode()
     return home
 
 

@@ -4,8 +4,6 @@ file, or code that a configuration asks for.
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from stir_hf import RequestError
 from stir_hf.hub import Found
 from stir_hf.models.load.files import Place, code_told
 from stir_hf.models.load.messages import readable
+from tests import warm
 from tests.stand_in_hub import serve
 from tests.test_hub import ask
 from tests.test_hub_cache import FETCH, MODEL, SWITCHED_OFF
@@ -29,8 +28,7 @@ def test_a_file_whose_content_is_gone(demo: Path, tmp_path: Path) -> None:
             hub.add("model", f"lab/gone-{i}", {n: (folder / n).read_bytes() for n in MODEL})
         env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
         wanted = json.dumps([("model", f"lab/gone-{i}", MODEL) for i in range(3)])
-        command = [sys.executable, "-c", FETCH, wanted]
-        subprocess.run(command, env=env, capture_output=True, timeout=120, check=True)
+        warm.run(["-c", FETCH, wanted], env, 120).check_returncode()
     for i, name in enumerate(GONE):
         (link,) = (home / "hub" / f"models--lab--gone-{i}").glob(f"snapshots/*/{name}")
         link.resolve().unlink()

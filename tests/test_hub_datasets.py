@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from PIL import Image
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.data.sources.splits import open_split
 from stir_hf.errors import RequestError
+from tests import warm
 from tests.stand_in_hub import Fault, StandInHub, serve
 
 CLIENT = """
@@ -188,11 +187,8 @@ def repos() -> dict[str, dict[str, bytes]]:
 def ask(questions: dict[str, Question], endpoint: str, home: Path, **env: str) -> Answers:
     """What one process answers."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
-    environment |= {"HF_HUB_DISABLE_XET": "1", **env}
-    command = [sys.executable, "-c", CLIENT, json.dumps(list(questions.values()))]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    environment |= {"HF_HUB_DISABLE_XET": "1", "STIR_HF_HUB_TIMEOUT": "1", **env}
+    done = warm.run(["-c", CLIENT, json.dumps(list(questions.values()))], environment, 120)
     assert "ANSWER" in done.stdout, done.stderr[-3000:]
     assert "hf_" not in done.stdout + done.stderr
     return dict(zip(questions, json.loads(done.stdout.rpartition("ANSWER")[2]), strict=True))

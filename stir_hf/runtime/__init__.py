@@ -1,6 +1,4 @@
-"""Where and in what portions the work is done: device, precision, processes, and the record of
-it.
-"""
+"""The devices, precision, batches and processes of a run, and the record of them."""
 
 from stir_hf.runtime.config import DType, RunConfig, precision
 from stir_hf.runtime.device import pick_device

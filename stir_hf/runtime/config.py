@@ -1,4 +1,4 @@
-"""In what portions and how precisely the work is done."""
+"""Options of the hardware: batch size, device and precision."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,16 +9,16 @@ from stir_hf.errors import as_count, as_flag, check_choice
 from stir_hf.registry import option
 
 CACHED_VALUES = 8 * 3 * 224 * 224
-"""Input values of a batch whose activations a CPU's caches hold well."""
+"""Input values per batch at which the activations still fit a CPU's caches."""
 
 DType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
 def precision(given: Any) -> DType | None:
-    """The name of a precision that is given by its name or as a `torch.dtype`.
+    """Return the name of a precision, given by name or as a `torch.dtype`.
 
     Raises:
-        RequestError: none of those that networks run in.
+        RequestError: networks do not run in this precision.
     """
     if given is None:
         return None
@@ -30,7 +30,7 @@ def precision(given: Any) -> DType | None:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and in what portions the work is done. Only the precision may change a score."""
+    """Batch size, device and precision. Only the precision may change a score."""
 
     batch_size: int | None = option(
         None,
@@ -68,10 +68,10 @@ class RunConfig:
             object.__setattr__(self, name, as_flag(name, getattr(self, name)))
 
     def batch(self, values: int, device: torch.device) -> int:
-        """Images per batch, of so many values each.
+        """Return the number of inputs per batch, for inputs of `values` numbers each.
 
-        Unless it was given: on a CPU the fastest of those that were tried at 28 and 224 pixels (64
-        and 8; 32 took 1.2 and 1.7 times as long per image), 32 elsewhere.
+        The default is 32 on an accelerator. On a CPU it is the fastest of the sizes tried at 28
+        and 224 pixels (64 and 8; a batch of 32 took 1.2 and 1.7 times as long per image).
         """
         if self.batch_size is not None:
             return self.batch_size

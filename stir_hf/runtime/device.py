@@ -7,11 +7,11 @@ from stir_hf.runtime.placement import SPREAD
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The named device, or the best there is, which is the first of those that `auto` spreads a
-    network over: CUDA, then MPS, then the CPU.
+    """Return the named device; for None or `auto` the best available one: CUDA, MPS or XPU if
+    there is one, else the CPU.
 
     Raises:
-        RequestError: a device that is not there.
+        RequestError: this machine has no such device.
     """
     if device in (None, SPREAD):
         found = torch.accelerator.current_accelerator(check_available=True)

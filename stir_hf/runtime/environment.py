@@ -1,4 +1,4 @@
-"""The record of what a run ran on."""
+"""A record of the software and hardware of a run."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ _LIBRARIES = (
     "pillow",
 )
 _OPTIONAL = ("torchvision", "timm", "peft")
-"""Libraries that change numbers where they are installed: another class processes the images."""
+"""Optional libraries that change numbers if installed: other classes preprocess the images."""
 
 
 def _version(library: str) -> str | None:
@@ -30,7 +30,7 @@ def _version(library: str) -> str | None:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, number of processes and threads, as plain data."""
+    """Return versions, device and the numbers of processes and threads, as plain data."""
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"

@@ -1,4 +1,4 @@
-"""The way in which a process joins the others of its run, where a launcher has started any."""
+"""Join the other processes of this run, if a launcher has started several."""
 
 import logging
 import os
@@ -13,21 +13,23 @@ from stir_hf.launched import MEETING, launch_of_this, leftovers, without
 from stir_hf.runtime.placement import SPREAD
 
 TIME_LIMIT = timedelta(hours=6)
-"""The longest wait for processes that live; one that has ended is noticed at once."""
+"""Maximum wait for processes that are alive; one that has ended is noticed at once."""
 
 WAITING = 30.0
-"""Seconds after which a line tells that the other processes have not come."""
+"""Seconds before a warning says that the other processes have not arrived."""
 
 logger = logging.getLogger(__name__)
 
 
 def joined(device: object) -> PartialState:
-    """Ask accelerate for the processes. Variables of a launcher that has started nothing are
-    hidden from it, with a line where they name other processes than this; where one has, a line
-    tells of a long wait for the others.
+    """Return accelerate's state of the processes, once all have arrived.
+
+    Launcher variables that are set although no launcher has run are hidden from accelerate; a
+    warning names them if they describe more than one process. A long wait for the other processes
+    is logged, too.
 
     Raises:
-        RequestError: several processes that have nowhere to meet.
+        RequestError: several processes, but no address at which they meet.
     """
     if PartialState._shared_state or dist.is_initialized():
         return PartialState(cpu=_on_cpu(device), timeout=TIME_LIMIT)
@@ -62,8 +64,8 @@ def _tell_waiting() -> None:
 
 
 def _on_cpu(device: object) -> bool:
-    """Return whether the processes meet on the CPU: with several of them, also where the
-    accelerator has no collectives of its own.
+    """Return True if the processes communicate on the CPU: there is no accelerator, or it has no
+    collectives (MPS).
     """
     if device not in (None, SPREAD):
         return str(device).partition(":")[0] in ("cpu", "mps")

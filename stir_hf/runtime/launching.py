@@ -1,4 +1,4 @@
-"""Several processes on this machine, started for the user: torch's own launcher."""
+"""Start several processes on this machine, with torch's launcher."""
 
 import logging
 import os
@@ -26,18 +26,18 @@ LOUD = (
     "torch.distributed.elastic.multiprocessing.api",
     "torch.distributed.launcher.api",
 )
-"""Loggers that tell in many lines what is told in one here."""
+"""Verbose loggers that are silenced; one line is logged here instead."""
 
 LAUNCHER = "STIR_HF_LAUNCHER"
-"""The environment variable with the process that started the others."""
+"""Environment variable with the id of the launcher's process."""
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks at whether all processes live."""
+"""Seconds between two checks that all processes are alive."""
 
 
 @dataclass(frozen=True)
 class ProcessConfig:
-    """How many processes share the work."""
+    """Number of processes that share the work."""
 
     num_processes: int | None = option(
         None,
@@ -51,10 +51,10 @@ class ProcessConfig:
             object.__setattr__(self, "num_processes", as_count("num_processes", self.num_processes))
 
     def check(self, processes: Processes) -> None:
-        """See that there are as many as were asked for.
+        """Compare the requested number of processes with the number that runs.
 
         Raises:
-            RequestError: there are not.
+            RequestError: the numbers differ.
         """
         if self.num_processes not in (None, processes.count):
             raise RequestError(
@@ -65,8 +65,9 @@ class ProcessConfig:
 
 
 def end_with_launcher() -> None:
-    """End this process when the launcher that started it has: killed, it cannot end those that it
-    started, and they would go on by themselves and keep the folder.
+    """End this process as soon as its launcher has ended.
+
+    A launcher that is killed cannot end its processes; they would go on and keep the folder locked.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
@@ -77,7 +78,7 @@ def end_with_launcher() -> None:
             time.sleep(5 * LOOK_EVERY)
         if main_process():
             logger.warning(
-                "what started this run has been killed; the same command with --out continues"
+                "the launcher of this run was killed; the same command with --out continues"
             )
         os._exit(1)
 
@@ -85,10 +86,10 @@ def end_with_launcher() -> None:
 
 
 def launch(arguments: Sequence[str], count: int) -> int:
-    """Run a command line of stir-hf in `count` processes; returns its exit code.
+    """Run a command line of stir-hf in `count` processes and return its exit code.
 
-    The threads are shared out, unless OMP_NUM_THREADS is set. When one process dies, the others
-    are ended.
+    The cores are divided among the processes unless OMP_NUM_THREADS is set. If one process dies,
+    the others are ended.
     """
     threads = max(1, _cores() // count)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
@@ -116,7 +117,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
 
 
 def _told(error: ChildFailedError) -> int:
-    """The exit code of a run whose processes have failed; what killed one is told."""
+    """Return the exit code of a failed run; log the signal that killed a process."""
     codes = {rank: int(failure.exitcode) for rank, failure in error.failures.items()}
     killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
     if not killed and max(codes.values()) > 0:  # a process has told why

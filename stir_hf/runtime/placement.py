@@ -1,6 +1,4 @@
-"""Networks whose weights accelerate has spread over several devices, memory and disk
-(`device_map="auto"`).
-"""
+"""Networks that accelerate has spread over devices, memory and disk (`device_map="auto"`)."""
 
 from typing import Any
 
@@ -9,16 +7,16 @@ from accelerate.utils import align_module_device
 from torch import Tensor, nn
 
 SPREAD = "auto"
-"""The name, in place of a device, that spreads a network over all there are."""
+"""The device name that spreads a network over all devices."""
 
 
 def is_spread(module: nn.Module) -> bool:
-    """Whether accelerate moves what goes in and out of some of its parts."""
+    """Return True if accelerate moves inputs and outputs of some submodules between devices."""
     return any(hasattr(part, "_hf_hook") for part in module.modules())
 
 
 def execution_device(module: nn.Module) -> torch.device | None:
-    """Where the first part of a spread network computes; None for another network."""
+    """Return the device of the first submodule of a spread network; None if it is not spread."""
     for part in module.modules():
         found: Any = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
         if found is not None:
@@ -27,7 +25,7 @@ def execution_device(module: nn.Module) -> torch.device | None:
 
 
 def brought(module: nn.Module, name: str) -> Tensor:
-    """A weight that is in memory or on disk until its part computes, on the CPU."""
+    """Return a CPU copy of a weight that may be offloaded to memory or disk."""
     owner, _, leaf = name.rpartition(".")
     part = module.get_submodule(owner)
     with torch.no_grad(), align_module_device(part, torch.device("cpu")):

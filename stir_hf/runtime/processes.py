@@ -1,7 +1,7 @@
-"""The processes of a run: who they are, what they tell each other and what they count together.
+"""Communication between the processes of a run: ranks, exchanged values and shared counters.
 
-They meet in `exchange`, which also carries what one of them failed with, so that an error of one
-ends them all with the same words; what is broadcast or merged is so after they have met there.
+`exchange` is the synchronisation point. It also carries errors, so that an error in one process
+ends all of them with the same message. Every broadcast and merge is preceded by an exchange.
 """
 
 import logging
@@ -25,27 +25,27 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _Told = tuple[str, str] | None
-"""The kind and the text of an error, None where there is none."""
+"""Class name and message of an error; None if there is no error."""
 
 
 def release_memory() -> None:
-    """Give back what the device's allocator holds and nobody uses."""
+    """Release unused memory that the device's allocator has cached."""
     clear_device_cache(garbage_collection=True)
 
 
 class Counters:
-    """Whole numbers, by name, that all processes add to."""
+    """Named integers that are shared by all processes."""
 
     def __init__(self, store: "dist.Store | None") -> None:
-        """`store` is that of several processes; None of one."""
+        """Use the shared `store` of several processes; None for a single process."""
         self._store = store
         self._numbers: dict[str, int] = {}
 
     def add(self, name: str, amount: int) -> int:
-        """Add to a number, which begins at 0; returns what it is now.
+        """Add to a number, which starts at 0, and return its new value.
 
         Raises:
-            RunError: the main process, which keeps them, has ended.
+            RunError: the main process, which holds the numbers, has ended.
         """
         if self._store is None:
             self._numbers[name] = self._numbers.get(name, 0) + amount
@@ -54,22 +54,22 @@ class Counters:
             return int(self._store.add(name, amount))
 
     def get(self, name: str) -> int:
-        """What a number is."""
+        """Return the value of a number."""
         return self.add(name, 0)
 
 
 class Processes:
     """The processes of this run, as accelerate knows them.
 
-    Made before any network is loaded: where there are several, each takes its own device.
+    Create it before any network is loaded: each of several processes selects its own device.
     """
 
     def __init__(self, device: object = None) -> None:
-        """`device` is what was asked for; None takes the best there is.
+        """Join the processes on the requested device; None selects the best available one.
 
         Raises:
-            RequestError: one card for several processes; a launcher's processes that accelerate
-                does not know of, or that have nowhere to meet.
+            RequestError: a single card was requested for several processes; accelerate does not
+                know of the launcher's processes; or they have no address at which to meet.
         """
         self._state = joined(device)
         launch = launch_of_this()
@@ -97,29 +97,29 @@ class Processes:
 
     @property
     def rank(self) -> int:
-        """Which of the processes this is, from 0."""
+        """Number of this process, from 0."""
         return int(self._state.process_index)
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return int(self._state.num_processes)
 
     @property
     def main(self) -> bool:
-        """Whether this one writes results, talks and sends."""
+        """True in the main process, which writes results, prints and publishes."""
         return bool(self._state.is_main_process)
 
     @property
     def first_here(self) -> bool:
-        """Whether this is the first of its machine."""
+        """True in the first process of each machine."""
         return bool(self._state.is_local_main_process)
 
     def exchange(self, value: T) -> list[T]:
-        """What each process gives, by rank; until all are here.
+        """Wait for all processes and return the value of each, by rank.
 
         Raises:
-            RequestError, RunError: what one of them failed with before it came here.
+            RequestError, RunError: the error with which a process failed before it got here.
         """
         if self.count == 1:
             return [value]
@@ -131,11 +131,11 @@ class Processes:
         return [given for _, given in found]
 
     def wait(self) -> None:
-        """Until all of them are here."""
+        """Wait until all processes get here."""
         self.exchange(None)
 
     def on_main(self, make: Callable[[], T]) -> T:
-        """What the main process makes, for all of them."""
+        """Call `make` in the main process and return its result in all of them."""
         made: list[Any] = [make() if self.main else None]
         self.wait()
         if self.count > 1:
@@ -147,18 +147,18 @@ class Processes:
         return found
 
     def first_on_each_machine(self, make: Callable[[], T]) -> T:
-        """What each process makes, the others of a machine after its first: what that fetches,
-        they find.
+        """Call `make` first in one process per machine, then in the others, which reuse what the
+        first has downloaded.
         """
         made = make() if self.first_here else None
         self.wait()
         return make() if made is None else made
 
     def merged(self, value: T, merge: Callable[[T, T], T]) -> T:
-        """The values of all processes merged, two at a time; whole in the main process only.
+        """Merge the values of all processes pairwise; complete in the main process only.
 
         Raises:
-            RunError: what one of them failed with, before or while merging.
+            RunError: a process failed, before or during the merge.
         """
         self.wait()
         step, here = 1, _Merged(value)
@@ -174,7 +174,7 @@ class Processes:
         return here.value
 
     def counters(self) -> Counters:
-        """New counters, all at 0; every process makes them at the same point of its work."""
+        """Return new counters, all 0; every process must call this at the same point of a run."""
         if self.count == 1:
             return Counters(None)
         store = _store(self)
@@ -183,7 +183,7 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What one process raises within, the others raise where they next meet."""
+        """Propagate an exception to all processes at their next synchronisation."""
         try:
             yield
         except Exception as error:  # whatever it is, the others must not wait for this process
@@ -192,7 +192,7 @@ class Processes:
             raise
 
     def check(self) -> None:
-        """Meet the others where one has failed, which raises what that failed with."""
+        """Raise the error of another process, if one has failed; else return at once."""
         if _STORES and Counters(_STORES[0]).get("failed"):
             self.wait()
 
@@ -211,7 +211,7 @@ class Processes:
             error.add_note(TOLD)  # one tells: the first of those that failed by themselves
 
     def _forget(self) -> None:
-        """Of a failure that all know of: the next run begins without."""
+        """Clear a failure that every process knows of, for the next run."""
         if self.main and _STORES:
             failed = Counters(_STORES[0])
             failed.add("failed", -failed.get("failed"))
@@ -229,7 +229,7 @@ class Processes:
 
 @cache
 def _host_group() -> Any:
-    """A group for values of the host, whatever the devices are."""
+    """Return a process group for values in host memory, whatever the devices are."""
     return dist.new_group(backend="gloo", timeout=TIME_LIMIT)
 
 
@@ -237,7 +237,7 @@ _STORES: list[dist.Store] = []
 
 
 def _store(processes: Processes) -> dist.Store:
-    """Kept by the main process, for the counters."""
+    """Return the store of the shared counters, which the main process holds."""
     if not _STORES:
         host = os.environ.get("MASTER_ADDR", "127.0.0.1")
         how: dict[str, Any] = {"timeout": TIME_LIMIT, "wait_for_workers": False}
@@ -249,7 +249,7 @@ def _store(processes: Processes) -> dist.Store:
 
 @dataclass(frozen=True)
 class _Merged(Generic[T]):
-    """A value on its way to the main process, or what merging failed with."""
+    """A value on its way to the main process, or the error of a failed merge."""
 
     value: T
     failed: str = ""
@@ -285,7 +285,7 @@ def _error(rank: int, kind: str, text: str) -> Exception:
 
 @contextmanager
 def _ended() -> Iterator[None]:
-    """Another process that has ended, as an error of the run."""
+    """Turn the error of torch.distributed about an ended process into a RunError."""
     try:
         yield
     except RuntimeError as error:  # what torch.distributed raises

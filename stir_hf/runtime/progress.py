@@ -1,4 +1,4 @@
-"""How far all processes are: in one bar, or told to whoever watches."""
+"""Progress of all processes, shown in one bar or passed to a watcher."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,40 +15,40 @@ from stir_hf.errors import printable
 from stir_hf.runtime.processes import Counters
 
 EVERY_SECONDS = 0.1
-"""A watcher is told of rows that are read at most so often."""
+"""Minimum seconds between two calls of a watcher while rows are read."""
 
 MICRO = 1_000_000
-"""Errors are added up as whole numbers of millionths."""
+"""Errors are summed as integers, in millionths."""
 
 
 InProgress: TypeAlias = Callable[[], Mapping[int, NDArray[np.float32]]]
-"""Inputs in the making, (c, h, w) in [0, 1] for images, by their index in the split."""
+"""Inversions in progress, by index in the split; images are (c, h, w) in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is."""
+    """Progress of a run."""
 
     what: str
     """`inverting …` or `judging …`, with the network's name; `reading …`, with the stream's."""
     done: int
     """Images finished in this bar, by all processes."""
     total: int
-    """Images in all; of a stream whose length nobody knows, those that were read so far."""
+    """Number of images; for a stream of unknown length, the number read so far."""
     passes: int = 0
-    """Passes of one image that this process has made so far, while it inverts."""
+    """During inversion: passes of single images that this process has made so far."""
     error: float | None = None
-    """The mean of the best relative errors of the images in flight, while it inverts."""
+    """During inversion: mean of the best relative errors of the images in progress."""
     in_progress: InProgress | None = None
-    """The best of the inversions in flight, while it inverts; to be called before it returns."""
+    """During inversion: returns the best inversions in progress. Call it within the watcher."""
 
 
 Watcher: TypeAlias = Callable[[Step], None]
-"""Told of every step; what it raises ends the run, and what is finished stays."""
+"""Receives every step. An exception that it raises ends the run; finished images are kept."""
 
 
 class Progress:
-    """What was done by all processes; the bar is that of the main one."""
+    """Work done by all processes, shown in the bar of the main process."""
 
     def __init__(
         self, bar: "tqdm[Any]", counters: Counters, watcher: Watcher | None = None
@@ -58,18 +58,18 @@ class Progress:
         self._what, self._passes = "", 0
 
     def describe(self, what: str) -> None:
-        """Say what is under way."""
+        """Name the work in progress."""
         self._bar.set_description(printable(what))
         self._what = what
 
     def look(self, passes: int, active: int, error: float, in_progress: InProgress) -> None:
-        """Tell of the images that are being inverted.
+        """Report the images that are being inverted.
 
         Args:
-            passes: of one image, since the look before.
-            active: how many there are.
-            error: the mean of their best errors.
-            in_progress: the images.
+            passes: passes of single images since the previous report.
+            active: number of images in progress.
+            error: mean of their best errors.
+            in_progress: returns the images.
         """
         self._passes += passes
         self.show(active=active)
@@ -81,8 +81,8 @@ class Progress:
             self._watcher(Step(self._what, done, self._total, self._passes, error, in_progress))
 
     def add(self, count: int, **sums: float) -> None:
-        """Count what this process has done, and what is shown of it: `inverted`, `converged` and
-        the sum of the errors.
+        """Count images that this process has finished, and add to the sums that the bar shows:
+        `inverted`, `converged` and `error`.
         """
         self._counters.add("done", count)
         for name, value in sums.items():
@@ -91,7 +91,7 @@ class Progress:
         self._tell()
 
     def show(self, **about: Any) -> None:
-        """Bring the bar up to date."""
+        """Update the bar."""
         if self._bar.disable:
             return
         if inverted := self._counters.get("inverted"):
@@ -105,14 +105,14 @@ class Progress:
 def progress_bar(
     total: int, done: int, counters: Counters, progress: bool | Watcher, *, main: bool
 ) -> Iterator[Progress]:
-    """A bar over `total` images, of which so many were there before.
+    """Open a progress bar over images.
 
     Args:
-        total: images.
-        done: of them, before.
-        counters: of all processes.
-        progress: whether there is a bar, or who is told instead.
-        main: whether this process shows or tells it.
+        total: number of images.
+        done: images that were finished before this run.
+        counters: shared counters of all processes.
+        progress: True shows a bar; a watcher is called instead of it.
+        main: True in the main process, which shows the bar or calls the watcher.
     """
     watcher = progress if callable(progress) and main else None
     shown = progress is True and main and sys.stderr is not None  # pythonw has none
@@ -126,12 +126,12 @@ def progress_bar(
 def reading_bar(
     what: str, total: int | None, progress: bool | Watcher
 ) -> Iterator[Callable[[int], None]]:
-    """A bar over the rows of a stream; what it gives counts a row of so many bytes.
+    """Open a progress bar over the rows of a stream; call its value with the bytes of each row.
 
     Args:
         what: the stream.
-        total: of its rows, where that is known.
-        progress: whether there is a bar, or who is told instead.
+        total: number of rows, if known.
+        progress: True shows a bar; a watcher is called instead of it.
     """
     done = size = 0
     told = 0.0

@@ -36,13 +36,14 @@ for task in TASKS:
 
 
 def sees(name: str) -> bool:
-    """Return whether a model type's configuration has one of something that sees."""
-    parts = getattr(CONFIG_MAPPING[name], "sub_configs", None) or {}
-    return any("vision" in part or "image" in part for part in parts)
+    """Return True for a listed type, and for one whose configuration has one of something that
+    sees.
+    """
+    if name in LISTED:
+        return True
+    parts = getattr(CONFIG_MAPPING[name], "sub_configs", None) if name in CONFIG_MAPPING else None
+    return any("vision" in part or "image" in part for part in parts or {})
 
-
-BODIES = {name for name in CONFIG_MAPPING if name not in LISTED and sees(name)}
-"""Further types that see."""
 
 SAM3 = ("vision_encoder", "Sam3VisionModel")
 SIGLIP, CLIP, GOT = "SiglipVisionModel", "CLIPVisionModel", "GotOcr2VisionEncoder"
@@ -282,6 +283,8 @@ def shrink(config: Any) -> None:
 
 
 def check(name: str) -> None:
+    if not sees(name):
+        pytest.skip(f"this version of transformers has no type {name} that sees")
     config: Any = CONFIG_MAPPING[name](**GIVEN.get(name, dict)())
     shrink(config)
     if name in LISTED:
@@ -303,18 +306,20 @@ def check(name: str) -> None:
 
 
 def test_every_type_is_looked_at() -> None:
-    assert sorted({*LISTED, *BODIES} - {*READ, *REFUSED, *OTHERS}) == []
+    looked_at = {*READ, *REFUSED, *OTHERS}
+    types = {*LISTED, *CONFIG_MAPPING} - looked_at
+    assert sorted(name for name in types if sees(name)) == []
     assert not {*READ} & {*REFUSED}
     assert not {*OTHERS} & {*READ, *REFUSED}
 
 
-@pytest.mark.parametrize("name", [name for name in QUICK if name in {*LISTED, *BODIES}])
+@pytest.mark.parametrize("name", QUICK)
 def test_some_towers_are_found_or_refused_by_name(name: str) -> None:
     check(name)
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("name", sorted({*LISTED, *BODIES} & {*READ, *REFUSED}))
+@pytest.mark.parametrize("name", sorted({*READ, *REFUSED}))
 def test_every_tower_is_found_or_refused_by_name(name: str) -> None:
     check(name)
 

@@ -3,12 +3,10 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.conftest import ROOT
+from tests import warm
 
 
 def free_port() -> int:
@@ -23,7 +21,7 @@ class Ranks:
     """Processes of one thread each, as torchrun starts them."""
 
     count: int
-    processes: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    processes: list[warm.Talking] = field(default_factory=list)
 
     def start(self) -> "Ranks":
         port = free_port()
@@ -39,23 +37,12 @@ class Ranks:
                 "OMP_NUM_THREADS": "1",
                 "OMP_WAIT_POLICY": "PASSIVE",
             }
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.processes.rank"],
-                    env=env,
-                    cwd=ROOT,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                )
-            )
+            self.processes.append(warm.talk(["-m", "tests.processes.rank"], env))
         return self
 
     def tell(self, code: str, **names: Any) -> None:
         """Let all of them run this code."""
         for process in self.processes:
-            assert process.stdin is not None
             process.stdin.write(json.dumps({"code": code, "names": names}) + "\n")
             process.stdin.flush()
 
@@ -63,7 +50,6 @@ class Ranks:
         """What came of it, by rank."""
         found = []
         for process in self.processes:
-            assert process.stdout is not None
             found.append(json.loads(process.stdout.readline()))
         return found
 
@@ -77,4 +63,4 @@ class Ranks:
     def end(self) -> None:
         for process in self.processes:
             process.kill()
-            process.communicate()
+            process.end()

@@ -78,7 +78,6 @@ POINTS: list[tuple[str, str, int, int]] = [
     ("stir_hf.api", "keep", 0, 1),
     ("stir_hf.results", "StirResult.save", 0, 1),
 ]
-QUICK = [POINTS[11]]
 
 
 def begun(out: Path, stop: str) -> "subprocess.Popen[str]":
@@ -163,11 +162,6 @@ def check(tmp_path: Path, alone: list[float], point: tuple[str, str, int, int]) 
     assert [s["stir"] for s in json.loads(out)["scores"]] == pytest.approx(alone, abs=1e-5)
     assert len(rows_of(tmp_path / "out")) == 48
     return found
-
-
-@pytest.mark.parametrize("point", QUICK, ids=lambda p: f"{p[1]}-{p[2]}-{p[3]}")
-def test_a_point(tmp_path: Path, alone: list[float], point: tuple[str, str, int, int]) -> None:
-    check(tmp_path, alone, point)
 
 
 @pytest.mark.verify

@@ -5,7 +5,6 @@ names a rank, a size and a place to meet.
 import json
 import os
 import subprocess
-import sys
 from itertools import combinations
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from stir_hf.demo import model_path
 from stir_hf.errors import RequestError
 from stir_hf.launched import KINDS, Kind, Launch, launch_of_this, leftovers, main_process
+from tests import warm
 from tests.conftest import ROOT
 
 NAMES = [name for kind in KINDS for name in (kind.rank, kind.size, *kind.local)]
@@ -30,15 +30,7 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(words: list[str], seconds: float, **env: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    return subprocess.run(
-        [sys.executable, *words],
-        check=False,
-        cwd=ROOT,
-        env={**kept, **env},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
+    return warm.run(words, {**kept, **env}, seconds)
 
 
 ALONE = """
@@ -139,7 +131,7 @@ def test_a_launch_that_never_comes_is_told() -> None:
         "import logging, os, threading; logging.basicConfig()\n"
         "from stir_hf.runtime import joining, Processes\n"
         "joining.WAITING = 0.5\n"
-        "threading.Timer(8, os._exit, (7,)).start()\n"
+        "threading.Timer(2, os._exit, (7,)).start()\n"
         "Processes('cpu')"
     )
     done = run(["-c", code], 120, **env)

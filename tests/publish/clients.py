@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT
+from tests import warm
 from tests.stand_in_hub import StandInHub
 
 
@@ -37,28 +36,13 @@ class Client:
 
     def python(self, code: str, *words: str, **more: str) -> str:
         """What a script prints; it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env=self.env(**more),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = warm.run(["-c", code, *words], self.env(**more))
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
     def run(self, *words: object, **more: str) -> "subprocess.CompletedProcess[str]":
         """A command of stir-hf."""
-        command = [sys.executable, "-m", "stir_hf", *map(str, words)]
-        return subprocess.run(
-            command,
-            env=self.env(**more),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return warm.run(["-m", "stir_hf", *map(str, words)], self.env(**more))
 
     def done(self, *words: object, **more: str) -> str:
         """What a command prints; it must succeed."""
@@ -86,12 +70,9 @@ class Worker(Client):
         """A command of stir-hf."""
         given = [str(word) for word in words]
         asked = {"words": given, "env": self._said(more)}
-        process = self.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
         return subprocess.CompletedProcess(given, **answer)
 
     def _said(self, more: dict[str, str]) -> dict[str, str]:
@@ -99,21 +80,13 @@ class Worker(Client):
         return token | {"STIR_HF_HUB_TIMEOUT": str(self.patience)} | more
 
     @cached_property
-    def process(self) -> "subprocess.Popen[str]":
+    def process(self) -> warm.Talking:
         """Runs until `end`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.publish.worker"],
-            env=self.env(),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        return warm.talk(["-m", "tests.publish.worker"], self.env())
 
     def end(self) -> None:
-        """Of its process."""
-        self.process.communicate()
+        """End its process."""
+        self.process.end()
 
     def by(self, token: str | None) -> "Worker":
         """Another user at the same process."""

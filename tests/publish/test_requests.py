@@ -151,6 +151,7 @@ BUSY: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.verify
 def test_reading_waits_for_a_hub_that_is_busy(hub: StandInHub, tmp_path: Path) -> None:
     client = Client(hub, tmp_path, None, patience=30)
     hub.faults.extend(Fault(method, path, **how) for method, path, how in BUSY.values())
@@ -165,7 +166,13 @@ def test_a_limit_that_outlasts_the_patience_is_told(hub: StandInHub, tmp_path: P
     assert f"the Hub asks to wait 251 s before more is asked of model {MODELS[1]}" in line
 
 
-@pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])
+@pytest.mark.parametrize(
+    "offline",
+    [
+        pytest.param(True, id="switched off", marks=pytest.mark.verify),
+        pytest.param(False, id="out of reach"),
+    ],
+)
 def test_nothing_is_waited_for_where_the_cache_has_all(
     matrix: Path, many: Worker, hub: StandInHub, offline: bool
 ) -> None:
