@@ -12,9 +12,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import split_revision, with_metadata
+from stir_hf.hub import request, split_revision, with_metadata
 from stir_hf.publish.repo import Pushed, Repo
-from stir_hf.publish.retry import patiently
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.publish.shown import Shown
 from stir_hf.publish.state import Change, Content, State
@@ -134,7 +133,7 @@ class Entry:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         model = self.model
-        me = patiently(model.me, model.called)
+        me = request(model.me, model.called)
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,

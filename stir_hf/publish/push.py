@@ -13,12 +13,11 @@ from stir_hf.data.sets.located import find_sets
 from stir_hf.data.sets.manifest import FILE_NAME as MANIFEST
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
-from stir_hf.hub import destination, one_run
+from stir_hf.hub import destination, is_invalid, one_run, request
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.repo import Limits, Pushed, Repo
-from stir_hf.publish.retry import is_invalid, patiently
 from stir_hf.publish.rights import check_writable
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.publish.sources import visibility
@@ -198,8 +197,8 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     repo_id = repo.id
-    state = patiently(repo.state, repo.called)
-    there = patiently(lambda: records_in(state), repo.called)
+    state = request(repo.state, repo.called)
+    there = request(lambda: records_in(state), repo.called)
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):

@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.errors import RunError
-from stir_hf.hub import once
-from stir_hf.publish.retry import patiently, storage_errors
+from stir_hf.hub import once, request, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
 
@@ -80,7 +79,7 @@ class Repo:
         """
         how = {"repo_type": self.kind, "private": private, "exist_ok": True, **more}
         try:
-            patiently(lambda: self.api.create_repo(self.id, **how), self.called)
+            request(lambda: self.api.create_repo(self.id, **how), self.called)
         except KeyError as error:  # the client's: a conflict that names no repo
             if Repo(self.id, self.kind).is_private() is None:
                 raise RunError(
@@ -94,7 +93,7 @@ class Repo:
         import huggingface_hub as hub
 
         try:
-            return patiently(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
+            return request(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
         except RunError as error:
             if isinstance(error.__cause__, hub.errors.RepositoryNotFoundError):
                 return None
@@ -142,7 +141,7 @@ class Repo:
         """
         sent: list[str] = []
         try:
-            return patiently(
+            return request(
                 lambda: self._put(build, title, create_pr, limits or Limits(), sent), self.called
             )
         except RunError as error:

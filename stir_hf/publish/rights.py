@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.hub import request
 from stir_hf.publish.repo import Repo
-from stir_hf.publish.retry import patiently
 
 _TOKENS = "https://huggingface.co/settings/tokens"
 
@@ -30,7 +30,7 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
             f"{option} {repo.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
         )
     try:
-        me = patiently(repo.me, repo.called, f"{option} {repo.id}")
+        me = request(repo.me, repo.called, f"{option} {repo.id}")
         if create_pr and repo.is_private() is None:
             raise RequestError(f"{option} {repo.id}: there is no {repo.called} to propose it to")
     except RunError as error:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.errors import RequestError
-from stir_hf.hub import about, split_revision
+from stir_hf.hub import about, request, split_revision
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.repo import Repo
-from stir_hf.publish.retry import patiently
 
 Licence = str | list[str] | None
 
@@ -58,7 +57,7 @@ def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licenc
     if commit is None:
         return "local", None
     repo_id = split_revision(name)[0]
-    info = patiently(lambda: about(repo_id, kind), f"{kind} {repo_id}")
+    info = request(lambda: about(repo_id, kind), f"{kind} {repo_id}")
     if info is None:
         return "not on the Hub any more, or out of sight", None
     licence: Licence = (getattr(info, "card_data", None) or {}).get("license")
