@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import stir_hf
 from stir_hf.data.files.rows import Rows
 from stir_hf.data.files.shards import files_of
-from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import open_samples
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.job.left import left_of
@@ -65,7 +65,7 @@ def main() -> None:
         )
         samples = open_samples(str(data), DataSpec(str(data)))
         encoder = stir_hf.load_encoder(Thumbnails())
-        encoder.prepare((args.side, args.side))
+        encoder.find_layer((args.side, args.side))
 
         def again() -> None:
             canvases = Canvases(samples, encoder.canvas, (3, args.side, args.side))

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from stir_hf import load_encoder
 from stir_hf.demo import MODELS, model_path
+from tests.tiny import pixels_of
 from stir_hf.engine import AdamPolyak, Box, Item, Represent, Rule, Smooth, descend, relative_error
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import environment
@@ -37,7 +38,7 @@ RESULTS = Path(__file__).parent / "results" / "cost.json"
 
 def bare_network(case: Case, module: Any) -> Represent:
     """The network alone, its pixel arithmetic written out: no hooks, no resizing."""
-    pixel_map = case.network.encoder.pixels.map
+    pixel_map = case.network.pixels_of(encoder).map
     scale = pixel_map.matrix.float().diagonal().view(1, -1, 1, 1)
     shift = pixel_map.bias.float().view(1, -1, 1, 1)
     base = module.base_model

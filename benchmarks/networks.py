@@ -60,7 +60,7 @@ def case(model: str, count: int, dataset: str | None = None) -> Iterator[Case]:
     """A network, embedded or a folder, with the first images in the order of the package."""
     encoder = load_encoder(model_path(model) if model in MODELS else model)
     samples = open_samples(dataset or str(IMAGES), DataSpec("benchmark", num_samples=count))
-    canvases = [encoder.canvas(samples.sample(place).image) for place in range(len(samples))]
+    canvases = [encoder.canvas(samples.sample(place).original) for place in range(len(samples))]
     pixels = torch.from_numpy(np.stack(canvases).astype(np.float32) / 255)
     size = (pixels.shape[2], pixels.shape[3])
     with opened(encoder, size, RunConfig(), inverted=True) as network:

@@ -115,7 +115,7 @@ def load(count: int) -> tuple[list[int], Tensor, Tensor]:
     encoder = load_encoder(model_path(MODELS[0]))
     samples = open_samples(str(IMAGES), DataSpec("demo", num_samples=count))
     places = np.argsort(samples.order).tolist()
-    canvas = np.stack([encoder.canvas(samples.sample(place).image) for place in places])
+    canvas = np.stack([encoder.canvas(samples.sample(place).original) for place in places])
     x = torch.from_numpy(canvas.astype(np.float32) / 255)
     _, c, h, w = x.shape
     noise, indices = STARTS.parse("noise"), sorted(samples.order.tolist())

@@ -13,7 +13,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DEFAULT, BEFORE, SMOOTH = "adam-polyak", "adam-polyak:length=0.5,half=0,decay=0.9", "smooth"
-NAMES = {DEFAULT: "default", BEFORE: "default before", SMOOTH: "`smooth`"}
+NAMES = {DEFAULT: "default", BEFORE: "constant length", SMOOTH: "`smooth`"}
 
 
 def figures(name: str) -> Any:
@@ -69,7 +69,7 @@ def shifts() -> str:
         "mean absolute",
         "largest",
         "debiased: mean",
-        "deviation over seeds: `paper`",
+        "over seeds: `paper`",
         "the method's",
     )
     methods = figures("shifts")["methods"]

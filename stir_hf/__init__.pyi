@@ -12,8 +12,8 @@ from .job import Estimate as Estimate
 from .models import Encoder as Encoder
 from .models import load_encoder as load_encoder
 from .models.read.taps import Layer as Layer
-from .publish.board import Board as Board
 from .publish.leaderboard import leaderboard as leaderboard
+from .report.board import Board as Board
 from .results import Anchors as Anchors
 from .results import Displacement as Displacement
 from .results import RelativeError as RelativeError

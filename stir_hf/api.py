@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stir_hf import hub, scoring
-from stir_hf.data.sets.choice import choose, common_mode, on_common_images, unlike
+from stir_hf.data.sets.choice import choose, common_mode, on_common_originals, unlike
 from stir_hf.data.sets.folder import OutputConfig, run_folder
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sources.samples import Samples
@@ -19,7 +19,7 @@ from stir_hf.errors import RequestError
 from stir_hf.hub import is_local
 from stir_hf.job import Estimate, run_jobs, with_originals
 from stir_hf.job import estimate as estimated
-from stir_hf.models import Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models import Model, Opened, as_encoders, opened, over, try_kinds
 from stir_hf.options import asked_for, sorted_into
 from stir_hf.preparation import prepare
 from stir_hf.publish import PublishConfig, check_destination, publish
@@ -72,7 +72,7 @@ def invert(
         if processes.main:
             publish(share, [made.path], None, folder, kept=out is not None)
         processes.wait()
-    return made.removed_with(folder) if out is None and processes.main else made
+    return made.deleting(folder) if out is None and processes.main else made
 
 
 @hub.one_run()
@@ -118,14 +118,12 @@ def score(
         encoders = processes.first_on_each_machine(
             lambda: as_encoders(several, layers, load, run, mode, labels)
         )
+        encoders = over(encoders, sets[0].kind.name)
         for encoder in encoders:
             scoring.check(encoder, sets, judge.measure)
-        sizes = list(dict.fromkeys(one.size for one in sets))
-        networks = [
-            stack.enter_context(opened(e, e.size or sizes[0], run, inverted=False))
-            for e in encoders
-        ]
-        try_sizes(networks, sizes)
+        kinds = list(dict.fromkeys(one.kind for one in sets))
+        networks = [stack.enter_context(opened(e, kinds[0], run, inverted=False)) for e in encoders]
+        try_kinds(networks, kinds)
         scoring.check_first(networks, sets)
         asked = asked_for("score", networks, [s.manifest for s in sets], configured)
         if isinstance(inversions, str) and not is_local(inversions):
@@ -203,7 +201,7 @@ def _every_pair(
         asked = asked_for(verb, ready.networks, manifests, ready.configured)
         output, share = ready["OutputConfig"], ready["PublishConfig"]
         folder = stack.enter_context(run_folder(output.out, asked["hash"], processes))
-        made = on_common_images(run_jobs(ready.distinct, folder, processes, progress=progress))
+        made = on_common_originals(run_jobs(ready.distinct, folder, processes, progress=progress))
         sets = [made[ready.distinct.index(job)] for job in ready.jobs]
         order = reversed(range(len(models))) if verb == "compare" else range(len(models))
         pairs = [(m, sets[i]) for i in order for j, m in enumerate(ready.networks) if j != i]

@@ -202,7 +202,7 @@ def asked_for(
             "revision": n.encoder.commit,
             "layer": n.encoder.layer,
             "dtype": n.identity["precision"]["dtype"],
-            "processor_class": n.encoder.pixels.processor,
+            "processor_class": n.encoder.preprocessing.processor,
         }
         for n in networks
     ]

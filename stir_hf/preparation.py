@@ -9,11 +9,12 @@ from torch import Tensor
 
 from stir_hf import scoring
 from stir_hf.data.identity import hash_of
-from stir_hf.data.sources.samples import Samples, common_size, open_samples
+from stir_hf.data.sources.samples import Samples, open_samples
 from stir_hf.data.sources.spec import described
 from stir_hf.data.sources.splits import Data
+from stir_hf.inputs.base import Kind
 from stir_hf.job import InversionJob
-from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, over, try_kinds
 from stir_hf.options import sorted_into
 from stir_hf.publish import check_destination
 from stir_hf.runtime import Processes, Watcher
@@ -87,6 +88,7 @@ def prepare(
     shown = progress if processes.main else False
     samples = processes.first_on_each_machine(lambda: open_samples(data, spec, shown))
     scoring.check_count(len(samples), measure, spec.dataset)
+    encoders = over(encoders, samples.modality)
     networks, jobs = _opened(stack, encoders, samples, by_type, labels, starts)
     return Prepared(configured, networks, jobs)
 
@@ -101,18 +103,25 @@ def _opened(
 ) -> tuple[list[Opened], list[InversionJob]]:
     """The networks at work, and the inversion set of each."""
     run, config = by_type["RunConfig"], by_type["InversionConfig"]
-    sizes = [e.size or e.pixels.size_of(common_size(samples, e.name)) for e in encoders]
+    kinds = [_canvas(encoder, samples) for encoder in encoders]
     networks = [
-        stack.enter_context(opened(e, size, run, inverted=True))
-        for e, size in zip(encoders, sizes, strict=True)
+        stack.enter_context(opened(e, kind, run, inverted=True))
+        for e, kind in zip(encoders, kinds, strict=True)
     ]
-    try_sizes(networks, sizes)
+    try_kinds(networks, kinds)
     jobs: dict[str, InversionJob] = {}
-    for network, size in zip(networks, sizes, strict=True):
+    for network in networks:
         digest = hash_of(network.identity)
         if digest in jobs:
             jobs[digest].check_same(network)
             continue
         part = by_type.get("PartConfig")
-        jobs[digest] = InversionJob(network, samples, size, config, run, labels, starts, part)
+        jobs[digest] = InversionJob(network, samples, config, run, labels, starts, part)
     return networks, [jobs[hash_of(network.identity)] for network in networks]
+
+
+def _canvas(encoder: Encoder, samples: Samples) -> Kind:
+    """The kind of input of a reference: at its native size, or at that of all samples."""
+    preprocessing = encoder.preprocessing
+    extent = preprocessing.extent or preprocessing.extent_of(samples.common_shape(encoder.name))
+    return encoder.kind(extent)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
 ANCHORS = ("stir", "similarity", "floor", "ceiling")
+COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
+"""Columns in which scores agree that may be compared."""
 
 _Data = TypeVar("_Data")
 

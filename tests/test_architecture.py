@@ -14,7 +14,7 @@ PACKAGE = ROOT / "stir_hf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 RANKS = (
     {"errors", "_version", "demo"},
-    {"registry", "launched"},
+    {"registry", "launched", "expected"},
     {"runtime"},
     {"results", "engine", "similarity", "inputs", "hub", "pointers"},
     {"models", "data"},

@@ -94,7 +94,7 @@ def test_out_of_memory_ends_with_1(
 
 
 FLAGS = {
-    "score": ["--num-samples", "--draws", "--config-name"],
+    "score": ["--num-samples", "--draws", "--set"],
     "invert": ["--tf32", "--no-tf32", "--constraint", "--name"],
     "matrix": ["--tf32", "--no-tf32", "--constraint"],
 }

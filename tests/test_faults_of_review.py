@@ -118,7 +118,7 @@ def test_a_dictionary_of_streams_is_a_stream(tmp_path: Path) -> None:
 def test_a_part_keeps_the_temporary_folder() -> None:
     part = stir_hf.invert(Net(), pictures(8), steps=2, progress=False).prefix(5)
     assert part.image[:].shape[0] == 5
-    assert part.of({int(part.index[0])}).inverted[0].ndim == 3
+    assert part.restrict_to({int(part.index[0])}).inverted[0].ndim == 3
 
 
 def test_a_start_of_another_version_leaves_the_floor_undefined(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ FLAGS = {
     },
     "score": {
         "--inversions",
-        "--config-name",
+        "--set",
         "--num-samples",
         "--draws",
         "--layer",
@@ -110,7 +110,7 @@ SCORE_KEYS = {
     "notes",
     "draws",
     "left_out",
-    "inversions",
+    "inversion_set",
 }
 
 

@@ -14,7 +14,17 @@ import stir_hf
 from stir_hf.data.sources.samples import open_samples
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.engine import STARTS, Box, Item, Paper, descend, relative_error, start_value
+from stir_hf.engine import (
+    STARTS,
+    Box,
+    Context,
+    Domain,
+    Item,
+    Paper,
+    descend,
+    relative_error,
+    start_value,
+)
 from tests.conftest import ROOT
 
 RECORDED: dict[str, Any] = json.loads(
@@ -29,14 +39,14 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
     assert sorted(samples.order.tolist()) == RECORDED["indices"]
     indices = RECORDED["indices"][:count]
     places = [samples.order.tolist().index(i) for i in indices]
-    canvas = np.stack([encoder.canvas(samples.sample(place).image) for place in places])
+    canvas = np.stack([encoder.canvas(samples.sample(place).original) for place in places])
     pixels = torch.from_numpy(canvas.astype(np.float32) / 255)
     starts = [
         start_value(STARTS.parse("noise"), (1, 28, 28), seed=0, index=i, draw=0) for i in indices
     ]
     errors: list[Tensor] = []
 
-    def represent(x: Tensor) -> Tensor:
+    def represent(x: Tensor, context: Context) -> Tensor:
         out: Tensor = encoder(x)
         errors.append(relative_error(out.detach(), target))
         return out
@@ -50,7 +60,7 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
             represent,
             items,
             Paper(),
-            constraint=Box(),
+            domain=Domain(Box()),
             passes=passes,
             tolerance=0.02,
             batch_size=count,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stir_hf.publish.board import Line
 from stir_hf.report import Reading
+from stir_hf.report.board import Line
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 import stir_hf
 from stir_hf.inputs.images import resize
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, Net, noise_images
+from tests.tiny import QUICK, Net, noise_images, pixels_of
 
 IMAGES = noise_images(10, 48)
 
@@ -115,11 +115,11 @@ def test_a_native_size_that_is_not_square(
     height, width = shape
     wide = resnet(tmp_path, tiny_models, size={"height": height, "width": width})
     encoder = stir_hf.load_encoder(wide, device="cpu")
-    assert encoder.size == shape
+    assert encoder.extent == shape
     processor = tf.AutoImageProcessor.from_pretrained(wide)
     values = torch.stack([torch.from_numpy(encoder.canvas(i)) for i in IMAGES]).float() / 255
     inputs = torch.cat([processor(i, return_tensors="pt")["pixel_values"] for i in IMAGES])
-    torch.testing.assert_close(encoder.pixels.map(values), inputs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(pixels_of(encoder).map(values), inputs, atol=1e-5, rtol=0)
     made = stir_hf.invert(wide, IMAGES, device="cpu", **QUICK)
     assert made.inverted.shape == (10, 3, height, width)
     result = stir_hf.compare(wide, tiny_models.vit, IMAGES, device="cpu", **QUICK)

@@ -22,7 +22,7 @@ BLOCKS = [
 LINES = [
     re.sub(r"\$\{\w+\}", "7", line)
     for block in BLOCKS
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line and not line.startswith("#")
 ]
 

@@ -110,7 +110,7 @@ def test_a_set_knows_its_spread_and_the_errors_over_it() -> None:
 
 def test_one_image_has_no_spread() -> None:
     made = Problem(offset=1).invert(8, steps=3)
-    made = made.of({int(made.index[0])})
+    made = made.restrict_to({int(made.index[0])})
     assert made.spread is None
     assert made.spread_error is None
     assert summary(made)["spread_error"] is None

@@ -179,7 +179,7 @@ def test_networks_of_one_class_are_told_apart() -> None:
 def test_start_tensor_can_be_handed_in() -> None:
     starts = torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     inversions = stir_hf.invert(ROBUST, str(IMAGES), start="given", starts=starts, **QUICK)
-    np.testing.assert_allclose(inversions.pixels("start"), starts.numpy(), atol=1e-7)
+    np.testing.assert_allclose(inversions.values("start"), starts.numpy(), atol=1e-7)
     assert stir_hf.score(STANDARD, inversions, progress=False).scores[0].floor is not None
 
 

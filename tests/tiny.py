@@ -15,7 +15,8 @@ from PIL import Image, ImageFile
 from torch import Tensor, nn
 
 import stir_hf
-from stir_hf import Inversions, RequestError, compare, invert
+from stir_hf import Encoder, Inversions, RequestError, compare, invert
+from stir_hf.models.images.pixels import Pixels
 
 SIDE = 8
 QUICK: dict[str, Any] = {"steps": 2, "progress": False}
@@ -164,3 +165,9 @@ def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", count)
     return found
+
+
+def pixels_of(encoder: Encoder) -> Pixels:
+    """The preprocessing of an encoder of images."""
+    assert isinstance(encoder.preprocessing, Pixels)
+    return encoder.preprocessing

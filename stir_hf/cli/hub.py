@@ -53,8 +53,8 @@ def leaderboard(repo: str, as_json: bool) -> None:
     """The models judged on a repo's inversions: a table for each set, layer, measure and number of
     images.
     """
-    from stir_hf.publish.board_text import boards_text
     from stir_hf.publish.leaderboard import collect
+    from stir_hf.report.board_text import boards_text
 
     found = collect(repo)
     if as_json:

@@ -1,10 +1,11 @@
-"""Representation inversion over callables and tensors of any shape: no models, datasets or Hub in
-here.
+"""Inversion of representations, over callables and tensors of any shape; independent of models,
+datasets and the Hub.
 """
 
 from stir_hf.engine.config import InversionConfig
-from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint
-from stir_hf.engine.loop import Inverted, Item, Represent, Watch, descend
+from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
+from stir_hf.engine.domain import Domain, first_iterate, kept
+from stir_hf.engine.loop import Context, Inverted, Item, Represent, Watch, descend
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth
 from stir_hf.engine.starts import STARTS, Start, start_value
@@ -18,6 +19,9 @@ __all__ = [
     "AdamPolyak",
     "Box",
     "Constraint",
+    "Context",
+    "Domain",
+    "Free",
     "Given",
     "InversionConfig",
     "Inverted",
@@ -30,6 +34,8 @@ __all__ = [
     "Tolerance",
     "Watch",
     "descend",
+    "first_iterate",
+    "kept",
     "relative_error",
     "start_value",
 ]

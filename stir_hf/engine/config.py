@@ -1,61 +1,65 @@
-"""How an inversion is made: frozen, typed, validated where it is made."""
+"""Options of an inversion."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from stir_hf.engine.constraints import CONSTRAINTS, Constraint
+from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
 from stir_hf.engine.tolerance import Tolerance
 from stir_hf.errors import RequestError, as_count, as_flag
 from stir_hf.registry import option, spelt
 
+if TYPE_CHECKING:
+    from stir_hf.inputs.base import Kind
+
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """How an inversion is made. Everything here is part of what a score means.
+    """Options of an inversion. All of them are part of the meaning of a score.
 
     Method, start and constraint are given by name, with options of their own
-    (`adam-polyak:length=1`), or as parts; they are kept as parts. `steps` and `start` are the
-    method's unless given.
+    (`adam-polyak:length=1`), or as parts; they are kept as parts. `steps` and `start` default to
+    those of the method, `constraint` to that of the kind of input (`on`).
     """
 
     method: Rule = option(
         "adam-polyak",
-        "Update rule; paper is the original's; smooth finds other inversions, so other scores.",
+        "Update rule. paper: the original algorithm. smooth: regularised; its scores are not"
+        " comparable with the others.",
         metavar="NAME",
         registry=RULES,
     )
     steps: int = option(
         None,
-        "Most passes per image, one forward and one backward each; default: the method's.",
+        "Most passes per input, one forward and one backward each; default: the method's.",
         metavar="N",
     )
     tolerance: float | str = option(
         0.02,
-        "Relative error at or below which an image counts as converged, and at which its descent"
-        " ends, but by paper; spread:X takes the error over the spread of the representations.",
+        "An input with at most this relative error counts as converged and stops early (paper never"
+        " stops early). spread:X: error over the spread of the representations.",
         metavar="X",
     )
     start: Start = option(
         None,
-        "Where the descent begins; default: noise, and grey for smooth. One of",
+        "Start of the descent; default: noise, or grey for smooth.",
         metavar="NAME",
         registry=STARTS,
     )
     draws: int = option(
-        1, "Inversions per image, each from a start of its own.", metavar="K", identifies=False
+        1, "Inversions per input, each from another start.", metavar="K", identifies=False
     )
     seed: int = option(
-        0, "Seed of the starts, together with the image's index and the draw.", metavar="N"
+        0, "Seed of the starts, used with the index of the input and the draw.", metavar="N"
     )
     exact: bool = option(
-        False, "Keep the inverted images as float32 arrays, or as 8-bit PNG (default).", off="png"
+        False, "Store inverted images as float32 arrays; default: as 8-bit PNG.", off="png"
     )
-    constraint: Constraint = option(
-        "box",
-        "Where the inverted images may lie.",
+    constraint: Constraint | None = option(
+        None,
+        "Set in which inversions lie; default: box for images, none for vectors.",
         metavar="NAME",
         registry=CONSTRAINTS,
     )
@@ -64,7 +68,8 @@ class InversionConfig:
         self._keep("method", RULES.parse(self.method))
         start: Any = self.start
         self._keep("start", STARTS.parse(self.method.default_start if start is None else start))
-        self._keep("constraint", CONSTRAINTS.parse(self.constraint))
+        if self.constraint is not None:
+            self._keep("constraint", CONSTRAINTS.parse(self.constraint))
         steps: Any = self.steps
         self._keep("steps", self.method.default_steps if steps is None else steps)
         for name, least in (("steps", 1), ("draws", 1), ("seed", 0)):
@@ -79,16 +84,46 @@ class InversionConfig:
 
     @property
     def good_enough(self) -> Tolerance:
-        """The tolerance with what it is relative to."""
+        """The tolerance, parsed."""
         return Tolerance.parse(self.tolerance)
+
+    def on(self, kind: "Kind") -> "InversionConfig":
+        """The options for inputs of a kind: the default constraint is filled in.
+
+        Raises:
+            RequestError: a box for inputs without bounds, or a method that filters along space for
+                inputs without space.
+        """
+        if self.method.needs_space and not kind.space:
+            raise RequestError(
+                f"method {RULES.text(self.method)!r} filters along space, which {kind.name}s do not"
+                " have; use adam-polyak"
+            )
+        if kind.bounds is None and isinstance(self.constraint, Box):
+            raise RequestError(f"{kind.name}s have no bounds; use constraint=none, not a box")
+        if self.constraint is not None:
+            return self
+        return replace(self, constraint=Free() if kind.bounds is None else Box(*kind.bounds))
+
+    @property
+    def bound_by(self) -> Constraint:
+        """The constraint, of options that `on` has made.
+
+        Raises:
+            ValueError: the kind of input is not known yet.
+        """
+        if self.constraint is None:
+            raise ValueError("the constraint depends on the kind of input: call `on` first")
+        return self.constraint
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
     def spelling(self) -> dict[str, Any]:
-        """What identifies the engine, for JSON: every field but `draws`, and but for those at
-        their neutral value.
+        """The identity of the inversion as JSON: every field except `draws` and those at their
+        neutral value.
         """
+        _ = self.bound_by
         known = {f.name: f.metadata for f in fields(self)}
         return {
             name: known[name]["registry"].spelling(value) if "registry" in known[name] else value
@@ -98,9 +133,8 @@ class InversionConfig:
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> "InversionConfig":
-        """The configuration that was spelt, of one draw; what was left out takes its neutral value.
-
-        What a later version added is passed over.
+        """Read a spelling, for one draw. A field that was left out takes its neutral value; fields
+        of later versions are ignored.
 
         Raises:
             RequestError: a part or one of its options that this version does not have.

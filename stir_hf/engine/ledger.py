@@ -1,4 +1,4 @@
-"""What is known of each image in flight: a few values per image, which change in every pass."""
+"""A few values per row in progress, which change in every pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,15 @@ _COLUMNS = ("enough", "best", "passes", "finite")
 
 
 class Ledger:
-    """The best error of each slot, the passes that it took, and whether all its values were finite.
+    """The best error of each slot, its number of passes, and a flag: were all its values finite?
 
     On the CPU in NumPy, whose calls on so few values cost a fraction of torch's; on an accelerator
     in torch, where the host does not wait for a value in every pass. Both run the same lines.
     """
 
     def __init__(self, enough: Sequence[float], like: Tensor) -> None:
-        """A slot for each error at or below which its image is done; `like` has the device and the
-        precision of the errors.
+        """Make one slot for each error at or below which its row is done; `like` has the device
+        and the precision of the errors.
         """
         count, self.on_host = len(enough), like.device.type == HOST
         self._space: Any = np if self.on_host else torch
@@ -37,17 +37,15 @@ class Ledger:
         self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **place)
 
     def searching(self) -> Any:
-        """Which images have not met an error that is good enough, nor a value that is not
-        finite.
-        """
+        """Rows (b,) without an error that is good enough and without a value that is not finite."""
         return self.finite & (self.best > self.enough)
 
     def enter(self, error: Tensor, sums: Tensor) -> Any:
         """Note one pass: errors (b,) and sums of the gradients (b,), which are not finite where
         one of their values is not.
 
-        What comes after an error that is good enough, or a value that is not finite, changes
-        nothing. Returns which images (b,) are at their best so far.
+        Passes after an error that is good enough, or after a value that is not finite, change
+        nothing. Returns the rows (b,) that are at their best so far.
         """
         searching, values = self.searching(), self._values(error)
         self.passes += searching
@@ -55,9 +53,7 @@ class Ledger:
         return self._improve(values, searching, valid)
 
     def enter_last(self, error: Tensor, among: list[bool]) -> Any:
-        """Note the errors (b,) of last iterates, which take no pass of their own, of some images
-        only.
-        """
+        """Note the errors (b,) of the last iterates of some rows, which take no further pass."""
         chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
         values = self._values(error)
         return self._improve(values, self.searching() & chosen, self._space.isfinite(values))
@@ -74,12 +70,12 @@ class Ledger:
         return values.numpy() if self.on_host else values
 
     def mean_best(self) -> float:
-        """The mean best error of the images whose values are finite; NaN where there is none."""
+        """The mean best error of the rows whose values are finite; NaN where there is none."""
         errors = self.best[self.finite]
         return float(errors.mean()) if len(errors) else float("nan")
 
     def refill(self, rows: list[int], new: "Ledger") -> None:
-        """Put what is known of new slots in place of some."""
+        """Replace the values of some slots by those of new ones."""
         for name in _COLUMNS:
             getattr(self, name)[rows] = getattr(new, name)
 

@@ -1,4 +1,4 @@
-"""The loop: a full batch of images descends together, each stops by itself, and others take its
+"""The loop: a full batch of rows descends together, each stops by itself, and others take its
 place.
 """
 
@@ -9,18 +9,20 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from stir_hf.engine.constraints import Constraint
+from stir_hf.engine.domain import Domain
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import Rule
-from stir_hf.engine.slots import Inverted, Item, Slots
+from stir_hf.engine.slots import Context, Inverted, Item, Slots
 
-__all__ = ["Inverted", "Item", "Objective", "Represent", "Watch", "descend"]
+__all__ = ["Context", "Inverted", "Item", "Objective", "Represent", "Watch", "descend"]
 
-Represent = Callable[[Tensor], Tensor]
-"""Inputs (b, …) to representations (b, d), differentiable, each row by itself."""
+Represent = Callable[[Tensor, Context], Tensor]
+"""Inputs (b, …) and their context to representations (b, d), differentiable, each row by
+itself.
+"""
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Representations (b, d) and targets (b, d) to what is minimised (b,); its least value is 0."""
+"""Representations (b, d) and targets (b, d) to a loss (b,) whose least value is 0."""
 
 LOOK_EVERY = {"cpu": 5}
 LOOK_EVERY_ELSEWHERE = 25
@@ -31,16 +33,18 @@ for.
 
 @dataclass(frozen=True)
 class Watch:
-    """What a look finds: images in flight, their mean best error so far, how many passes of one
-    image there were since the look before, and the best iterates (b, …) with their keys, which the
-    next pass changes.
-    """
+    """A look at the rows in progress."""
 
     active: int
+    """Number of rows in progress."""
     error: float
+    """Mean of their best errors so far."""
     passes: int
+    """Passes of single rows since the last look."""
     keys: Sequence[tuple[int, int]]
+    """Keys of the rows."""
     best: Tensor
+    """(b, …): their best iterates, which the next pass changes."""
 
 
 def descend(
@@ -48,45 +52,47 @@ def descend(
     items: Iterable[Item | None],
     rule: Rule,
     *,
-    constraint: Constraint,
+    domain: Domain,
     passes: int,
     tolerance: float,
     batch_size: int,
     objective: Objective = relative_error,
     watch: Callable[[Watch], None] | None = None,
 ) -> Iterator[Inverted]:
-    """Invert each item, in a batch that is kept full; yields them as they finish, in no particular
-    order.
+    """Invert each item in a batch that is kept full, and yield them as they finish, in no
+    particular order.
 
-    An image takes at most `passes` passes (one forward and one backward each) and, under a rule
-    that stops, ends with its first iterate whose relative error is at or below 0.9 of the
-    tolerance. An image with a representation, gradient or iterate that is not finite ends by
-    itself.
+    A row takes at most `passes` passes (one forward and one backward each). Under a rule that
+    stops, it ends with its first iterate whose relative error is at or below 0.9 of the tolerance.
+    A row with a representation, gradient or iterate that is not finite ends by itself.
 
-    The outcome of an image does not depend on which others share its batch: the objective is
-    summed over images, and what is kept is decided in every pass, though the host looks at it only
+    The result of a row does not depend on the others in its batch: the objective is summed over
+    rows, and the best iterate is chosen in every pass, though the host looks at the errors only
     every 5 passes (CPU) or 25 (elsewhere).
 
     Args:
-        represent: the map to be inverted. Gradients are switched on here, whatever the caller has
-            set.
-        items: taken as slots come free; None leaves its slot empty, and the batch smaller.
-        rule: how a step is taken.
-        constraint: where iterates may lie.
-        passes: the most per image, at least 1.
-        tolerance: of the relative error, of items that have none of their own.
-        batch_size: the most images at a time.
-        objective: what is minimised, where it is not the relative error itself.
+        represent: the map to be inverted. Gradients are enabled here, whatever the caller has set.
+        items: taken as slots come free; None leaves its slot empty and the batch smaller.
+        rule: the update rule.
+        domain: the set in which iterates lie, and the axes of space, for rules that filter along
+            them.
+        passes: most passes per row, at least 1.
+        tolerance: of the relative error, for items without one of their own.
+        batch_size: most rows at a time.
+        objective: the loss, where it is not the relative error itself.
         watch: called after each look.
 
     Raises:
-        ValueError: an item without an origin, under a constraint that uses it.
+        ValueError: an item without an origin, under a constraint that uses it, or no axis of space
+            for a rule that needs one.
     """
+    if rule.needs_space and not domain.space:
+        raise ValueError(f"{type(rule).__name__} filters along space; give its axes")
     source = iter(items)
     if not (first := _taken(source, batch_size)):
         return
     with torch.inference_mode(False), torch.no_grad():
-        slots = Slots(first, rule, constraint, tolerance)
+        slots = Slots(first, rule, domain, tolerance)
     every = LOOK_EVERY.get(slots.x.device.type, LOOK_EVERY_ELSEWHERE)
     while slots.keys:
         left = passes - max(slots.ages)
@@ -110,7 +116,7 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
     """One pass of the whole batch, without looking at any value of an accelerator from the host."""
     x = slots.x.detach().requires_grad_(True)
     with torch.enable_grad():
-        representation = represent(x)
+        representation = represent(x, slots.context)
         loss = objective(representation, slots.target)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
     loss, gradient = loss.detach(), gradient.contiguous()
@@ -118,14 +124,14 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
     if objective is not relative_error:
         error = relative_error(representation.detach(), slots.target)
     slots.note(error, gradient)
-    moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.constraint.free)
-    slots.x = slots.constraint.project(moved, slots.origin)
+    moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.domain)
+    slots.x = slots.domain.constraint.project(moved, slots.origin)
     slots.ages = [age + 1 for age in slots.ages]
 
 
 def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
     """The iterate after the last step counts too, as in the original."""
-    error = relative_error(represent(slots.x), slots.target)
+    error = relative_error(represent(slots.x, slots.context), slots.target)
     slots.note_last(error, [age >= passes for age in slots.ages])
 
 
@@ -134,9 +140,7 @@ def _taken(source: Iterator[Item | None], most: int) -> list[Item]:
 
 
 def _ended(slots: Slots, ended: list[int], source: Iterator[Item | None]) -> Iterator[Inverted]:
-    """What came of the slots that ended; then new items take their place, or the batch becomes
-    smaller.
-    """
+    """Yield the inversions of the slots that ended; then refill the slots, or drop them."""
     with torch.inference_mode(False), torch.no_grad():
         inverted = slots.take(ended)
     yield from inverted

@@ -1,10 +1,10 @@
-"""What is minimised, and what is reported."""
+"""The objective that is minimised and reported."""
 
 from torch import Tensor, linalg
 
 
 def relative_error(representation: Tensor, target: Tensor) -> Tensor:
-    """‖f(x') - t‖₂ / ‖t‖₂ per image, (b, d) and (b, d) -> (b,): the paper's loss (its code,
+    """‖f(x') - t‖₂ / ‖t‖₂ per row, (b, d) and (b, d) -> (b,): the paper's loss (its code,
     `LPNormLossSingleModel`).
     """
     distance = linalg.vector_norm(representation - target, dim=1)

@@ -1,4 +1,4 @@
-"""Filters over space."""
+"""Filters along axes of space."""
 
 from functools import lru_cache
 
@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 
 
-def one_over_f(x: Tensor, power: float) -> Tensor:
-    """x (b, …) filtered by |f|^(-power) over its last two axes, or its only one: a new tensor.
+def one_over_f(x: Tensor, power: float, axes: tuple[int, ...]) -> Tensor:
+    """Filter x (b, …) by |f|^(-power) over some axes and return a new tensor.
 
     f is in cycles per value, at least one cycle per longest axis; the filter has unit root mean
     square. By FFT.
+
+    Args:
+        x: real values.
+        power: 0 is no filter.
+        axes: the axes of space, the last axes of `x`, at least one.
     """
     if not power:
         return x.clone()
-    axes = tuple(range(max(1, x.ndim - 2), x.ndim))
     size = tuple(x.shape[axis] for axis in axes)
     gain = _gain(size, power, x.dtype, x.device)
     filtered: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, dim=axes).mul_(gain), s=size, dim=axes)

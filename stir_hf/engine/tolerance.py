@@ -81,7 +81,7 @@ class Tolerance:
         equal = "" if same else f" is {share:.2g} of the spread"
         return (
             f"a tolerance of {self}{equal} of the representations (the length of their mean is"
-            f" {mean / spread:.3g} of it): images count as converged with more than {LOOSE:g} of"
+            f" {mean / spread:.3g} of it): inputs count as converged with more than {LOOSE:g} of"
             f" that left. Give --tolerance {ADVISED}"
         )
 

@@ -18,9 +18,11 @@ class Kind(Protocol):
     """
 
     name: ClassVar[str]
-    """Of the kind, in spellings and messages: one word that takes a plural s, such as `image`. It
-    is the name of the column of originals in an inversion set, too.
+    """The name of the kind in spellings and messages, a word that takes a plural s, such as
+    `image`. The column of originals in an inversion set has it, too.
     """
+    has_context: ClassVar[bool]
+    """True if a network is fed more than the values."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,8 +44,8 @@ class Kind(Protocol):
         """
 
     def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Tensors of one original that a network is fed beside the values, such as a mask; equal
-        shapes for all inputs of a kind, {} where there are none.
+        """Arrays of one original that a network is fed beside the values, such as a mask; equal
+        shapes for all inputs of a kind, {} where there are none (`has_context` is False).
         """
 
     def feature(self, *, exact: bool) -> Any:
@@ -51,8 +53,14 @@ class Kind(Protocol):
         values.
         """
 
+    def is_column(self, column: Any, *, exact: bool) -> bool:
+        """True if an Arrow type is one in which `feature` stores inputs."""
+
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
         """The values of a canvas."""
+
+    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+        """Values as a picture, (h, w) or (h, w, 3); None for inputs that cannot be drawn."""
 
     def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:
         """An input of `shape` as a cell of that column."""
@@ -70,6 +78,10 @@ class Kind(Protocol):
 
     def spelling(self) -> dict[str, Any]:
         """The kind as JSON, read by `kind_of`: `kind` is its `name`."""
+
+    @classmethod
+    def fault(cls, spelling: Mapping[str, Any], where: str) -> str | None:
+        """What is wrong with a spelling, which may be a stranger's; None where nothing is."""
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> Self:
@@ -94,9 +106,16 @@ def kind_of(spelling: Mapping[str, Any]) -> Kind:
     Raises:
         RequestError: a kind that this version does not know.
     """
-    if (found := KINDS.get(spelling["kind"])) is None:
+    return kind_named(spelling["kind"]).from_spelling(spelling)
+
+
+def kind_named(name: str) -> type[Kind]:
+    """The kind of a name.
+
+    Raises:
+        RequestError: a kind that this version does not know.
+    """
+    if (found := KINDS.get(name)) is None:
         known = ", ".join(sorted(KINDS))
-        raise RequestError(
-            f"inputs of kind {spelling['kind']!r} are unknown; this stir-hf knows {known}"
-        )
-    return found.from_spelling(spelling)
+        raise RequestError(f"inputs of kind {name!r} are unknown; this stir-hf knows {known}")
+    return found

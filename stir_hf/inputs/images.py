@@ -2,6 +2,7 @@
 back.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stir_hf.errors import RequestError, one_line
+from stir_hf.expected import ListOf, Record, Text, Whole
+from stir_hf.inputs.arrow import is_file, is_floats
 from stir_hf.inputs.base import kind
 from stir_hf.inputs.orientation import upright
 from stir_hf.inputs.png import check_header, png_pixels
@@ -22,6 +25,10 @@ Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
 
+_MOST_PIXELS = 89_478_485
+"""The pixels of the largest canvas: Pillow warns of larger images."""
+_SPELLING = Record({"mode": Text(("L", "RGB")), "size": ListOf(Whole(1, 65_535), 2, 2)})
+
 
 @kind
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class ImageKind:
     """Images of one mode and size, with values in [0, 1]."""
 
     name: ClassVar[str] = "image"
+    has_context: ClassVar[bool] = False
     mode: Mode
     size: Size
     """(h, w)."""
@@ -62,6 +70,14 @@ class ImageKind:
 
         return datasets.Array3D(self.shape, "float32") if exact else datasets.Image()
 
+    def is_column(self, column: Any, *, exact: bool) -> bool:
+        """True for arrays of three axes where the values are exact, otherwise for files."""
+        return is_floats(column, 3) if exact else is_file(column)
+
+    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """8-bit pixels, (h, w) or (h, w, 3)."""
+        return np.asarray(to_png(values))
+
     def values(self, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
         """8-bit pixels (c, h, w) as values in [0, 1]."""
         return canvas.astype(np.float32) / np.float32(255)
@@ -89,6 +105,15 @@ class ImageKind:
     def spelling(self) -> dict[str, Any]:
         """Kind, mode and size."""
         return {"kind": self.name, "mode": self.mode, "size": list(self.size)}
+
+    @classmethod
+    def fault(cls, spelling: Mapping[str, Any], where: str) -> str | None:
+        """What is wrong with mode or size."""
+        if (fault := _SPELLING.fault(spelling, where)) is not None:
+            return fault
+        if math.prod(spelling["size"]) > _MOST_PIXELS:
+            return f"{where}.size must be of at most {_MOST_PIXELS} pixels"
+        return None
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> "ImageKind":

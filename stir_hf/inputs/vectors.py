@@ -7,7 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stir_hf.expected import Record, Whole
+from stir_hf.inputs.arrow import is_floats
 from stir_hf.inputs.base import kind
+
+_SPELLING = Record({"length": Whole(1, 1 << 24)})
 
 
 @kind
@@ -16,6 +20,7 @@ class VectorKind:
     """Vectors (d,) of float32 without bounds or space."""
 
     name: ClassVar[str] = "vector"
+    has_context: ClassVar[bool] = False
     length: int
     """d, at least 1."""
 
@@ -45,7 +50,14 @@ class VectorKind:
         """A column of lists of d float32 values."""
         import datasets
 
-        return datasets.List(datasets.Value("float32"), length=self.length)
+        return datasets.List(datasets.Value("float32"))
+
+    def is_column(self, column: Any, *, exact: bool) -> bool:  # noqa: ARG002 - a Kind
+        """True for lists of floats."""
+        return is_floats(column)
+
+    def picture(self, values: NDArray[np.float32]) -> None:
+        """None: vectors are not drawn."""
 
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
         """The vector itself."""
@@ -84,6 +96,11 @@ class VectorKind:
     def spelling(self) -> dict[str, Any]:
         """Kind and length."""
         return {"kind": self.name, "length": self.length}
+
+    @classmethod
+    def fault(cls, spelling: Mapping[str, Any], where: str) -> str | None:
+        """What is wrong with the length."""
+        return _SPELLING.fault(spelling, where)
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> "VectorKind":

@@ -1,4 +1,4 @@
-"""What a run will take, from a few real passes, before any of it is spent."""
+"""Time, memory and disk of a run, from a few real passes."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stir_hf.data.files import shards
 from stir_hf.data.files.rows import Rows
 from stir_hf.data.sets.folder import places, remove, temporary
-from stir_hf.engine import Item, Represent, descend
+from stir_hf.engine import Context, Item, Represent, descend
 from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
@@ -26,13 +26,13 @@ PASSES, WARM_UP = 6, 2
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one inversion set."""
+    """The estimate of one inversion set."""
 
     reference: str
     rows: int
-    """Inversions that are not there yet: images times draws."""
+    """Inversions that are not there yet: originals times draws."""
     passes: int
-    """The most per inversion; those that are good enough earlier take fewer."""
+    """Most passes per inversion; those that reach the tolerance earlier take fewer."""
     seconds_per_pass: tuple[float, ...]
     """Of one inversion, by process."""
     seconds: float
@@ -46,7 +46,7 @@ class Estimate:
     disk: int
     """Bytes of the rows."""
     notes: tuple[str, ...] = ()
-    """Notes on a tolerance that is too loose for the spread of the first images' representations.
+    """Notes on a tolerance that is too loose for the spread of the first representations.
     """
 
 
@@ -61,7 +61,7 @@ def estimate(
         processes: all of them measure, each on its device.
 
     Raises:
-        RunError: none of the first images can be inverted; out of memory.
+        RunError: none of the first originals can be inverted; out of memory.
     """
     wanted = {job.manifest.hash: job.manifest for job in jobs}
 
@@ -121,7 +121,9 @@ def _timed(
             making = Making(job, folder, claims, bar, processes)
             items = [replace(item, tolerance=None) for item in making.items() if item is not None]
             if not items:
-                raise RunError(f"{job.network.where}: none of the first images can be inverted")
+                raise RunError(
+                    f"{job.network.where}: none of the first {job.kind.name}s can be inverted"
+                )
             try:
                 passes = _passes(making, items, represent)
                 break
@@ -131,9 +133,12 @@ def _timed(
             batch //= 2
             release_memory()
         values = torch.stack([item.start for item in items])
-        job.network.represent(values)  # the first is slower
+        context = {
+            name: torch.stack([item.context[name] for item in items]) for name in items[0].context
+        }
+        job.network.represent(values, context)  # the first is slower
         begun = _now(job)
-        job.network.represent(values)
+        job.network.represent(values, context)
         return passes, (_now(job) - begun) / len(items)
 
 
@@ -141,15 +146,15 @@ def _passes(making: Making, items: Sequence[Item], represent: Represent) -> floa
     """Seconds per inversion of one pass."""
     job, times = making.job, list[float]()
 
-    def timed(x: torch.Tensor) -> torch.Tensor:
+    def timed(x: torch.Tensor, context: Context) -> torch.Tensor:
         times.append(_now(job))
-        return represent(x)
+        return represent(x, context)
 
     made = descend(
         timed,
         items,
         job.config.method,
-        constraint=job.config.constraint,
+        domain=job.domain,
         passes=WARM_UP + PASSES,
         tolerance=1e-9,
         batch_size=len(items),

@@ -1,4 +1,4 @@
-"""One inversion set in the making: a reference, samples and a configuration become rows on disk."""
+"""An inversion set in progress: a reference, samples and options become rows on disk."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.files import shards
 from stir_hf.data.identity import array_hash, local_label, probe_record
-from stir_hf.data.images.canvases import Canvas, Canvases
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.data.sets.parts import PartConfig
 from stir_hf.data.sets.spread import Spread, spread_of
+from stir_hf.data.sources.canvases import Canvas, Canvases
 from stir_hf.data.sources.samples import Samples
-from stir_hf.engine import Given, InversionConfig, start_value
+from stir_hf.engine import Domain, Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
-from stir_hf.job.exercise import IMAGES, image_records
+from stir_hf.job.inputs import inputs_of
 from stir_hf.job.left import Left, left_of
+from stir_hf.job.records import FIRST, records_of
 from stir_hf.job.rows import RowMaker
 from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
@@ -33,19 +33,18 @@ SPREAD_OVER = 64
 
 
 class InversionJob:
-    """One inversion set in the making: everything is checked when it is made, nothing is written
-    before `run`.
+    """An inversion set in progress: everything is checked when the job is made, before anything is
+    written.
 
     Args:
         network: the reference, its session open.
-        samples: what is inverted.
-        size: the canvas, (h, w).
-        config: how.
-        run: in what portions.
-        labels: what local folders are called in results, by their names.
+        samples: the originals.
+        config: options of the inversion.
+        run: batch size and precision.
+        labels: names of local folders in results, by their paths.
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
-        part: which of the samples are made here.
+        part: the part of the samples that is made here.
 
     Raises:
         RequestError: starts that do not fit.
@@ -56,21 +55,21 @@ class InversionJob:
         self,
         network: Opened,
         samples: Samples,
-        size: tuple[int, int],
         config: InversionConfig,
         run: RunConfig,
         labels: Mapping[str, str],
         starts: Tensor | None = None,
         part: PartConfig | None = None,
     ) -> None:
-        self.network, self.samples, self.config, self.run_config = network, samples, config, run
+        self.network, self.samples, self.run_config = network, samples, run
+        self.kind, self.config = network.kind, config.on(network.kind)
+        self.domain = Domain(self.config.bound_by, self.kind.space)
         self.part = part or PartConfig()
         if not self.count:
             raise RequestError(
-                f"part {self.part.part} of {len(samples)} images is empty; take at most"
+                f"part {self.part.part} of {len(samples)} {self.kind.name}s is empty; take at most"
                 f" {len(samples)} parts"
             )
-        self.size, self.kind = size, network.encoder.kind(size)
         self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
         self.starts = None if starts is None else starts.detach().cpu().float()
@@ -87,7 +86,7 @@ class InversionJob:
             identity=self._identity(),
             probe=probe_record(network.probe.cpu().double().numpy()),
             first_start=array_hash(self.start(0, 0).numpy()),
-            images=image_records(network, self.kind, self.canvases.differing(IMAGES, LOOKED_AT)),
+            originals=records_of(network, self.canvases.differing(FIRST, LOOKED_AT)),
             settings=network.encoder.settings(),
             names=names,
         )
@@ -100,14 +99,14 @@ class InversionJob:
         first = range(min(len(self.samples), SPREAD_OVER))
         canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
         batches = (
-            self.network.represent(self.values(canvases[i : i + self.batch_size])).cpu().double()
+            self.network.represent(*self.inputs(canvases[i : i + self.batch_size])).cpu().double()
             for i in range(0, len(canvases), self.batch_size)
         )
         return spread_of(found[found.isfinite().all(1)].numpy() for found in batches)
 
     def settle_spread(self, folder: Path | None, processes: Processes) -> None:
-        """Take the spread that the tolerance is of, where it is: what the folder's set was begun
-        with, else the main process measures it.
+        """Settle the spread of a tolerance of the spread: the one with which the folder's set was
+        begun, else the main process measures it.
 
         Raises:
             RequestError: there is none.
@@ -124,14 +123,15 @@ class InversionJob:
         spread = processes.on_main(found)
         if spread is None:
             raise RequestError(
-                f"tolerance={self.config.tolerance!r} is of the spread of the first images, and"
-                f" {self.network.where} represents no two of them otherwise; give a number"
+                f"tolerance={self.config.tolerance!r} is of the spread of the first"
+                f" {self.kind.name}s, and {self.network.where} represents no two of them"
+                " otherwise; give a number"
             )
         self.make = replace(self.make, spread=spread)
         self.manifest = replace(self.manifest, spread=spread)
 
     def check_same(self, other: Opened) -> None:
-        """See that another network of equal identity represents images alike.
+        """Check that another network of equal identity has equal representations.
 
         Raises:
             RequestError: it does not, so that it needs inversions of its own.
@@ -219,35 +219,38 @@ class InversionJob:
             "config_name": samples.spec.config_name,
             "split": samples.spec.split,
             "data_revision": samples.commit,
-            "image_column": samples.images.name,
+            "image_column": samples.column.name,
             "notes": [*samples.notes, *self.network.notes],
         }
 
     def _check_first(self) -> None:
-        """Look at a few samples that differ: what is constant or never finite is known before any
-        work.
+        """Check a few samples that differ, before any work, for representations that are constant
+        or not finite.
         """
 
-        def differing(count: int) -> Tensor:
+        def differing(count: int) -> tuple[Tensor, dict[str, Tensor]]:
             found = self.canvases.differing(count, LOOKED_AT)
             if not found:
                 dataset = self.samples.spec.dataset
-                raise RunError(f"none of the first images of {dataset} can be read")
-            return self.values(found)
+                raise RunError(f"none of the first {self.kind.name}s of {dataset} can be read")
+            return self.inputs(found)
 
         self.network.check_varies(differing)
 
-    def values(self, canvases: Sequence[Canvas]) -> Tensor:
-        """(b, *shape): what the network gets of these samples."""
-        return torch.from_numpy(np.stack([self.kind.values(c.array) for c in canvases]))
+    def inputs(self, canvases: Sequence[Canvas]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Values (b, *shape) of these samples, and their context."""
+        return inputs_of(self.kind, canvases)
 
-    def start(self, position: int, draw: int) -> Tensor:
-        """(*shape): where the descent begins, on the CPU."""
+    def start(self, position: int, draw: int, values: Tensor | None = None) -> Tensor:
+        """The start of an inversion, (*shape), on the CPU; a drawn one has the scale of the
+        original's values, or scale 1 without them.
+        """
         index = int(self.samples.order[position])
         if self.starts is not None:
             return self.starts[self._places[index]]
         seed = self.config.seed
-        return start_value(self.config.start, self.kind.shape, seed=seed, index=index, draw=draw)
+        start = start_value(self.config.start, self.kind.shape, seed=seed, index=index, draw=draw)
+        return start if values is None else start * self.kind.scale(values.numpy())
 
     def with_starts(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The start values that were handed in are kept with the rows, since nobody can draw them
@@ -261,10 +264,10 @@ class InversionJob:
     def _check_starts(self) -> None:
         if (self.starts is None) == isinstance(self.config.start, Given):
             raise RequestError(
-                "start='given' goes with a tensor of start images (starts=…), and only with it"
+                "start='given' goes with a tensor of starts (starts=…), and only with it"
             )
         expected = (len(self.samples), *self.kind.shape)
         if self.starts is not None and tuple(self.starts.shape) != expected:
             raise RequestError(f"starts must have shape {expected}, not {tuple(self.starts.shape)}")
         if self.starts is not None and self.config.draws != 1:
-            raise RequestError("starts are one per image; use draws=1")
+            raise RequestError(f"starts are one per {self.kind.name}; use draws=1")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stir_hf.data.files import shards
 from stir_hf.data.files.rows import STATUSES, UNREADABLE, Rows
-from stir_hf.data.images.canvases import Canvases
 from stir_hf.data.sets.labels import LABEL, renamed
+from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RequestError
 

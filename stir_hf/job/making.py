@@ -1,4 +1,4 @@
-"""One process's share of an inversion set: what it claims becomes rows on disk."""
+"""One process's share of an inversion set: the rows that it claims, inverted and written."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stir_hf.data.files import shards
 from stir_hf.data.files.columns import columns_of, features
-from stir_hf.data.images.canvases import Canvas
+from stir_hf.data.sources.canvases import Canvas
 from stir_hf.engine import Inverted, Item, Represent, Watch, descend
 from stir_hf.errors import (
     ONE_AT_A_TIME,
@@ -53,7 +53,7 @@ class Making:
         self.job, self.folder, self.claims = job, folder, claims
         self.progress, self.processes = progress, processes
         self.batch_size, self.work, self.active = job.batch_size, Work(), 0
-        self._seen: tuple[Tensor, Tensor] | None = None
+        self._seen: tuple[Tensor, Tensor, dict[str, Tensor]] | None = None
         self.columns = columns_of(folder) or features(
             job.kind, job.config.exact, job.starts is not None, job.samples.label_feature
         )
@@ -65,8 +65,8 @@ class Making:
         Where the memory of the device is too small for a batch, half of it is tried.
 
         Raises:
-            RequestError: a network that looks at the other images of a batch.
-            RunError: out of memory with a single image; what another process failed with; a
+            RequestError: a network that depends on the other rows of a batch.
+            RunError: out of memory with a single row; what another process failed with; a
                 network that has changed during the run.
         """
         doing = f"in {self.job.network.where}"
@@ -85,7 +85,7 @@ class Making:
             self.put()
 
     def _check_unchanged(self) -> None:
-        """See that the images of the last batch are still represented as they were."""
+        """Check that the representations of the last batch are still the same."""
         if self._seen is None:
             return
         try:
@@ -136,24 +136,28 @@ class Making:
             looked.append(time.perf_counter())
             if len(looked) > 1:  # before the first look was the warm-up
                 self.claims.note(seen.passes, looked[1] - looked.pop(0))
-            self.progress.look(seen.passes, seen.active, seen.error, partial(self._forming, seen))
+            self.progress.look(
+                seen.passes, seen.active, seen.error, partial(self._in_progress, seen)
+            )
             self.processes.check()
 
         return descend(
             represent,
             self.items(),
             config.method,
-            constraint=config.constraint,
+            domain=self.job.domain,
             passes=config.steps,
             tolerance=config.good_enough.value,
             batch_size=self.batch_size,
             watch=watch,
         )
 
-    def _forming(self, seen: Watch) -> dict[int, NDArray[np.float32]]:
-        """The best iterates of the images in flight, by index, within their bounds."""
-        low, high = self.job.kind.bounds
-        values = seen.best.detach().clamp(low, high).float().cpu().numpy()
+    def _in_progress(self, seen: Watch) -> dict[int, NDArray[np.float32]]:
+        """The best iterates of the rows in progress, by index, within their bounds."""
+        best = seen.best.detach()
+        if self.job.kind.bounds is not None:
+            best = best.clamp(*self.job.kind.bounds)
+        values = best.float().cpu().numpy()
         order = self.job.samples.order
         pairs = zip(seen.keys, values, strict=True)
         return {int(order[position]): value for (position, draw), value in pairs if not draw}
@@ -192,11 +196,12 @@ class Making:
             yield from self._started(canvases, draws)
 
     def _started(self, canvases: Sequence[Canvas], draws: dict[int, list[int]]) -> Iterator[Item]:
-        job, values = self.job, self.job.values(canvases)
-        targets: Tensor = job.network.represent(values)
+        job = self.job
+        values, context = job.inputs(canvases)
+        targets: Tensor = job.network.represent(values, context)
         if self._seen is None:
-            job.network.check_alone(values, targets)
-        self._seen = values, targets
+            job.network.check_alone(values, targets, context)
+        self._seen = values, targets, context
         good = (targets.isfinite().all(1) & targets.any(1)).tolist()
         limits = job.make.limits(targets)
         for i, canvas in enumerate(canvases):
@@ -206,10 +211,12 @@ class Making:
                 self._bare(canvas.position, rows)
                 continue
             self.work.pending[canvas.position] = Pending(canvas, targets[i], len(mine))
-            origin = values[i].to(targets) if job.config.constraint.uses_origin else None
+            origin = values[i].to(targets) if job.domain.constraint.uses_origin else None
+            beside = {name: tensor[i].to(targets.device) for name, tensor in context.items()}
             for draw in mine:
-                start = job.start(canvas.position, draw).to(targets)
-                yield Item((canvas.position, draw), start, targets[i], origin, limits[i])
+                start = job.start(canvas.position, draw, values[i]).to(targets)
+                key = canvas.position, draw
+                yield Item(key, start, targets[i], origin, limits[i], beside)
 
     def _bare(self, position: int, rows: Sequence[dict[str, Any]]) -> None:
         self.work.rows += rows

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.images.canvases import Canvases
-from stir_hf.data.sets.export import ORIGINALS
 from stir_hf.data.sets.inversions import Inversions
+from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import UnreadableError, open_samples
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
-from stir_hf.models.images.canvas import canvas_maker
+from stir_hf.models.load.canvas import canvas_maker
 from stir_hf.models.load.spec import LoadConfig
 
 
@@ -24,7 +23,7 @@ def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
     Raises:
         RequestError: a dataset or a reference that is not on the Hub, or not any more as it was.
     """
-    if ORIGINALS in inversions.features:
+    if inversions.has_originals:
         return inversions
     names = inversions.manifest.names
     for what, revision in (("dataset", "data_revision"), ("reference", "revision")):
@@ -33,7 +32,7 @@ def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
                 f"the inversions of {names['reference']} were published without the originals, and"
                 f" their {what} {names.get(what)} {hindrance}"
             )
-    return replace(inversions, originals=_Source(inversions, load).pixels)
+    return replace(inversions, originals=_Source(inversions, load).values)
 
 
 def _hindrance(name: object, revision: object) -> str | None:
@@ -50,14 +49,8 @@ def _hindrance(name: object, revision: object) -> str | None:
 class _Source:
     def __init__(self, inversions: Inversions, load: LoadConfig) -> None:
         names, self.kind = inversions.manifest.names, inversions.kind
-        canvas = inversions.manifest.identity["canvas"]
         reference, trust = names["reference"].partition("@")[0], load.trust_remote_code
-        make = canvas_maker(
-            f"{reference}@{names['revision']}",
-            canvas["mode"],
-            inversions.size,
-            trust_remote_code=trust,
-        )
+        make = canvas_maker(f"{reference}@{names['revision']}", self.kind, trust_remote_code=trust)
         spec = DataSpec(
             names["dataset"],
             config_name=names["config_name"],
@@ -72,7 +65,7 @@ class _Source:
         order = self.canvases.samples.order.tolist()
         self.places = {index: position for position, index in enumerate(order)}
 
-    def pixels(self, indices: Sequence[int], hashes: Sequence[str]) -> NDArray[np.float32]:
+    def values(self, indices: Sequence[int], hashes: Sequence[str]) -> NDArray[np.float32]:
         """(b, *shape): the originals of these indices.
 
         Raises:
@@ -87,7 +80,7 @@ class _Source:
             canvas = None
         if canvas is None or canvas.hash != digest:
             raise RequestError(
-                f"image {index} of {self.canvases.samples.spec.dataset} is not what was inverted:"
-                " it, or what makes its canvas, has changed"
+                f"{self.kind.name} {index} of {self.canvases.samples.spec.dataset} is not what was"
+                " inverted: it, or what makes its canvas, has changed"
             )
         return self.kind.values(canvas.array)

@@ -1,4 +1,4 @@
-"""What an inversion set says of one sample and draw."""
+"""The rows of an inversion set: one for each sample and draw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.data.images.canvases import Canvas
+from stir_hf.data.sources.canvases import Canvas
 from stir_hf.engine import Inverted, Tolerance, relative_error
 from stir_hf.inputs.base import Kind
+from stir_hf.job.inputs import inputs_of
 from stir_hf.models import Opened
 
 Key = tuple[int, int]
@@ -19,21 +20,21 @@ Key = tuple[int, int]
 
 @dataclass
 class Pending:
-    """A sample whose draws are under way."""
+    """A sample whose draws are in progress."""
 
     canvas: Canvas
     target: Tensor
     """(d,): the reference's representation of the sample."""
     draws: int
-    """How many of them are not finished."""
+    """Number of its draws that are not finished."""
 
 
 @dataclass
 class Work:
-    """What is between the claims and the disk."""
+    """Work in progress."""
 
     claimed: set[Key] = field(default_factory=set)
-    """Of which there is no row yet."""
+    """Keys without a finished row."""
     pending: dict[int, Pending] = field(default_factory=dict)
     """By position."""
     finished: list[Inverted] = field(default_factory=list)
@@ -64,11 +65,11 @@ class RowMaker:
     def bare(
         self, index: int, draw: int, status: str, canvas: Canvas | None = None
     ) -> dict[str, Any]:
-        """A row of which no more is known than the sample, or not even that."""
+        """A row without an inversion, and without an original if `canvas` is None."""
         row: dict[str, Any] = {"index": index, "draw": draw, "status": status}
         if canvas is not None:
             row["canvas_hash"], row["file_hash"] = canvas.hash, canvas.file_hash
-            row["image"] = self.kind.store(self.kind.values(canvas.array), exact=False)
+            row[self.kind.name] = self.kind.store(self.kind.values(canvas.array), exact=False)
         if self.labelled:
             row["label"] = None if canvas is None else canvas.label
         return row
@@ -95,7 +96,8 @@ class RowMaker:
         values = torch.stack([result.value for result, _ in good]).float().cpu().numpy()
         stored = [self.kind.store(value, exact=self.exact) for value in values]
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
-        reached = self.network.represent(restored)
+        _, context = inputs_of(self.kind, [one.canvas for _, one in good])
+        reached = self.network.represent(restored, context)
         target = torch.stack([one.target for _, one in good])
         error, limits = relative_error(reached, target).tolist(), self.limits(target)
         vectors = [t.float().cpu().numpy() for t in (target, reached)]

@@ -1,8 +1,16 @@
-"""Checkpoints and modules as encoders: inputs on a canvas to representations (b, d)."""
+"""Checkpoints and modules as encoders: from inputs to representations (b, d)."""
 
 from stir_hf.models.load.loading import load_encoder
 from stir_hf.models.run.encoder import Encoder
-from stir_hf.models.run.opened import LOOKED_AT, Model, Opened, as_encoders, opened, try_sizes
+from stir_hf.models.run.opened import (
+    LOOKED_AT,
+    Model,
+    Opened,
+    as_encoders,
+    opened,
+    over,
+    try_kinds,
+)
 from stir_hf.models.run.session import Session
 
 __all__ = [
@@ -14,5 +22,6 @@ __all__ = [
     "as_encoders",
     "load_encoder",
     "opened",
-    "try_sizes",
+    "over",
+    "try_kinds",
 ]

@@ -15,8 +15,8 @@ from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import request, split_revision, with_metadata
 from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.scores import FOLDER, name_of
-from stir_hf.publish.shown import Shown
 from stir_hf.publish.state import Change, Content, State
+from stir_hf.report.cards import Shown
 
 EVAL, RESULTS = "eval.yaml", ".eval_results"
 

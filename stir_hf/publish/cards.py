@@ -2,73 +2,24 @@
 writes.
 """
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
-from stir_hf.errors import RequestError, cut, one_line, printable
+from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import with_metadata
-from stir_hf.publish.markup import is_repo, linked, prose
 from stir_hf.publish.requirement import NAME, repository
-from stir_hf.publish.scored import MOST_TABLES, Row, examples, tables
 from stir_hf.publish.scores import FOLDER as SCORES
-from stir_hf.publish.shown import Shown
-from stir_hf.report import last_part
+from stir_hf.report.cards import Held, card_text
+from stir_hf.report.markup import is_repo, prose
 
-TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- stir-hf: begin", "<!-- stir-hf: end -->"
 TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
 _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
-_SHORT = 60
-
-
-@dataclass(frozen=True)
-class Held:
-    """All that a repo holds, as far as its card tells of it."""
-
-    sets: Sequence[Shown]
-    rows: Sequence[Row] = ()
-    """The scores."""
-    unread: int = 0
-    """Score files that are not among the rows, as there are too many."""
-    figures: Sequence[str] = ()
-    """Paths of heat maps."""
-    places: Sequence[str] = ()
-    """Other repos that hold the inversions of scores."""
-
-    @property
-    def scored(self) -> bool:
-        """Tell whether there are scores."""
-        return bool(self.rows or self.unread)
-
-    @property
-    def title(self) -> str:
-        """The repo's subject, in plain text."""
-        if self.sets:
-            names = [one.record["names"] for one in self.sets]
-            references, data = ([str(n[of]) for n in names] for of in ("reference", "dataset"))
-            end = f"Inversions of {_listed(data, 'datasets')}"
-        else:
-            references = [str(row["reference"]) for row in self.rows]
-            data = [str(row["dataset"]) for row in self.rows if row["dataset"] is not None]
-            end = f"Scores on {_listed(data, 'datasets')}"
-        several = len(dict.fromkeys(references)) > 1
-        verb = "ignore" if several else "ignores"
-        return printable(
-            f"Which models ignore what {_listed(references, 'networks')} {verb}? {end}"
-        )
-
-
-def _listed(names: Sequence[str], kind: str) -> str:
-    short = list(dict.fromkeys(cut(last_part(name.partition("@")[0]), _SHORT) for name in names))
-    return " and ".join(short) if len(short) <= 2 else f"{len(short)} {kind}"
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
@@ -95,7 +46,7 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
     known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
     try:
-        ours = _text(repo_id, held, place)
+        ours = card_text(repo_id, held, place, repository(place))
     except RequestError as error:
         raise RequestError(f"{repo_id}: {error}") from error
     if not _title_of_others(known.get("pretty_name"), before):
@@ -107,39 +58,6 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
         raise RequestError(f"the card of {repo_id} cannot be read: {why}") from error
     text = "\n\n".join(part for part in (above, ours, below) if part)
     return f"---\n{head}\n---\n\n{text}\n"
-
-
-def _text(repo_id: str, held: Held, place: str | None) -> str:
-    """The part between the marks."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    how: Any = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
-    made = jinja2.Environment(loader=loader, **how)
-    made.filters["quoted"] = lambda text: json.dumps(str(text))
-    sets = [one.context() for one in held.sets]
-    boards = tables(held.rows, held.sets)
-    template = made.get_template("inversions.md" if held.sets else "results.md")
-    text = template.render(
-        heading=prose(held.title),
-        card={
-            "repo_id": repo_id,
-            "requirement": place,
-            "tables": boards,
-            "scored": held.scored,
-            "unread": held.unread,
-            "figures": list(held.figures),
-            "sets": len(held.sets),
-            "places": [linked(one, "", "dataset") for one in held.places],
-            "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
-        },
-        sets=sets,
-        examples=examples(boards),
-        doubted=any(table.doubted for table in boards),
-        most=MOST_TABLES,
-        package_url=repository(place),
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def installed(before: str) -> str | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from stir_hf import hub
 from stir_hf.errors import RequestError
-from stir_hf.publish.board import Board, Line, ranked
 from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
-from stir_hf.publish.scores import COMPARED, FOLDER, LARGEST, read, too_large
-from stir_hf.results import ANCHORS
+from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
+from stir_hf.report.board import Board, Line, ranked
+from stir_hf.results import ANCHORS, COMPARED
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.sets.export import ORIGINALS, columns, export, row_digests
+from stir_hf.data.sets.export import columns, export, row_digests
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
@@ -50,7 +50,7 @@ class Packed:
         """
         inversions = Inversions.read(folder)
         manifest = _without_paths(inversions.manifest)
-        without_images = without_images or ORIGINALS not in inversions.features
+        without_images = without_images or not inversions.has_originals
         about = sources_of(manifest.names)
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(

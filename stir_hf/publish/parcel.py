@@ -11,17 +11,17 @@ from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
 from stir_hf.publish.benchmark import EVAL, eval_yaml
-from stir_hf.publish.cards import Held, card, installed, places_in
+from stir_hf.publish.cards import card, installed, places_in
 from stir_hf.publish.config import ShareConfig
-from stir_hf.publish.markup import is_repo
 from stir_hf.publish.packing import Packed, without_paths
 from stir_hf.publish.repo import Repo
 from stir_hf.publish.requirement import EXAMPLE, requirement
 from stir_hf.publish.scored import ScoreFiles, is_score
-from stir_hf.publish.shown import Shown
 from stir_hf.publish.sources import sources_of_score
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import heat_map, labels
+from stir_hf.report.cards import Held, Shown
+from stir_hf.report.markup import is_repo
 from stir_hf.results import StirResult
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)

@@ -1,23 +1,17 @@
-"""The scores of a repo as its card shows them."""
+"""The score files of a repo and of a push, read for its card."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from stir_hf.errors import RequestError
-from stir_hf.publish.markup import code, linked
-from stir_hf.publish.scores import COMPARED, FOLDER, LARGEST, read, too_large
-from stir_hf.publish.shown import NAMED, Shown
+from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.publish.state import Content, State
-from stir_hf.report import Reading
+from stir_hf.report.cards import Row
 
 _log = logging.getLogger("stir_hf")
 MOST_READ = 300
 """Score files of others that a push fetches for the card."""
-MOST_ROWS, MOST_TABLES = 50, 40
-Row = Mapping[str, Any]
 
 
 def is_score(path: str) -> bool:
@@ -59,121 +53,3 @@ class ScoreFiles:
                 _log.warning("left out of the card: %s", error)
                 self._read[key] = None
         return self._read[key]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Scores that may be compared, the best first."""
-
-    slug: str | None
-    """The set, where the repo holds it."""
-    rows: tuple[Row, ...]
-    named: Row
-    """The reference and the images: as the set names them, else as most of the rows do."""
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The properties that all rows share, as Markdown."""
-        first, named = self.rows[0], self.named
-        return {
-            "slug": None if self.slug is None else code(self.slug),
-            "inversion_set": code(first["inversion_set"]),
-            "reference": linked(named["reference"], named["reference_revision"], "model"),
-            "dataset": linked(named["dataset"], named["dataset_revision"], "dataset"),
-            "split": named["split"] and code(named["split"]),
-            "layer": code(first["layer"]),
-            "measure": code(first["measure"]),
-            "num_samples": first["num_samples"],
-            "draws": first["draws"],
-        }
-
-    @property
-    def lines(self) -> list[tuple[str, ...]]:
-        """The cells of the first rows, as Markdown."""
-        return [_cells(row) for row in self.rows[:MOST_ROWS]]
-
-    @property
-    def more(self) -> int:
-        """The number of rows that are not shown."""
-        return len(self.rows[MOST_ROWS:])
-
-    @property
-    def doubted(self) -> bool:
-        """Tell whether a row that is shown has the mark."""
-        return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
-
-
-def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
-    """A table for each set, layer, measure, number of images and draws.
-
-    Args:
-        rows: of the scores.
-        sets: those that the repo holds.
-    """
-    found: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[name] for name in COMPARED), []).append(row)
-    known = {one.manifest.hash[:16]: one for one in sets}
-    made = []
-    for key, some in found.items():
-        own, ranked = known.get(key[0]), tuple(sorted(some, key=_rank))
-        named = _most(ranked) if own is None else own.named
-        made.append(Table(own.slug if own else None, ranked, named))
-    return sorted(made, key=_place)
-
-
-def _most(rows: Sequence[Row]) -> Row:
-    """The names that most rows give the reference and the images; of equals, the first."""
-    found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
-    values = min(found, key=lambda one: (-found[one], str(one)))
-    return dict(zip(NAMED, values, strict=True))
-
-
-def _place(table: Table) -> tuple[Any, ...]:
-    first = table.rows[0]
-    name = table.slug or str(table.named["reference"])
-    key = (str(first[part]) for part in ("inversion_set", "layer", "measure"))
-    return table.slug is None, name, *key, -first["num_samples"], first["draws"]
-
-
-def _rank(row: Row) -> tuple[Any, ...]:
-    """The highest debiased value first, as on a leaderboard; below them those that have none."""
-    found = Reading.of(row)
-    values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
-    more = (str(row.get(name) or "") for name in ("model", "model_revision", "network_id"))
-    return found.stir is None, *values, *more
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    read_as = Reading.of(row)
-    shown = [_number(value) for value in (read_as.stir, read_as.floor, read_as.ceiling)]
-    mark = " ⚠" if read_as.doubts else ""
-    share = row.get("converged")
-    return (
-        linked(row["model"], row.get("model_revision"), "model") + mark,
-        *shown,
-        _number(row["stir"]),
-        str(row["num_samples"]),
-        "–" if share is None else f"{share:.0%}",
-    )
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float | int) else "–"
-
-
-def examples(found: Sequence[Table]) -> list[str]:
-    """The highest and the lowest score in words, but for references judged on their own inversions;
-    where none can be read, the reason.
-    """
-    every = [(row, table.named["reference"]) for table in found for row in table.rows]
-    others = [one for one in every if _id(one[0]["model"]) != _id(one[1])]
-    rows = others or every
-    told = [(share, *one) for one in rows if (share := Reading.of(one[0]).share) is not None]
-    told.sort(key=lambda one: -one[0])
-    chosen = [(row, name) for _, row, name in told[:1] + told[1:][-1:]] or rows[:1]
-    return [Reading.of(row).sentence(code(row["model"]), code(name)) for row, name in chosen]
-
-
-def _id(name: Any) -> str:
-    return str(name).partition("@")[0].casefold()

@@ -15,8 +15,6 @@ from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.results import ANCHORS
 
 FOLDER = "scores"
-COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
-"""Columns in which scores agree that may be compared."""
 ERRORS = ("median", "mean", "p95")
 LARGEST = 100_000_000
 """Bytes of a file: those of more than three million pairs with the columns per image."""

@@ -54,12 +54,12 @@ def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = Tru
     rows: list[tuple[str, np.ndarray]] = []
     shown: np.ndarray | None = None
     for inversions in sets:
-        images = inversions.pixels("image", range(columns)) if originals else None
+        images = inversions.originals_of(range(columns)) if originals else None
         if images is not None and (shown is None or not np.array_equal(shown, images)):
             rows.append(("image", images))
             shown = images
         name = _drawn(last_part(inversions.manifest.names["reference"]))
-        rows.append((f"inverted by\n{name}", inversions.pixels("inverted", range(columns))))
+        rows.append((f"inverted by\n{name}", inversions.values("inverted", range(columns))))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))
     grid = figure.subplots(
         len(rows), columns, squeeze=False, gridspec_kw={"hspace": 0.08, "wspace": 0.06}

@@ -1,4 +1,4 @@
-"""How representations are compared, and what is known before any of it is done."""
+"""Options of scoring, and checks before any of it is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.errors import RequestError
@@ -16,7 +17,7 @@ from stir_hf.similarity import MEASURES, Measure
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """How representations are compared."""
+    """Options of the comparison of representations."""
 
     measure: Any = option(
         "linear_cka", "Similarity of representations.", metavar="NAME", registry=MEASURES
@@ -26,40 +27,49 @@ class JudgeConfig:
         object.__setattr__(self, "measure", MEASURES.parse(self.measure))
 
 
-def check_count(images: int | None, measure: Measure, dataset: str) -> None:
-    """Raise RequestError where fewer images are asked for, or there, than the measure needs; None:
-    not known yet.
+def check_count(count: int | None, measure: Measure, dataset: str) -> None:
+    """Raise RequestError where fewer samples are asked for, or there, than the measure needs; None
+    is not known yet.
     """
-    if images is not None and images < measure.least_rows:
+    if count is not None and count < measure.least_rows:
         raise RequestError(
-            f"num_samples={images} of {dataset} is too few: the measure needs at least"
-            f" {measure.least_rows} images"
+            f"num_samples={count} of {dataset} is too few: the measure needs at least"
+            f" {measure.least_rows} samples"
         )
 
 
 def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> None:
-    """Whether a network can be judged on these inversions, before any of it is done.
+    """Check that a network can be judged on these inversions, before any of it is done.
 
     Raises:
-        RequestError: fewer images than the measure needs, or images of another mode than the
+        RequestError: fewer originals than the measure needs, or inputs of another kind than the
             network takes.
     """
     for one in sets:
         encoder.check_takes(one.kind)
         if (there := len(np.unique(one.index))) < measure.least_rows:
             raise RequestError(
-                f"{MEASURES.name_of(measure)} needs at least {measure.least_rows} images, not"
-                f" {there}"
+                f"{MEASURES.name_of(measure)} needs at least {measure.least_rows}"
+                f" {one.kind.name}s, not {there}"
             )
 
 
 def check_first(networks: Sequence[Opened], sets: Sequence[Inversions]) -> None:
-    """Look at the first images: what is constant or not finite is known before any work.
+    """Check the first originals, before any work, for representations that are constant or not
+    finite.
 
     Raises:
-        RunError: representations that are not finite, or the same for images that differ.
+        RunError: representations that are not finite, or the same for originals that differ.
     """
-    some = sets[0].pixels("image", range(min(LOOKED_AT, len(sets[0]))))
-    _, differing = np.unique([image.tobytes() for image in some], return_index=True)
+    first = sets[0]
+    rows = range(min(LOOKED_AT, len(first)))
+    some = first.originals_of(rows)
+    _, differing = np.unique([one.tobytes() for one in some], return_index=True)
+    context = {n: torch.from_numpy(v) for n, v in first.contexts(rows).items()}
+
+    def few(count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        chosen = np.sort(differing)[:count]
+        return torch.from_numpy(some[chosen]), {n: v[chosen] for n, v in context.items()}
+
     for network in networks:
-        network.check_varies(lambda count: torch.from_numpy(some[np.sort(differing)[:count]]))
+        network.check_varies(few)

@@ -1,4 +1,4 @@
-"""What must be known about an inversion set to read its scores."""
+"""Notes that a reader of a score must know."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from stir_hf.data.identity import (
     same_probe,
 )
 from stir_hf.data.sets.inversions import Inversions
-from stir_hf.engine import CONSTRAINTS, STARTS, Tolerance
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Tolerance
 from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError
 from stir_hf.models import Opened
@@ -24,13 +24,13 @@ from stir_hf.results import RelativeError
 from stir_hf.scoring.representations import start_of
 
 LOOKED_AT = 4
-"""Number of images that tell whether a judged network is the one that made the inversions."""
+"""Number of originals by which the network that made the inversions is recognised."""
 NAMED = 10
-"""So many of the images that were left out are named in a note."""
+"""Number of originals that were left out which a note names."""
 
 
 def notes_on(inversions: Inversions) -> Iterator[str]:
-    """What must be known about an inversion set to read its scores."""
+    """Notes on an inversion set that a reader of its scores must know."""
     engine, above = inversions.manifest.identity["engine"], ~inversions.converged
     tolerance = Tolerance.parse(engine["tolerance"])
     yield from inversions.manifest.names.get("notes", ())
@@ -43,10 +43,10 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         asked = f"{'an' if tolerance.of_spread else 'a relative'} error of {tolerance}"
         yield (
             f"{above.mean():.0%} of the inversions did not reach {asked}; theirs is"
-            f" {rest.median:.3f} (median), {rest.p95:.3f} (95th percentile). Give more than"
-            f" {engine['steps']} steps, read another layer, or accept that and believe the debiased"
-            " values"
+            f" {rest.median:.3f} (median), {rest.p95:.3f} (95th percentile). Increase --steps (now"
+            f" {engine['steps']}), choose another layer, or rely on the debiased values"
         )
+    name = inversions.kind.name
     for status, words in (
         ("unreadable", "could not be read"),
         ("not_finite", "gave values that are not finite"),
@@ -55,24 +55,27 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         if indices:
             more = ", …" if len(indices) > NAMED else ""
             shown = ", ".join(map(str, indices[:NAMED])) + more
-            yield f"{len(indices)} image{'s' * (len(indices) > 1)} left out that {words}: {shown}"
+            yield f"{len(indices)} {name}{'s' * (len(indices) > 1)} left out that {words}: {shown}"
     yield from too_loose(inversions, tolerance)
     yield from copies_in(inversions)
     data = inversions.manifest.identity["data"]
     if "shuffle_buffer" in data:
         buffer = data["shuffle_buffer"]
-        yield f"{inversions.num_samples} images of a stream, drawn from a buffer of {buffer}"
+        yield f"{inversions.num_samples} {name}s of a stream, from a shuffle buffer of {buffer}"
     elif data["order"] == "stream":
-        yield f"the first {inversions.num_samples} images of a stream"
+        yield f"the first {inversions.num_samples} {name}s of a stream"
 
 
 def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
-    """Say why images may count as converged before they are inverted, or why that is not known."""
+    """Notes on a tolerance so loose that originals count as converged before they are inverted, or
+    on the reason why that is not known.
+    """
     spread, left = inversions.spread, inversions.spread_error
     if spread is None or left is None:
         if len(inversions):
             few = len(np.unique(inversions.index)) < 2
-            why = "there is one image" if few else "all images are represented the same"
+            name = inversions.kind.name
+            why = f"there is one {name}" if few else f"all {name}s are represented the same"
             yield f"the error over the spread is undefined: {why}"
         return
     warning = tolerance.warning(spread.mean, spread.spread, inversions.manifest.spread)
@@ -81,7 +84,7 @@ def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
 
 
 def copies_in(inversions: Inversions) -> Iterator[str]:
-    """Which images are the same as others, on the canvas."""
+    """Notes on originals that are the same as others, on the canvas."""
     _, once = np.unique(inversions.index, return_index=True)
     hashes = inversions.stored.values("canvas_hash", once)
     first: dict[str | None, int] = {}
@@ -93,42 +96,47 @@ def copies_in(inversions: Inversions) -> Iterator[str]:
         more = ", …" if len(copies) > NAMED else ""
         several = "s are copies" if len(copies) > 1 else " is a copy"
         shown = ", ".join(copies[:NAMED]) + more
-        yield f"{len(copies)} image{several} of another on the canvas: {shown}"
+        name = inversions.kind.name
+        yield f"{len(copies)} {name}{several} of another on the canvas: {shown}"
 
 
 def same_network(network: Opened, inversions: Inversions) -> bool:
-    """Whether the judged network is the one that made the inversions, its layer included."""
+    """True if the judged network, its layer included, is the one that made the inversions."""
     manifest = inversions.manifest
     made_by = dict(manifest.identity["network"])
     precision = {"dtype": made_by["precision"]["dtype"]}
     if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
         return False
-    if network.size != inversions.size:
+    if network.encoder.preprocessing.refusal(inversions.kind) is not None:
+        return False
+    if network.kind != inversions.kind:
         return False
     if other_entries(network.encoder.settings(), manifest.settings):
         return False
     record = probe_record(network.probe.cpu().double().numpy())
     some = np.unique(inversions.index, return_index=True)[1][:LOOKED_AT]
-    images = torch.from_numpy(inversions.pixels("image", some))
-    found = network.represent(images).cpu().double().numpy().ravel()
+    context = {n: torch.from_numpy(v) for n, v in inversions.contexts(some).items()}
+    originals = torch.from_numpy(inversions.originals_of(some))
+    found = network.represent(originals, context).cpu().double().numpy().ravel()
     expected = inversions.vectors("representation", some).astype(np.float64).ravel()
     pairs = ((record, manifest.probe), (found.tolist(), expected.tolist()))
     return all(same_probe(one, two, manifest.dtype) for one, two in pairs)
 
 
 def no_floor(inversions: Inversions) -> str | None:
-    """Why the starts give no floor; None where they do."""
+    """The reason why the starts give no floor; None where they do."""
     engine = inversions.manifest.identity["engine"]
     try:
         start = STARTS.build(engine["start"])
         CONSTRAINTS.build(engine["constraint"])
+        RULES.build(engine["method"])
     except RequestError as error:
         return str(error)
     if start.shared:
-        return f"start={STARTS.text(start)!r} is one image for all"
+        return f"start={STARTS.text(start)!r} is the same for all {inversions.kind.name}s"
     data = inversions.manifest.identity["data"]
     if "starts" not in engine:
         first = int(data_order(data, 1)[0])
         if array_hash(start_of(inversions, first, 0).numpy()) != inversions.manifest.first_start:
-            return "the start images cannot be drawn again by this version"
+            return "the starts cannot be drawn again by this version"
     return None

@@ -1,4 +1,4 @@
-"""What the judged model and the reference represent, batch by batch, into accumulators."""
+"""Representations of the judged model and the reference, batch by batch, in accumulators."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.sets.inversions import Inversions
-from stir_hf.engine import CONSTRAINTS, STARTS, start_value
+from stir_hf.engine import (
+    CONSTRAINTS,
+    RULES,
+    STARTS,
+    Context,
+    first_iterate,
+    kept,
+    start_value,
+)
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Displacement
@@ -28,13 +36,13 @@ def accumulate(
     processes: Processes,
     progress: Progress,
 ) -> tuple[Parts, Displacement]:
-    """All batches of a set through the network: accumulators, and how far each pair moves.
+    """Represent all batches of a set: accumulators, and the displacement of each pair.
 
-    Every process takes its share of the batches; all is whole in the main one. What goes there is
-    sums, or rows where there are fewer of them than columns.
+    Every process takes its share of the batches; the main process gets the sum of all, as sums or,
+    where there are fewer rows than columns, as rows.
 
     Raises:
-        RequestError: a network that looks at the other images of a batch.
+        RequestError: a network that depends on the other rows of a batch.
         RunError: a representation that is not finite.
     """
     parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
@@ -73,7 +81,7 @@ _Seen = tuple[Parts, NDArray[np.float32]]
 
 
 def _merged(mine: _Seen, other: _Seen) -> _Seen:
-    """What two processes have seen; the moves of each are 0 where the other's stand."""
+    """The sum of two processes; the moves of each are 0 in the rows of the other."""
     for part, of_other in zip(mine[0], other[0], strict=True):
         for name, accumulator in part.items():
             accumulator.merge(of_other[name])
@@ -100,47 +108,55 @@ def _pairs(
     """The pairs of representations of each anchor; `check` compares them with those of smaller
     batches.
     """
-    images = inversions.pixels("image", rows)
-    original = _represent(network, images)
+    originals = inversions.originals_of(rows)
+    context = {n: torch.from_numpy(v) for n, v in inversions.contexts(rows).items()}
+    original = _represent(network, originals, context)
     if check:
-        network.check_alone(torch.from_numpy(images), original)
+        network.check_alone(torch.from_numpy(originals), original, context)
     own, own_inverted = (
         torch.from_numpy(inversions.vectors(f"representation{suffix}", rows))
         for suffix in ("", "_inverted")
     )
-    yield "stir", (original, _represent(network, inversions.pixels("inverted", rows)))
+    inverted = _represent(network, inversions.values("inverted", rows), context)
+    yield "stir", (original, inverted)
     yield "similarity", (own, original)
     yield "ceiling", (own, own_inverted)
     if "floor" in anchors:
-        yield "floor", (original, _represent(network, _starts(inversions, rows, images)))
+        starts = _starts(inversions, rows, originals)
+        yield "floor", (original, _represent(network, starts, context))
 
 
-def _represent(network: Opened, pixels: NDArray[np.float32]) -> Tensor:
-    representation = network.represent(torch.from_numpy(pixels)).cpu()
+def _represent(network: Opened, values: NDArray[np.float32], context: Context) -> Tensor:
+    representation = network.represent(torch.from_numpy(values), context).cpu()
     if not bool(representation.isfinite().all()):
         raise RunError(f"{network.where}: a representation is not finite")
     return representation
 
 
 def _starts(
-    inversions: Inversions, rows: NDArray[np.int64], images: NDArray[np.float32]
+    inversions: Inversions, rows: NDArray[np.int64], originals: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(b, *shape): the starts as the engine would have kept them: within the constraint and the
-    bounds of the inputs.
+    """(b, *shape): the starts as the engine would have kept them, had the first iterate been the
+    best.
     """
+    engine = inversions.manifest.identity["engine"]
+    rule, constraint = RULES.build(engine["method"]), CONSTRAINTS.build(engine["constraint"])
     if "start" in inversions.features:
-        starts = torch.from_numpy(inversions.pixels("start", rows))
+        starts = torch.from_numpy(inversions.values("start", rows))
     else:
         keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
-        starts = torch.stack([start_of(inversions, index, draw) for index, draw in keys])
-    constraint = CONSTRAINTS.build(inversions.manifest.identity["engine"]["constraint"])
-    origin = torch.from_numpy(images) if constraint.uses_origin else None
-    low, high = inversions.kind.bounds or (None, None)
-    return constraint.project(starts, origin).clamp(low, high).numpy()
+        starts = torch.stack(
+            [
+                start_of(inversions, *key) * inversions.kind.scale(original)
+                for key, original in zip(keys, originals, strict=True)
+            ]
+        )
+    origin = torch.from_numpy(originals) if constraint.uses_origin else None
+    return kept(constraint, first_iterate(rule, constraint, starts, origin), origin).numpy()
 
 
 def start_of(inversions: Inversions, index: int, draw: int) -> Tensor:
-    """The start image of an image and draw, drawn again: (c, h, w), not clamped."""
+    """The start of an original and draw, drawn again: (*shape), neither scaled nor projected."""
     engine = inversions.manifest.identity["engine"]
     start, shape = STARTS.build(engine["start"]), inversions.kind.shape
     return start_value(start, shape, seed=engine["seed"], index=index, draw=draw)

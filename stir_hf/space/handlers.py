@@ -12,7 +12,8 @@ import gradio as gr
 
 from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, RunError
-from stir_hf.space import jobs, uploads, views
+from stir_hf.report import page as views
+from stir_hf.space import jobs, uploads
 from stir_hf.space.asked import (
     EMBEDDED,
     LIMITS,

@@ -16,8 +16,8 @@ from stir_hf.demo import IMAGES, MODELS
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import to_png
 from stir_hf.publish import ShareConfig, push_folder
-from stir_hf.publish.board_text import called, explained
 from stir_hf.publish.leaderboard import leaderboard
+from stir_hf.report.board_text import called, explained
 from stir_hf.results import StirResult
 from stir_hf.runtime import Step
 from stir_hf.space.asked import (
@@ -81,7 +81,7 @@ def judge(request: Judging, _: Path, send: Send) -> None:
     repo, name = check_published(request.inversions, request.limits), request.model
     places = {} if name in MODELS else {name: check_weights(name, request.limits)}
     sets = stir_hf.Inversions.load_all(repo)
-    if any("image" not in one.features for one in sets):
+    if any(not one.has_originals for one in sets):
         raise RequestError(
             f"dataset {request.inversions} was published without the original images; such sets"
             " are not judged here, but by `stir-hf score`"
@@ -133,8 +133,8 @@ def board_rows(name: str) -> list[dict[str, Any]]:
 def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
     """A model, at the commit that was looked at, by the name that was asked for."""
     encoder = stir_hf.load_encoder(embedded_path(name) or places[name], name=name)
-    if encoder.size is not None and max(encoder.size) > limits.side:
-        height, width = encoder.size
+    if encoder.extent is not None and max(encoder.extent) > limits.side:
+        height, width = encoder.extent
         raise RequestError(
             f"model {encoder.name} takes images of {height}x{width} pixels; at most"
             f" {limits.side} are taken here"
@@ -211,8 +211,8 @@ def _pair(inversions: stir_hf.Inversions, moves: Any, row: int) -> dict[str, Any
     return {
         "index": index,
         "distance": float(moves.relative_distance[row]),
-        "original": picture(inversions.pixels("image", [at])[0]),
-        "inverted": picture(inversions.pixels("inverted", [at])[0]),
+        "original": picture(inversions.originals_of([at])[0]),
+        "inverted": picture(inversions.values("inverted", [at])[0]),
     }
 
 

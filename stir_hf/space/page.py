@@ -12,7 +12,8 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
-from stir_hf.space import uploads, views
+from stir_hf.report import page as views
+from stir_hf.space import uploads
 from stir_hf.space.asked import EMBEDDED, LIMITS
 from stir_hf.space.gate import BODY, Gate
 from stir_hf.space.handlers import (

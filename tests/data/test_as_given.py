@@ -36,7 +36,7 @@ TURNED: dict[int, Callable[[Any], Any]] = {
 def seen(data: Any, **options: Any) -> list[np.ndarray]:
     """The images as they reach a processor, in the order of their index."""
     samples = open_samples(data, DataSpec(**{**described(data), **options}))
-    found = {s.index: np.asarray(s.image) for s in map(samples.read, range(len(samples)))}
+    found = {s.index: np.asarray(s.original) for s in map(samples.read, range(len(samples)))}
     return [found[i] for i in sorted(found)]
 
 
@@ -90,7 +90,7 @@ def test_photographs_are_turned_however_they_come(way: str, kind: str, tmp_path:
 def test_a_mode_is_kept_in_a_list(mode: str) -> None:
     image = odd_images()[mode]
     samples = open_samples([image], DataSpec("images"))
-    found = as_mode(samples.read(0).image, "RGB")
+    found = as_mode(samples.read(0).original, "RGB")
     assert np.array_equal(np.asarray(found), np.asarray(as_mode(image, "RGB")))
 
 
@@ -122,7 +122,7 @@ def test_a_picture_that_moves_shows_its_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("L", (8, 8), value) for value in (40, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     samples = open_samples(str(tmp_path), DataSpec("animated"))
-    assert samples.read(0).image.convert("L").getextrema() == (40, 40)
+    assert samples.read(0).original.convert("L").getextrema() == (40, 40)
 
 
 def test_a_picture_one_pixel_high(tiny_models: TinyModels) -> None:
@@ -201,10 +201,10 @@ def test_an_odd_header_loses_no_picture(header: bytes, turned: bool, tmp_path: P
         values = np.asarray(plain)
     expected = np.rot90(values, -1) if turned else values
     samples = open_samples(str(tmp_path), DataSpec("it"))
-    assert samples.sizes() == {expected.shape}
+    assert samples.shapes == {expected.shape}
     with Image.open(tmp_path / "odd.jpg") as given:
-        listed = open_samples([given], DataSpec("a list")).read(0).image
-    for found in (samples.read(0).image, listed):
+        listed = open_samples([given], DataSpec("a list")).read(0).original
+    for found in (samples.read(0).original, listed):
         np.testing.assert_array_equal(np.asarray(found), expected)
 
 

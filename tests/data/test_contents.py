@@ -144,7 +144,7 @@ def read(folder: Path, *, streaming: bool = False) -> list[tuple[int, int | None
     """The grey and the label of each image."""
     samples = open_samples(str(folder), DataSpec(str(folder), streaming=streaming))
     found = [samples.sample(position) for position in np.argsort(samples.order)]
-    return [(int(np.asarray(one.image)[0, 0, 0]), one.label) for one in found]
+    return [(int(np.asarray(one.original)[0, 0, 0]), one.label) for one in found]
 
 
 def replaced(path: Path, write: Callable[[], object]) -> None:

@@ -73,7 +73,7 @@ def test_a_stream_that_ends_is_read_to_its_end(make: Callable[[], Stream], count
 
 def test_so_many_of_an_endless_stream_are_read() -> None:
     samples = open_samples(endless(), DataSpec("it", num_samples=7))
-    first, again = (samples.read(position).image.tobytes() for position in (0, 3))
+    first, again = (samples.read(position).original.tobytes() for position in (0, 3))
     assert len(samples) == 7
     assert first == again == noise_images(1)[0].tobytes()
 

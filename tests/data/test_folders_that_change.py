@@ -42,7 +42,7 @@ def test_rows_are_those_that_were_loaded_whatever_the_folder_became(tmp_path: Pa
     hashes = [row(i)["canvas_hash"] for i in found.index]
     assert found.stored.values("canvas_hash", np.arange(4)) == hashes
     assert found.to_dataset()["index"] == found.index.tolist()
-    some = found.of({int(found.index[1])})
+    some = found.restrict_to({int(found.index[1])})
     assert some.representation[:, 0].tolist() == some.index.tolist()
 
 
@@ -112,7 +112,7 @@ def test_what_is_saved_or_sent_is_whole_while_a_run_compacts(
         return files
 
     for name in ("parts", "export"):
-        monkeypatch.setattr(f"stir_hf.data.{name}.files_of", compacted_after)
+        monkeypatch.setattr(f"stir_hf.data.sets.{name}.files_of", compacted_after)
     copy = found.save(tmp_path / "copy")
     assert len(Inversions.load(copy)) == 6
     told = iter([True])

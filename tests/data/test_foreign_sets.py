@@ -45,7 +45,7 @@ def test_images_come_from_their_bytes_alone(
     for number, path in enumerate((str(elsewhere), "http://127.0.0.1:9/x.png")):
         inversions = changed(tmp_path / str(number), naming(column, {"bytes": held, "path": path}))
         said = f"{column}: it names the file {path}, and does not hold it"
-        for read in (lambda: inversions.pixels(column), inversions.to_dataset):  # noqa: B023
+        for read in (lambda: inversions.values(column), inversions.to_dataset):  # noqa: B023
             with pytest.raises(RequestError, match=said):
                 read()
 
@@ -56,7 +56,7 @@ def test_the_types_that_a_file_says_are_not_believed(tmp_path: Path) -> None:
         return table.replace_schema_metadata({"huggingface": said.replace(b"Image", b"Audio")})
 
     inversions = changed(tmp_path, change)
-    assert len(inversions.pixels("inverted")) == 4
+    assert len(inversions.values("inverted")) == 4
     assert inversions.to_dataset().features["inverted"] == datasets.Image()
 
 

@@ -210,7 +210,7 @@ def test_no_set_starts_ghostscript(
     (path,) = folder.glob("*.parquet")
     path.write_bytes(in_parquet(picture(name, lambda _: EPS)(pq.read_table(path))))
     made = Inversions.read(folder)
-    for look in (made.to_dataset, lambda: made.pixels(name), lambda: judged(Net(1), made)):
+    for look in (made.to_dataset, lambda: made.values(name), lambda: judged(Net(1), made)):
         with pytest.raises(RequestError, match=f"{name}: it is no PNG"):
             look()
     assert not ghostscript.exists()
@@ -287,5 +287,5 @@ def test_a_group_that_takes_much_memory_is_refused(
     folder = shutil.copytree(whole, tmp_path / "set")
     for module, said in (("table_checks", "some rows take"), ("rows", "some of its rows take")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"stir_hf.data.{module}.GROUP_BYTES", 500)
+            patch.setattr(f"stir_hf.data.files.{module}.GROUP_BYTES", 500)
             refused(folder, said)

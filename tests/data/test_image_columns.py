@@ -13,7 +13,8 @@ from PIL import Image
 
 import stir_hf
 from stir_hf import RequestError
-from stir_hf.data.images.columns import image_column, label_column
+from stir_hf.data.images.columns import image_column
+from stir_hf.data.sources.columns import label_column
 from stir_hf.data.sources.samples import Samples, UnreadableError, open_samples
 from stir_hf.data.sources.spec import DataSpec
 from tests.tiny import Net, compared, noise_images, pictures
@@ -37,7 +38,7 @@ def nested() -> datasets.Dataset:
 
 def pixels(samples: Samples) -> dict[int, bytes]:
     found = [samples.read(position) for position in range(len(samples))]
-    return {sample.index: sample.image.tobytes() for sample in found}
+    return {sample.index: sample.original.tobytes() for sample in found}
 
 
 EXPECTED = {
@@ -250,7 +251,7 @@ def test_a_declared_column_comes_before_other_files(kind: str) -> None:
         made = [{"image": image, "audio": ODD} for image in IMAGES]
         data = datasets.IterableDataset.from_generator(lambda: iter(made))
     samples = open_samples(data, DataSpec("it"))
-    assert samples.images.name == "image"
+    assert samples.column.name == "image"
     assert pixels(samples) == {i: image.tobytes() for i, image in enumerate(IMAGES)}
 
 

@@ -18,7 +18,7 @@ from stir_hf.data.files import shards
 from stir_hf.data.files.columns import features
 from stir_hf.data.files.rows import Rows
 from stir_hf.data.identity import array_hash, order_of
-from stir_hf.data.sets.choice import SetConfig, choose, of_hashes, on_common_images
+from stir_hf.data.sets.choice import SetConfig, choose, of_hashes, on_common_originals
 from stir_hf.data.sets.export import columns, export, row_digests
 from stir_hf.data.sets.located import find_sets
 from stir_hf.data.sets.manifest import Manifest
@@ -231,8 +231,8 @@ def test_images_that_failed_are_left_out_and_named(tmp_path: Path) -> None:
 
 def test_sets_are_judged_on_the_images_they_share(tmp_path: Path) -> None:
     one = a_set(tmp_path / "a", 6)
-    other = one.of(set(ORDER[1:4]))
-    assert [s.index.tolist() for s in on_common_images([one, other])] == [sorted(ORDER[1:4])] * 2
+    other = one.restrict_to(set(ORDER[1:4]))
+    assert [s.index.tolist() for s in on_common_originals([one, other])] == [sorted(ORDER[1:4])] * 2
     np.testing.assert_array_equal(other.image, one.image[np.isin(one.index, ORDER[1:4])])
 
 
@@ -290,7 +290,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
     assert len(found.index) == len(found.relative_error) == len(found.converged)
     assert read == []
-    found.pixels("inverted", [0, 1])
+    found.values("inverted", [0, 1])
     assert set(read) == {"inverted"}
 
 

@@ -23,7 +23,7 @@ def read(folder: Path, **options: Any) -> tuple[Any, ...]:
     samples = open_samples(str(folder), DataSpec(str(folder), **options))
     found = [samples.sample(position) for position in range(len(samples))]
     names = getattr(samples.label_feature, "names", None)
-    return samples.spec.split, names, [(one.label, one.image.tobytes()) for one in found]
+    return samples.spec.split, names, [(one.label, one.original.tobytes()) for one in found]
 
 
 def linked(folder: Path, store: Path, **links: str) -> Path:

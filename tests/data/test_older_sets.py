@@ -31,7 +31,7 @@ def test_where_the_bytes_are_not_known_some_images_are_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stir_hf.data.identity import order_of
-    from stir_hf.data.images.canvases import Canvases
+    from stir_hf.data.sources.canvases import Canvases
 
     images = noise_images(100)
     inverted(Net(), images, tmp_path, steps=1)
@@ -125,7 +125,7 @@ def test_parts_of_the_same_pixels_in_other_bytes_are_joined(tmp_path: Path) -> N
 def test_what_a_part_records_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stir_hf.data.images.canvases import Canvases
+    from stir_hf.data.sources.canvases import Canvases
 
     images = noise_images(12)
     inverted(Net(), images, tmp_path, part="1/2")

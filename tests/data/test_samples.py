@@ -12,7 +12,7 @@ from PIL import Image
 
 from stir_hf import RequestError
 from stir_hf.data.images import cells
-from stir_hf.data.sources.samples import Sample, Samples, UnreadableError, common_size, open_samples
+from stir_hf.data.sources.samples import Sample, Samples, UnreadableError, open_samples
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.inputs.images import eight_bit
 from tests.tiny import count_decodes
@@ -50,13 +50,13 @@ def test_a_smaller_sample_is_the_beginning_of_a_larger_one(image_folder: Path) -
 
 
 def test_a_sample_holds_the_same_images_as_the_split(image_folder: Path) -> None:
-    whole = {s.index: s.image.tobytes() for s in everything(open_folder(image_folder))}
+    whole = {s.index: s.original.tobytes() for s in everything(open_folder(image_folder))}
     for sample in everything(open_folder(image_folder, 5)):
-        assert sample.image.tobytes() == whole[sample.index]
+        assert sample.original.tobytes() == whole[sample.index]
 
 
 def test_images_are_decoded_as_they_are(image_folder: Path) -> None:
-    assert {s.image.mode for s in everything(open_folder(image_folder))} == {"RGB", "L", "RGBA"}
+    assert {s.original.mode for s in everything(open_folder(image_folder))} == {"RGB", "L", "RGBA"}
 
 
 def test_a_stream_gives_its_first_images() -> None:
@@ -64,7 +64,7 @@ def test_a_stream_gives_its_first_images() -> None:
     samples = open_samples(stream, DataSpec("a stream", num_samples=4))
     assert samples.order.tolist() == [0, 1, 2, 3]
     assert samples.total is None
-    assert [np.asarray(s.image)[0, 0] for s in everything(samples)] == [0, 1, 2, 3]
+    assert [np.asarray(s.original)[0, 0] for s in everything(samples)] == [0, 1, 2, 3]
 
 
 def test_the_fingerprint_is_of_the_split_and_its_first_images() -> None:
@@ -114,14 +114,14 @@ def test_sizes_come_from_the_headers(
 
     monkeypatch.setattr(cells, "upright", decoded)
     samples = open_folder(image_folder)
-    assert samples.sizes() == {(36 + i, 40) for i in range(12)}
+    assert samples.shapes == {(36 + i, 40) for i in range(12)}
     with pytest.raises(RequestError, match="net takes images at their own size, but they differ"):
-        common_size(samples, "net")
+        samples.common_shape("net")
     turned = Image.new("RGB", (20, 10))
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.jpg", exif=exif)
-    assert common_size(open_folder(tmp_path), "net") == (20, 10)
+    assert open_folder(tmp_path).common_shape("net") == (20, 10)
 
 
 def test_the_first_four_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_columns_are_chosen_by_name() -> None:
         RequestError, match="several image columns; give --image-column: image, second"
     ):
         open_samples(two, DataSpec("two"))
-    assert open_samples(two, DataSpec("two", image_column="second")).images.name == "second"
+    assert open_samples(two, DataSpec("two", image_column="second")).column.name == "second"
     with pytest.raises(RequestError, match="no column 'imag'; did you mean image"):
         open_samples(two, DataSpec("two", image_column="imag"))
     with pytest.raises(RequestError, match="column 'other' of two holds no images"):
@@ -173,10 +173,10 @@ def test_a_stream_of_files_gives_the_same_as_the_files(tmp_path: Path) -> None:
     ]
     assert streams[1].features is None
     read = everything(open_samples(files, DataSpec("files")))
-    expected = {s.index: s.image.tobytes() for s in read}
+    expected = {s.index: s.original.tobytes() for s in read}
     for stream in streams:
         read = everything(open_samples(stream, DataSpec("a stream")))
-        assert {s.index: s.image.tobytes() for s in read} == expected
+        assert {s.index: s.original.tobytes() for s in read} == expected
 
 
 @pytest.mark.usefixtures("unclosed_files")
@@ -209,7 +209,7 @@ def test_sixteen_bit_files_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "deep.png")
     (sample,) = everything(open_folder(tmp_path))
     assert np.array_equal(
-        np.asarray(sample.image.convert("L")), np.rint(values / 257).astype(np.uint8)
+        np.asarray(sample.original.convert("L")), np.rint(values / 257).astype(np.uint8)
     )
 
 

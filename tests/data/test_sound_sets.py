@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf import Inversions
-from stir_hf.data.images.canvases import Canvases
+from stir_hf.data.sources.canvases import Canvases
 from tests.data.hostile import read
 from tests.tiny import SIDE, Net, inverted, noise_images, pictures
 
@@ -94,6 +94,6 @@ def test_the_representation_of_large_values_is_sound(tmp_path: Path) -> None:
 
 def test_a_set_without_rows_is_sound(tmp_path: Path) -> None:
     made = inverted(Net(), noise_images(6), tmp_path)
-    none = made.of(set())
+    none = made.restrict_to(set())
     assert len(none.to_dataset()) == len(none.image[:]) == 0
     assert none.representation.shape[0] == 0

@@ -24,7 +24,7 @@ IMAGE = datasets.Features(image=datasets.Image())
 
 
 def means(samples: Samples) -> list[float]:
-    return [float(np.asarray(samples.read(p).image).mean()) for p in range(len(samples))]
+    return [float(np.asarray(samples.read(p).original).mean()) for p in range(len(samples))]
 
 
 def folder(path: Path, count: int = 12) -> str:
@@ -206,7 +206,7 @@ def test_labels_of_no_declared_type_are_kept_where_all_are_whole_numbers(
     assert samples.rows.column_names == ["image"] + ["label"] * (expected is not None)
     read = [samples.read(position) for position in range(4)]
     assert [sample.label for sample in read] == (expected or [None] * 4)
-    assert [s.image.tobytes() for s in read] == [image.tobytes() for image in images]
+    assert [s.original.tobytes() for s in read] == [image.tobytes() for image in images]
 
 
 def test_labels_that_are_there_come_before_those_that_may_be() -> None:

@@ -6,7 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stir_hf.engine import STARTS, Box, Inverted, Item, Rule, descend, relative_error, start_value
+from stir_hf.engine import (
+    STARTS,
+    Box,
+    Domain,
+    Inverted,
+    Item,
+    Rule,
+    descend,
+    relative_error,
+    start_value,
+)
 
 SHAPE = (2, 6, 6)
 NOISE = STARTS.parse("noise")
@@ -51,9 +61,16 @@ def run(
     batch: int = 4,
     **options: Any,
 ) -> list[Inverted]:
-    options = {"constraint": Box(), **options}
+    domain = Domain(options.pop("constraint", Box()), options.pop("space", (1, 2)))
     found = descend(
-        net, work, rule, passes=passes, tolerance=tolerance, batch_size=batch, **options
+        lambda x, _: net(x),
+        work,
+        rule,
+        domain=domain,
+        passes=passes,
+        tolerance=tolerance,
+        batch_size=batch,
+        **options,
     )
     return sorted(found, key=lambda r: r.key)
 

@@ -6,12 +6,46 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stir_hf.engine import STARTS, AdamPolyak, Box, InversionConfig, Paper
+from stir_hf.engine import STARTS, AdamPolyak, Box, Free, InversionConfig, Paper
 from stir_hf.errors import RequestError
+from stir_hf.inputs.images import ImageKind
+from stir_hf.inputs.vectors import VectorKind
+
+PICTURE, VECTOR = ImageKind("L", (8, 8)), VectorKind(5)
 
 
 def made(**options: Any) -> InversionConfig:
     return InversionConfig(**options)
+
+
+def test_the_default_constraint_is_that_of_the_kind() -> None:
+    assert made().on(PICTURE).constraint == Box()
+    assert made().on(VECTOR).constraint == Free()
+    assert made(constraint="none").on(PICTURE).constraint == Free()
+    with pytest.raises(ValueError, match="call `on` first"):
+        made().spelling()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"constraint": "box"}, "vectors have no bounds; use constraint=none, not a box"),
+        ({"method": "smooth"}, "'smooth' filters along space, which vectors do not have"),
+    ],
+)
+def test_what_a_kind_does_not_have_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        made(**options).on(VECTOR)
+    assert made(**options).on(PICTURE).constraint == Box()
+
+
+def test_a_box_of_other_bounds_is_spelt_and_one_that_is_empty_is_refused() -> None:
+    wide = made(constraint="box:low=-1").on(PICTURE)
+    assert wide.spelling()["constraint"] == {"name": "box", "version": 1, "low": -1.0}
+    assert InversionConfig.from_spelling(wide.spelling()) == wide
+    for text in ("box:low=1", "box:high=nan", "box:low=-inf"):
+        with pytest.raises(RequestError, match="a box needs low < high"):
+            made(constraint=text)
 
 
 def test_text_and_parts_are_the_same() -> None:
@@ -94,17 +128,19 @@ def test_the_first_spelling_is_read_and_spelt_as_it_was() -> None:
     ids=str,
 )
 def test_a_spelling_goes_through_json_and_back(options: dict[str, Any]) -> None:
-    config = made(**options)
+    config = made(**options).on(PICTURE)
     spelling = json.loads(json.dumps(config.spelling()))
     assert spelling == config.spelling()
     assert InversionConfig.from_spelling(spelling) == config
-    assert made(**options, draws=4 if config.start.random else 1).spelling() == spelling
+    several = made(**options, draws=4 if config.start.random else 1)
+    assert several.on(PICTURE).spelling() == spelling
 
 
 def test_a_tolerance_of_the_spread_is_spelt_as_text_and_read_back() -> None:
-    config = made(tolerance="spread:.05")
+    config = made(tolerance="spread:.05").on(PICTURE)
     assert config.spelling()["tolerance"] == config.tolerance == "spread:0.05"
     assert InversionConfig.from_spelling(json.loads(json.dumps(config.spelling()))) == config
-    assert made(tolerance="spread:0.05") == config != made(tolerance=0.05)
+    assert made(tolerance="spread:0.05").on(PICTURE) == config
+    assert config != made(tolerance=0.05).on(PICTURE)
     assert config.good_enough.limit(length=4.0, spread=2.0) == 0.025
     assert made(tolerance=0.05).good_enough.limit(length=4.0, spread=None) == 0.05

@@ -59,7 +59,7 @@ class LinfBall:
 
 def constraint(text: str) -> Constraint:
     options: dict[str, Any] = {"constraint": text}
-    return InversionConfig(**options).constraint
+    return InversionConfig(**options).bound_by
 
 
 def around(work: list[Item], radius: float) -> list[Item]:

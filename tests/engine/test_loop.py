@@ -245,6 +245,7 @@ class Landweber:
     rate: float
     stops: ClassVar[bool] = True
     projects_start: ClassVar[bool] = False
+    needs_space: ClassVar[bool] = False
     default_steps: ClassVar[int] = 100
     default_start: ClassVar[str] = "noise"
 
@@ -252,7 +253,7 @@ class Landweber:
         return {}
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: dict[str, Tensor], free: Any
+        self, x: Tensor, error: Tensor, gradient: Tensor, state: dict[str, Tensor], domain: Any
     ) -> Tensor:
         return x - self.rate * self.target_norm**2 * error[:, None, None, None] * gradient
 

@@ -20,7 +20,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.engine import RULES, STARTS, Box, Item, descend, relative_error, start_value
+from stir_hf.engine import (
+    RULES,
+    STARTS,
+    Box,
+    Context,
+    Domain,
+    Item,
+    descend,
+    relative_error,
+    start_value,
+)
 
 RECORDED = Path(__file__).parent.parent / "data" / "old_iterates.npz"
 STEPS, SHOWN = 20, 6
@@ -128,7 +138,7 @@ def iterates(method: str, problem: Problem) -> list[Tensor]:
     net, starts, target = problem
     seen: list[Tensor] = []
 
-    def represent(x: Tensor) -> Tensor:
+    def represent(x: Tensor, context: Context) -> Tensor:
         seen.append(x.detach().clone())
         return net(x)
 
@@ -137,7 +147,7 @@ def iterates(method: str, problem: Problem) -> list[Tensor]:
         represent,
         items,
         RULES.parse(SPELT[method]),
-        constraint=Box(),
+        domain=Domain(Box()),
         passes=STEPS,
         tolerance=1e-9,
         batch_size=len(items),

@@ -8,7 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Box, Item, Rule, descend, start_value
+from stir_hf.engine import (
+    CONSTRAINTS,
+    RULES,
+    STARTS,
+    Box,
+    Context,
+    Domain,
+    Item,
+    Rule,
+    descend,
+    start_value,
+)
 from stir_hf.registry import Registry
 
 PINNED_STARTS: dict[tuple[str, int], list[float]] = {
@@ -134,6 +145,7 @@ PINNED_RULES: dict[tuple[str, int], list[tuple[dict[str, Any], list[list[float]]
 
 PINNED_CONSTRAINTS: dict[tuple[str, int], tuple[list[float], list[float]]] = {
     ("box", 1): ([0, 0, 0.25, 1, 1], [0, -2, 3, 0, 5]),
+    ("none", 1): ([-0.5, 0, 0.25, 1, 1.5], [1, -2, 3, -4, 5]),
 }
 """Where `constrained` finds five points, and what is left of a gradient there."""
 
@@ -155,12 +167,13 @@ def iterates(rule: Rule) -> Tensor:
     target = torch.tensor([0.2, 0.8, 0.1], dtype=torch.float64) @ matrix
     seen: list[Tensor] = []
 
-    def represent(x: Tensor) -> Tensor:
+    def represent(x: Tensor, context: Context) -> Tensor:
         seen.append(x.detach())
         return x @ matrix
 
     options: dict[str, Any] = {"passes": 5, "tolerance": 1e-12, "batch_size": 1}
-    list(descend(represent, [Item((0, 0), start, target)], rule, constraint=Box(), **options))
+    domain = Domain(Box(), (0,))
+    list(descend(represent, [Item((0, 0), start, target)], rule, domain=domain, **options))
     return torch.cat(seen)
 
 

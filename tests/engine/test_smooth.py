@@ -29,18 +29,20 @@ def reference(x: np.ndarray, power: float) -> np.ndarray:
 def test_the_filter_is_that_of_numpy(shape: tuple[int, ...], power: float) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     kept = x.clone()
-    np.testing.assert_allclose(one_over_f(x, power).numpy(), reference(x.numpy(), power), atol=1e-9)
+    axes = tuple(range(max(1, x.ndim - 2), x.ndim))
+    found = one_over_f(x, power, axes)
+    np.testing.assert_allclose(found.numpy(), reference(x.numpy(), power), atol=1e-9)
     assert torch.equal(x, kept)
 
 
 def test_the_filter_is_symmetric_and_keeps_noise_at_its_size() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(1, 1, 64, 64, generator=generator, dtype=torch.float64) for _ in range(2))
-    assert float((one_over_f(a, 0.5) * b).sum()) == pytest.approx(
-        float((a * one_over_f(b, 0.5)).sum()), rel=1e-9
+    assert float((one_over_f(a, 0.5, (2, 3)) * b).sum()) == pytest.approx(
+        float((a * one_over_f(b, 0.5, (2, 3))).sum()), rel=1e-9
     )
-    assert float(one_over_f(a, 0.5).std()) == pytest.approx(float(a.std()), rel=0.1)
-    assert torch.equal(one_over_f(a, 0), a)
+    assert float(one_over_f(a, 0.5, (2, 3)).std()) == pytest.approx(float(a.std()), rel=0.1)
+    assert torch.equal(one_over_f(a, 0, (2, 3)), a)
 
 
 def test_without_a_filter_it_differs_from_the_default_only_in_what_is_at_a_bound() -> None:

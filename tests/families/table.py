@@ -1,4 +1,4 @@
-"""docs/families.md, from what `make verify` found of each family.
+"""Writes docs/families.md from the figures of `make verify`.
 
 `python -m tests.families.table` writes the page.
 """
@@ -6,6 +6,7 @@
 import json
 import re
 from math import sqrt
+from textwrap import fill
 from typing import Any
 
 from stir_hf.engine.tolerance import LOOSE
@@ -34,17 +35,26 @@ def pairs(found: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def _short(layer: str) -> str:
+    """A layer's name, its middle left out where it is long."""
+    name = layer.removeprefix("output of ")
+    return name if len(name) <= 50 else f"{name[:20]}…{name[-28:]}"
+
+
+def _wrapped(line: str) -> str:
+    return fill(line, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 def page(found: dict[str, Any], sizes: dict[str, Any]) -> str:
     """The page, from the figures of the families and of the native sizes."""
     rows = []
     for name, one in found["families"].items():
         rows.append(
-            f"| {name}: `{one['class']}` | {one['layer']} | {one['width']} | {one['others']} |"
-            f" {one['size']} | `{one['processor']}` | {one['own']:.0e} |"
-            f" {one['mean_over_spread']:.2g} |"
+            f"| {name} | {_short(one['layer'])} | {one['width']} | {one['size']} |"
+            f" {one['own']:.0e} | {one['mean_over_spread']:.2g} |"
             f" {one['error']['median']:.3f} ({one['error']['max']:.3f}) |"
         )
-    refused = [f"| {name} | {line} |" for name, line in found["refused"].items()]
+    refused = [_wrapped(f"- {name}: {line}") for name, line in found["refused"].items()]
     ratios = [one["mean_over_spread"] for one in found["families"].values()]
     return TEMPLATE.format(
         bound=BOUND,

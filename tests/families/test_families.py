@@ -78,9 +78,9 @@ def processed(processor: Any, image: Image.Image, size: tuple[int, int], own: in
 
 def values_of(encoder: stir_hf.Encoder, image: Image.Image) -> torch.Tensor:
     """(3, h, w): an image on the canvas; before it is rounded where a note tells of that."""
-    if encoder.pixels.rounds:
+    if encoder.preprocessing.rounds:
         assert any("values that 8 bits do not hold" in note for note in encoder.notes)
-        return encoder.pixels.values(image).float()
+        return encoder.preprocessing.values(image).float()
     return torch.from_numpy(encoder.canvas(image)).float() / 255
 
 
@@ -111,7 +111,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     member, model = MEMBERS[name], build(name, folder)
     encoder = stir_hf.load_encoder(str(folder), device="cpu")
     given = images()
-    if encoder.size is None:  # they must be of one size
+    if encoder.extent is None:  # they must be of one size
         given = [image.resize((member.side + 9, member.side + 5)) for image in given]
     canvases = torch.stack([values_of(encoder, image) for image in given])
     found, size = encoder(canvases), (canvases.shape[2], canvases.shape[3])
@@ -142,7 +142,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         + (f", {encoder.penultimate.pooling}" if encoder.penultimate.pooling != "flatten" else ""),
         "width": found.shape[1],
         "others": others_of(encoder.layers),
-        "size": "x".join(map(str, encoder.size or ("the images'",))),
+        "size": "x".join(map(str, encoder.extent or ("the images'",))),
         "processor": type(processor).__name__,
         "own": own,
         "mean_over_spread": spread.mean / spread.spread,

@@ -14,6 +14,7 @@ from stir_hf.models.read.taps import Layer, usual_axes
 from tests.families.checkpoints import processor_of
 from tests.families.sizes import doubled, outputs
 from tests.families.zoo import MEMBERS
+from tests.tiny import pixels_of
 
 CROSS_SECTION = ("vit", "convnext", "swin", "focalnet", "vitdet", "sam", "mobilevitv2", "sapiens2")
 """Tokens; channels last; windows and (b, d, 1); channels last again, in a pyramid and in windows;
@@ -74,12 +75,14 @@ def check(name: str, folder: Path) -> None:
     member.make().eval().save_pretrained(folder)
     processor_of(member.processor or name, member.side).save_pretrained(folder)
     encoder = load_encoder(str(folder), device="cpu")
-    height, width = encoder.size or (member.height or member.side, member.side)
-    encoder.prepare((height, width))
-    images = torch.rand(4, encoder.channels, height, width)
+    height, width = encoder.extent or (member.height or member.side, member.side)
+    encoder.find_layer((height, width))
+    images = torch.rand(4, pixels_of(encoder).channels, height, width)
     larger = type(encoder.module)(doubled(encoder.module.config)).eval()
     one = outputs(encoder, encoder.module, images)
-    two = outputs(encoder, larger, torch.rand(4, encoder.channels, 2 * height, 2 * width))
+    two = outputs(
+        encoder, larger, torch.rand(4, pixels_of(encoder).channels, 2 * height, 2 * width)
+    )
     listed = [x for x in encoder.layers if len(x.shape) > 1 and len(two.get(x.name, ())) == 4]
     assert len(listed) >= 5
     for layer in listed:

@@ -19,6 +19,7 @@ from stir_hf import RequestError, load_encoder
 from stir_hf.models.images.families import family_of
 from stir_hf.models.images.towers import image_tower
 from stir_hf.models.load.checkpoints import _auto_class
+from tests.tiny import pixels_of
 
 TASKS = (
     "DOCUMENT_QUESTION_ANSWERING",
@@ -400,7 +401,7 @@ def check_rows(tower: str) -> None:
     encoder = load_encoder(model, "output", processor=processor)
     images = torch.rand(3, 3, side, side)
     with torch.no_grad():
-        alone = [model(encoder.pixels.map(images[i : i + 1])) for i in range(3)]
+        alone = [model(pixels_of(encoder).map(images[i : i + 1])) for i in range(3)]
     first = torch.cat([next(iter(one.values())) for one in alone])
     over = {2: (), 3: (1,), 4: (2, 3)}[first.ndim]
     expected = first.mean(over) if over else first

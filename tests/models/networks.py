@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stir_hf import Encoder
 from stir_hf.inputs.images import PixelMap
-from stir_hf.models.images.processors import Pixels
+from stir_hf.models.images.pixels import Pixels
 from stir_hf.models.run.network import Network
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -19,7 +19,7 @@ def test_errors_are_those_of_the_network_in_float32(tmp_path: Path) -> None:
     made = inverted(model, IMAGES, tmp_path, autocast=True, **DEMO)
     encoder = load_encoder(model)
     images, found = (
-        torch.from_numpy(made.pixels(name, range(len(made)))) for name in ("image", "inverted")
+        torch.from_numpy(made.values(name, range(len(made)))) for name in ("image", "inverted")
     )
     with torch.no_grad():
         target, reached = encoder(images), encoder(found)

@@ -156,7 +156,7 @@ def test_the_pass_stops_at_the_layer(tiny_models: TinyModels, small: Small) -> N
     ran: list[str] = []
     with small.norm.register_forward_hook(lambda *_: ran.append("norm")):
         encoder = load_encoder(small, "conv")
-        encoder.prepare((8, 8))
+        encoder.find_layer((8, 8))
         ran.clear()
         encoder(IMAGES)
     assert ran == []
@@ -236,7 +236,7 @@ def test_gradients_are_right(small: Small) -> None:
 
 def test_a_module_takes_images_at_their_own_size(small: Small) -> None:
     encoder = load_encoder(small)
-    assert encoder.size is None
+    assert encoder.extent is None
     for side in (9, 20):
         images = torch.rand(2, 3, side, side)
         assert torch.equal(encoder(images), small.eval()(images))

@@ -43,9 +43,9 @@ def trained(norm: Any) -> Any:
 def names(block: nn.Module, layer: str = "output") -> list[str]:
     """The modules that became the identity in a folded copy."""
     encoder = load_encoder(block, layer)
-    encoder.prepare(SIZE)
+    encoder.find_layer(SIZE)
     with encoder.session() as session:
-        copy = folded(session, SIZE)
+        copy = folded(session, session.network.kind(SIZE))
     if copy is None:
         return []
     return [name for name, m in copy.module.named_modules() if isinstance(m, nn.Identity)]
@@ -56,9 +56,9 @@ def test_both_are_folded_and_the_network_stays_as_it_is() -> None:
     before = {name: value.clone() for name, value in block.state_dict().items()}
     modules = list(block.modules())
     encoder = load_encoder(block)
-    encoder.prepare(SIZE)
+    encoder.find_layer(SIZE)
     with encoder.session() as session:
-        copy = folded(session, SIZE)
+        copy = folded(session, session.network.kind(SIZE))
         assert copy is not None
         images = torch.rand(5, 3, *SIZE)
         expected, found = session(images), copy.module(images)
@@ -74,9 +74,9 @@ def test_both_are_folded_and_the_network_stays_as_it_is() -> None:
 def test_weights_that_stay_are_shared() -> None:
     block = nn.Sequential(Block(), nn.Linear(8, 5))
     encoder = load_encoder(block)
-    encoder.prepare(SIZE)
+    encoder.find_layer(SIZE)
     with encoder.session() as session:
-        copy: Any = folded(session, SIZE)
+        copy: Any = folded(session, session.network.kind(SIZE))
     assert copy.module[1].weight is block[1].weight
 
 
@@ -149,7 +149,7 @@ def test_hooks_of_the_user_keep_the_network_as_it_is() -> None:
 def test_sessions_beside_it_are_no_hooks_of_the_user() -> None:
     block = Block()
     encoder = load_encoder(block, "norm")
-    encoder.prepare(SIZE)
+    encoder.find_layer(SIZE)
     with encoder.session():
         assert names(block) == ["first.1", "norm"]
 
@@ -163,10 +163,10 @@ def test_a_network_without_normalisation_takes_no_further_pass() -> None:
             return super().forward(x)
 
     encoder = load_encoder(nn.Sequential(Counted(3, 4, 3), nn.Flatten()))
-    encoder.prepare(SIZE)
+    encoder.find_layer(SIZE)
     with encoder.session() as session:
         before = len(passes)
-        assert folded(session, SIZE) is None
+        assert folded(session, session.network.kind(SIZE)) is None
     assert len(passes) == before
 
 
@@ -193,7 +193,7 @@ def test_precisions() -> None:
 def test_embedded_networks_are_folded_whole(name: str) -> None:
     encoder = load_encoder(model_path(name))
     with encoder.session() as session:
-        copy = folded(session, (28, 28))
+        copy = folded(session, session.network.kind((28, 28)))
         assert copy is not None
     assert not any(isinstance(m, nn.BatchNorm2d) for m in copy.module.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in encoder.module.modules())

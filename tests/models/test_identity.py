@@ -12,7 +12,7 @@ import transformers as tf
 
 from stir_hf import Encoder, RequestError, load_encoder
 from stir_hf.inputs.images import PixelMap
-from stir_hf.models.load.identity import rounded
+from stir_hf.models.images.pixels import _rounded as rounded
 from tests.conftest import TinyModels
 from tests.models.networks import Classifier, Small, as_checkpoint
 
@@ -45,7 +45,7 @@ def test_it_has_these_parts_and_is_json(vit: Path) -> None:
         "call": 0,
     }
     module = load_encoder(Small())
-    module.prepare((8, 8))
+    module.find_layer((8, 8))
     assert module.identity()["canvas"] == {"mode": "RGB", "size": None}
 
 
@@ -88,7 +88,7 @@ def test_shapes_and_names_count() -> None:
         for parameter in module.parameters():
             parameter.data.zero_()
         encoder = load_encoder(module)
-        encoder.prepare((8, 8))
+        encoder.find_layer((8, 8))
         return str(encoder.identity()["weights"])
 
     flat = torch.zeros(4)
@@ -133,7 +133,7 @@ def test_another_crop(tmp_path: Path, tiny_models: TinyModels) -> None:
 def test_another_activation_shows_in_the_probe(vit: Path) -> None:
     def probe(encoder: Encoder) -> torch.Tensor:
         with encoder.session() as session:
-            return session.check((32, 32), gradient=True)
+            return session.check(session.network.kind((32, 32)), gradient=True)
 
     before = load(vit)
     change(vit / "config.json", hidden_act="relu")
@@ -202,7 +202,7 @@ def test_a_module_is_taken_as_it_is() -> None:
 
 
 def test_a_checkpoint_of_another_mode_is_refused(vit: Path) -> None:
-    assert load(vit, channels=3).channels == 3
+    assert load(vit, channels=3).kind((8, 8)).shape[0] == 3
     with pytest.raises(RequestError, match="takes RGB images, not 'L'"):
         load(vit, channels=1)
 
@@ -211,7 +211,7 @@ def test_float16_is_for_judging(vit: Path) -> None:
     half = load(vit, dtype="float16")
     assert half(torch.rand(2, 3, 32, 32)).dtype == torch.float32
     with half.session() as session:
-        session.check((32, 32), gradient=False)
+        session.check(session.network.kind((32, 32)), gradient=False)
     with pytest.raises(RequestError, match="bfloat16 or float32"):
         half.check_invertible()
     for dtype in ("bfloat16", "float32"):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, SEES, noise_images
+from tests.tiny import QUICK, SEES, noise_images, pixels_of
 
 LAYERS = 4
 
@@ -71,7 +71,7 @@ def test_without_the_last_normalisation_what_goes_into_it_is_read_and_noted(
     taken: list[Any] = []
     model.layernorm.register_forward_pre_hook(lambda _, args: taken.append(args[0]))
     with torch.no_grad():
-        model(pixel_values=encoder.pixels.map(images))
+        model(pixel_values=pixels_of(encoder).map(images))
     torch.testing.assert_close(encoder(images), taken[0][:, 0], rtol=1e-4, atol=1e-5)
     said = "the layer is read before layernorm, whose weights the checkpoint lacks"
     assert encoder.notes == (said,)
@@ -84,6 +84,6 @@ def test_a_pooler_that_lacks_is_left_out(tmp_path: Path) -> None:
     model, folder = folder_of(tmp_path, without("pooler"))
     encoder, images = load_encoder(folder, device="cpu"), torch.rand(3, 3, 32, 32)
     with torch.no_grad():
-        expected = model(pixel_values=encoder.pixels.map(images)).last_hidden_state[:, 0]
+        expected = model(pixel_values=pixels_of(encoder).map(images)).last_hidden_state[:, 0]
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
     assert encoder.notes == ()

@@ -217,7 +217,7 @@ def test_nested_uses_give_it_back_once() -> None:
     net = nn.Sequential(nn.Flatten(), Merges()).train()
     before, x = state(net), torch.rand(2, 3, 8, 8)
     encoder = load_encoder(net)
-    encoder.prepare((8, 8))
+    encoder.find_layer((8, 8))
     with encoder.session(), encoder.session() as inner:
         inner(x)
         assert getattr(net[1], "merged")  # noqa: B009 - of the test's own class
@@ -240,8 +240,8 @@ def test_networks_that_share_a_part_come_back_in_any_order() -> None:
     body = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 6))
     whole, x = nn.Sequential(body, nn.Tanh()).train(), torch.rand(3, 3, 8, 8)
     one, two = load_encoder(whole), load_encoder(body)
-    one.prepare((8, 8))
-    two.prepare((8, 8))
+    one.find_layer((8, 8))
+    two.find_layer((8, 8))
     first, second = one.session(), two.session()
     first.__enter__()
     second.__enter__()

@@ -19,7 +19,7 @@ from transformers.modeling_outputs import ImageClassifierOutput
 from stir_hf import RequestError, load_encoder
 from stir_hf.models.run.calling import Arguments
 from tests.models.networks import IMAGES
-from tests.tiny import SEES
+from tests.tiny import SEES, pixels_of
 
 PROCESSOR = tf.ViTImageProcessor(size={"height": 32, "width": 32})
 
@@ -127,7 +127,7 @@ def test_the_input_of_the_head_is_read_wherever_the_logits_are(kind: Any) -> Non
     model = own(kind)
     encoder = load_encoder(model, processor=PROCESSOR)
     with torch.no_grad():
-        features = model.features(encoder.pixels.map(IMAGES))
+        features = model.features(pixels_of(encoder).map(IMAGES))
     torch.testing.assert_close(encoder(IMAGES), features)
     for layer in ("logits", "head"):
         torch.testing.assert_close(encoder.at(layer)(IMAGES), model.head(features))
@@ -138,7 +138,7 @@ def test_hidden_states_are_asked_for_where_they_are_taken() -> None:
     model = own(States)
     encoder = load_encoder(model, "hidden_states[1]", processor=PROCESSOR)
     with torch.no_grad():
-        result = model.vit(encoder.pixels.map(IMAGES), output_hidden_states=True)
+        result = model.vit(pixels_of(encoder).map(IMAGES), output_hidden_states=True)
     torch.testing.assert_close(encoder(IMAGES), result.hidden_states[1].mean(1))
 
 
@@ -153,7 +153,7 @@ def test_a_bare_tensor_says_not_what_it_is() -> None:
     model = own(Bare)
     encoder = load_encoder(model, "head", processor=PROCESSOR)
     with torch.no_grad():
-        expected = model.logits(encoder.pixels.map(IMAGES))
+        expected = model.logits(pixels_of(encoder).map(IMAGES))
     torch.testing.assert_close(encoder(IMAGES), expected)
     with pytest.raises(RequestError, match=r"cannot be told for certain .*choose a layer: .*head"):
         load_encoder(model, processor=PROCESSOR)
@@ -174,7 +174,7 @@ def test_of_a_network_that_says_nothing_of_itself_the_tower_is_read() -> None:
     model = own(Around)
     encoder = load_encoder(model, processor=PROCESSOR)
     with torch.no_grad():
-        pixels = encoder.pixels.map(IMAGES)
+        pixels = pixels_of(encoder).map(IMAGES)
         torch.testing.assert_close(encoder(IMAGES), model.vit(pixels).last_hidden_state[:, 0])
         torch.testing.assert_close(encoder.at("head")(IMAGES), model.logits(pixels))
     assert encoder.notes == ("the vision tower (vit) of Around is read",)
@@ -250,7 +250,7 @@ def test_code_of_a_checkpoints_own(tmp_path: Path) -> None:
     PROCESSOR.save_pretrained(tmp_path)
     encoder = load_encoder(str(tmp_path), trust_remote_code=True)
     with torch.no_grad():
-        expected = body(encoder.pixels.map(IMAGES)).relu().flatten(1)
+        expected = body(pixels_of(encoder).map(IMAGES)).relu().flatten(1)
     torch.testing.assert_close(encoder(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ from stir_hf import RequestError, load_encoder
 from stir_hf.models.run.calling import with_fields
 from tests.models.networks import IMAGES
 from tests.models.test_own_forward import PROCESSOR, Own, own
+from tests.tiny import pixels_of
 
 
 class Own2(Own):
@@ -85,7 +86,7 @@ def test_the_input_of_the_head_is_read(kind: Any) -> None:
     model = own(kind)
     encoder = load_encoder(model, processor=PROCESSOR)
     with torch.no_grad():
-        features = model.features(encoder.pixels.map(IMAGES))
+        features = model.features(pixels_of(encoder).map(IMAGES))
     torch.testing.assert_close(encoder(IMAGES), features)
     torch.testing.assert_close(encoder.at("logits")(IMAGES), model.head(features))
     assert encoder.notes == ()
@@ -104,7 +105,7 @@ def test_of_several_vectors_none_is_taken_for_logits_by_its_place() -> None:
         load_encoder(model, processor=PROCESSOR)(IMAGES)
     layer = load_encoder(model, "head", processor=PROCESSOR)
     with torch.no_grad():
-        expected = model.logits(layer.pixels.map(IMAGES))
+        expected = model.logits(pixels_of(layer).map(IMAGES))
     torch.testing.assert_close(layer(IMAGES), expected)
 
 

@@ -169,7 +169,7 @@ def test_where_no_axis_is_known_to_hold_channels_a_rule_is_asked_for(name: str) 
     for rule, expected in said.items():
         torch.testing.assert_close(load_encoder(module, f"shown:{rule}")(IMAGES), expected)
     encoder = load_encoder(module)
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     (listed,) = [layer for layer in encoder.layers if layer.name == "shown"]
     assert listed.pooling is None
     assert listed.pooled == "? (which axes hold channels is not known)"
@@ -187,7 +187,7 @@ def test_the_first_token_is_that_of_tokens_alone(name: str) -> None:
 
 def tap(name: str, rule: str = "") -> Any:
     encoder = load_encoder(Patches(CASES[name][0]).eval(), f"shown{rule}")
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     return encoder.identity()["tap"]
 
 
@@ -228,7 +228,7 @@ def test_layers_are_listed_as_they_are_pooled() -> None:
     }
     for name, words in said.items():
         encoder = load_encoder(Patches(CASES[name][0]).eval())
-        encoder.prepare((32, 32))
+        encoder.find_layer((32, 32))
         (listed,) = [layer for layer in encoder.layers if layer.name == "shown"]
         assert listed.pooled == words
 
@@ -236,7 +236,7 @@ def test_layers_are_listed_as_they_are_pooled() -> None:
 def test_a_gradient_comes_through_the_pooling() -> None:
     module = Patches(CASES["channels last"][0]).eval()
     encoder = load_encoder(module, "shown")
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     with encoder.session() as session:
-        found = session.check((32, 32), gradient=True)
+        found = session.check(session.network.kind((32, 32)), gradient=True)
         assert found.shape == (2, 12)

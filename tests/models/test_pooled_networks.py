@@ -175,7 +175,7 @@ def test_channels_are_told_from_space(name: str) -> None:
 
 def test_a_pooling_that_was_asked_for_is_never_replaced() -> None:
     network = load_encoder(Net(lambda net, x: decoded(net, x).reshape(len(x), 10, 4, 4))).network
-    seen = trace(network, (32, 32))
+    seen = trace(network, network.kind((32, 32)))
     tap = find("shown", seen)
     assert with_axes(seen, tap).pooling == "flatten"
     asked: Pooling

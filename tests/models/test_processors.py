@@ -11,8 +11,9 @@ from PIL import Image
 
 from stir_hf import RequestError, load_encoder
 from stir_hf.inputs.images import as_mode, resize
-from stir_hf.models.images.processors import Pixels, own_size, understand
-from stir_hf.models.images.processors import picture as picture_of_processors
+from stir_hf.models.images.pixels import Pixels, own_size
+from stir_hf.models.images.pixels import picture as picture_of_processors
+from stir_hf.models.images.processors import understand
 from tests.tiny import noise_images
 
 PROCESSORS: dict[str, tuple[Any, int]] = {
@@ -72,7 +73,7 @@ def test_canvas_and_map_give_what_the_processor_gives(
     image = picture(width, height, pixels.channels, seed=width)
     expected = torch.from_numpy(np.asarray(processor(image, return_tensors="np")["pixel_values"]))
     canvas = pixels.canvas(image)
-    assert canvas.shape == (*(pixels.size or ()), pixels.channels)
+    assert canvas.shape == (*(pixels.extent or ()), pixels.channels)
     found = pixels.map(torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255)
     torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
 
@@ -101,7 +102,7 @@ def test_channel_order_is_learnt() -> None:
 
 def test_no_processor_is_the_identity() -> None:
     pixels, image = own_size(3), picture(9, 7, 3, seed=0)
-    assert pixels.size is None
+    assert pixels.extent is None
     assert np.array_equal(pixels.canvas(image), np.asarray(image))
     images = torch.rand(2, 3, 4, 5)
     assert torch.equal(pixels.map(images), images)
@@ -109,7 +110,7 @@ def test_no_processor_is_the_identity() -> None:
 
 def test_a_processor_that_keeps_the_size_is_resized_to_the_networks() -> None:
     processor = transformers.ViTImageProcessor(do_resize=False)
-    assert understand(processor, 3).size is None
+    assert understand(processor, 3).extent is None
     assert understand(processor, 3, (24, 20)).canvas(picture(50, 40, 3, seed=0)).shape == (
         24,
         20,
@@ -129,7 +130,7 @@ def test_a_transform_is_a_processor() -> None:
 
     module = torch.nn.Flatten()
     encoder = load_encoder(module, processor=transform, name="flat")
-    assert encoder.size == (20, 24)
+    assert encoder.extent == (20, 24)
     image = noise_images(1, 50)[0]
     values = torch.from_numpy(encoder.canvas(image))[None].float() / 255
     torch.testing.assert_close(encoder(values), transform(image).flatten()[None])
@@ -184,7 +185,7 @@ def test_what_the_canvas_rounds_is_measured_and_told() -> None:
         f" representation of a picture by {change:.2%}",
     )
     torch.testing.assert_close(
-        encoder.pixels.values(image).float(), resizes_floats(image) * 0.25 + 0.4
+        encoder.preprocessing.values(image).float(), resizes_floats(image) * 0.25 + 0.4
     )
     assert load_encoder(torch.nn.Flatten(), processor=resizes_bytes).notes == ()
 
@@ -201,8 +202,8 @@ def test_what_the_canvas_rounds_is_measured_at_the_size_that_is_read(
 
     linear = torch.nn.Linear(3 * 24 * 32, 8, bias=False).requires_grad_(False)
     encoder = load_encoder(torch.nn.Sequential(torch.nn.Flatten(), linear), processor=blurs)
-    assert (encoder.size, encoder.pixels.rounds, encoder.notes) == (None, True, ())
-    encoder.prepare((24, 32))
+    assert (encoder.extent, encoder.preprocessing.rounds, encoder.notes) == (None, True, ())
+    encoder.find_layer((24, 32))
     image = picture_of_processors(32, 24)
     meant = linear(blurs(image).flatten())
     seen = linear(torch.from_numpy(encoder.canvas(image)).float().flatten() / 255)
@@ -219,14 +220,14 @@ def test_a_change_of_the_rounding_that_is_small_is_not_told() -> None:
     torch.nn.init.constant_(linear.bias, 1e4)
     module = torch.nn.Sequential(torch.nn.Flatten(), linear)
     encoder = load_encoder(module, processor=resizes_floats)
-    assert encoder.pixels.rounds
+    assert encoder.preprocessing.rounds
     assert encoder.notes == ()
 
 
 def test_a_processor_that_takes_boxes_is_given_the_whole_image() -> None:
     processor: Any = transformers.VitPoseImageProcessorPil(size={"height": 32, "width": 24})
     pixels, image = understand(processor, 3), picture(71, 50, 3, seed=0)
-    assert pixels.size == (32, 24)
+    assert pixels.extent == (32, 24)
     assert pixels.notes == ("VitPoseImageProcessorPil is given one box, the whole image",)
     assert not pixels.rounds
     expected = processor(image, boxes=[[[0, 0, 71, 50]]], return_tensors="pt")["pixel_values"]
@@ -246,7 +247,7 @@ def test_a_processor_of_many_sizes_is_given_squares_of_the_networks(
     """
     processor: Any = getattr(transformers, f"{kind}ImageProcessorPil")()
     pixels = understand(processor, 3, own)
-    assert (pixels.size, pixels.rounds) == (native, rounds)
+    assert (pixels.extent, pixels.rounds) == (native, rounds)
     assert pixels.notes[0].endswith(f"resized to {own[0]}x{own[1]} before it")
     for size in ((640, 480), (375, 500), (40, 40)):
         image = picture(*size, 3, seed=0)
@@ -264,11 +265,11 @@ def test_a_processor_of_many_sizes_is_given_squares_of_the_networks(
 def test_a_processor_that_rounds_sizes_down_takes_images_at_their_own() -> None:
     processor: Any = transformers.GLPNImageProcessorPil()
     pixels, image = understand(processor, 3), picture(71, 50, 3, seed=0)
-    assert (pixels.size, pixels.rounds, pixels.notes) == (None, False, ())
+    assert (pixels.extent, pixels.rounds, pixels.notes) == (None, False, ())
     expected = processor(image, return_tensors="pt")["pixel_values"]
-    canvas = torch.from_numpy(pixels.canvas(image)).permute(2, 0, 1)[None].float() / 255
+    canvas = torch.from_numpy(pixels.canvas(image))[None].float() / 255
     assert canvas.shape[2:] == (32, 64)
     torch.testing.assert_close(pixels.map(canvas), expected.float(), rtol=0, atol=1e-5)
-    assert pixels.size_of((50, 71)) == (32, 64)
+    assert pixels.extent_of((50, 71)) == (32, 64)
     with pytest.raises(RequestError, match="GLPNImageProcessorPil cannot process images of 28x40"):
-        pixels.size_of((28, 40))
+        pixels.extent_of((28, 40))

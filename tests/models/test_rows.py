@@ -11,6 +11,7 @@ from stir_hf import RequestError, load_encoder
 from stir_hf.models.read.probing import LayerError
 from stir_hf.models.read.trace import trace
 from tests.models.networks import IMAGES
+from tests.tiny import pixels_of
 
 PROCESSOR = tf.ViTImageProcessor(size={"height": 32, "width": 32})
 
@@ -36,7 +37,7 @@ def test_its_layers_before_that_are_read() -> None:
     model = pixtral()
     encoder = load_encoder(model, "patch_conv", processor=PROCESSOR)
     with torch.no_grad():
-        expected = model.patch_conv(encoder.pixels.map(IMAGES)).mean((2, 3))
+        expected = model.patch_conv(pixels_of(encoder).map(IMAGES)).mean((2, 3))
     torch.testing.assert_close(encoder(IMAGES), expected)
 
 
@@ -119,7 +120,7 @@ def test_a_pass_of_another_size_is_made_only_where_the_first_leaves_a_doubt() ->
     for module, side, count in ((unfollowed, 16, 2), (TokensFirst(), 16, 1), (Ours(), 32, 1)):
         encoder, passes = load_encoder(module), list[int]()
         module.register_forward_pre_hook(lambda _, given, seen=passes: seen.append(len(given[0])))
-        trace(encoder.network, (side, side))
+        trace(encoder.network, encoder.kind((side, side)))
         assert passes == [4, 5][:count]
 
 

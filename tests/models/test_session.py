@@ -51,7 +51,7 @@ def test_a_session_gives_what_the_encoder_gives(
 
 def test_a_session_is_opened_once_and_used_while_open(small: Small) -> None:
     encoder = load_encoder(small)
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     session = encoder.session()
     with pytest.raises(RuntimeError, match="not open"):
         session(IMAGES)
@@ -86,7 +86,7 @@ def test_leaving_a_session_restores_all(fails: bool) -> None:
     module.conv.bias.requires_grad_(False)  # type: ignore[union-attr]
     last, encoder = module.last, load_encoder(module)
     before, weights = state_of(module), copy.deepcopy(module.state_dict())
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     try:
         with encoder.session() as session:
             session(IMAGES)
@@ -118,7 +118,7 @@ def test_sessions_of_one_network_may_be_nested_and_end_in_any_order(small: Small
 
 def test_a_hook_acts_in_its_own_session_only(small: Small) -> None:
     encoder = load_encoder(small, "conv")
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     with encoder.session() as session:
         assert session(IMAGES).shape == (3, 5)
         assert small(IMAGES).shape == (3, 4)  # the whole network still runs for its owner
@@ -149,7 +149,7 @@ def test_where_gradients_are_off(off: Callable[[], Any], tiny_models: TinyModels
         encoder = load_encoder(tiny_models.resnet, device="cpu")
         with encoder.session() as session:
             assert torch.equal(session(IMAGES), expected)
-            assert session.check((32, 32), gradient=False).shape == (2, 16)
+            assert session.check(session.network.kind((32, 32)), gradient=False).shape == (2, 16)
             with torch.inference_mode(False), torch.enable_grad():
                 images = IMAGES.clone().requires_grad_()
                 (gradient,) = torch.autograd.grad(session(images).sum(), images)
@@ -233,7 +233,7 @@ def precision() -> list[Any]:
 @pytest.mark.parametrize("tf32", [False, True])
 def test_tf32_is_set_while_open_and_restored(before: str, tf32: bool, small: Small) -> None:
     encoder = load_encoder(small)
-    encoder.prepare((32, 32))
+    encoder.find_layer((32, 32))
     original = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision(before)
@@ -290,28 +290,28 @@ def test_one_pass_finds_the_layer_and_two_check_it(layer: str, tiny_models: Tiny
     vit.forward = forward
     try:
         encoder = load_encoder(tiny_models.vit, layer, device="cpu")
-        encoder.prepare((32, 32))
+        encoder.find_layer((32, 32))
         assert encoder.layers
         assert encoder.penultimate
         assert len(passes) == 1
         with encoder.session() as session:
-            found = session.check((32, 32), gradient=True)
+            found = session.check(session.network.kind((32, 32)), gradient=True)
         assert len(passes) == 3
     finally:
         vit.forward = kept
     assert found.shape[0] == 2
     assert not found.requires_grad
-    probe = encoder.network.probe((32, 32))
+    probe = encoder.network.probe(encoder.kind((32, 32)))
     torch.testing.assert_close(found, encoder(probe), rtol=0, atol=1e-6)
 
 
 def test_a_module_takes_one_pass_for_each_size(small: Small) -> None:
     encoder, passes = load_encoder(small, "act"), passes_of(small)
     for size, expected in (((9, 8), 1), ((9, 8), 1), ((12, 8), 2)):
-        encoder.prepare(size)
+        encoder.find_layer(size)
         assert len(passes) == expected
     with encoder.session() as session:
-        session.check((12, 8), gradient=True)
+        session.check(session.network.kind((12, 8)), gradient=True)
     assert len(passes) == 4
 
 
@@ -334,16 +334,16 @@ class Noise(nn.Module):
 
 def test_a_network_that_draws_at_random_is_refused_and_the_module_named() -> None:
     encoder = load_encoder(Draws())
-    encoder.prepare((6, 6))
+    encoder.find_layer((6, 6))
     with (
         encoder.session() as session,
         pytest.raises(RequestError, match=r"Draws gives other representations .* 'noise'"),
     ):
-        session.check((6, 6), gradient=True)
+        session.check(session.network.kind((6, 6)), gradient=True)
     steady = load_encoder(encoder.module, "second")
-    steady.prepare((6, 6))
+    steady.find_layer((6, 6))
     with steady.session() as session:
-        session.check((6, 6), gradient=True)
+        session.check(session.network.kind((6, 6)), gradient=True)
 
 
 def test_a_masked_autoencoder_is_refused() -> None:
@@ -363,7 +363,7 @@ def test_a_masked_autoencoder_is_refused() -> None:
         encoder.session() as session,
         pytest.raises(RequestError, match=r"other representations .*'embeddings'"),
     ):
-        session.check((32, 32), gradient=False)
+        session.check(session.network.kind((32, 32)), gradient=False)
 
 
 def test_a_network_that_was_trained_since_is_not_refused() -> None:
@@ -371,9 +371,9 @@ def test_a_network_that_was_trained_since_is_not_refused() -> None:
     with torch.no_grad():
         encoder.module.stem.weight.mul_(2)  # type: ignore[union-attr, operator]
     with encoder.session() as session:
-        found = session.check((32, 32), gradient=True)
-        assert torch.equal(found, session.check((32, 32), gradient=True))
-    torch.testing.assert_close(found, encoder(encoder.network.probe((32, 32))))
+        found = session.check(session.network.kind((32, 32)), gradient=True)
+        assert torch.equal(found, session.check(session.network.kind((32, 32)), gradient=True))
+    torch.testing.assert_close(found, encoder(encoder.network.probe(encoder.kind((32, 32)))))
 
 
 class Detached(Classifier):
@@ -398,9 +398,9 @@ def test_a_network_without_a_gradient_is_refused_where_one_is_needed(
 ) -> None:
     encoder = as_checkpoint(kind())
     with encoder.session() as session:
-        assert session.check((32, 32), gradient=False).shape == (2, 6)
+        assert session.check(session.network.kind((32, 32)), gradient=False).shape == (2, 6)
         with pytest.raises(RequestError, match="toy carries no gradient"):
-            session.check((32, 32), gradient=True)
+            session.check(session.network.kind((32, 32)), gradient=True)
 
 
 class Fails(nn.Module):

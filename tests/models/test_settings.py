@@ -17,7 +17,7 @@ from tests.conftest import TinyModels
 from tests.families.checkpoints import processor_of
 from tests.families.zoo import MEMBERS
 from tests.models.networks import IMAGES
-from tests.tiny import QUICK, SEES, noise_images
+from tests.tiny import QUICK, SEES, noise_images, pixels_of
 
 SET: dict[str, dict[str, Any]] = {
     "return_dict": {"return_dict": False},
@@ -100,7 +100,7 @@ def test_a_class_of_the_users_own_reads_its_configuration_as_it_is() -> None:
     model: Any = Unpacks(tf.ViTConfig(**SEES, return_dict=False))
     encoder = load_encoder(model, processor=tf.ViTImageProcessor(size={"height": 32, "width": 32}))
     with torch.no_grad():
-        expected = model.eval().vit(encoder.pixels.map(IMAGES))[1]
+        expected = model.eval().vit(pixels_of(encoder).map(IMAGES))[1]
     torch.testing.assert_close(encoder(IMAGES), expected)
 
 

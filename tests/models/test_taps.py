@@ -258,7 +258,7 @@ def test_a_layer_that_is_overwritten_later_is_read_in_time() -> None:
     encoder, after = load_encoder(module, "conv:flatten"), load_encoder(module, "relu:flatten")
     torch.testing.assert_close(encoder(IMAGES), module.conv(IMAGES).flatten(1))
     with encoder.session() as session:
-        found = session.check((32, 32), gradient=True)
+        found = session.check(session.network.kind((32, 32)), gradient=True)
     assert bool((found < 0).any())
     assert encoder.identity()["tap"]["module"] == "conv"
     assert not bool((after(IMAGES) < 0).any())

@@ -130,7 +130,7 @@ def test_the_network_comes_back_as_it_was_when_the_last_thread_leaves() -> None:
     net[3].weight.requires_grad_(False)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     encoder = load_encoder(net)
-    encoder.prepare((8, 8))
+    encoder.find_layer((8, 8))
     in_threads(lambda i: [encoder(images_of(i, 8)) for _ in range(CALLS)])
     assert all(module.training for module in net.modules())
     assert [p.requires_grad for p in net.parameters()] == [True] * 4 + [False, True]

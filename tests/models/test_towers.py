@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from stir_hf import RequestError, compare, load_encoder
 from tests.conftest import TinyModels
-from tests.tiny import QUICK, SEES, noise_images
+from tests.tiny import QUICK, SEES, noise_images, pixels_of
 
 READS: dict[str, Any] = {
     "hidden_size": 16,
@@ -84,7 +84,7 @@ def test_the_vision_tower_is_read(checkpoint: tuple[str, str]) -> None:
     whole: Any = tf.AutoModel.from_pretrained(folder).eval()
     tower = whole.get_submodule(name)
     with torch.no_grad():
-        result = tower(pixel_values=encoder.pixels.map(images), return_dict=True)
+        result = tower(pixel_values=pixels_of(encoder).map(images), return_dict=True)
     expected = result.pooler_output
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
     assert encoder.notes == (f"the vision tower ({name}) of {type(whole).__name__} is read",)
@@ -105,7 +105,7 @@ def test_an_object_of_two_towers(tmp_path: Path) -> None:
     processor = tf.CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False)
     encoder, images = load_encoder(model, processor=processor), torch.rand(4, 3, 32, 32)
     with torch.no_grad():
-        expected = model.vision_model(pixel_values=encoder.pixels.map(images)).pooler_output
+        expected = model.vision_model(pixel_values=pixels_of(encoder).map(images)).pooler_output
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -122,7 +122,7 @@ def test_an_object_that_detects(tmp_path: Path) -> None:
     encoder, folder = load_encoder(model, processor=str(tmp_path)), load_encoder(str(tmp_path))
     images = torch.rand(4, 3, 64, 64)
     with torch.no_grad():
-        expected = read(model, member, encoder.pixels.map(images))
+        expected = read(model, member, pixels_of(encoder).map(images))
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(encoder(images), folder(images))
     assert encoder.notes == (
@@ -211,7 +211,7 @@ def test_networks_that_need_more_than_an_image_are_read_at_what_sees_it(
     encoder = load_encoder(str(tmp_path), device="cpu")
     images = torch.rand(4, 3, member.side, member.side)
     with torch.no_grad():
-        expected = read(model, member, encoder.pixels.map(images))
+        expected = read(model, member, pixels_of(encoder).map(images))
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
 
 

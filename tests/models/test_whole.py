@@ -11,7 +11,7 @@ from stir_hf import RequestError, compare, load_encoder
 from stir_hf.models.load.identity import hash_of_weights
 from tests.families.checkpoints import _widen
 from tests.families.zoo import MEMBERS, T, _config
-from tests.tiny import QUICK, noise_images
+from tests.tiny import QUICK, noise_images, pixels_of
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 PROCESSOR: Any = tf.ViTImageProcessor(size={"height": 32, "width": 32})
@@ -55,7 +55,7 @@ def test_modules_of_the_whole_model_are_read_by_their_names(make: Any, layer: st
     model = make().eval()
     _widen(model, 0.1)
     encoder = load_encoder(model, f"{layer}:flatten", processor=PROCESSOR)
-    expected = given_to(model, layer, encoder.pixels.map(IMAGES)).flatten(1)
+    expected = given_to(model, layer, pixels_of(encoder).map(IMAGES)).flatten(1)
     torch.testing.assert_close(encoder(IMAGES), expected, rtol=1e-4, atol=1e-5)
     assert encoder.module is model
     assert encoder.notes == ()
@@ -68,7 +68,7 @@ def test_logits_of_pixels_are_read_where_they_are_asked_for() -> None:
     model = segmenter().eval()
     encoder = load_encoder(model, "logits:flatten", processor=PROCESSOR)
     with torch.no_grad():
-        expected = model(pixel_values=encoder.pixels.map(IMAGES)).logits.flatten(1)
+        expected = model(pixel_values=pixels_of(encoder).map(IMAGES)).logits.flatten(1)
     torch.testing.assert_close(encoder(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 

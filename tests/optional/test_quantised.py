@@ -15,6 +15,7 @@ from stir_hf import RequestError
 from stir_hf.demo import IMAGES
 from tests.families.checkpoints import build
 from tests.test_cli import run
+from tests.tiny import pixels_of
 
 METHODS: dict[str, Callable[[], Any]] = {
     "bitsandbytes 8": lambda: tf.BitsAndBytesConfig(load_in_8bit=True),
@@ -74,7 +75,7 @@ def test_it_is_judged_and_not_inverted(
         return
     encoder = stir_hf.load_encoder(str(small), device="cpu")
     with torch.no_grad():
-        expected = model.vit(encoder.pixels.map(values)).last_hidden_state[:, 0]
+        expected = model.vit(pixels_of(encoder).map(values)).last_hidden_state[:, 0]
     torch.testing.assert_close(encoder(values), expected.float(), rtol=1e-2, atol=1e-2)
     made = stir_hf.invert(str(whole), str(IMAGES), **QUICK)
     one, other = stir_hf.score([str(small), encoder], made, device="cpu", progress=False).scores

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from stir_hf.publish.cards import Held, card
-from stir_hf.publish.shown import Shown
+from stir_hf.publish.cards import card
+from stir_hf.report.cards import Held, Shown
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SET = "5c9542d524a9b1be"

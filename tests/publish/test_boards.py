@@ -12,11 +12,11 @@ import huggingface_hub
 import pytest
 
 from stir_hf.publish import networks
-from stir_hf.publish.board import MARKS, Board, Line, ranked
-from stir_hf.publish.board_text import board_html, board_text
 from stir_hf.publish.reported import read_notes
 from stir_hf.publish.scores import COLUMNS
 from stir_hf.report import Reading
+from stir_hf.report.board import MARKS, Board, Line, ranked
+from stir_hf.report.board_text import board_html, board_text
 from stir_hf.report.table import cell
 from tests.publish.rows import HOSTILE
 

@@ -12,10 +12,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from stir_hf.errors import RequestError
-from stir_hf.publish.cards import BEGIN, END, Held
-from stir_hf.publish.scored import MOST_ROWS, ScoreFiles, tables
+from stir_hf.publish.cards import BEGIN, END
+from stir_hf.publish.scored import ScoreFiles
 from stir_hf.publish.scores import LARGEST
-from stir_hf.publish.shown import Shown
+from stir_hf.report.cards import MOST_ROWS, Held, Shown, tables
 from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING
 from tests.publish.held import COMMIT, HOSTILE, row, shown, text_of
 

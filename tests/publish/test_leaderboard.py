@@ -37,7 +37,7 @@ def published(commits: dict[str, str]) -> list[dict[str, Any]]:
         *plain,
         scored(first.upper(), commits[first], 0.9, left_out=1),
         scored("lab/once", commits[second], 0.2, left_out=3),
-        scored("lab/copied", "1" * 40, 0.79, network=plain[2]["network_id"], left_out=2),
+        scored("lab/copied", "1" * 40, 0.79, network_id=plain[2]["network_id"], left_out=2),
         scored(f"{third}@v0", "2" * 40, 0.11),
         scored("robust-0#a741a4ca", None, 0.5, notes=["a note", "a note", HOSTILE]),
         scored("lab/inflated", "3" * 40, -0.166, stir=0.802, floor_debiased=-0.02),

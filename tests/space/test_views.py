@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from stir_hf.space import views
+from stir_hf.report import page as views
 from tests.conftest import ROOT
 
 EXAMPLE: dict[str, Any] = json.loads((ROOT / "spaces_demo" / "example.json").read_text("utf-8"))

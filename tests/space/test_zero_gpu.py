@@ -68,7 +68,7 @@ def test_a_visitor_without_a_share_of_the_device(monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patched:
         patched.setattr(zero_gpu, "lent", lambda: refused)
-        patched.setattr("stir_hf.space.views.progress", lambda *_: "")
+        patched.setattr("stir_hf.report.page.progress", lambda *_: "")
         with pytest.raises(stir_hf.RunError, match=r"^You have no share left$"):
             list(handlers.follow(work_of, "done", LIMITS))
 

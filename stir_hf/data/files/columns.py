@@ -1,4 +1,4 @@
-"""The columns of an inversion set: their types, and pixels that are read from disk where they are
+"""The columns of an inversion set: their types, and arrays that are read from disk when they are
 indexed.
 """
 
@@ -21,9 +21,9 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
     """The columns of an inversion set.
 
     Args:
-        kind: what the reference consumes.
-        exact: whether inversions are kept as floats.
-        starts: whether the starts are kept.
+        kind: the kind of input.
+        exact: keep every bit of the inversions.
+        starts: keep the starts, too.
         label: the feature of the labels, where there are any.
     """
     floats = datasets.List(datasets.Value("float32"))
@@ -33,7 +33,7 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
         "canvas_hash": datasets.Value("string"),
         "file_hash": datasets.Value("string"),
         "status": datasets.Value("string"),
-        "image": kind.feature(exact=False),
+        kind.name: kind.feature(exact=False),
         "inverted": kind.feature(exact=exact),
         "relative_error": datasets.Value("float32"),
         "representation": floats,
@@ -53,8 +53,8 @@ def columns_of(folder: Path) -> datasets.Features | None:
 
 
 def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features:
-    """The columns of a set that are there, with the types that such a set has; of what the files
-    say of types, the names of the classes alone are taken.
+    """The columns of a set that are there, with the types that such a set has. Of the types that
+    the files declare, only the names of classes are used.
     """
     known = features(kind, exact, True, _label(schema))
     return datasets.Features(**{name: known[name] for name in schema.names if name in known})
@@ -71,11 +71,10 @@ def _label(schema: pa.Schema) -> Any:
     return found if isinstance(found, datasets.ClassLabel) else numbers
 
 
-class Pixels(np.lib.mixins.NDArrayOperatorsMixin):
-    """Pixels (n, *shape), float32, as an array that is not in memory: indexing reads what is asked
-    for.
+class ArrayOnDisk(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array (n, *shape) of float32 that is not in memory: indexing reads the rows asked for.
 
-    `numpy.asarray` reads all of it; so does arithmetic.
+    `numpy.asarray` reads all of it, and so does arithmetic.
     """
 
     def __init__(
@@ -88,16 +87,16 @@ class Pixels(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
-        """One image, or those of a slice, a mask or a list of numbers."""
+        """One row, or the rows of a slice, a mask or a list of numbers."""
         numbers = np.arange(len(self))[rows]
         found = self._read(np.atleast_1d(numbers).tolist())
         return found if np.ndim(numbers) else np.asarray(found[0])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("the pixels are on disk: an array of them is a copy")
+            raise ValueError("the values are on disk: an array of them is a copy")
         return np.asarray(self[:], dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        arrays = [np.asarray(x) if isinstance(x, Pixels) else x for x in inputs]
+        arrays = [np.asarray(x) if isinstance(x, ArrayOnDisk) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **options)

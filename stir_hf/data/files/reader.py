@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import datasets
 import numpy as np
@@ -14,18 +15,16 @@ from stir_hf.data.files.row_checks import REPRESENTATIONS, Keys, RowChecks
 from stir_hf.data.files.stored import Stored
 from stir_hf.errors import RequestError
 
-ORIGINALS = "image"
-_PIXELS = (ORIGINALS, "inverted", "start")
 _AT_ONCE = 64
 
 Originals = Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]]
-"""From the indices of images and the hashes of their canvases to their pixels."""
+"""From the indices of originals and the hashes of their canvases to their values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Rows by their place. Every method raises BrokenError, with the set, image and draw of the
-    first row that does not hold what it says.
+    """Rows by their place. Every method raises BrokenError, with the set, index and draw of the
+    first row that contradicts itself.
     """
 
     stored: Stored
@@ -46,16 +45,39 @@ class Reader:
         exact = self.checks.manifest.identity["engine"]["exact"]
         return features_of(self.stored.schema, self.checks.kind, exact)
 
-    def pixels(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(b, *shape): `image`, `inverted` or `start` of some rows.
+    @property
+    def original(self) -> str:
+        """The column of originals."""
+        return self.checks.kind.name
+
+    @property
+    def _inputs(self) -> set[str]:
+        """The columns of inputs that are there."""
+        return {self.original, "inverted", "start"} & set(self.columns)
+
+    def values(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """(b, *shape): originals, `inverted` or `start` of some rows.
 
         Raises:
             RequestError: originals that are not there.
         """
-        if column == ORIGINALS and column not in self.columns:
+        if column == self.original and column not in self.columns:
             return self._from_source(rows)
-        names = [column, "canvas_hash"] if column == ORIGINALS else [column]
-        return self.checks.pixels(self.keys.of(rows), column, self.stored.take(rows, names))
+        names = [column, "canvas_hash"] if column == self.original else [column]
+        return self.checks.values(self.keys.of(rows), column, self.stored.take(rows, names))
+
+    def contexts(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """The context of some originals, (b, …) by name; {} for a kind without one."""
+        kind = self.checks.kind
+        if not kind.has_context or not len(rows):
+            return {}
+        found = [
+            kind.context(one)
+            for one in self.checks.canvases(
+                self.keys.of(rows), self.stored.take(rows, [self.original])
+            )
+        ]
+        return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
     def _from_source(self, rows: Sequence[int]) -> NDArray[np.float32]:
         if self.originals is None:
@@ -86,15 +108,15 @@ class Reader:
         """
         if not len(self.keys.index):
             return
-        for column in set(_PIXELS) & set(self.columns):
+        for column in self._inputs:
             self.checks.headers(self.keys.of([0]), column, self.stored.take([0], [column]))
         self.vectors(REPRESENTATIONS[0], [0])
         self.stored.forget()
 
     def check(self, rows: Sequence[int]) -> None:
         """Read some rows."""
-        for column in set(_PIXELS) & set(self.columns):
-            self.pixels(column, rows)
+        for column in self._inputs:
+            self.values(column, rows)
         self.vectors(REPRESENTATIONS[0], rows)
 
     def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
@@ -103,7 +125,7 @@ class Reader:
         return (order[first : first + size] for first in range(0, len(order), size))
 
     def to_dataset(self) -> datasets.Dataset:
-        """All rows, checked: their images, which `datasets` decodes itself, are PNG files."""
+        """All rows, checked, so that `datasets` may decode them."""
         for rows in self.batches(_AT_ONCE):
             self.check(rows.tolist())
         table = self.stored.take(range(len(self.keys.index)), list(self.features))

@@ -1,6 +1,4 @@
-"""The rows of an inversion set as they are read: pixels and representations that agree with what
-the row says of them.
-"""
+"""Checks of rows as they are read: inputs and representations must agree with the other columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ REPRESENTATIONS = ("representation", "representation_inverted")
 
 _ROUNDING = 1e-5
 """Relative, of an error and of what it is compared with: both are stored as float32."""
+_OTHER_HASH = "its values are not those of its canvas_hash"
 _LEAST = 1e-6
 """The least difference of errors: a smaller one of float64 representations is lost in storage."""
 
@@ -49,7 +48,7 @@ class Keys:
 class RowChecks:
     """The rows of one set.
 
-    Every method raises BrokenError, with the set, image and draw of the first bad row.
+    Every method raises BrokenError, with the set, index and draw of the first bad row.
     """
 
     called: str
@@ -58,24 +57,27 @@ class RowChecks:
 
     @cached_property
     def kind(self) -> Kind:
-        """The canvas."""
+        """The kind of input."""
         return kind_of(self.manifest.identity["canvas"])
 
     def bad(self, keys: Keys, row: int, why: str) -> BrokenError:
         """The error for one row."""
-        where = f"image {keys.index[row]}, draw {keys.draw[row]}"
+        where = f"{self.kind.name} {keys.index[row]}, draw {keys.draw[row]}"
         return BrokenError(self.called, f"{where}: {why}")
 
-    def pixels(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
-        """(b, *shape): a column of PNG files or of floats; of originals, `canvas_hash` too."""
+    def values(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
+        """(b, *shape): a column of files or of floats; of originals, `canvas_hash` too."""
         if not pa.types.is_struct(table[column].type):
-            return self._floats(keys, column, table[column])
+            values = self._floats(keys, column, table[column])
+            if "canvas_hash" in table.column_names:
+                self._check_hashes(keys, column, values, table["canvas_hash"].to_pylist())
+            return values
         found = np.zeros((0, *self.kind.shape), np.float32)
         hashed = "canvas_hash" in table.column_names
         hashes = [one or "" for one in table["canvas_hash"].to_pylist()] if hashed else None
         for row, cell in enumerate(table[column].to_pylist()):
             try:
-                one = self._image(cell, None if hashes is None else hashes[row])
+                one = self._decoded(cell, None if hashes is None else hashes[row])
             except ValueError as error:
                 raise self.bad(keys, row, f"{column}: {error}") from error
             if not row:  # it has the shape: memory is asked for
@@ -83,8 +85,18 @@ class RowChecks:
             found[row] = one
         return found
 
+    def canvases(self, keys: Keys, table: pa.Table) -> list[NDArray[Any]]:
+        """The canvases of a column of originals."""
+        found, column = [], self.kind.name
+        for row, cell in enumerate(table[column].to_pylist()):
+            try:
+                found.append(self.kind.canvas(_held(cell) if isinstance(cell, dict) else cell))
+            except ValueError as error:
+                raise self.bad(keys, row, f"{column}: {error}") from error
+        return found
+
     def headers(self, keys: Keys, column: str, table: pa.Table) -> None:
-        """Look at a column as `pixels` does, without decoding files."""
+        """Check a column like `values`, without decoding files."""
         if not pa.types.is_struct(table[column].type):
             self._floats(keys, column, table[column])
             return
@@ -94,11 +106,18 @@ class RowChecks:
             except ValueError as error:
                 raise self.bad(keys, row, f"{column}: {error}") from error
 
-    def _image(self, cell: Any, digest: str | None) -> NDArray[np.float32]:
+    def _decoded(self, cell: Any, digest: str | None) -> NDArray[np.float32]:
         canvas = self.kind.canvas(_held(cell))
         if digest is not None and digest != array_hash(canvas):
-            raise ValueError("its pixels are not those of its canvas_hash")
+            raise ValueError(_OTHER_HASH)
         return self.kind.values(canvas)
+
+    def _check_hashes(
+        self, keys: Keys, column: str, values: NDArray[np.float32], hashes: list[str | None]
+    ) -> None:
+        for row, (value, digest) in enumerate(zip(values, hashes, strict=True)):
+            if digest != array_hash(value):
+                raise self.bad(keys, row, f"{column}: {_OTHER_HASH}")
 
     def _floats(self, keys: Keys, name: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
         kind = getattr(column.type, "storage_type", column.type)

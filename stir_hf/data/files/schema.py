@@ -1,22 +1,36 @@
-"""The content of `inversions.json` as types and ranges: the file may be a stranger's."""
+"""Schema of `inversions.json`, which may be a stranger's."""
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stir_hf.data.files.expected import Flag, Limit, ListOf, MapOf, Maybe, Real, Record, Text, Whole
 from stir_hf.data.identity import PROBE_TOLERANCE
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Given, Tolerance
 from stir_hf.errors import RequestError
+from stir_hf.expected import Flag, ListOf, MapOf, Maybe, Real, Record, Text, Whole, got
+from stir_hf.inputs.base import kind_named
 from stir_hf.registry import OptionError
 
 LARGEST = 10_000_000
 """Bytes of the file; one of a hundred runs has a tenth of it."""
 
 _DEEPEST = 32
-_MOST_PIXELS = 89_478_485
-"""The pixels of the largest canvas: Pillow warns of larger images."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A tolerance, as the engine spells it."""
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """As `Expected.fault`."""
+        try:
+            Tolerance.parse(value)
+        except (RequestError, OverflowError):
+            return f"{where} must be a positive number or spread:X{got(value)}"
+        return None
 
 
 _COUNT, _HASH, _NAME = Whole(1, 1_000_000_000), Text(), Maybe(Text())
@@ -32,13 +46,7 @@ MANIFEST = Record(
                 "network": Record(
                     {"weights": _HASH, "precision": Record({"dtype": Text(tuple(PROBE_TOLERANCE))})}
                 ),
-                "canvas": Record(
-                    {
-                        "kind": Text(("image",)),
-                        "mode": Text(("L", "RGB")),
-                        "size": ListOf(Whole(1, 65_535), 2, 2),
-                    }
-                ),
+                "canvas": Record({"kind": Text()}),
                 "data": Record(
                     {
                         "order": Text(("permuted", "stream")),
@@ -80,7 +88,7 @@ MANIFEST = Record(
         "complete?": Maybe(Record({"num_samples": _COUNT, "draws": Whole(1, 1_000_000)})),
         "spread?": Maybe(Real(positive=True)),
         "runs?": ListOf(MapOf(), 100_000),
-        "images?": MapOf(_PROBE),
+        "originals?": MapOf(_PROBE),
         "settings?": MapOf(),
     }
 )
@@ -120,14 +128,19 @@ def _inside(value: Any) -> list[Any]:
 
 
 def fault_of(found: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with the content of `inversions.json`; None where nothing is."""
+    """What is wrong with the content of `inversions.json`; None where nothing is.
+
+    Raises:
+        RequestError: a kind of input that this version does not know.
+    """
     if (fault := MANIFEST.fault(found, "")) is not None:
         return fault
     identity = found["identity"]
     if not _is_finite([identity, found.get("settings"), found.get("runs")]):
         return "it holds a number that is not finite"
-    if math.prod(identity["canvas"]["size"]) > _MOST_PIXELS:
-        return f"identity.canvas.size must be of at most {_MOST_PIXELS} pixels"
+    canvas = identity["canvas"]
+    if (fault := kind_named(canvas["kind"]).fault(canvas, "identity.canvas")) is not None:
+        return fault
     of_spread = isinstance(identity["engine"]["tolerance"], str)
     if of_spread and found.get("spread") is None:
         return "spread must be a number, since the tolerance is of it"
@@ -138,8 +151,6 @@ def fault_of(found: Mapping[str, Any]) -> str | None:
 
 def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
     """Parts and options that this version does not have are a later one's, or the user's own."""
-    from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Given
-
     known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
     for name, registry in known.items():
         try:

@@ -1,8 +1,7 @@
-"""The files of an inversion set before its rows are read: columns, types and sizes, and what each
-row says of itself.
-"""
+"""Checks of the files of an inversion set before its rows are read: columns, types, sizes, keys."""
 
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,55 +11,34 @@ from numpy.typing import NDArray
 from stir_hf.data.files.broken import BrokenError
 from stir_hf.data.files.rows import GROUP_BYTES, STATUSES, UNREADABLE, Rows
 from stir_hf.data.sets.manifest import Manifest
+from stir_hf.inputs import kind_of
+from stir_hf.inputs.arrow import is_floats, is_text
 
-_SAME = (
-    "status",
-    "canvas_hash",
-    "image",
-    "inverted",
-    "relative_error",
-    "representation",
-    "representation_inverted",
-)
-"""Columns that rows of equal index and draw have in common."""
+_OWN = ("index", "draw", "file_hash", "start", "label")
+"""Columns that are not compared between rows of equal index and draw."""
 _AT_ONCE = 64
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_floats(kind: pa.DataType, depth: int = 1) -> bool:
-    kind = getattr(kind, "storage_type", kind)
-    if depth == 0:
-        return bool(pa.types.is_floating(kind))
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    return bool(listed) and _is_floats(kind.value_type, depth - 1)
-
-
-def _is_file(kind: pa.DataType) -> bool:
-    if not pa.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
-        return False
-    held, path = kind.field("bytes").type, kind.field("path").type
-    binary = pa.types.is_binary(held) or pa.types.is_large_binary(held)
-    return bool(binary) and (_is_text(path) or bool(pa.types.is_null(path)))
 
 
 _KINDS: Mapping[str, tuple[Any, str]] = {
     "index": (pa.types.is_int64, "int64"),
     "draw": (pa.types.is_int32, "int32"),
-    "canvas_hash": (_is_text, "texts"),
-    "file_hash": (_is_text, "texts"),
-    "status": (_is_text, "texts"),
-    "image": (_is_file, "images"),
-    "inverted": (_is_file, "images"),
+    "canvas_hash": (is_text, "texts"),
+    "file_hash": (is_text, "texts"),
+    "status": (is_text, "texts"),
     "relative_error": (pa.types.is_float32, "float32"),
-    "representation": (_is_floats, "lists of numbers"),
-    "representation_inverted": (_is_floats, "lists of numbers"),
-    "start": (lambda kind: _is_floats(kind, 3), "arrays"),
+    "representation": (is_floats, "lists of numbers"),
+    "representation_inverted": (is_floats, "lists of numbers"),
     "label": (pa.types.is_integer, "whole numbers"),
 }
-_OPTIONAL = {"file_hash", "image", "start", "label"}
+_OPTIONAL = {"file_hash", "label"}
+
+
+def _inputs(manifest: Manifest) -> dict[str, tuple[Any, str]]:
+    """The columns of inputs: a test of their types, and words for what it expects."""
+    kind, exact = kind_of(manifest.identity["canvas"]), manifest.identity["engine"]["exact"]
+    arrays = partial(kind.is_column, exact=True), "arrays"
+    stored = partial(kind.is_column, exact=False), f"{kind.name}s"
+    return {kind.name: stored, "inverted": arrays if exact else stored, "start": arrays}
 
 
 def check_files(rows: Rows, manifest: Manifest) -> None:
@@ -69,11 +47,9 @@ def check_files(rows: Rows, manifest: Manifest) -> None:
     Raises:
         BrokenError: a file that differs.
     """
-    kinds, first = dict(_KINDS), None
-    engine = manifest.identity["engine"]
-    needed = kinds.keys() - _OPTIONAL | ({"start"} if "starts" in engine else set())
-    if engine["exact"]:
-        kinds["inverted"] = (lambda kind: _is_floats(kind, 3), "arrays")
+    kinds, first = {**_KINDS, **_inputs(manifest)}, None
+    needed = _KINDS.keys() - _OPTIONAL | {"inverted"}
+    needed |= {"start"} if "starts" in manifest.identity["engine"] else set()
     for path, schema, about in rows.footers:
         _check_schema(path, schema, kinds, needed)
         types = {name: schema.field(name).type for name in kinds if name in schema.names}
@@ -114,24 +90,28 @@ def check_small(called: str, columns: Mapping[str, NDArray[Any]], manifest: Mani
     """
     index, draw, status = (columns[name] for name in ("index", "draw", "status"))
     error = np.asarray(columns["relative_error"], np.float32)
-    most = manifest.identity["data"]["rows"]
+    most, name = manifest.identity["data"]["rows"], manifest.identity["canvas"]["kind"]
 
     def refuse(bad: NDArray[np.bool_], why: str) -> None:
         for row in np.flatnonzero(bad)[:1]:
-            raise BrokenError(called, f"image {index[row]}, draw {draw[row]}: {why}")
+            raise BrokenError(called, f"{name} {index[row]}, draw {draw[row]}: {why}")
 
-    for name in ("index", "draw", "status"):
-        if columns[name].dtype.kind not in "iu":
-            known = f"; expected {', '.join(STATUSES)}" if name == "status" else ""
-            raise BrokenError(called, f"a row has no {name}, or an unknown one{known}")
+    for column in ("index", "draw", "status"):
+        if columns[column].dtype.kind not in "iu":
+            known = f"; expected {', '.join(STATUSES)}" if column == "status" else ""
+            raise BrokenError(called, f"a row has no {column}, or an unknown one{known}")
     refuse((index < 0) | (draw < 0), "a negative number")
-    refuse(index >= (most or np.iinfo(np.int64).max), f"the data has {most} images")
+    refuse(index >= (most or np.iinfo(np.int64).max), f"the data has {most} {name}s")
     measured = status < STATUSES.index("not_finite")
     refuse(measured & ~(np.isfinite(error) & (error >= 0)), "relative_error is no number")
 
 
 def check_copies(
-    called: str, rows: Rows, columns: Mapping[str, NDArray[Any]], order: NDArray[np.int64]
+    called: str,
+    rows: Rows,
+    columns: Mapping[str, NDArray[Any]],
+    order: NDArray[np.int64],
+    manifest: Manifest,
 ) -> None:
     """Compare rows of equal index and draw: they are copies, or of one that could be read at last.
 
@@ -140,6 +120,7 @@ def check_copies(
         rows: of all files.
         columns: index, draw and status of each.
         order: the first row of each index and draw.
+        manifest: of the set.
 
     Raises:
         BrokenError: two that differ.
@@ -152,14 +133,16 @@ def check_copies(
     if not len(copies):
         return
     first = {(int(index[row]), int(draw[row])): int(row) for row in order}
-    names = [name for name in _SAME if name in rows.schema.names]
+    known = {*_KINDS, *_inputs(manifest)} - {*_OWN}
+    names = [name for name in rows.schema.names if name in known]
     for begin in range(0, len(copies), _AT_ONCE):
         some = copies[begin : begin + _AT_ONCE].tolist()
         pairs = [first[int(index[row]), int(draw[row])] for row in some]
         one, other = rows.take(pairs, names), rows.take(some, names)
         if not one.equals(other):
             row = next(i for i in range(len(some)) if not one.slice(i, 1).equals(other.slice(i, 1)))
-            where = f"image {index[some[row]]}, draw {draw[some[row]]}"
+            what = kind_of(manifest.identity["canvas"]).name
+            where = f"{what} {index[some[row]]}, draw {draw[some[row]]}"
             raise BrokenError(called, f"{where}: it is there twice, and not the same")
 
 
@@ -168,22 +151,24 @@ def check_hashes(
     index: NDArray[np.int64],
     hashes: Sequence[str | None],
     identity: Mapping[int, str | None],
+    name: str,
 ) -> None:
-    """Compare the canvases that rows of images that could be read name, one for each image.
+    """Compare the canvas hashes of readable rows, one for each original.
 
     Args:
         called: the set, in messages.
-        index: (n,): the image of each row.
+        index: (n,): the original of each row.
         hashes: n: the canvas of each row.
-        identity: the canvases of the first images, as the identity of the set has them.
+        identity: the canvases of the first originals, as the identity of the set has them.
+        name: of the kind of input.
 
     Raises:
-        BrokenError: two canvases of one image, or another one than in the identity.
+        BrokenError: two canvases of one original, or another one than in the identity.
     """
     first: dict[int, str | None] = {}
-    for image, digest in zip(index.tolist(), hashes, strict=True):
-        if first.setdefault(image, digest) != digest:
-            raise BrokenError(called, f"image {image}: its draws are of different canvases")
-    for image, digest in identity.items():
-        if None not in (digest, first.get(image)) and first[image] != digest:
-            raise BrokenError(called, f"image {image}: its canvas is not that of the identity")
+    for number, digest in zip(index.tolist(), hashes, strict=True):
+        if first.setdefault(number, digest) != digest:
+            raise BrokenError(called, f"{name} {number}: its draws are of different canvases")
+    for number, digest in identity.items():
+        if None not in (digest, first.get(number)) and first[number] != digest:
+            raise BrokenError(called, f"{name} {number}: its canvas is not that of the identity")

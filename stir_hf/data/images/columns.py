@@ -1,18 +1,21 @@
-"""Where the images of a dataset are: a column, a field of one (`meta.image`), or a place in a list
-(`images[0]`).
-"""
+"""Images of a dataset: a column, a field (`meta.image`) or an item of a list (`images[0]`)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
+from stir_hf.data.identity import array_hash
+from stir_hf.data.images.cells import check_files, decoded_and_hashed, hash_of_file, size_of
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError, closest
+from stir_hf.inputs.images import in_mode
 
 _CAST = "what holds image files becomes one by cast_column('{}', datasets.Image())"
 _LISTS = tuple(
@@ -20,9 +23,6 @@ _LISTS = tuple(
 )
 
 _BINARY = ("binary", "large_binary")
-LABELS = ("label", "labels", "cls", "fine_label")
-"""Usual names of a column of labels."""
-
 Step = str | int
 """The name of a field, or a place in a list."""
 
@@ -31,15 +31,18 @@ Step = str | int
 class ImageColumn:
     """Images of a dataset."""
 
+    kind: ClassVar[str] = "image"
     name: str
-    """As it is asked for."""
+    """The name by which they are asked for."""
     steps: tuple[Step, ...]
-    """From a row to the image; the first is the column."""
+    """The way from a row to the image; the first step is the column."""
+    feature: Any
+    """The feature of the column, its images undecoded."""
     mode: str | None
-    """Which the dataset declares, if any."""
+    """The mode that the dataset declares, if any."""
     declared: bool = False
-    """Whether the dataset says that they are images; otherwise they are bytes and paths of files,
-    which may be of anything.
+    """True if the dataset says that they are images; otherwise they are bytes and paths of files,
+    which may be of any kind.
     """
 
     @property
@@ -48,7 +51,7 @@ class ImageColumn:
         return str(self.steps[0])
 
     def cells(self, table: pa.Table) -> pa.ChunkedArray:
-        """The undecoded images of all rows; of a list, at whatever place."""
+        """The undecoded images of all rows; those at any place of a list."""
         found = table.column(self.column)
         for step in self.steps[1:]:
             found = (
@@ -65,10 +68,43 @@ class ImageColumn:
             found = found[step]
         return found
 
+    def read(self, row: dict[str, Any]) -> tuple[Image.Image, str | None]:
+        """Decode the image of a row, and hash its file; raises any error of a decoder."""
+        image, file_hash = decoded_and_hashed(self.cell(row))
+        return in_mode(image, self.mode), file_hash
+
+    def shape(self, row: dict[str, Any]) -> tuple[int, int] | None:
+        """(h, w) from the header; None if the image is not on this machine. Raises any error of a
+        decoder.
+        """
+        cell = self.cell(row)
+        if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
+            return None
+        return size_of(cell)
+
+    def file_hash(self, row: dict[str, Any]) -> str | None:
+        """The hash of the file of a row, without decoding it."""
+        return hash_of_file(self.cell(row))
+
+    def is_nameless(self, row: dict[str, Any]) -> bool:
+        """True for bytes without the name of a file, as `datasets` writes images that it encoded
+        itself.
+        """
+        cell = self.cell(row)
+        return cell is not None and not cell["path"]
+
+    def check_files(self, table: pa.Table, roots: Sequence[str]) -> None:
+        """Raise RequestError if an image names a file outside of `roots`."""
+        check_files(self.cells(table), roots)
+
+    def record(self, original: Image.Image) -> list[Any]:
+        """The mode and the hash of the pixels of an image."""
+        return [original.mode, array_hash(np.asarray(original))]
+
 
 def _is_image(feature: Any) -> bool:
-    """Whether a feature is one of images: declared, or a file's bytes and path as other writers of
-    parquet leave them.
+    """Return True for a feature of images: declared, or the bytes and path of files, as other
+    writers of parquet leave them.
     """
     if not isinstance(feature, dict) or feature.keys() != {"bytes", "path"}:
         return isinstance(feature, datasets.Image)
@@ -87,32 +123,27 @@ def undecoded(feature: Any) -> Any:
     return feature
 
 
-def label_column(features: Any) -> str | None:
-    """The column of labels, if there is one: of classes, or of whole numbers under a usual name."""
-    classes = (name for name, f in features.items() if isinstance(f, datasets.ClassLabel))
-    numbers = (name for name in LABELS if _is_whole(features.get(name)))
-    return next(classes, None) or next(numbers, None)
-
-
-def _is_whole(feature: Any) -> bool:
-    return isinstance(feature, datasets.Value) and "int" in feature.dtype
-
-
-def needed(features: Any, spec: DataSpec) -> datasets.Features:
-    """The columns that are read: the images that are asked for, undecoded, and the labels.
-
-    Raises:
-        RequestError: as `image_column`.
-    """
-    column, label = image_column(features, spec).column, label_column(features)
-    kind = undecoded(features[column])
-    if getattr(kind, "dtype", None) in _BINARY:
-        kind = datasets.Image(decode=False)
-    found = datasets.Features()
-    found[column] = kind
-    if label is not None:
-        found[label] = features[label]
+def image_columns(features: Any) -> list[ImageColumn]:
+    """All images of a dataset, those deep inside others first."""
+    found = [
+        ImageColumn(
+            _named(steps),
+            steps,
+            _undecoded_files(features[name]),
+            getattr(feature, "mode", None),
+            declared=isinstance(feature, datasets.Image),
+        )
+        for name, inner in (features or {}).items()
+        for steps, feature in _images(inner, (name,))
+    ]
+    found.sort(key=lambda column: len(column.steps), reverse=True)  # a column before a field
     return found
+
+
+def _undecoded_files(feature: Any) -> Any:
+    """A feature that leaves images as they are stored; binary data is read as files."""
+    kind = undecoded(feature)
+    return datasets.Image(decode=False) if getattr(kind, "dtype", None) in _BINARY else kind
 
 
 def image_column(features: Any, spec: DataSpec) -> ImageColumn:
@@ -123,17 +154,7 @@ def image_column(features: Any, spec: DataSpec) -> ImageColumn:
         RequestError: none, or several of which none is asked for; no such column, or one without
             images.
     """
-    found = [
-        ImageColumn(
-            _named(steps),
-            steps,
-            getattr(feature, "mode", None),
-            declared=isinstance(feature, datasets.Image),
-        )
-        for name, inner in (features or {}).items()
-        for steps, feature in _images(inner, (name,))
-    ]
-    found.sort(key=lambda column: len(column.steps), reverse=True)  # a column before a field
+    found = image_columns(features)
     if spec.image_column is not None:
         named = {column.name: column for column in found}
         return _asked(spec.image_column, named, features or {}, spec.dataset)
@@ -161,11 +182,11 @@ def _asked(
     if name in named:
         return named[name]
     if getattr(features.get(name), "dtype", None) in _BINARY:  # files, since they are asked for
-        return ImageColumn(name, (name,), None)
+        return ImageColumn(name, (name,), datasets.Image(decode=False), None)
     if (first := named.get(re.sub(r"\[\d+\]", "[0]", name))) is not None:
         places = iter(int(place) for place in re.findall(r"\[(\d+)\]", name))
         steps = tuple(next(places) if isinstance(s, int) else s for s in first.steps)
-        return ImageColumn(name, steps, first.mode)
+        return ImageColumn(name, steps, first.feature, first.mode)
     inside = [other for other in named if re.match(rf"{re.escape(name)}[.\[]", other)]
     if name not in features and not inside:
         hint = closest(name, [*features, *named])

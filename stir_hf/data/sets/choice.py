@@ -1,8 +1,8 @@
-"""Which inversion sets are judged, and on which images."""
+"""The inversion sets to be judged, and the originals on which they are."""
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from stir_hf.registry import option
 
 @dataclass(frozen=True)
 class SetConfig:
-    """Which inversions are judged: one set of several, and how much of it."""
+    """The inversions to be judged: one set of several, or a prefix of each."""
 
-    set: str | None = option(None, "One inversion set of several, by its name.", metavar="NAME")
+    set: str | None = option(
+        None, "Judge on one inversion set of several, by its name.", metavar="NAME"
+    )
     num_samples: int | None = option(
-        None, "The first so many images of each set; default: all that are finished.", metavar="N"
+        None, "Score only the first N inputs of each set; default: all completed ones.", metavar="N"
     )
     draws: int | None = option(
         None,
-        "The first so many inversions of each image; default: all that are finished.",
+        "Use only the first K inversions of each input; default: all completed ones.",
         metavar="K",
     )
 
@@ -43,44 +45,67 @@ _ASKED = (
 def choose(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
-    """The inversion sets that are judged, all made by one method from one start under one
-    constraint.
+    """The inversion sets to be judged: all of one kind of input, made with equal options of the
+    engine, except for seed and draws.
 
     Raises:
-        RequestError: no such set, a prefix of which not all is there, or several methods, starts
-            or constraints: scores of different estimates stand in no table together.
+        RequestError: no such set, a prefix of which not all is there, or sets whose scores are
+            different estimates; the options that differ are named.
     """
     sets = _found(given, which)
-    made: dict[str, list[str]] = {}
+    made: dict[str, list[Inversions]] = {}
     for one in sets:
-        engine = one.manifest.identity["engine"]
-        method, start, bounds = (engine.get(part) for part in ("method", "start", "constraint"))
-        spelt = json.dumps([method, start, bounds], sort_keys=True)
-        within = "" if bounds is None else f" within {bounds['name']}"
-        name = f"{method['name']} from {start['name']}{within}"
-        made.setdefault(spelt, [name]).append(one.path.name)
+        made.setdefault(json.dumps(_engine(one), sort_keys=True), []).append(one)
     if len(made) > 1:
-        shown = "; ".join(f"{how}: {', '.join(names)}" for how, *names in made.values())
+        told = "; ".join(
+            f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
+            for name, values in _differing(sets, _engine).items()
+        )
         raise RequestError(
-            f"the inversion sets are of {len(made)} methods, starts or constraints, whose scores"
-            f" cannot be compared ({shown}); give one of them with --config-name, or sets that were"
-            " made alike"
+            f"the inversion sets differ in {told}; their scores are different estimates and cannot"
+            " be compared. Choose one set with --set, or sets that were made alike"
         )
     return sets
 
 
-def unlike(sets: Sequence[Inversions]) -> str | None:
-    """Say in which settings sets differ that may stand in one table though their scores are
-    different estimates; None where in none.
-    """
+def _engine(one: Inversions) -> dict[str, Any]:
+    """The options of the engine that sets of one table have in common, in words."""
+    engine = one.manifest.identity["engine"]
+    found = {name: _word(value) for name, value in engine.items() if name not in _FREE}
+    return {"kind": one.kind.name, **found}
+
+
+_FREE = ("seed",)
+"""Options of the engine that may differ within a table: another seed is another draw."""
+
+
+def _word(value: Any) -> Any:
+    """A part as its name and options, such as `adam-polyak:length=1.5`; another value as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    options = [f"{k}={v}" for k, v in value.items() if k not in ("name", "version")]
+    version = "" if value["version"] == 1 else f" version {value['version']}"
+    return f"{value['name']}{version}" + (f":{','.join(options)}" if options else "")
+
+
+def _differing(
+    sets: Sequence[Inversions], settings: Callable[[Inversions], Mapping[str, Any]]
+) -> dict[str, dict[str, list[str]]]:
+    """The settings in which sets differ: the names of the sets by the value."""
     found: dict[str, dict[str, list[str]]] = {}
     for one in sets:
-        for name, value in _settings(one).items():
-            found.setdefault(name, {}).setdefault(str(value), []).append(one.path.name)
+        for name, value in settings(one).items():
+            names = found.setdefault(name, {}).setdefault(str(value), [])
+            if one.path.name not in names:
+                names.append(one.path.name)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def unlike(sets: Sequence[Inversions]) -> str | None:
+    """A note on the settings in which the sets of one table differ; None where there is none."""
     told = [
-        f"{name}: " + ", ".join(f"{v} ({' '.join(dict.fromkeys(of))})" for v, of in values.items())
-        for name, values in found.items()
-        if len(values) > 1
+        f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
+        for name, values in _differing(sets, _settings).items()
     ]
     if not told:
         return None
@@ -91,20 +116,21 @@ def unlike(sets: Sequence[Inversions]) -> str | None:
 
 
 def _settings(one: Inversions) -> dict[str, Any]:
-    """The settings that scores of one table should have in common; the canvas, which every network
-    has for itself, and the images on it are compared between sets of one network alone.
+    """The settings that scores of one table should have in common. The canvas and the originals on
+    it, which every network has for itself, are compared between sets of one network only.
     """
     identity, names = one.manifest.identity, one.manifest.names
     engine, network, data = identity["engine"], identity["network"], identity["data"]
-    mine, canvas = str(network["weights"])[:8], [*identity["canvas"]["size"]]
+    mine = str(network["weights"])[:8]
+    canvas = [v for k, v in identity["canvas"].items() if k != "kind"]
     canvas.append(str(network.get("processor"))[:8])
     return {
-        **{name: engine.get(name, False) for name in ("tolerance", "steps", "exact", "seed")},
+        "seed": engine.get("seed"),
         **{name: network["precision"].get(name, False) for name in ("dtype", "tf32", "autocast")},
         "draws": one.draws,
         "data": [names.get("dataset"), names.get("split"), data["rows"], data.get("slice")],
         f"canvas of {mine}": canvas,
-        f"first images of {mine} {canvas}": hash_of(data["first"])[:8],
+        f"first {one.kind.name}s of {mine} {canvas}": hash_of(data["first"])[:8],
     }
 
 
@@ -134,22 +160,22 @@ def _found(
     ]
 
 
-def on_common_images(sets: "Sequence[Inversions]") -> list[Inversions]:
-    """The sets with the images alone that could be inverted in all of them."""
+def on_common_originals(sets: Sequence[Inversions]) -> list[Inversions]:
+    """The sets with the originals that could be inverted in all of them."""
     common = set.intersection(*(set(s.index.tolist()) for s in sets))
     lost = {index: why for one in sets for index, why in one.left_out.items()}
-    return [one.of(common, lost) for one in sets]
+    return [one.restrict_to(common, lost) for one in sets]
 
 
-def common_mode(sets: Sequence[Inversions]) -> str:
-    """The mode of the images of all sets.
+def common_mode(sets: Sequence[Inversions]) -> str | None:
+    """The mode of the canvases of all sets; None for inputs without modes.
 
     Raises:
         RequestError: modes that differ.
     """
-    modes = sorted({str(s.manifest.identity["canvas"]["mode"]) for s in sets})
+    modes = sorted({str(s.manifest.identity["canvas"].get("mode")) for s in sets})
     if len(modes) > 1:
         raise RequestError(
             f"the inversion sets have images of different modes ({', '.join(modes)}); give one set"
         )
-    return modes[0]
+    return None if modes == ["None"] else modes[0]

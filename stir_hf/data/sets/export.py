@@ -16,9 +16,6 @@ from stir_hf.data.sets.labels import LABEL
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.data.sets.prefix import prefix_rows
 
-ORIGINALS, OTHERS = "image", ("image", LABEL)
-"""The column of others' images, and what is left out with it."""
-
 _COMPARED = ["status", "canvas_hash", "inverted"]
 _KEY = ("index", "draw")
 _SMALL = (*_KEY, "status", "canvas_hash")
@@ -49,7 +46,8 @@ def _exported(folder: Path, manifest: Manifest, into: Path, without_images: bool
     wanted = np.zeros(len(rows), bool)
     wanted[numbers] = True
     into.mkdir(parents=True, exist_ok=True)
-    left_out = OTHERS if without_images else ()
+    originals = manifest.identity["canvas"]["kind"]
+    left_out = (originals, LABEL) if without_images else ()
     written = [_written(*one, into, left_out) for one in rows.tables(wanted)]
     return list(dict.fromkeys(written))
 
@@ -101,7 +99,7 @@ def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | Non
 
 
 def _stored(column: pa.Array, row: int) -> bytes:
-    """The bytes of one image: those of its file, or its floats."""
+    """The bytes of one input: those of its file, or its floats."""
     if pa.types.is_struct(column.type):
         return column.field("bytes")[row].as_py() or b""
     values = getattr(column, "storage", column).slice(row, 1)

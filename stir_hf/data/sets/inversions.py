@@ -1,6 +1,4 @@
-"""Inversions as a dataset of their own: pairs (image, inverted), read from disk as they are asked
-for.
-"""
+"""Inversions as a dataset: pairs (original, inverted), read from disk when they are indexed."""
 
 import os
 import weakref
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir_hf.data.files.broken import of_set
-from stir_hf.data.files.columns import Pixels
+from stir_hf.data.files.columns import ArrayOnDisk
 from stir_hf.data.files.reader import Originals, Reader
 from stir_hf.data.files.row_checks import Keys, RowChecks
 from stir_hf.data.files.stored import Stored, reading
@@ -28,45 +26,48 @@ from stir_hf.data.sets.spread import Spread, SpreadOfSet
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 
+_ROWS = 64
+"""Most representations in memory at a time."""
+
 
 class _Keeper:
-    """What a temporary folder lives as long as."""
+    """Deletes a temporary folder when it is garbage-collected."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inversions:
     """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
 
-    Held in memory are index, draw, status and error; all else comes from disk when it is asked
-    for. An image that could not be read or inverted is not among the rows (`left_out`).
+    Index, draw, status and error are in memory; everything else is read from disk when it is
+    used. An original that could not be read or inverted is not among the rows (`left_out`).
     """
 
     path: Path
     """The folder of the set: its parquet files and `inversions.json`."""
     manifest: Manifest
-    """What made the set: its identity with the hash of it, and the names that results show."""
+    """The set's identity with its hash, and the names that results show."""
     num_samples: int
-    """Images of the prefix that this is, those that were left out included."""
+    """Originals of this prefix of the set, those that were left out included."""
     draws: int
-    """Inversions per image; there is a row for each (index, draw)."""
+    """Inversions per original; there is a row for each (index, draw)."""
     stored: Stored
     """The rows in the files."""
     index: NDArray[np.int64]
-    """(n,): the image's row in its split."""
+    """(n,): the row of the original in its split."""
     draw: NDArray[np.int32]
-    """(n,): which inversion of that image."""
+    """(n,): the number of the inversion of that original, from 0."""
     relative_error: NDArray[np.float32]
-    """(n,): of the stored image."""
+    """(n,): of the stored inversion."""
     converged: NDArray[np.bool_]
-    """(n,): whether the error is at or below the tolerance."""
+    """(n,): True if the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
-    """The images that are not among the rows, by index: `not_finite` or `unreadable`."""
+    """The originals that are not among the rows, by index: `not_finite` or `unreadable`."""
     originals: Originals | None = None
-    """Of a set without its originals: from their indices and canvas hashes to their pixels."""
+    """For a set without its originals: from their indices and canvas hashes to their values."""
     called: str | None = None
-    """The set with its repo and commit, where it is one of the Hub: its name in messages."""
-    keeper: object = None
-    """Keeps a temporary folder as long as somebody holds this."""
+    """Name of the set in messages, with repo and commit, if it is from the Hub."""
+    _keeper: object = None
+    """Keeps a temporary folder while this set or a part of it exists."""
 
     @classmethod
     def load(
@@ -82,7 +83,7 @@ class Inversions:
         if not isinstance(path, str | os.PathLike):
             folder, made = merged(path)
             try:
-                return cls.read(made).removed_with(folder)
+                return cls.read(made).deleting(folder)
             except BaseException:
                 folders.remove(folder)
                 raise
@@ -144,10 +145,14 @@ class Inversions:
             return self
         count, k = num_samples or self.num_samples, draws or self.draws
         part = self.read(self.path, count, k, called=self.called)
-        return replace(part, keeper=self.keeper)
+        return replace(part, _keeper=self._keeper)
 
-    def of(self, indices: set[int], left_out: Mapping[int, str] | None = None) -> "Inversions":
-        """The same set without the rows of other images; `left_out` says why they are not there."""
+    def restrict_to(
+        self, indices: set[int], left_out: Mapping[int, str] | None = None
+    ) -> "Inversions":
+        """The same set with the rows of these originals only; `left_out` gives the status of the
+        others.
+        """
         keep = np.isin(self.index, sorted(indices))
         if bool(keep.all()):
             return self
@@ -184,11 +189,11 @@ class Inversions:
             raise RequestError(f"this is a part of {self.path}; push the whole set")
         return send(repo_id, [self.path], None, **how)
 
-    def removed_with(self, folder: Path) -> "Inversions":
-        """This set, with a temporary folder that goes when it and all that was made of it do."""
+    def deleting(self, folder: Path) -> "Inversions":
+        """The same set, which deletes a temporary folder when it and all its parts are gone."""
         keeper = _Keeper()
         weakref.finalize(keeper, folders.remove, folder)
-        return replace(self, keeper=keeper)
+        return replace(self, _keeper=keeper)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -201,7 +206,7 @@ class Inversions:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What made the set, as results show it: names, engine and the hash of its identity."""
+        """The set as results describe it: names, engine and the hash of its identity."""
         identity = self.manifest.identity
         return {
             **self.manifest.names,
@@ -213,7 +218,7 @@ class Inversions:
 
     @cached_property
     def kind(self) -> Kind:
-        """What the reference consumes: the canvas."""
+        """The kind of input."""
         return self._reader.checks.kind
 
     @cached_property
@@ -223,29 +228,36 @@ class Inversions:
         return Reader(self.stored, checks, keys, self.originals)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """The canvas, (h, w)."""
-        height, width = self.kind.shape[-2:]
-        return height, width
-
-    @property
     def features(self) -> datasets.Features:
         """The columns with their types."""
         return self._reader.features
 
     @property
-    def image(self) -> Pixels:
-        """(n, c, h, w) in [0, 1]: the originals on the canvas, read from disk as they are
-        indexed.
-        """
-        return Pixels(partial(self.pixels, "image"), (len(self), *self.kind.shape))
+    def has_originals(self) -> bool:
+        """False for a set that was published without its originals."""
+        return self.kind.name in self.features
 
     @property
-    def inverted(self) -> Pixels:
-        """(n, c, h, w) in [0, 1]: the inversions as they are stored, read from disk as they are
-        indexed.
+    def original(self) -> ArrayOnDisk:
+        """(n, *shape): the originals as the reference is fed them, read from disk when indexed;
+        images (n, c, h, w) in [0, 1], vectors (n, d).
         """
-        return Pixels(partial(self.pixels, "inverted"), (len(self), *self.kind.shape))
+        return self._on_disk(self.kind.name)
+
+    @property
+    def image(self) -> ArrayOnDisk:
+        """`original`, of a set of images."""
+        return self._on_disk("image")
+
+    @property
+    def inverted(self) -> ArrayOnDisk:
+        """(n, *shape): the inversions as they are stored, read from disk when indexed."""
+        return self._on_disk("inverted")
+
+    def _on_disk(self, column: str) -> ArrayOnDisk:
+        if column not in (self.kind.name, "inverted"):
+            raise AttributeError(f"these inversions are of {self.kind.name}s, not {column}s")
+        return ArrayOnDisk(partial(self.values, column), (len(self), *self.kind.shape))
 
     @property
     def representation(self) -> NDArray[np.float32]:
@@ -266,10 +278,10 @@ class Inversions:
 
     @property
     def spread(self) -> Spread | None:
-        """Of the reference's representations of the images, each once, in float64; None where there
-        are fewer than two images, or all are represented the same.
+        """The spread of the reference's representations of the originals, each once, in float64;
+        None where there are fewer than two originals, or all are represented the same.
         """
-        return self._spread.of_images
+        return self._spread.of_originals
 
     @property
     def spread_error(self) -> NDArray[np.float64] | None:
@@ -280,15 +292,29 @@ class Inversions:
 
     @cached_property
     def _spread(self) -> SpreadOfSet:
-        return SpreadOfSet.of(self)
+        batches = ((rows, self.vectors("representation", rows)) for rows in self.batches(_ROWS))
+        return SpreadOfSet.of(self.index, batches)
 
-    def pixels(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, *shape) in the kind's bounds: `image`, `inverted` or `start` of some rows, or all.
+    def values(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
+        """(b, *shape): a column of inputs, of some rows or all.
+
+        Args:
+            column: the kind's name (`image`, `vector`) for the originals, `inverted` or `start`.
+            rows: their numbers.
 
         Raises:
-            BrokenError: an image that is not as stir-hf stores it, or not that of its row's hash.
+            BrokenError: an input that is not as stir-hf stores it, or does not have the hash of its
+                row.
         """
-        return self._reader.pixels(column, list(range(len(self)) if rows is None else rows))
+        return self._reader.values(column, list(range(len(self)) if rows is None else rows))
+
+    def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
+        """The context of some originals, (b, …) by name; {} for kinds without one."""
+        return self._reader.contexts(list(rows))
+
+    def originals_of(self, rows: Iterable[int]) -> NDArray[np.float32]:
+        """(b, *shape): the originals of some rows."""
+        return self.values(self.kind.name, rows)
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, d): a column of representations, of some rows or all.

@@ -14,7 +14,7 @@ from stir_hf.data.identity import hash_of, other_entries, same_probe, same_sprea
 from stir_hf.errors import RequestError, one_line, printable
 
 FILE_NAME = "inversions.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Manifest:
     """
     runs: tuple[dict[str, Any], ...] = ()
     """What recorded each continuation: device, threads, batch size, versions."""
-    images: dict[str, list[float]] = field(default_factory=dict)
-    """Values of its representations of the first images, by the hashes of their canvases: compared,
-    not hashed.
+    originals: dict[str, list[float]] = field(default_factory=dict)
+    """Values of its representations of the first originals, by the hashes of their canvases:
+    compared, not hashed.
     """
     settings: dict[str, Any] = field(default_factory=dict)
     """The entries of the reference's configuration that may change what it computes: compared, not
@@ -119,7 +119,7 @@ class Manifest:
         """
         if (why := self.differs(there)) is not None:
             raise RequestError(
-                f"{folder} was made by a network of the same weights that is another one ({why});"
+                f"{folder} was made by a model with the same weights but different outputs ({why});"
                 " choose another --out"
             )
         if self.first_start != there.first_start:
@@ -140,11 +140,14 @@ class Manifest:
         """
         if told := other_entries(self.settings, other.settings):
             return f"its configuration differs: {', '.join(told)}"
-        both = [h for h in self.images if h in other.images]
-        pairs = [(self.probe, other.probe), *((self.images[h], other.images[h]) for h in both)]
+        both = [h for h in self.originals if h in other.originals]
+        pairs = [
+            (self.probe, other.probe),
+            *((self.originals[h], other.originals[h]) for h in both),
+        ]
         if all(same_probe(one, two, self.dtype) for one, two in pairs):
             return None
-        return "it represents images otherwise: its forward pass or a constant in it has changed"
+        return "its representations differ: its forward pass or a constant in it has changed"
 
     def finished(self, num_samples: int, draws: int) -> "Manifest":
         """With a finished prefix recorded, unless a larger one is."""

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.files.rows import Rows, opened
 from stir_hf.data.files.shards import files_of
-from stir_hf.data.images.canvases import Canvases
 from stir_hf.data.sets.labels import LABEL
+from stir_hf.data.sources.canvases import Canvases
 from stir_hf.errors import RequestError
 
 FILE_NAME = "sources.parquet"

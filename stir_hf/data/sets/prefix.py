@@ -27,8 +27,8 @@ def selected(
     part: slice = WHOLE,
     called: str | None = None,
 ) -> dict[str, Any]:
-    """The rows of a prefix, or of a part of it, each (index, draw) once, without the images that
-    were left out; `called` is the set in messages, if not its folder.
+    """The rows of a prefix, or of a part of it, each (index, draw) once, without the originals
+    that were left out; `called` is the set in messages, if not its folder.
     """
     rows = Rows(files_of(folder))
     first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part, called)
@@ -57,8 +57,8 @@ def prefix_rows(
     part: slice = WHOLE,
     called: str | None = None,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Where the rows of a prefix stand, (n,), each (index, draw) once, those of images that were
-    left out included; and the small columns of all rows, `status` as a number among `STATUSES`.
+    """The numbers (n,) of the rows of a prefix, each (index, draw) once, with those of originals
+    that were left out; and the small columns of all rows, `status` as a number among `STATUSES`.
 
     Raises:
         BrokenError: files or rows that no such set has.
@@ -66,11 +66,11 @@ def prefix_rows(
     """
     check_files(rows, manifest)
     name, count = called or str(folder), len(range(num_samples)[part]) * draws
-    data = manifest.identity["data"]
+    data, kind = manifest.identity["data"], manifest.identity["canvas"]["kind"]
     first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
     if end - first_row < num_samples:
         raise RequestError(
-            f"{num_samples} images asked for, but the split of {name} has {end - first_row}"
+            f"{num_samples} {kind}s asked for, but the split of {name} has {end - first_row}"
         )
     _check_there(len(rows), count, folder, manifest, called)
     wanted = data_order(data, num_samples)
@@ -79,12 +79,12 @@ def prefix_rows(
     check_small(name, columns, manifest)
     index, draw, status = (columns[name] for name in names[:3])
     first = first_of_each(index, draw, status == STATUSES.index(UNREADABLE))
-    check_copies(name, rows, columns, first)
+    check_copies(name, rows, columns, first, manifest)
     first = first[np.isin(index[first], wanted[part]) & (draw[first] < draws)]
     _check_there(len(first), count, folder, manifest, called)
     identity = dict(zip(wanted.tolist(), data["first"], strict=False))
     seen = first[status[first] != STATUSES.index(UNREADABLE)]
-    check_hashes(name, index[seen], rows.values("canvas_hash", seen), identity)
+    check_hashes(name, index[seen], rows.values("canvas_hash", seen), identity, kind)
     return first, columns
 
 
@@ -105,5 +105,5 @@ def _check_there(
 
 
 def _finished(manifest: Manifest) -> str:
-    done = manifest.complete
-    return "none" if done is None else f"{done['num_samples']} images, {done['draws']} draws"
+    done, kind = manifest.complete, manifest.identity["canvas"]["kind"]
+    return "none" if done is None else f"{done['num_samples']} {kind}s, {done['draws']} draws"

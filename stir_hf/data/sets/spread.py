@@ -3,16 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import hypot, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from stir_hf.data.sets.inversions import Inversions
-
-_ROWS = 64
-"""Most rows in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +50,30 @@ def spread_of(batches: Iterable[NDArray[np.floating[Any]]]) -> Spread | None:
 
 @dataclass(frozen=True)
 class SpreadOfSet:
-    """The spread of the reference's representations of a set's images, and their lengths."""
+    """The spread of the reference's representations of a set's originals, and their lengths."""
 
-    of_images: Spread | None
-    """Over the images, each once; None where there is none."""
+    of_originals: Spread | None
+    """Over the originals, each once; None where there is none."""
     lengths: NDArray[np.float64]
-    """(n,): of the representation of each row's image."""
+    """(n,): of the representation of each row's original."""
 
     @classmethod
-    def of(cls, inversions: "Inversions") -> "SpreadOfSet":
-        """Read the representations of a set once."""
-        lengths, once = np.zeros(len(inversions)), np.zeros(len(inversions), bool)
-        once[np.unique(inversions.index, return_index=True)[1]] = True
+    def of(
+        cls, index: NDArray[np.int64], batches: Iterable[tuple[NDArray[np.int64], NDArray[Any]]]
+    ) -> "SpreadOfSet":
+        """Take the representations of a set once.
 
-        def batches() -> Iterable[NDArray[np.float64]]:
-            for rows in inversions.batches(_ROWS):
-                vectors = inversions.vectors("representation", rows).astype(np.float64)
+        Args:
+            index: (n,): the original of each row.
+            batches: numbers of rows, and the representations (b, d) of their originals.
+        """
+        lengths, once = np.zeros(len(index)), np.zeros(len(index), bool)
+        once[np.unique(index, return_index=True)[1]] = True
+
+        def measured() -> Iterable[NDArray[np.float64]]:
+            for rows, found in batches:
+                vectors = found.astype(np.float64)
                 lengths[rows] = np.linalg.norm(vectors, axis=1)
                 yield vectors[once[rows]]
 
-        return cls(spread_of(batches()), lengths)
+        return cls(spread_of(measured()), lengths)

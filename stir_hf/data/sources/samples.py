@@ -1,6 +1,4 @@
-"""A split of a `datasets` dataset as samples with stable indices, each decoded when it is asked
-for.
-"""
+"""Samples: rows of a split with stable indices, each decoded when it is asked for."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,35 +8,26 @@ from typing import Any
 import datasets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from stir_hf.data.identity import array_hash, hash_of, order_of
-from stir_hf.data.images.cells import (
-    check_files,
-    decoded_and_hashed,
-    hash_of_file,
-    is_ours,
-    reason,
-    size_of,
-)
-from stir_hf.data.images.columns import ImageColumn, image_column, needed
+from stir_hf.data.identity import hash_of, order_of
+from stir_hf.data.images.cells import is_ours, reason
+from stir_hf.data.sources.columns import Column, find_column, needed
 from stir_hf.data.sources.spec import DataSpec, check_enough
 from stir_hf.data.sources.splits import STREAMS, Data, open_split
+from stir_hf.data.vectors import as_vectors
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import split_revision
-from stir_hf.inputs.images import as_images, in_mode
+from stir_hf.inputs.images import as_images
 from stir_hf.runtime import Watcher
 
 HEADERS_LOOKED_AT = 10_000
-"""So many images have their header read before any work; a file that fails later is left out and
-named.
-"""
+"""Samples whose header is read before any work; a file that fails later is left out and named."""
 
 NAMED = 10
-"""So many of the images that cannot be read are named."""
+"""Samples that cannot be read and are named."""
 
 FIRST = 4
-"""How many samples, in the order in which they are taken, say which data these are."""
+"""First samples in the order in which they are taken, by which the data is identified."""
 
 
 class UnreadableError(Exception):
@@ -47,11 +36,12 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a split."""
+    """One row of a split."""
 
     index: int
-    """Its row in the split; in a stream, its position."""
-    image: Image.Image
+    """The row in the split; in a stream, the position."""
+    original: Any
+    """Decoded: a PIL image, or a vector (d,) of float32."""
     label: int | None
     file_hash: str | None = None
     """16 hexadecimal digits of its encoded bytes, where they are on this machine."""
@@ -59,15 +49,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """The images that were asked for, in the order in which they are taken."""
+    """The rows that were asked for, in the order in which they are taken."""
 
     rows: datasets.Dataset
-    """Undecoded: row i is the image at position i."""
+    """Undecoded: row i is at position i."""
     order: NDArray[np.int64]
     """(n,): the rows of the split, position by position."""
     spec: DataSpec
-    """What was asked for, the split filled in."""
-    images: ImageColumn
+    """The request, with the split filled in."""
+    column: Column
     label_column: str | None
     total: int | None
     """Rows of the split; None of a stream."""
@@ -76,39 +66,39 @@ class Samples:
     commit: str | None
     """Of a dataset on the Hub."""
     notes: tuple[str, ...] = ()
-    """What a result says of the data: image files that are not in the split."""
+    """Notes of a result on the data, such as image files that are not in the split."""
 
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def modality(self) -> str:
+        """The name of the kind of input."""
+        return self.column.kind
+
     def read(self, position: int) -> Sample:
-        """Decode the image at a position.
+        """Decode the sample at a position.
 
         Raises:
-            UnreadableError: a file that is no image, or one whose values have no known range.
+            UnreadableError: it cannot be decoded, or its values have no known range.
             RunError: a file that cannot be read now.
         """
         index = int(self.order[position])
         try:
             row = self.rows[position]
-            cell = self.images.cell(row)
-            image, file_hash = decoded_and_hashed(cell)
-            image = in_mode(image, self.images.mode)
+            original, file_hash = self.column.read(row)
         except Exception as error:  # decoders raise what they like
             raise self._unreadable(index, error) from error
         label = row[self.label_column] if self.label_column else None
-        return Sample(index, image, label, file_hash)
+        return Sample(index, original, label, file_hash)
 
     def file_hash(self, position: int) -> str | None:
         """The `file_hash` of the sample at a position, without decoding it."""
-        return hash_of_file(self.images.cell(self.rows[position]))
+        return self.column.file_hash(self.rows[position])
 
     def is_nameless(self, position: int) -> bool:
-        """Whether the sample at a position is bytes without a file's name, as `datasets` writes
-        images that it encoded itself.
-        """
-        cell = self.images.cell(self.rows[position])
-        return cell is not None and not cell["path"]
+        """True if the sample at a position is bytes without the name of a file."""
+        return self.column.is_nameless(self.rows[position])
 
     def label(self, position: int) -> int | None:
         """The label of the sample at a position, without decoding it."""
@@ -125,7 +115,7 @@ class Samples:
 
     def _unreadable(self, index: int, error: Exception) -> Exception:
         if is_ours(error):
-            where = f"image {index} of {self.spec.dataset}"
+            where = f"{self.modality} {index} of {self.spec.dataset}"
             return RunError(f"{where} cannot be read now: {reason(error)}")
         return UnreadableError(reason(error))
 
@@ -155,49 +145,61 @@ class Samples:
             return error
 
     @cached_property
-    def _sizes(self) -> frozenset[tuple[int, int]]:
-        sizes, broken = set(), {}
+    def shapes(self) -> frozenset[tuple[int, ...]]:
+        """The shapes of the first 10,000 samples, from their headers.
+
+        Raises:
+            RequestError: samples without a readable header; their indices are named.
+        """
+        shapes, broken = set(), {}
         for position in range(min(len(self), HEADERS_LOOKED_AT)):
-            cell = self.images.cell(self.rows[position])
-            if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
-                continue  # it is not here
             index = int(self.order[position])
             try:
-                sizes.add(size_of(cell))
+                shapes.add(self.column.shape(self.rows[position]))
             except Exception as error:  # as in `read`
                 if isinstance(failed := self._unreadable(index, error), RunError):
                     raise failed from error
                 broken[index] = str(failed)
         if not broken:
-            return frozenset(sizes)
+            return frozenset(shape for shape in shapes if shape is not None)
         first, *others = sorted(broken)
-        told = f"image {first} of {self.spec.dataset} cannot be read: {broken[first]}"
+        told = f"{self.modality} {first} of {self.spec.dataset} cannot be read: {broken[first]}"
         if others:
             shown = ", ".join(map(str, others[:NAMED])) + (", …" if len(others) > NAMED else "")
             several = "s" if len(others) > 1 else ""
             told += f"; nor can {len(others)} other{several}: {shown}"
         raise RequestError(told)
 
-    def sizes(self) -> set[tuple[int, int]]:
-        """The sizes (h, w) that the headers of the first 10,000 images give.
+    def common_shape(self, model: str) -> tuple[int, ...]:
+        """The shape of all samples, for a model that takes them at their own: (h, w) or (d,).
 
         Raises:
-            RequestError: images without a readable header; their indices are named.
+            RequestError: shapes that differ.
         """
-        return set(self._sizes)
+        shapes = self.shapes or {np.asarray(self.sample(0).original).shape[:2]}
+        if len(shapes) > 1:
+            shown = ", ".join("x".join(map(str, shape[::-1])) for shape in sorted(shapes)[:3])
+            advice = "; resize them" if self.modality == "image" else ""
+            raise RequestError(
+                f"{model} takes {self.modality}s at their own size, but they differ ({shown},"
+                f" …){advice}"
+            )
+        return next(iter(shapes))
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 digits of the data, whatever the reference: rows of the split and its first four
-        images.
+        """64 hexadecimal digits of the data for any reference: the rows of the split and its first
+        four samples.
         """
         shown = [
-            None
-            if isinstance(s, UnreadableError)
-            else [s.index, s.image.mode, array_hash(np.asarray(s.image))]
+            None if isinstance(s, UnreadableError) else [s.index, *self._recorded(s.original)]
             for s in self.first
         ]
         return hash_of({"rows": self.total, "first": shown})
+
+    def _recorded(self, original: Any) -> list[Any]:
+        record = self.column.record(original)
+        return record if isinstance(record, list) else [record]
 
     @property
     def label_feature(self) -> Any:
@@ -206,16 +208,16 @@ class Samples:
 
 
 def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Samples:
-    """Find the images of `data` and read their headers, so that what is no image is known before
-    any work.
+    """Find the samples of `data` and read their headers, so that broken ones are known before any
+    work.
 
     Args:
         data: Hub id, local folder, or a dataset in memory.
-        spec: which of its images; `spec.dataset` only describes `data` when that is in memory.
+        spec: the request; `spec.dataset` only describes `data` when that is in memory.
         progress: a bar over what is read of a stream, or who is told instead.
 
     Raises:
-        RequestError: no such dataset, split or column; too few images; a file that is no image.
+        RequestError: no such dataset, split or column; too few samples; a file that is no image.
     """
     whole, part = _slice_of(spec)
     given: Any = data
@@ -228,30 +230,31 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
     split, whole = opened.rows, opened.spec
     spec = replace(spec, split=f"{whole.split}[{part}]" if part else whole.split)
     total = None if opened.stream else len(split)
-    images = image_column(split.features, spec)
+    column = find_column(split.features, spec)
     candidates = _rows_of(part, len(split), spec) if part else None
     candidates = None if candidates == (0, total) else candidates
     there = len(split) if candidates is None else max(0, candidates[1] - candidates[0])
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
     columns = needed(split.features, spec)
-    label = next((name for name in columns if name != images.column), None)
+    label = next((name for name in columns if name != column.column), None)
     rows = split.with_format(None).select_columns(list(columns))
-    rows = rows.cast_column(images.column, columns[images.column])
+    rows = rows.cast_column(column.column, columns[column.column])
     if opened.roots is not None:
-        check_files(images.cells(rows.data), opened.roots)
+        column.check_files(rows.data, opened.roots)
     samples = Samples(
         rows.select(order),
         order,
         spec,
-        images,
+        column,
         label,
         total,
         candidates,
         opened.commit,
-        opened.notes(images.name, asked=asked),
+        opened.notes(column.name, asked=asked),
     )
-    samples.sizes()
+    if samples.shapes and column.kind == "vector":
+        samples.common_shape(spec.dataset)
     return samples
 
 
@@ -259,9 +262,11 @@ _DATASETS = (datasets.Dataset, datasets.DatasetDict)
 
 
 def _as_dataset(data: Any) -> Any:
-    """A dataset as it is; a list of PIL images or uint8 arrays as one."""
+    """A dataset as it is; a list of PIL images or uint8 arrays, or an array of vectors, as one."""
     if isinstance(data, (*_DATASETS, *STREAMS)):
         return data
+    if (vectors := as_vectors(data)) is not None:
+        return vectors
     columns = datasets.Features(image=datasets.Image())
     return datasets.Dataset.from_dict({"image": as_images(data)}, features=columns)
 
@@ -283,18 +288,3 @@ def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
             " or the like"
         ) from error
     return found.from_ or 0, total if found.to is None else found.to
-
-
-def common_size(samples: Samples, model: str) -> tuple[int, int]:
-    """The size (h, w) that all images have, for a network that takes them as they are.
-
-    Raises:
-        RequestError: sizes that differ.
-    """
-    sizes = samples.sizes() or {samples.sample(0).image.size[::-1]}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{w}x{h}" for h, w in sorted(sizes)[:3])
-        raise RequestError(
-            f"{model} takes images at their own size, but they differ ({shown}, …); resize them"
-        )
-    return sizes.pop()

@@ -23,7 +23,7 @@ from PIL import Image
 
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.images.cells import check_inside, reason
-from stir_hf.data.images.columns import LABELS, label_column, needed
+from stir_hf.data.sources.columns import LABELS, label_column, needed
 from stir_hf.data.sources.contents import kept_folder
 from stir_hf.data.sources.spec import DataSpec, check_enough, check_limit, limit_of, with_limit
 from stir_hf.errors import RequestError

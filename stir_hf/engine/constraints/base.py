@@ -1,4 +1,4 @@
-"""What a constraint set is."""
+"""The protocol of constraints."""
 
 from typing import ClassVar, Protocol
 
@@ -8,10 +8,10 @@ from stir_hf.registry import Registry
 
 
 class Constraint(Protocol):
-    """Where iterates may lie."""
+    """A set in which iterates must lie."""
 
     uses_origin: ClassVar[bool]
-    """Whether the set depends on the original, which is then at hand on every call of `project`."""
+    """True if the set depends on the original, which `project` then gets."""
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
         """The points of the set nearest to x (b, …), which is given away: it may be changed and

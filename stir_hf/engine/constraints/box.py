@@ -1,4 +1,4 @@
-"""The unit box."""
+"""The box between two bounds."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from stir_hf.engine.constraints.base import CONSTRAINTS
+from stir_hf.errors import RequestError
+from stir_hf.registry import option
 
 _where_not_zero = torch.ops.aten.hardshrink_backward.default
 
@@ -14,19 +16,28 @@ _where_not_zero = torch.ops.aten.hardshrink_backward.default
 @CONSTRAINTS.add("box")
 @dataclass(frozen=True)
 class Box:
-    """Every value in [0, 1]."""
+    """Every value between two bounds, [0, 1] by default."""
+
+    low: float = option(0.0, "Least value.", neutral=0.0)
+    high: float = option(1.0, "Greatest value.", neutral=1.0)
 
     uses_origin: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if not -1e6 < self.low < self.high < 1e6:
+            raise RequestError(
+                f"a box needs low < high, each within 1e6 of 0, not {self.low} and {self.high}"
+            )
+
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:  # noqa: ARG002 - a Constraint
-        """Clamped to [0, 1], in place."""
-        return x.clamp_(0, 1)
+        """Clamp the values, in place."""
+        return x.clamp_(self.low, self.high)
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """Zero where a value is at a bound and would leave it."""
-        # In floats, as masks of booleans cost more than the rest of a step on the CPU. The largest
-        # number times the least
-        # one above 0 still moves any x in [0, 1].
-        room = torch.sub(x, gradient, alpha=torch.finfo(x.dtype).max).clamp_(0, 1).sub_(x)
+        """The gradient, zero where a value is at a bound and would leave the box."""
+        # In floats, because boolean masks cost more than the rest of a step on the CPU. The largest
+        # number times the least one above 0 still moves any x in the box.
+        far = torch.sub(x, gradient, alpha=torch.finfo(x.dtype).max)
+        room = far.clamp_(self.low, self.high).sub_(x)
         free: Tensor = _where_not_zero(gradient, room, 0)
         return free

@@ -1,7 +1,6 @@
-"""What an update rule is."""
+"""The protocol of update rules."""
 
 import math
-from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 from torch import Tensor
@@ -10,30 +9,40 @@ from stir_hf.errors import RequestError
 from stir_hf.registry import Registry
 
 State = dict[str, Tensor]
-"""What a rule remembers: tensors whose first axis is the image."""
+"""State of a rule between passes: tensors whose first axis is the row."""
 
-Free = Callable[[Tensor, Tensor], Tensor]
-"""From x and a gradient, both (b, …): the gradient, zero where a step against it is blocked by the
-constraint.
-"""
+
+class Surface(Protocol):
+    """The part of a descent's domain that a rule sees."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of space in tensors (b, …)."""
+
+    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """A gradient (b, …), zero where the constraint blocks a step against it."""
 
 
 class Rule(Protocol):
-    """How one step is taken from (x, error, gradient). It has no state of its own."""
+    """One step of the descent, from (x, error, gradient). A rule has no state of its own."""
 
     stops: ClassVar[bool]
-    """Whether an image is finished when its error reaches the tolerance."""
+    """True if a row is finished when its error reaches the tolerance."""
     projects_start: ClassVar[bool]
-    """Whether the start is projected onto the constraint before its first pass."""
+    """True if the start is projected onto the constraint before its first pass."""
+    needs_space: ClassVar[bool]
+    """True if it filters along axes of space."""
     default_steps: ClassVar[int]
-    """The most passes per image, unless told otherwise."""
+    """The most passes per row, by default."""
     default_start: ClassVar[str]
-    """Where the descent begins, unless told otherwise."""
+    """The start, by default."""
 
     def begin(self, x: Tensor) -> State:
         """The state at first iterates (b, …)."""
 
-    def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:
+    def step(
+        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
+    ) -> Tensor:
         """The next iterate, not yet projected: a new tensor, as x stays what it is.
 
         Args:
@@ -41,7 +50,7 @@ class Rule(Protocol):
             error: the objective at x (b,), whose least value is 0.
             gradient: that of `error`, (b, …).
             state: as `begin` made it; updated in place.
-            free: what the constraint leaves of a gradient.
+            domain: the constraint's effect on a gradient, and the axes of space.
         """
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, linalg
 
-from stir_hf.engine.rules.base import RULES, Free, State, check_number
+from stir_hf.engine.rules.base import RULES, State, Surface, check_number
 from stir_hf.registry import option
 
 
@@ -23,6 +23,7 @@ class Paper:
 
     stops: ClassVar[bool] = False
     projects_start: ClassVar[bool] = False
+    needs_space: ClassVar[bool] = False
     default_steps: ClassVar[int] = 1000
     default_start: ClassVar[str] = "noise"
 
@@ -33,7 +34,14 @@ class Paper:
         """Nothing is remembered."""
         return {}
 
-    def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:  # noqa: ARG002 - a Rule
+    def step(
+        self,
+        x: Tensor,
+        error: Tensor,  # noqa: ARG002 - a Rule
+        gradient: Tensor,
+        state: State,  # noqa: ARG002 - a Rule
+        domain: Surface,  # noqa: ARG002 - a Rule
+    ) -> Tensor:
         """One normalised gradient step."""
         norm = linalg.vector_norm(gradient, dim=tuple(range(1, x.ndim)), keepdim=True).add_(1e-10)
         return x - (self.step_size * gradient).div_(norm)

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.rules.base import Free, State
-from stir_hf.engine.shapes import per_image
+from stir_hf.engine.rules.base import State, Surface
+from stir_hf.engine.shapes import per_row
 
 TINY = 1e-30
 
@@ -27,10 +27,11 @@ class Polyak(ABC):
 
     stops: ClassVar[bool] = True
     projects_start: ClassVar[bool] = True
+    needs_space: ClassVar[bool] = False
 
     @abstractmethod
     def direction(
-        self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, free: Free
+        self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Surface
     ) -> Tensor:
         """The direction d, (b, …), against which a step goes: a new tensor.
 
@@ -39,7 +40,7 @@ class Polyak(ABC):
             gradient: of the error.
             allowed: what the constraint leaves of the gradient; stays as it is.
             state: updated in place.
-            free: what the constraint leaves of any direction.
+            domain: the constraint's effect on a direction, and the axes of space.
         """
 
     def begin(self, x: Tensor) -> State:
@@ -48,18 +49,20 @@ class Polyak(ABC):
         The powers are products: a vectorised pow rounds differently from one place of a batch to
         another, and hundreds of steps amplify that.
         """
-        ones = per_image(x.new_ones(len(x)), x)
+        ones = per_row(x.new_ones(len(x)), x)
         return {"m": torch.zeros_like(x), "momentum_k": ones, "age": torch.zeros_like(ones)}
 
-    def step(self, x: Tensor, error: Tensor, gradient: Tensor, state: State, free: Free) -> Tensor:
+    def step(
+        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
+    ) -> Tensor:
         """One preconditioned step, with as few temporary tensors and calls as its arithmetic
         allows.
         """
-        allowed = free(x, gradient)
-        direction = self.direction(x, gradient, allowed, state, free)
+        allowed = domain.free(x, gradient)
+        direction = self.direction(x, gradient, allowed, state, domain)
         products = allowed * direction
         slope = products.sum(tuple(range(1, x.ndim)), keepdim=True).clamp_min_(TINY)
-        scale = per_image(error * -self.length, x).div_(slope)
+        scale = per_row(error * -self.length, x).div_(slope)
         if self.half:
             scale.div_(state["age"] / self.half + 1)
             state["age"] += 1
@@ -76,7 +79,7 @@ class Squares:
     @staticmethod
     def begin(x: Tensor) -> State:
         """Nothing seen."""
-        return {"v": torch.zeros_like(x), "decay_k": per_image(x.new_ones(len(x)), x)}
+        return {"v": torch.zeros_like(x), "decay_k": per_row(x.new_ones(len(x)), x)}
 
     @staticmethod
     def root(gradient: Tensor, decay: float, state: State) -> Tensor:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from stir_hf.engine.rules.base import RULES, Free, State, check_number
+from stir_hf.engine.rules.base import RULES, State, Surface, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.engine.spectrum import one_over_f
 from stir_hf.registry import option
@@ -16,12 +16,12 @@ from stir_hf.registry import option
 class Smooth(Polyak):
     """As adam-polyak in a 1/f metric, from grey: finds smoother inversions, and other scores.
 
-    S½ is the filter |f|^(-power), f the spatial frequency in cycles per pixel but at least one per
-    image, scaled to unit root mean square; h = S½ g_f; v the running mean of h²; P = 1 / (√v̂ +
+    S½ is the filter |f|^(-power), f the spatial frequency in cycles per value but at least one per
+    axis, scaled to unit root mean square; h = S½ g_f; v the running mean of h²; P = 1 / (√v̂ +
     1e-3 ‖h‖ / √D); d = S½ P h, without what the constraint blocks. The rest is `Polyak`.
-    A regularised inversion: such find other images than plain ones (Nanda et al. 2023, "Do
-    invariances in deep neural networks align with human perception?", with other regularisers).
-    Its scores are of another estimate than the default's and never belong into one table with them.
+    This is regularised inversion and finds other inversions (Nanda et al. 2023, "Do invariances in
+    deep neural networks align with human perception?", with other regularisers). Do not compare its
+    scores with those of other methods.
     """
 
     length: float = option(3.0, "Share of Polyak's step length in the first pass.")
@@ -32,6 +32,7 @@ class Smooth(Polyak):
 
     default_steps: ClassVar[int] = 200
     default_start: ClassVar[str] = "grey"
+    needs_space: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("smooth", "length", self.length, above=0)
@@ -50,9 +51,9 @@ class Smooth(Polyak):
         gradient: Tensor,  # noqa: ARG002 - a Polyak
         allowed: Tensor,
         state: State,
-        free: Free,
+        domain: Surface,
     ) -> Tensor:
         """S½ P S½ g_f."""
-        filtered = one_over_f(allowed, self.power)
+        filtered = one_over_f(allowed, self.power, domain.axes)
         root = Squares.root(filtered, self.decay, state)
-        return free(x, one_over_f(filtered.div_(root), self.power))
+        return domain.free(x, one_over_f(filtered.div_(root), self.power, domain.axes))

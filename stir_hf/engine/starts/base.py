@@ -1,4 +1,4 @@
-"""What a start is: where the descent of one image begins, drawn from (seed, index, draw) alone."""
+"""The protocol of starts: first values of one row, drawn from (seed, index, draw) alone."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
@@ -14,9 +14,9 @@ class Start(Protocol):
     """A way to draw starts."""
 
     shared: ClassVar[bool]
-    """Whether it is one value for all images, so that the floor is undefined."""
+    """True if all rows have the same start, so that the floor is undefined."""
     random: ClassVar[bool]
-    """Whether another draw is another value."""
+    """True if another draw gives another start."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """One start, float32, not projected."""
@@ -26,14 +26,14 @@ STARTS: Registry[Start] = Registry("start")
 
 
 def start_value(start: Start, shape: Sequence[int], *, seed: int, index: int, draw: int) -> Tensor:
-    """The start of one image, float32 of the given shape, not projected.
+    """The start of one row, float32 of the given shape, not scaled and not projected.
 
     Args:
         start: the way to draw it.
-        shape: of one image, such as (c, h, w).
+        shape: of one row, such as (c, h, w).
         seed: the run's seed, at least 0.
-        index: the image's index in its split, at least 0.
-        draw: which of the inversions of that image.
+        index: the original's index in its split, at least 0.
+        draw: number of the inversion of that original, from 0.
     """
     key = (seed, draw) if start.shared else (seed, index, draw)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))

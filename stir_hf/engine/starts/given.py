@@ -11,7 +11,7 @@ from stir_hf.engine.starts.base import STARTS
 @STARTS.add("given")
 @dataclass(frozen=True)
 class Given:
-    """Tensors that are handed in, one per image."""
+    """Tensors that are passed in, one per original."""
 
     shared: ClassVar[bool] = False
     random: ClassVar[bool] = False

@@ -24,6 +24,6 @@ class Noise:
 @STARTS.add("noise-same")
 @dataclass(frozen=True)
 class NoiseSame(Noise):
-    """N(0,1) per value, the same for all images."""
+    """N(0,1) per value, the same for all rows."""
 
     shared: ClassVar[bool] = True

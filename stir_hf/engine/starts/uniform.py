@@ -24,6 +24,6 @@ class Uniform:
 @STARTS.add("uniform-same")
 @dataclass(frozen=True)
 class UniformSame(Uniform):
-    """Uniform in [0,1] per value, the same for all images."""
+    """Uniform in [0,1] per value, the same for all rows."""
 
     shared: ClassVar[bool] = True

@@ -7,7 +7,8 @@ from typing import Any
 from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.hub import is_local, is_there, split_revision
-from stir_hf.models.images.processors import Pixels, understand
+from stir_hf.models.images.pixels import Pixels
+from stir_hf.models.images.processors import understand
 from stir_hf.models.load.files import Place, code_told, needs_timm
 from stir_hf.models.load.messages import quiet, readable
 from stir_hf.pointers import check_pointer

@@ -1,13 +1,12 @@
-"""An image processor as differentiable pixel maths, and its geometry.
+"""An image processor, learnt by probing it.
 
-What a processor does to the values of an image is an affine map of its channels (rescaling,
-normalisation, channel order). It is learnt by feeding the processor images of one solid colour;
-what it does to the shape is learnt from its output.
+A processor maps the channels of an image by an affine map (rescaling, normalisation, channel
+order), which is learnt from images of one solid colour. Its geometry is learnt from the shape of
+its output.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,95 +16,10 @@ from torch import Tensor
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
+from stir_hf.models.images.pixels import Pixels, Process, picture
 
 TIMES = 8
 """So often is a transform asked for the same image: a random flip agrees every second time."""
-
-Process = Callable[[Image.Image], np.ndarray]
-"""One PIL image to the processor's float array of shape (c, h, w)."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """An image processor, understood."""
-
-    process: Process
-    """PIL image to the float array (c, h, w) that the network consumes; raises RequestError where
-    the processor gives another shape.
-    """
-    map: PixelMap
-    """From channels in [0, 1] to what the network consumes, and back."""
-    channels: int
-    """1 or 3."""
-    size: Size | None
-    """(h, w) that the processor gives; None when it keeps the size of the image."""
-    processor: str | None = None
-    """The class that was probed."""
-    squares: bool = False
-    """Whether images are cropped to their middle square first: the processor fills other shapes up
-    with a colour that 8 bits do not hold, or gives another size for another size.
-    """
-    rounds: bool = False
-    """Whether the processor gives values that 8 bits do not hold, so that a canvas rounds them."""
-    notes: tuple[str, ...] = ()
-    """What a result says of how the processor was called."""
-
-    def canvas(self, image: Image.Image) -> np.ndarray:
-        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
-        (h, w, c).
-
-        An image whose shape would give another size than the native one, or be filled up with a
-        colour that 8 bits do not hold, is first cropped to a centred square. What is transparent
-        shows white behind it.
-
-        Raises:
-            RequestError: the processor gives another size than its own even then.
-        """
-        pixels = self.values(image)
-        return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-    def values(self, image: Image.Image) -> Tensor:
-        """The same before it is rounded to 8 bits: float64 of shape (c, h, w), 0 is black and 1
-        white.
-
-        Raises:
-            RequestError: the processor gives another size than its own.
-        """
-        image = as_mode(image, MODES[self.channels])
-        image = _square(image) if self.squares else image
-        inputs = self.process(image)
-        if self.size is not None and inputs.shape[1:] != self.size:
-            inputs = self.process(_square(image))
-        if self.size is not None and inputs.shape[1:] != self.size:
-            raise RequestError(
-                f"the image processor gave {inputs.shape[1:]} for an image, not its own {self.size}"
-            )
-        return self.map.inverse(torch.from_numpy(inputs)[None])[0]
-
-    def size_of(self, size: Size) -> Size:
-        """The size (h, w) in which an image of a size comes out.
-
-        Raises:
-            RequestError: the processor does not take such images.
-        """
-        height, width = size
-        try:
-            found = self.values(Image.new(MODES[self.channels], (width, height)))
-        except ValueError as error:
-            raise RequestError(
-                f"{self.processor} cannot process images of {height}x{width}: {one_line(error)}"
-            ) from error
-        return found.shape[1], found.shape[2]
-
-
-def own_size(channels: int) -> Pixels:
-    """For a network without a processor: images in [0, 1] at their own size."""
-
-    def process(image: Image.Image) -> np.ndarray:
-        array = np.asarray(image, np.float32) / 255
-        return np.moveaxis(np.atleast_3d(array), 2, 0)
-
-    return Pixels(process, PixelMap.identity(channels), channels, None)
 
 
 def understand(processor: Any, channels: int, size: Size | None = None) -> Pixels:
@@ -179,20 +93,9 @@ def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixel
                 f" their middle square and resized to {height}x{width} before it"
             )
             notes = (*pixels.notes, note)
-            return replace(pixels, process=process, size=given, squares=True, notes=notes)
+            return replace(pixels, process=process, extent=given, squares=True, notes=notes)
     squares = _fills_up(process, pixels.map, pixels.channels)
-    return replace(pixels, process=process, size=size, squares=squares)
-
-
-def picture(width: int, height: int) -> Image.Image:
-    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
-    resampling.
-    """
-    y, x = np.mgrid[:height, :width]
-    red = (x * 255) // width
-    green = (y * 255) // height
-    blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
-    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+    return replace(pixels, process=process, extent=size, squares=squares)
 
 
 def _check_repeats(process: Process, channels: int, called: str, times: int) -> None:
@@ -279,9 +182,3 @@ def _size(array: np.ndarray) -> Size:
 
 def _centre(array: np.ndarray) -> np.ndarray:
     return array[:, array.shape[1] // 2, array.shape[2] // 2].astype(np.float64)
-
-
-def _square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))

@@ -9,25 +9,26 @@ import torch
 from torch import nn
 
 from stir_hf.errors import RequestError
-from stir_hf.models.images.families import ORDINARY, Family, family_named, family_of
+from stir_hf.models.images.families import family_named, family_of
 from stir_hf.models.images.image_processors import (
     PROCESSORS,
     given_processor,
     load_processor,
     pixels_of,
 )
-from stir_hf.models.images.processors import Pixels
 from stir_hf.models.images.towers import image_tower, tower_note
 from stir_hf.models.load.adapters import Adapter, in_one_of, read_adapter
 from stir_hf.models.load.files import CONFIG, NAMED, Place, check_named, located, read_json
 from stir_hf.models.load.messages import quiet, readable
 from stir_hf.models.load.spec import ModelSpec
+from stir_hf.models.run.network import Network
+from stir_hf.models.vectors.plain import PlainVectors
 from stir_hf.runtime import SPREAD, pick_device
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a checkpoint is loaded."""
+    """Options of loading a checkpoint."""
 
     dtype: torch.dtype = torch.float32
     """Of its weights."""
@@ -43,26 +44,7 @@ class Loading:
         return {"device_map": {"": pick_device(self.device)}} if quantised else {}
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A network as it was stored, and what its images must be."""
-
-    module: nn.Module
-    pixels: Pixels
-    commit: str | None
-    """The commit it came from; None for a folder."""
-    missing: frozenset[str]
-    """Weights that the class has and the checkpoint lacks: they are random and must not be used."""
-    family: Family = ORDINARY
-    notes: tuple[str, ...] = ()
-    """What a result says of how it was read."""
-    quantised: str | None = None
-    """The method by which its weights are quantised, if they are."""
-
-
-def load_checkpoint(
-    spec: ModelSpec, how: Loading | None = None, processor: Any = None
-) -> Checkpoint:
+def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any = None) -> Network:
     """Load the network that a checkpoint holds, with its classifier where it has one; of several
     towers, the one that takes images; an adapter merged into its base. It is in eval mode, on the
     CPU unless it is quantised or spread over several devices.
@@ -86,7 +68,7 @@ def load_checkpoint(
                     f"model {spec.model}: auto_map in config.json is null; remove it"
                 )
             family_named(said.get("model_type")).check_taken(spec.model)
-        if processor is None and not place.adapter:
+        if processor is None and not place.adapter and not _may_take_vectors(place, said, trust):
             processor = load_processor(place, spec.model, trust_remote_code=trust)
         elif processor is not None:
             processor = given_processor(processor, trust_remote_code=trust)
@@ -98,7 +80,7 @@ def load_checkpoint(
         return _merged(adapter, place.commit, how, processor)
 
 
-def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Checkpoint:
+def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Network:
     """The base with the adapter's weights, the classifier that it brings included."""
     with located(ModelSpec.parse(adapter.base, adapter.revision)) as place:
         if place.adapter:
@@ -121,7 +103,7 @@ def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) 
 
 def _loaded(
     place: Place, model: str, how: Loading, processor: Any, adapter: Adapter | None = None
-) -> Checkpoint:
+) -> Network:
     import transformers
 
     source: dict[str, Any] = {
@@ -148,6 +130,8 @@ def _loaded(
     replaced = () if adapter is None else adapter.heads
     _check_shapes(model, info["mismatched_keys"], replaced)
     _check_layers(model, whole, info["unexpected_keys"])
+    if processor is None:
+        return _over_vectors(whole, model, place, frozenset(info["missing_keys"]), quantised)
     tower, module = image_tower(whole, model, family.encoder)
     family = family_of(module.config)  # of a tower, its own
     family.check_taken(model)
@@ -158,7 +142,50 @@ def _loaded(
     missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
     notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
     pixels = pixels_of(processor, module, model)
-    return Checkpoint(module, pixels, place.commit, frozenset(missing), family, notes, quantised)
+    return Network(
+        module,
+        pixels,
+        model,
+        commit=place.commit,
+        missing=frozenset(missing),
+        family=family,
+        notes=notes,
+        quantised=quantised,
+    )
+
+
+_OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
+"""Main inputs of texts, sounds and images."""
+
+
+def _may_take_vectors(place: Place, config: dict[str, Any], trust: bool) -> bool:
+    """True for a checkpoint with code of its own, which may be run, and without a processor."""
+    known = any((place.folder / name).is_file() for name in PROCESSORS)
+    return trust and "auto_map" in config and not known
+
+
+def _over_vectors(
+    module: Any, model: str, place: Place, missing: frozenset[str], quantised: str | None
+) -> Network:
+    """A network over vectors of features.
+
+    Raises:
+        RequestError: its main input is of another kind.
+    """
+    if (main := module.main_input_name) in _OTHER_INPUTS:
+        raise RequestError(
+            f"model {model} has no image processor, and its main input is {main}, not vectors of"
+            " features (a class over vectors sets main_input_name to another name)"
+        )
+    return Network(
+        module,
+        PlainVectors(),
+        model,
+        commit=place.commit,
+        missing=missing,
+        notes=place.notes,
+        quantised=quantised,
+    )
 
 
 def quantisation(config: Any) -> str | None:

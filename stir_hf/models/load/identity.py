@@ -1,21 +1,14 @@
-"""What a network is, by its content: weights, geometry and arithmetic of its images; never by its
-name.
-"""
+"""The identity of a network by its content: weights and preprocessing, never its name."""
 
 import hashlib
 import json
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stir_hf.inputs.images import MODES, PixelMap
-from stir_hf.models.images.processors import Pixels, picture
+from stir_hf.models.preprocessing import Preprocessing
 from stir_hf.runtime import brought
-
-_PICTURES = ((500, 375), (301, 452))
-"""(width, height) of the two pictures that show what a processor does: neither is square."""
 
 
 def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) -> str:
@@ -65,36 +58,18 @@ def quantised_weights(module: Any, config: Any) -> str:
     return hashlib.sha256(f"{hash_of_weights(module)} {spelt}".encode()).hexdigest()
 
 
-def hash_of_processor(pixels: Pixels) -> str:
-    """SHA-256 over the canvases that the processor makes of two fixed pictures."""
-    digest = hashlib.sha256()
-    for width, height in _PICTURES:
-        canvas = pixels.canvas(picture(width, height))
-        digest.update(f"{canvas.shape}\n".encode())
-        digest.update(canvas.tobytes())
-    return digest.hexdigest()
-
-
-def rounded(pixel_map: PixelMap) -> dict[str, Any]:
-    """Matrix and bias to 6 digits."""
-    matrix, bias = (
-        np.round(values.numpy(), 6) + 0.0 for values in (pixel_map.matrix, pixel_map.bias)
-    )
-    return {"matrix": matrix.tolist(), "bias": bias.tolist()}
-
-
 def network_identity(
     module: nn.Module,
-    pixels: Pixels,
+    preprocessing: Preprocessing,
     dtype: torch.dtype,
     quantised: str | None = None,
     missing: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """All that makes a network what it is, but for the layer that is read.
+    """The identity of a network without the layer that is read.
 
     Args:
         module: the network.
-        pixels: its image processor.
+        preprocessing: of its inputs.
         dtype: of its weights.
         quantised: of a quantised network, `quantised_weights` from before its first pass.
         missing: the weights that its checkpoint lacks.
@@ -102,12 +77,7 @@ def network_identity(
     return {
         "weights": quantised or hash_of_weights(module, missing),
         "precision": {"dtype": str(dtype).removeprefix("torch.")},
-        "canvas": {
-            "mode": MODES[pixels.channels],
-            "size": None if pixels.size is None else list(pixels.size),
-        },
-        "processor": hash_of_processor(pixels),
-        "pixels": rounded(pixels.map),
+        **preprocessing.identity(),
     }
 
 

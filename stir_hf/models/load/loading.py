@@ -14,7 +14,6 @@ from stir_hf.models.load.checkpoints import Loading, load_checkpoint
 from stir_hf.models.load.memory import check_module_layer, network_in_memory
 from stir_hf.models.load.spec import ModelSpec, check_layer
 from stir_hf.models.run.encoder import Encoder
-from stir_hf.models.run.network import Network
 from stir_hf.runtime import SPREAD, DType, pick_device, precision
 
 _LOADING = threading.RLock()
@@ -110,25 +109,16 @@ def _from_checkpoint(
     usual = torch.device("cpu") if elsewhere else nullcontext()
     with _LOADING, usual, torch.inference_mode(False):  # the weights must let a gradient pass
         how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
-        loaded = load_checkpoint(spec, how, processor)
-        module: Any = loaded.module
-        if device != SPREAD and loaded.quantised is None:
-            module = module.to(place)
+        network = load_checkpoint(spec, how, processor)
+        if device != SPREAD and network.quantised is None:
+            module: Any = network.module.to(place)
             with suppress(RuntimeError):  # weights of five axes, of a network of videos
                 module.to(memory_format=torch.channels_last)  # faster convolutions
-    network = Network(
-        module,
-        loaded.pixels,
-        name or spec.name,
-        missing=loaded.missing,
-        family=loaded.family,
-        notes=loaded.notes,
-        quantised=loaded.quantised,
-    )
-    network.check_mode(channels)
+    network.name = name or spec.name
+    network.check_channels(channels)
     local = name is None and is_local(spec.model)
     label = Path(spec.model).expanduser().resolve().name if local else None
-    return Encoder(network, spec.layer or "penultimate", commit=loaded.commit, label=label)
+    return Encoder(network, spec.layer or "penultimate", label=label)
 
 
 def _from_memory(

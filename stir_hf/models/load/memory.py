@@ -10,7 +10,8 @@ from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.hub import is_local
 from stir_hf.models.images.families import family_of
 from stir_hf.models.images.image_processors import given_processor, pixels_of
-from stir_hf.models.images.processors import Pixels, own_size, understand
+from stir_hf.models.images.pixels import Pixels, own_size
+from stir_hf.models.images.processors import understand
 from stir_hf.models.images.towers import body_of, image_tower, part_note
 from stir_hf.models.load.checkpoints import quantisation
 from stir_hf.models.load.identity import quantised_weights
@@ -67,8 +68,15 @@ def network_in_memory(
         pixels = understand(chosen, channels or 3)
         return Network(given, pixels, called, transformers=False, in_memory=True)
     notes = (_NORMALISES,) if inside else ()
-    pixels = own_size(channels or 3)
-    return Network(given, pixels, called, transformers=False, in_memory=True, notes=notes)
+    return Network(
+        given,
+        own_size(channels or 3),
+        called,
+        transformers=False,
+        in_memory=True,
+        plain=True,
+        notes=notes,
+    )
 
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:

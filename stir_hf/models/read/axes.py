@@ -14,8 +14,6 @@ Axis: TypeAlias = tuple[Part, ...]
 """An axis by its parts, outermost first; one of length 1 may have none."""
 Axes: TypeAlias = tuple[Axis, ...]
 
-IMAGES: tuple[Kind, ...] = ("batch", "colour", "space", "space")
-
 
 def axes_of(kinds: Sequence[Kind | None], shape: Sequence[int]) -> Axes:
     """Axes that are nothing merged."""

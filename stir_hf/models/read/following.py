@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from stir_hf.models.read.axes import (
-    IMAGES,
     Axes,
     Axis,
     Kind,
@@ -29,10 +28,10 @@ from stir_hf.models.read.axes import (
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """While it is entered, the axes of every tensor that depends on the images are noted."""
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, inputs: Tensor, axes: tuple[Any, ...]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self._axes: Any = WeakTensorKeyDictionary()
-        self._axes[images] = axes_of(IMAGES, images.shape)
+        self._axes[inputs] = axes_of(axes, inputs.shape)
 
     def pooled_over(self, tensor: Tensor) -> tuple[int, ...] | None:
         """The axes of (b, …) beside the first that hold no channels; None where it is not known

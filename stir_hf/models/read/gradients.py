@@ -1,4 +1,4 @@
-"""Checks that a network can be inverted: a gradient arrives at its pixels."""
+"""Checks that a network can be inverted: a gradient must arrive at its inputs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from stir_hf.models.run.network import Network
 
 @contextmanager
 def differentiable(network: Network) -> Iterator[None]:
-    """Around the first pass that records a gradient, of a network that runs without.
+    """A context of the first pass that records a gradient, of a network that runs without.
 
     Raises:
         RequestError: it cannot be differentiated, as one that writes in place into what a gradient
@@ -33,11 +33,11 @@ def differentiable(network: Network) -> Iterator[None]:
 
 
 def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
-    """See that a gradient of the representation (2, d) arrives at the probe's pixels.
+    """See that a gradient of the representation (2, d) arrives at the probe.
 
     Raises:
         RequestError: none does, though the representation is finite and differs between the two
-            images.
+            inputs.
     """
     gradient: Tensor | None = None
     if found.requires_grad:
@@ -47,6 +47,6 @@ def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
     tells_apart = bool(found.isfinite().all()) and not torch.equal(found[0], found[1])
     if gradient is None or (tells_apart and not bool(gradient.any())):
         raise RequestError(
-            f"the representation of {network.name} carries no gradient to the pixels, so nothing"
+            f"the representation of {network.name} carries no gradient to the inputs, so nothing"
             " can be inverted with it"
         )

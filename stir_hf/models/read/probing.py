@@ -1,6 +1,4 @@
-"""What one pass over a fixed probe tells of a network: its layers, the one that is read, and
-whether it repeats itself.
-"""
+"""The layers of a network and the one that is read, found in one pass over a fixed probe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stir_hf.errors import RequestError, one_line
+from stir_hf.inputs.base import Kind
 from stir_hf.models.read.penultimate import lacking, penultimate, penultimate_notes
 from stir_hf.models.read.taps import (
     Layer,
@@ -58,30 +57,30 @@ class Reading:
     spelling: Tap
     """The same for all selectors of the same tensor."""
     is_head_input: bool
-    size: tuple[int, int]
-    """Of the probe's images."""
+    kind: Kind
+    """Of the probe: the network's own inputs."""
     representation: Tensor
     """(2, d), of the probe."""
     layers: tuple[Layer, ...] = field(repr=False)
     penultimate: Layer | None
     notes: tuple[str, ...] = ()
-    """What a result says of the layer."""
+    """Notes of a result on the layer."""
 
 
-def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Reading:
-    """Find a layer by watching one pass over the probe at a size (h, w).
+def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
+    """Find a layer by watching one pass over the probe.
 
     Raises:
         LayerError: no such layer, a pooling that the layer does not allow, or weights that the
             checkpoint lacks.
-        RequestError: images that the network does not take, or a network that does not run.
+        RequestError: inputs that the network does not take, or a network that does not run.
     """
     with frozen(network.module), float32_precision(tf32=False):
         keep = split_call(split_selector(selector)[0])[0]
         with _running(network):
-            seen = trace(network, size, keep)
+            seen = trace(network, kind, keep)
         try:
-            return _read(seen, network, selector, size)
+            return _read(seen, network, selector, kind)
         except RequestError as error:
             default = _default(seen, network)
             first = () if default is None else default[1:]
@@ -90,8 +89,8 @@ def read_probe(network: Network, selector: str, size: tuple[int, int]) -> Readin
 
 @contextmanager
 def _running(network: Network) -> Iterator[None]:
-    """Around the first pass of a network of transformers: some need more than an image, or have
-    settings that no pass goes with.
+    """A context of the first pass of a network of transformers: some need more than one input, or
+    have settings under which they do not run.
 
     Raises:
         RequestError: it does not run.
@@ -103,7 +102,7 @@ def _running(network: Network) -> Iterator[None]:
             raise
         raise RequestError(
             f"model {network.name} cannot be read: {type(network.module).__name__} does not run on"
-            f" images alone ({type(error).__name__}: {one_line(error)})"
+            f" {network.modality}s alone ({type(error).__name__}: {one_line(error)})"
         ) from error
 
 
@@ -119,11 +118,11 @@ def _lacks(seen: Trace, network: Network, tap: Tap, layer: Layer) -> Layer:
     return replace(layer, lacks=next(iter(lacking(seen, network, tap)), None))
 
 
-def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -> Reading:
+def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
     tap = resolve(seen, network, selector)
     found = tensor_at(seen, tap)
     if found is not None and found.value is None:  # it was written to later: copy it in time
-        seen = trace(network, size, tap.module)
+        seen = trace(network, kind, tap.module)
         found = tensor_at(seen, tap)
     whole = part_of(seen.result, tap.part) if tap.module is None else None
     if found is None and whole is not None and whole.ndim > 1:
@@ -144,8 +143,8 @@ def _read(seen: Trace, network: Network, selector: str, size: tuple[int, int]) -
         tap,
         earliest(seen, tap),
         default is not None and tap.at == "input" and tap.module == default[0].module,
-        size,
-        value.to(network.device, network.image_dtype, copy=True),
+        kind,
+        value.to(network.device, network.input_dtype, copy=True),
         _listed(seen, network),
         None if default is None else default[1],
         _notes(seen, network, selector),
@@ -212,12 +211,12 @@ class Open(Protocol):
     reading: Reading
     tf32: bool
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, values: Tensor) -> Tensor:
         """The representation (b, d)."""
 
 
-def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
-    """See that `found` (2, d) is the probe's representation as it was when the layer was found.
+def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
+    """Check that `found` (2, d) is the probe's representation as it was when the layer was found.
 
     A network that was changed since (trained, say) is read anew before it is refused.
 
@@ -227,22 +226,22 @@ def check_repeats(session: Open, found: Tensor, size: tuple[int, int]) -> None:
     """
     network, reading, tap = session.network, session.reading, session.reading.tap
     near = _nearness(network, tf32=session.tf32)
-    if size == reading.size and near(found, reading.representation):
+    if kind == reading.kind and near(found, reading.representation):
         return
-    seen = trace(network, size, tap.module)
+    seen = trace(network, kind, tap.module)
     tensor = tensor_at(seen, tap)
     if tensor is not None and tensor.value is not None:
         value = tap.pool(tensor.value)[: seen.rows]
-        value = value.to(network.device, network.image_dtype, copy=True)
+        value = value.to(network.device, network.input_dtype, copy=True)
         if near(found, value):
-            reading.representation, reading.size = value, size
+            reading.representation, reading.kind = value, kind
             return
-    name = _first_difference(seen, trace(network, size), near)
+    name = _first_difference(seen, trace(network, kind), near)
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
-        f"{network.name} gives other representations for the same image, so it has none of its"
-        f" own{where}; does it draw at random, remember what it saw, or look at the other images of"
-        " a batch?"
+        f"{network.name} gives other representations for the same {network.modality}, so it has"
+        f" none of its own{where}; does it draw at random, remember what it saw, or look at the"
+        f" other {network.modality}s of a batch?"
     )
 
 
@@ -282,8 +281,8 @@ time.
 
 
 def check_steady(session: Open, probe: Tensor) -> None:
-    """See that passes over other images leave the representation of the probe as it was when it was
-    last traced, to the bit.
+    """Check that passes over other inputs leave the representation of the probe as it was when it
+    was last traced, to the bit.
 
     Raises:
         RequestError: a network that keeps something of what it saw, however little: its scores
@@ -311,6 +310,6 @@ def check_steady(session: Open, probe: Tensor) -> None:
         return
     what = f" (its buffer {changed[0]} changes)" if changed else ""
     raise RequestError(
-        f"{session.network.name} changes a little in every pass{what}, so an image has no"
+        f"{session.network.name} changes a little in every pass{what}, so an input has no"
         " representation of its own; give it without what it keeps of earlier passes"
     )

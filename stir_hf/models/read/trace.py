@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stir_hf.inputs.base import Kind
+from stir_hf.models.preprocessing import LEAST_BATCH, prepare
 from stir_hf.models.read.following import Following
 from stir_hf.models.run.frozen import frozen, turn
-from stir_hf.models.run.network import LEAST_BATCH, Network, prepare_images
+from stir_hf.models.run.network import Network
 from stir_hf.models.run.precision import float32_precision
 
 
@@ -102,7 +104,7 @@ class Trace:
 
     @property
     def fed(self) -> int:
-        """Number of images that the pass was fed, those that filled the batch up included."""
+        """Number of inputs that the pass was fed, those that filled the batch up included."""
         return max(self.rows, LEAST_BATCH)
 
     def has_rows(self, tensor: Tensor | None) -> bool:
@@ -198,34 +200,34 @@ class _Watch:
         self.seen.calls.append(call)
 
 
-def trace(network: Network, size: tuple[int, int], keep: str | None = None) -> Trace:
-    """Watch one forward pass of the probe at a size (h, w).
+def trace(network: Network, kind: Kind, keep: str | None = None) -> Trace:
+    """Watch one forward pass of the probe.
 
     Args:
         network: frozen meanwhile.
-        size: of the images.
+        kind: of its own inputs, at the native extent if it has one.
         keep: a module whose inputs and outputs are copied, in case that they are written to later.
 
     Raises:
-        RequestError: the network does not take such images.
+        RequestError: the network does not take such inputs.
     """
     alone = turn(network.module, network.device, network.dtype)
     with torch.inference_mode(False), torch.no_grad(), frozen(network.module), alone:
-        probe = network.probe(size)
-        seen = _watched(network, probe, size, keep)
+        probe = network.probe(kind)
+        seen = _watched(network, probe, kind, keep)
         tensors = [*_tensors(seen.result), *(c.gave.tensor for c in seen.calls if c.gave)]
         if any(t.ndim > 2 and t.shape[1] == seen.fed for t in tensors if seen.has_rows(t)):
-            more = probe.repeat(seen.fed, 1, 1, 1)
-            _tell_apart(seen, _watched(network, more[: seen.fed + 1], size, None))
+            more = probe.repeat(seen.fed, *(1 for _ in kind.shape))
+            _tell_apart(seen, _watched(network, more[: seen.fed + 1], kind, None))
     return seen
 
 
-def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str | None) -> Trace:
+def _watched(network: Network, probe: Tensor, kind: Kind, keep: str | None) -> Trace:
     """One watched pass of a frozen network."""
-    with network.taking(size), float32_precision(tf32=False):
-        inputs = prepare_images(images, network.pixels.size, network.arithmetic(), network.dtype)
-    axes = Following(inputs)
-    seen = Trace(len(images), axes, logits_field=network.family.logits)
+    with network.taking(kind), float32_precision(tf32=False):
+        inputs = prepare(probe, network.preprocessing, network.arithmetic(), network.dtype)
+    axes = Following(inputs, network.preprocessing.axes)
+    seen = Trace(len(probe), axes, logits_field=network.family.logits)
     watch = _Watch(seen, keep)
     handles = []
     try:
@@ -235,7 +237,7 @@ def _watched(network: Network, images: Tensor, size: tuple[int, int], keep: str 
             before, after = partial(watch.before, name), partial(watch.after, name)
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(module.register_forward_hook(after))
-        with network.taking(size), float32_precision(tf32=False), axes:
+        with network.taking(kind), float32_precision(tf32=False), axes:
             seen.result = network.feed_first(inputs)
     finally:
         for handle in handles:

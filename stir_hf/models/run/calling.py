@@ -24,8 +24,8 @@ class Arguments:
 
     names: tuple[str, ...]
     """Their names, in order."""
-    images: str | None
-    """The name of the images; None where they are given by position."""
+    main: str | None
+    """The name of the inputs; None where they are given by position."""
     needed: tuple[str, ...]
     """The names of those that have no default."""
     others: bool
@@ -34,38 +34,40 @@ class Arguments:
     """The names that it did not take when it was called."""
 
     @classmethod
-    def of(cls, module: nn.Module) -> "Arguments":
-        """Return those of a module's forward, as its signature has them."""
+    def of(cls, module: nn.Module, usual: str = PIXELS) -> "Arguments":
+        """Return those of a module's forward, as its signature has them; `usual` is the name of the
+        inputs if it has that.
+        """
         try:
             parameters = list(inspect.signature(module.forward).parameters.values())
         except (TypeError, ValueError):  # a callable without a signature
-            return cls((), PIXELS, (), others=True)
+            return cls((), usual, (), others=True)
         single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         names = tuple(p.name for p in single)
-        images: str | None = PIXELS
-        if parameters and PIXELS not in names:
+        main: str | None = usual
+        if parameters and usual not in names:
             by_name = parameters[0].kind in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
-            images = next(iter(names), PIXELS) if by_name else None
+            main = next(iter(names), usual) if by_name else None
         needed = tuple(p.name for p in single if p.default is p.empty)
-        return cls(names, images, needed, any(p.kind == p.VAR_KEYWORD for p in parameters))
+        return cls(names, main, needed, any(p.kind == p.VAR_KEYWORD for p in parameters))
 
     @property
     def needs_more(self) -> bool:
-        """True where it needs another than the one that takes the images."""
-        return bool({*self.needed} - {self.images or next(iter(self.names), None)})
+        """True where it needs another than the one that takes the inputs."""
+        return bool({*self.needed} - {self.main or next(iter(self.names), None)})
 
     def takes(self, name: str) -> bool:
         """Return whether an argument may be given by this name."""
         return (name in self.names or self.others) and name not in self.refused
 
-    def given(self, pixels: Tensor, more: Mapping[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
-        """Return the arguments by position and by name: the images, and of the others those that
+    def given(self, inputs: Tensor, more: Mapping[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
+        """Return the arguments by position and by name: the inputs, and of the others those that
         it takes.
         """
         taken = {name: value for name, value in more.items() if self.takes(name)}
-        if self.images is None or self.images in self.refused:
-            return [pixels], taken
-        return [], {self.images: pixels, **taken}
+        if self.main is None or self.main in self.refused:
+            return [inputs], taken
+        return [], {self.main: inputs, **taken}
 
     def without(self, error: Exception) -> "Arguments | None":
         """Return these but for the one for which a call was refused, as a forward that takes any

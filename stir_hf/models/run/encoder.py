@@ -1,4 +1,4 @@
-"""A network as a frozen, differentiable map from images to representations."""
+"""A network as a frozen, differentiable map from inputs to the representations of a layer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,38 +7,34 @@ from dataclasses import replace
 from threading import get_ident
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
-from stir_hf.inputs.images import MODES, ImageKind
-from stir_hf.models.images.processors import Pixels
-from stir_hf.models.images.rounding import rounding_notes
 from stir_hf.models.load.configuration import entries
 from stir_hf.models.load.identity import network_identity, short_hash
+from stir_hf.models.preprocessing import Extent, Preprocessing
 from stir_hf.models.read.probing import Reading, read_probe
 from stir_hf.models.read.taps import Layer, split_call, split_selector
-from stir_hf.models.run.network import Network
+from stir_hf.models.run.network import Context, Network
+from stir_hf.models.run.rounding import rounding_notes
 from stir_hf.models.run.session import Session
 
 
 class Encoder:
-    """Images in [0, 1], (b, c, h, w), to representations (b, d) of one layer, float32 or float64.
+    """Images in [0, 1], (b, c, h, w), or vectors (b, d'), to representations (b, d) of one layer,
+    float32 or float64.
 
     Images of another size than the network's own are resized to it (antialiased, bilinear); then
-    comes the image processor's arithmetic, then the network up to the layer that is read. All of
-    it is differentiable. The network is in eval mode while it is used and afterwards as it was,
-    bit for bit: modes, buffers, `requires_grad`, hooks.
+    follow the arithmetic of the image processor and the network up to the layer. All of it is
+    differentiable. The network is in eval mode while it is used and afterwards as it was, bit for
+    bit: modes, buffers, `requires_grad`, hooks.
     """
 
-    def __init__(
-        self, network: Network, layer: str, *, commit: str | None = None, label: str | None = None
-    ) -> None:
-        self._given, self.layer, self.commit = network, layer, commit
+    def __init__(self, network: Network, layer: str, *, label: str | None = None) -> None:
+        self._given, self.layer = network, layer
         self.network = network.holding(split_call(split_selector(layer)[0])[0])
         self._label = label
         self._reading: Reading | None = None
@@ -46,8 +42,8 @@ class Encoder:
         self._open: tuple[int, Session] | None = None
         self.network.check_there()
         self.network.check_batchnorm()
-        if self.network.pixels.size is not None:
-            self.prepare(self.network.pixels.size)
+        if (native := self.preprocessing.extent) is not None:
+            self.find_layer(native)
 
     @property
     def module(self) -> nn.Module:
@@ -55,36 +51,41 @@ class Encoder:
         return self.network.module
 
     @property
-    def pixels(self) -> Pixels:
-        """The image processor, understood."""
-        return self.network.pixels
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing of its inputs."""
+        return self.network.preprocessing
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a checkpoint on the Hub."""
+        return self.network.commit
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a result says of how it was read: masking that is off, one tower of several,
-        values that the canvas rounds, …
+        """Notes of a result on the way in which it was read: masking that is off, one tower of
+        several, values that the canvas rounds, …
         """
-        return (*self.network_notes, *self.pixels.notes, *self._rounding_notes())
+        return (*self.network_notes, *self.preprocessing.notes, *self._rounding_notes())
 
     @property
     def network_notes(self) -> tuple[str, ...]:
-        """`notes` but for those on the image processor, which a model that is judged on the canvas
-        of another does not use.
+        """`notes` without those on the processor, which a model that is judged on the canvas of
+        another does not use.
         """
         return (*self.network.notes, *(self._reading.notes if self._reading else ()))
 
     def _rounding_notes(self) -> tuple[str, ...]:
-        """What the canvas rounds, measured once."""
-        if self._reading is None or not self.pixels.rounds:
+        """Notes on values that the canvas rounds, measured once."""
+        if self._reading is None or not self.preprocessing.rounds:
             return ()
         if self._rounding is None:
             with self.session() as session:
-                self._rounding = rounding_notes(session)
+                self._rounding = rounding_notes(session, self._reading)
         return self._rounding
 
     @property
     def name(self) -> str:
-        """What it was given as: Hub id, folder, class, or `name=`."""
+        """The name in messages: Hub id, folder, class, or `name=`."""
         return self.network.name
 
     @name.setter
@@ -93,7 +94,7 @@ class Encoder:
 
     @property
     def label(self) -> str:
-        """What results call it: `name`, but a local folder is its last name and 8 digits of its
+        """The name in results: `name`, or for a local folder its last name and 8 digits of its
         identity.
         """
         return self.label_of(self.identity()) if self._label is not None else self.name
@@ -116,27 +117,21 @@ class Encoder:
         return self.network.dtype
 
     @property
-    def image_dtype(self) -> torch.dtype:
-        """Precision of images and representations: float64 for a float64 network, otherwise
+    def input_dtype(self) -> torch.dtype:
+        """Precision of inputs and representations: float64 for a float64 network, otherwise
         float32.
         """
-        return self.network.image_dtype
+        return self.network.input_dtype
 
     @property
-    def channels(self) -> int:
-        """1 or 3."""
-        return self.pixels.channels
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """The network's native size (h, w); None when it takes images as they are."""
-        return self.pixels.size
+    def extent(self) -> Extent | None:
+        """The network's native size, (h, w) of images; None if it takes inputs of any."""
+        return self.preprocessing.extent
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers, each with the first of the weights that the checkpoint lacks and it depends
-        on, where it cannot be read for that. An `nn.Module` must have seen images first
-        (`prepare`).
+        on, where it cannot be read for that. Of an `nn.Module` call `find_layer` first.
         """
         return self._prepared().layers
 
@@ -147,44 +142,67 @@ class Encoder:
         """
         return self._prepared().penultimate
 
-    def kind(self, canvas: tuple[int, int]) -> ImageKind:
-        """What it takes on a canvas of a size (h, w)."""
-        return ImageKind(MODES[self.channels], canvas)
+    def kind(self, extent: Extent) -> Kind:
+        """The kind of its canvas at an extent."""
+        return self.preprocessing.kind(extent)
 
-    def canvas(self, image: Image.Image) -> NDArray[np.uint8]:
-        """An image as the processor resizes and crops it, (c, h, w); what is transparent shows
-        white behind it.
+    def canvas(self, original: Any) -> NDArray[Any]:
+        """An original on the canvas: an image resized and cropped by the processor, uint8
+        (c, h, w), white behind what is transparent; a vector (d,) as it is.
         """
-        return np.ascontiguousarray(self.pixels.canvas(image).transpose(2, 0, 1))
+        return self.preprocessing.canvas(original)
 
-    def prepare(self, size: tuple[int, int]) -> None:
+    def find_layer(self, extent: Extent) -> None:
         """Find the layer by watching one pass over noise, unless that was done.
 
         Args:
-            size: (h, w) of the images, for a network that takes them at their own size.
+            extent: (h, w) of images or (d,) of vectors, for a network without a native size.
 
         Raises:
-            RequestError: no such layer, images or a pooling that it does not take, weights that
+            RequestError: no such layer, inputs or a pooling that it does not take, weights that
                 the checkpoint lacks.
         """
-        size = self.size or size
-        if self._reading is None or self._reading.size != size:
-            self._reading = read_probe(self.network, self.layer, size)
+        kind = self.network.kind(extent)
+        if self._reading is None or self._reading.kind != kind:
+            self._reading = read_probe(self.network, self.layer, kind)
             self._rounding = None
 
-    fit = prepare
+    def over(self, modality: str, plain: Preprocessing) -> "Encoder":
+        """The encoder over inputs of a kind, by name: itself, or a module without a processor, for
+        which `plain` is the preprocessing of that kind.
+
+        Raises:
+            RequestError: it takes another kind.
+        """
+        if self.preprocessing.modality == modality:
+            return self
+        if not self.network.plain:
+            raise RequestError(
+                f"{self.name} takes {self.preprocessing.modality}s, and these data are {modality}s"
+            )
+        network = replace(self._given, name=self.name, preprocessing=plain)
+        return Encoder(network, self.layer, label=self._label)
 
     def at(self, layer: str) -> "Encoder":
         """The same network, read at another layer.
 
         Raises:
-            RequestError: as `prepare`.
+            RequestError: as `find_layer`.
         """
         given = replace(self._given, name=self.name)
-        other = Encoder(given, layer, commit=self.commit, label=self._label)
+        other = Encoder(given, layer, label=self._label)
         if self._reading is not None:
-            other.prepare(self._reading.size)
+            other.find_layer(self._extent_read)
         return other
+
+    def own(self, kind: Kind) -> Kind:
+        """The kind of the network's own inputs for a canvas, which it may resize."""
+        return self.network.kind(_extent(self.preprocessing, kind.shape))
+
+    def session_on(self, kind: Kind, *, tf32: bool = False) -> Session:
+        """A session on a kind of its own inputs; the layer is found first."""
+        self.find_layer(_extent(self.preprocessing, kind.shape))
+        return self.session(tf32=tf32)
 
     def session(self, *, tf32: bool = False) -> Session:
         """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on
@@ -193,10 +211,9 @@ class Encoder:
         return Session(self.network, self._prepared(), tf32=tf32)
 
     def check_takes(self, kind: Kind) -> None:
-        """Raise RequestError where the network does not take inputs of this kind and mode."""
-        mine, mode = MODES[self.channels], kind.spelling()["mode"]
-        if mine != mode:
-            raise RequestError(f"{self.name} takes {mine} images; these inversions are {mode!r}")
+        """Raise RequestError where the network does not take inputs of this kind."""
+        if (why := self.preprocessing.refusal(kind)) is not None:
+            raise RequestError(f"{self.name} {why}")
 
     def check_invertible(self, *, autocast: bool = False) -> None:
         """Raise RequestError for a quantised network, whose gradients, where there are any, are
@@ -206,7 +223,7 @@ class Encoder:
         if self.network.quantised is not None:
             raise RequestError(
                 f"{self.name} is quantised ({self.network.quantised}): it has no gradient at its"
-                " pixels that an inversion could rely on; it can be judged: `stir-hf score"
+                " inputs that an inversion could rely on; it can be judged: `stir-hf score"
                 f" {self.name} --inversions DIR`, on inversions of a network that is not"
             )
         if autocast and self.dtype != torch.float32:
@@ -219,23 +236,21 @@ class Encoder:
             )
 
     def identity(self) -> dict[str, Any]:
-        """What makes the encoder what it is, by content: equal for equal numbers, whatever the
-        names. Computed anew.
-        """
+        """The identity by content: equal for equal numbers, independent of names. Computed anew."""
         network = self.network
         parts = network_identity(
-            self.module, self.pixels, self.dtype, network.weights, network.missing
+            self.module, self.preprocessing, self.dtype, network.weights, network.missing
         )
         return {**parts, "tap": self._prepared().spelling.spelling()}
 
     def recorded(self) -> dict[str, Any]:
-        """What is worth knowing of it and makes no difference: names, commit, classes."""
+        """Metadata that is recorded but is not part of the identity: names, commit, classes."""
         return {
             "name": self.label,
             "revision": self.commit,
             "layer": self.layer,
             "module_class": type(self.module).__name__,
-            "processor_class": self.pixels.processor,
+            "processor_class": self.preprocessing.processor,
         }
 
     def settings(self) -> dict[str, Any]:
@@ -261,34 +276,45 @@ class Encoder:
             finally:
                 self._open = None
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Represent images (b, c, h, w) in [0, 1] of any float dtype, on any device: (b, d), on
-        the network's device.
+    def __call__(self, values: Tensor, context: Context | None = None) -> Tensor:
+        """Represent images (b, c, h, w) in [0, 1], or vectors (b, d'), of any float dtype, on any
+        device: (b, d), on the network's device.
 
         Raises:
-            RequestError: no float tensor, images of another number of channels, or that the network
-                does not take.
+            RequestError: no float tensor, or inputs of a shape that the network does not take.
             RunError: too little memory.
         """
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
             raise RequestError(f"{self.name} takes a float tensor in [0, 1], not {kind}")
-        if images.ndim != 4 or images.shape[1] != self.channels:
+        if not self.preprocessing.takes(values):
             raise RequestError(
-                f"{self.name} takes images (b, {self.channels}, h, w), not {tuple(images.shape)}"
+                f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
             )
-        size = (images.shape[2], images.shape[3])
+        extent = _extent(self.preprocessing, tuple(values.shape[1:]))
         if self._reading is None:
-            self.prepare(size)
-        with self.network.taking(size):
+            self.find_layer(extent)
+        with self.network.taking(self.kind(extent)):
             if (kept := self._open) is not None and kept[0] == get_ident():
-                return kept[1](images)
+                return kept[1](values, context)
             with self.session() as session:
-                return session(images)
+                return session(values, context)
+
+    @property
+    def _extent_read(self) -> Extent:
+        """The extent at which the layer was found."""
+        return _extent(self.preprocessing, self._prepared().kind.shape)
 
     def _prepared(self) -> Reading:
         if self._reading is None:
             raise RequestError(
-                f"{self.name} takes images as they are: call prepare((height, width)) first"
+                f"{self.name} takes inputs of any size: call find_layer(size) first, with (h, w) of"
+                " images or (d,) of vectors"
             )
         return self._reading
+
+
+def _extent(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Extent:
+    """The axes of one input's shape that may vary: those after the channels, or its only one."""
+    channelled = "colour" in preprocessing.axes
+    return shape[1:] if channelled else shape

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from stir_hf.inputs.base import Kind
 from stir_hf.models.read.taps import Tap
 from stir_hf.models.read.trace import trace
 from stir_hf.models.run.frozen import frozen
@@ -59,7 +60,7 @@ def _storages(values: Any) -> set[int]:
     return {_storage(value) for value in tree_leaves(values) if isinstance(value, Tensor)}
 
 
-def folded(session: Session, size: tuple[int, int]) -> Network | None:
+def folded(session: Session, kind: Kind) -> Network | None:
     """A copy of a session's network whose batch normalisations are part of the convolutions before
     them, where that may be done; None where there is nothing to fold.
 
@@ -68,7 +69,7 @@ def folded(session: Session, size: tuple[int, int]) -> Network | None:
 
     Args:
         session: open; its network stays as it is.
-        size: (h, w) of the images of the pass that is watched.
+        kind: the inputs of the pass that is watched.
     """
     network, module = session.network, session.network.module
     if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
@@ -77,20 +78,20 @@ def folded(session: Session, size: tuple[int, int]) -> Network | None:
         return None
     pairs: list[tuple[str, str]] = []
     with suppress(Exception):  # networks that cannot be watched, such as compiled ones
-        pairs = foldable(network, session.tap, size)
+        pairs = foldable(network, session.tap, kind)
     copy = _fused(module, pairs) if pairs else None
     if copy is None:
         return None
     other = replace(network, module=copy)
     with suppress(Exception):  # a forward that asks the normalisation for what it was, say
-        if _represents_alike(session, other, size):
+        if _represents_alike(session, other, kind):
             return other
     return None
 
 
-def _represents_alike(session: Session, other: Network, size: tuple[int, int]) -> bool:
+def _represents_alike(session: Session, other: Network, kind: Kind) -> bool:
     with Session(other, session.reading, tf32=session.tf32) as quick, torch.no_grad():
-        probe = session.network.probe(size)
+        probe = session.network.probe(kind)
         expected, found = session(probe).double(), quick(probe).double()
     near = (found - expected).norm(dim=1) <= TOLERANCE * expected.norm(dim=1)
     return bool(near.all())
@@ -110,14 +111,14 @@ def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
     return None
 
 
-def foldable(network: Network, tap: Tap, size: tuple[int, int]) -> list[tuple[str, str]]:
+def foldable(network: Network, tap: Tap, kind: Kind) -> list[tuple[str, str]]:
     """The pairs (convolution, normalisation), by their names, of which one watched pass shows that
     the normalisation takes what the convolution gives and that nothing else does.
 
     Each of the two runs once, by running statistics, and is not the layer that is read.
     """
     with _Readers() as readers:
-        seen = trace(network, size)
+        seen = trace(network, kind)
     times = Counter(call.name for call in seen.calls)
     given_by = {
         id(call.gave.tensor): call

@@ -1,9 +1,7 @@
-"""A network with the processor of its images: what a tensor of images becomes before it is fed,
-and how it is fed.
-"""
+"""A loaded network: its module, its preprocessing, and the call of its forward pass."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from stir_hf.errors import RequestError, RunError, memory_errors, one_line
-from stir_hf.inputs.images import MODES, AppliedMap, resize
+from stir_hf.inputs.base import Kind
+from stir_hf.inputs.images import MODES, ImageKind
 from stir_hf.models.images.families import ORDINARY, Family
-from stir_hf.models.images.processors import Pixels
 from stir_hf.models.load.identity import quantised_weights
-from stir_hf.models.run.calling import Arguments, runs_own_code, with_fields
+from stir_hf.models.preprocessing import Arithmetic, Extent, Preprocessing
+from stir_hf.models.run.calling import PIXELS, Arguments, runs_own_code, with_fields
 from stir_hf.runtime import SPREAD, execution_device, is_spread, pick_device
 
-LEAST_BATCH = 4
-"""Smaller batches are filled up: convolution libraries treat them by other code, which rounds
-differently, and an inversion would depend on how many images were left at its end."""
+Context = Mapping[str, Tensor]
+"""Tensors (b, …) that are given beside the inputs, by keyword."""
 
 _SHAPES = re.compile(
     r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D|scalar types?)\b", re.IGNORECASE
@@ -32,21 +30,25 @@ _DEVICES = re.compile(r"\b(devices?|meta)\b", re.IGNORECASE)
 
 @dataclass(eq=False)
 class Network:
-    """An `nn.Module` over images, with the pixel arithmetic that comes before it."""
+    """An `nn.Module` with its preprocessing, as it was loaded or given."""
 
     module: nn.Module
-    pixels: Pixels
+    preprocessing: Preprocessing
     name: str
-    """What it is called in messages and results."""
+    """The name in messages and results."""
+    commit: str | None = None
+    """The commit of a checkpoint on the Hub."""
     transformers: bool = True
     """A model of `transformers`, fed by keyword; otherwise an `nn.Module` over one tensor."""
     in_memory: bool = False
-    """Given as an object: nothing is known of where its weights came from."""
+    """True if it was given as an object: the origin of its weights is not known."""
+    plain: bool = False
+    """True if it has no processor: it takes inputs of any kind as they are."""
     missing: frozenset[str] = frozenset()
-    """Weights that the class has and the checkpoint lacks."""
+    """Parameters missing from the checkpoint (randomly initialised)."""
     family: Family = ORDINARY
     notes: tuple[str, ...] = ()
-    """What a result says of how it was read."""
+    """Notes of a result on the way in which it was read."""
     quantised: str | None = None
     """The method by which its weights were quantised, if they were."""
     weights: str | None = None
@@ -63,8 +65,8 @@ class Network:
             self.weights = quantised_weights(self.module, self.module.config)
 
     def holding(self, layer: str) -> "Network":
-        """Where a layer, by its name alone, is read: in the whole model where it is one of that
-        and none of this part.
+        """Return the network that contains a layer: this one, or the whole model if only that has
+        it.
         """
         if self.whole is None:
             return self
@@ -102,50 +104,67 @@ class Network:
         return next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
 
     @property
-    def image_dtype(self) -> torch.dtype:
-        """Precision of images and representations: float64 for a float64 network, otherwise
+    def input_dtype(self) -> torch.dtype:
+        """Precision of inputs and representations: float64 for a float64 network, otherwise
         float32.
         """
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
-    def probe(self, size: tuple[int, int]) -> Tensor:
-        """Two images of noise, (2, c, h, w), always the same, where the network is."""
+    @property
+    def modality(self) -> str:
+        """The name of the kind of input, for messages."""
+        return self.preprocessing.modality
+
+    @property
+    def main_input(self) -> str:
+        """The name of the argument that takes the inputs, in a model of `transformers`."""
+        if self.modality == ImageKind.name:
+            return PIXELS
+        return str(getattr(self.module, "main_input_name", "inputs"))
+
+    def kind(self, extent: Extent) -> Kind:
+        """The kind of its own inputs: at the native extent, or at this one if it has none."""
+        return self.preprocessing.kind(self.preprocessing.extent or extent)
+
+    def probe(self, kind: Kind) -> Tensor:
+        """Two inputs of noise, (2, *shape), always the same, where the network is; uniform in the
+        bounds, or N(0, 1).
+        """
         generator = torch.Generator().manual_seed(0)
-        shape = (2, self.pixels.channels, *size)
-        images = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
-        return images.to(self.device, self.image_dtype)
+        draw: Any = torch.randn if kind.bounds is None else torch.rand
+        shape = (2, *kind.shape)
+        noise: Tensor = draw(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return noise.to(self.device, self.input_dtype)
 
-    def arithmetic(self) -> AppliedMap | None:
-        """The pixel arithmetic where the network is; None where there is none."""
-        if self.pixels.map.is_identity:
-            return None
-        like = torch.empty(0, device=self.device, dtype=self.image_dtype)
-        return self.pixels.map.on(like).applied()
+    def arithmetic(self) -> Arithmetic | None:
+        """The arithmetic of the preprocessing, where the network is; None where there is none."""
+        like = torch.empty(0, device=self.device, dtype=self.input_dtype)
+        return self.preprocessing.arithmetic(like)
 
-    def feed(self, inputs: Tensor, *, hidden_states: bool) -> Any:
+    def feed(self, inputs: Tensor, context: Context, *, hidden_states: bool) -> Any:
         """One forward pass; the network's result, with fields where its class is not one of
-        `transformers`.
+        `transformers`. The context is given by keyword.
         """
         if not self.transformers:
-            return self.module(inputs)
+            return self.module(inputs, **context)
         if self.arguments is None:
-            self.arguments = Arguments.of(self.module)
+            self.arguments = Arguments.of(self.module, self.main_input)
         options = {"output_hidden_states": hidden_states, "return_dict": True}
-        more = self.family.inputs(self.module, inputs)
-        images, named = self.arguments.given(inputs, {**options, **more})
-        result = self.module(*images, **named)
+        more = {**self.family.inputs(self.module, inputs), **context}
+        given, named = self.arguments.given(inputs, {**options, **more})
+        result = self.module(*given, **named)
         if not runs_own_code(self.module):
             return result
         config = getattr(self.module, "config", None)
         return with_fields(result, getattr(config, "num_labels", None))
 
     def feed_first(self, inputs: Tensor) -> Any:
-        """One forward pass with hidden states, by which is found what the network takes beside
-        images: what it does not take is left out from then on.
+        """One forward pass with hidden states, which finds the arguments that the network does not
+        take; later passes leave them out.
         """
         while True:
             try:
-                return self.feed(inputs, hidden_states=True)
+                return self.feed(inputs, {}, hidden_states=True)
             except Exception as error:  # code of a user's own refuses arguments in many ways
                 refused = isinstance(error, TypeError) or runs_own_code(self.module)
                 found = self.arguments.without(error) if refused and self.arguments else None
@@ -170,16 +189,16 @@ class Network:
             raise RequestError(
                 f"{self.name} is in {precision}, not {dtype}; a network in memory stays as it is"
             )
-        self.check_mode(channels)
+        self.check_channels(channels)
 
-    def check_mode(self, channels: int | None) -> None:
+    def check_channels(self, channels: int | None) -> None:
         """Raise RequestError where images of another number of channels than the network's are
         asked for.
         """
-        if channels is not None and channels != self.pixels.channels:
-            has = MODES[self.pixels.channels]
-            asked = MODES.get(channels, f"{channels} channels")
-            raise RequestError(f"{self.name} takes {has} images, not {asked!r}")
+        has = getattr(self.preprocessing, "channels", None)
+        if None not in (channels, has) and channels != has:
+            asked = MODES.get(int(channels or 0), f"{channels} channels")
+            raise RequestError(f"{self.name} takes {MODES[int(has or 0)]} images, not {asked!r}")
 
     def check_there(self) -> None:
         """Raise RequestError where weights have no values: those of a lazy module, or on the meta
@@ -201,22 +220,22 @@ class Network:
         for name, module in self.module.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
                 raise RequestError(
-                    f"{self.name} normalises by the statistics of the batch ({name}), so an image"
-                    " has no representation of its own; give it running statistics"
+                    f"{self.name} normalises by the statistics of the batch ({name}), so an"
+                    " input has no representation of its own; give it running statistics"
                 )
 
     @contextmanager
-    def taking(self, size: tuple[int, int]) -> Iterator[None]:
-        """Around forward passes of images of a size: tell which errors mean that the network does
-        not take them.
+    def taking(self, kind: Kind) -> Iterator[None]:
+        """A context of forward passes of a kind of input: errors that mean that the network does
+        not take it are raised as RequestError.
 
         Raises:
-            RequestError: it does not take such images, or is quantised and does not run here.
+            RequestError: it does not take such inputs, or is quantised and does not run here.
             RunError: there is too little memory.
         """
-        shape = "x".join(map(str, (self.pixels.channels, *size)))
+        inputs = f"{kind.name}s of shape {'x'.join(map(str, kind.shape))}"
         try:
-            with memory_errors(f"in a forward pass of {self.name} on images of shape {shape}"):
+            with memory_errors(f"in a forward pass of {self.name} on {inputs}"):
                 yield
         except (RequestError, RunError):
             raise
@@ -243,31 +262,5 @@ class Network:
             if not isinstance(error, ValueError) and not _SHAPES.search(str(error)):
                 raise
             raise RequestError(
-                f"model {self.name} does not run on images of shape {shape}: {one_line(error)}"
+                f"model {self.name} does not run on {inputs}: {one_line(error)}"
             ) from error
-
-
-def prepare_images(
-    images: Tensor,
-    size: tuple[int, int] | None,
-    arithmetic: AppliedMap | None,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Images (b, c, h, w) in [0, 1] to what the network is fed: at least 4 rows, a tensor of its
-    own.
-    """
-    rows = fill(images)
-    inputs = resize(rows, size).contiguous()  # pixels of a PNG have their channels last
-    inputs = (inputs if arithmetic is None else arithmetic(inputs)).to(dtype)
-    return inputs.clone() if inputs is images else inputs  # the network may work in place
-
-
-def fill(images: Tensor) -> Tensor:
-    """Images with copies of the first, or zeros where there is none, after them, which carry no
-    gradient.
-    """
-    count, shape = images.shape[0], images.shape[1:]
-    if count >= LEAST_BATCH:
-        return images
-    more = images.detach()[:1] if count else images.new_zeros(1, *shape)
-    return torch.cat((images, more.expand(LEAST_BATCH - count, *shape)))

@@ -1,4 +1,4 @@
-"""An encoder at work: its session open, tried on the probe, and what it is."""
+"""An encoder with an open session, plus its probe representation and identity."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,13 +17,16 @@ from stir_hf.errors import (
     is_out_of_memory,
     memory_errors,
 )
+from stir_hf.inputs.base import Kind
 from stir_hf.inputs.images import MODES
 from stir_hf.models.load.loading import load_encoder
+from stir_hf.models.load.plain import plain_preprocessing
 from stir_hf.models.load.spec import LoadConfig
+from stir_hf.models.preprocessing import LEAST_BATCH
 from stir_hf.models.read.probing import tolerance_of
 from stir_hf.models.run.encoder import Encoder
 from stir_hf.models.run.folding import folded
-from stir_hf.models.run.network import LEAST_BATCH
+from stir_hf.models.run.network import Context
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
@@ -54,52 +57,53 @@ Model: TypeAlias = str | Path | nn.Module | Encoder
 
 @dataclass(frozen=True)
 class Opened:
-    """An encoder whose session is open."""
+    """An encoder at work: its session is open."""
 
     encoder: Encoder
     session: Session
     probe: Tensor
     """(2, d): its representation of the fixed probe."""
     label: str
-    """What results call it."""
-    size: tuple[int, int]
-    """The canvas (h, w) on which it was tried."""
+    """The name in results."""
+    kind: Kind
+    """The canvas on which it was tried."""
     identity: dict[str, Any]
-    """What it is, its layer included: weights, tap, precision, processor, pixel arithmetic."""
+    """Weights, tap, precision and preprocessing by content."""
     autocast: bool = False
-    """Whether it is inverted in bfloat16 autocast."""
+    """Invert in bfloat16 autocast."""
 
     @property
     def where(self) -> str:
-        """What messages call it and its layer."""
+        """The network and its layer, in messages."""
         return f"{self.encoder.name}, layer {self.encoder.layer}"
 
     @property
     def notes(self) -> list[str]:
-        """What a result says of how it was read, where images go through its own processor."""
+        """Notes of a result, where originals go through its own processor."""
         return [f"{self.label}: {note}" for note in self.encoder.notes]
 
     @property
     def network_notes(self) -> list[str]:
-        """The same, where images are on another network's canvas."""
+        """Notes of a result, where inputs are on another network's canvas."""
         return [f"{self.label}: {note}" for note in self.encoder.network_notes]
 
-    def represent(self, values: Tensor) -> Tensor:
-        """Representations (b, d) of values (b, *shape), without gradients; in halves where the
-        device's memory is too small for all at once.
+    def represent(self, values: Tensor, context: Context | None = None) -> Tensor:
+        """Representations (b, d) of values (b, *shape) and their context, without gradients; in
+        halves where the device's memory is too small for all at once.
 
         Raises:
             RunError: out of memory with a single input.
         """
         with torch.no_grad(), memory_errors(f"in {self.where}", ONE_AT_A_TIME):
-            return _in_halves(self.session, values)
+            return _in_halves(self.session, values, context or {})
 
-    def check_alone(self, values: Tensor, found: Tensor) -> None:
+    def check_alone(self, values: Tensor, found: Tensor, context: Context | None = None) -> None:
         """Represent some rows of a batch again, a few at a time, and compare.
 
         Args:
             values: (b, *shape): the batch.
             found: (b, d): its representations.
+            context: of its rows.
 
         Raises:
             RequestError: a row has another representation beside fewer others.
@@ -108,7 +112,10 @@ class Opened:
         if count <= LEAST_BATCH:
             return
         rows = torch.linspace(0, len(values) - 1, count, device="cpu").long()
-        parts = [self.represent(values[some]) for some in torch.split(rows, LEAST_BATCH)]
+        parts = [
+            self.represent(values[some], _of(context, some))
+            for some in torch.split(rows, LEAST_BATCH)
+        ]
         alone, beside = torch.cat(parts).double(), found[rows.to(found.device)].double()
         alone = alone.to(beside.device)
         change = _change(alone, beside)
@@ -117,17 +124,18 @@ class Opened:
             allowed = max(allowed, QUANTISED)
         if not change <= allowed:
             raise RequestError(
-                f"{self.where}: an image has another representation in a batch of {len(values)}"
-                f" than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of its own; does"
-                " the network look at the other images of a batch, or keep what it saw?"
+                f"{self.where}: one {self.kind.name} has another representation in a batch of"
+                f" {len(values)} than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of"
+                f" its own; does the network look at the other {self.kind.name}s of a batch, or"
+                " keep what it saw?"
             )
 
     @contextmanager
     def descending(self) -> Iterator[Session]:
-        """What is inverted: the same network, with its batch normalisations folded into its
-        convolutions where that may be done, in autocast where that was asked for.
+        """The network as it is inverted: with its batch normalisations folded into its convolutions
+        where that may be done, in autocast where that was asked for.
         """
-        quick = folded(self.session, self.size)
+        quick = folded(self.session, self.session.reading.kind)
         if quick is None and not self.autocast:
             yield self.session
             return
@@ -135,30 +143,33 @@ class Opened:
         with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
             yield session
 
-    def check_varies(self, differing: Callable[[int], Tensor]) -> None:
-        """Look at samples that differ: what is constant or never finite is known before any work.
+    def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
+        """Check a few samples that differ, so that a representation that is constant or never
+        finite is known before any work.
 
         Args:
-            differing: up to so many of the first samples, (b, *shape). A few tell, unless they are
-                represented alike.
+            differing: up to a number of the first samples, (b, *shape), and their context.
 
         Raises:
             RunError: representations that are all not finite, all zeros, or all the same.
         """
         try:
-            self._check_varies(differing(FEW))
+            self._check_varies(*differing(FEW))
         except RunError:
-            self._check_varies(differing(LOOKED_AT))
+            self._check_varies(*differing(LOOKED_AT))
 
-    def _check_varies(self, values: Tensor) -> None:
-        found = self.represent(values)
+    def _check_varies(self, values: Tensor, context: Context) -> None:
+        found = self.represent(values, context)
+        first = f"the representations of the first {self.kind.name}s"
         good = found[found.isfinite().all(1)]
         if not len(good):
-            raise RunError(f"{self.where}: the representations of the first images are not finite")
+            raise RunError(f"{self.where}: {first} are not finite")
         if not bool(good.any()):
-            raise RunError(f"{self.where}: the representations of the first images are all zeros")
+            raise RunError(f"{self.where}: {first} are all zeros")
         if len(good) > 1 and bool((good == good[0]).all()):
-            raise RunError(f"{self.where}: a constant representation, the same for every image")
+            raise RunError(
+                f"{self.where}: a constant representation, the same for every {self.kind.name}"
+            )
 
 
 def _change(alone: Tensor, beside: Tensor) -> float:
@@ -178,55 +189,58 @@ def _change(alone: Tensor, beside: Tensor) -> float:
     return float((alone - beside).norm() / spread)
 
 
-def _in_halves(session: Session, values: Tensor) -> Tensor:
+def _of(context: Context | None, rows: Tensor) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in (context or {}).items()}
+
+
+def _in_halves(session: Session, values: Tensor, context: Context) -> Tensor:
     try:
-        return session(values)
+        return session(values, context)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(values) == 1:
             raise
     release_memory()
-    middle = len(values) // 2
-    return torch.cat([_in_halves(session, part) for part in (values[:middle], values[middle:])])
+    halves = torch.arange(len(values), device="cpu").tensor_split(2)
+    parts = [_in_halves(session, values[half], _of(context, half)) for half in halves]
+    return torch.cat(parts)
 
 
 @contextmanager
-def opened(
-    encoder: Encoder, size: tuple[int, int], run: RunConfig, *, inverted: bool
-) -> Iterator[Opened]:
+def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> Iterator[Opened]:
     """Open an encoder's session and try it on the fixed probe.
 
     Args:
         encoder: the network.
-        size: the canvas on which it is tried.
+        kind: the canvas on which it is tried; a network with a native size is tried at that.
         run: its precision.
-        inverted: whether gradients must reach the pixels.
+        inverted: gradients must reach the inputs.
 
     Raises:
-        RequestError: it does not run on such a canvas, is random in eval mode, or cannot be
-            inverted.
+        RequestError: it does not run on such inputs, is random in eval mode, or cannot be inverted.
     """
     if inverted:
         encoder.check_invertible(autocast=run.autocast)
-    encoder.prepare(size)
-    with encoder.session(tf32=run.tf32) as session:
-        probe = session.check(size, gradient=inverted)
+    own = encoder.own(kind)
+    with encoder.session_on(own, tf32=run.tf32) as session:
+        probe = session.check(own, gradient=inverted)
         identity = encoder.identity()
-        label = encoder.label_of(identity)
-        yield Opened(encoder, session, probe, label, size, identity, run.autocast)
+        yield Opened(
+            encoder, session, probe, encoder.label_of(identity), kind, identity, run.autocast
+        )
 
 
-def try_sizes(networks: Sequence[Opened], sizes: Sequence[tuple[int, int]]) -> None:
-    """Try networks that take images as they are on further canvases; others resize to their own.
+def try_kinds(networks: Sequence[Opened], kinds: Sequence[Kind]) -> None:
+    """Try networks without a native size on further canvases; others resize to their own.
 
     Raises:
-        RequestError: a network does not run on images of a size.
+        RequestError: a network does not run on inputs of a kind.
     """
     for network in networks:
-        tried = {network.size}
-        for size in sizes:
-            if network.encoder.size is None and size not in tried:
-                network.session.check(size, gradient=False)
-                tried.add(size)
+        tried = {network.kind}
+        for kind in kinds:
+            if network.encoder.extent is None and kind not in tried:
+                network.session.check(kind, gradient=False)
+                tried.add(kind)
 
 
 def as_encoders(
@@ -257,9 +271,7 @@ def as_encoders(
         )
         for i, (model, layer) in enumerate(zip(models, layers, strict=True))
     ]
-    if len({e.channels for e in encoders}) > 1:
-        shown = ", ".join(f"{e.name} takes {MODES[e.channels]}" for e in encoders)
-        raise RequestError(f"the models take images of different modes: {shown}")
+    check_modes(encoders)
     names = [e.name for e in encoders]
     return [
         e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
@@ -267,6 +279,23 @@ def as_encoders(
         else e
         for i, e in enumerate(encoders)
     ]
+
+
+def over(encoders: Sequence[Encoder], modality: str) -> list[Encoder]:
+    """The encoders over data of a kind: a module without a processor takes inputs of any kind.
+
+    Raises:
+        RequestError: a network that takes inputs of another kind.
+    """
+    return [encoder.over(modality, plain_preprocessing(modality)) for encoder in encoders]
+
+
+def check_modes(encoders: Sequence[Encoder]) -> None:
+    """Raise RequestError where the models take images of different modes."""
+    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
+    if len(set(modes)) > 1:
+        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
+        raise RequestError(f"the models take images of different modes: {shown}")
 
 
 def _called(model: Model, labels: Mapping[str, str], *, first: bool) -> str | None:

@@ -1,5 +1,5 @@
-"""A frozen network with its hook in place: a pure callable from pixels to the representation of
-one layer.
+"""A frozen network with its hook in place: a pure callable from inputs to the representation of one
+layer.
 """
 
 from contextlib import ExitStack, nullcontext, suppress
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from stir_hf.errors import RequestError
-from stir_hf.inputs.images import AppliedMap
+from stir_hf.inputs.base import Kind
+from stir_hf.models.preprocessing import Arithmetic, fill, prepare
 from stir_hf.models.read.gradients import check_gradient, differentiable
 from stir_hf.models.read.probing import Reading, check_repeats, check_steady
 from stir_hf.models.read.taps import Tap, part_of, without_rows
 from stir_hf.models.read.trace import first_tensor
 from stir_hf.models.run.frozen import frozen, lock_of, turn
-from stir_hf.models.run.network import Network, prepare_images
+from stir_hf.models.run.network import Context, Network
 from stir_hf.models.run.precision import float32_precision
 
 
@@ -26,7 +27,7 @@ class _Reached(BaseException):
 
 
 class Session:
-    """Images (b, c, h, w) in [0, 1] to representations (b, d), while it is open: `with
+    """Inputs (b, *shape) and their context to representations (b, d), while it is open: `with
     encoder.session() as session`.
 
     The network is frozen (eval mode, no weight gradients) and holds one hook, which acts only in
@@ -50,7 +51,7 @@ class Session:
         self._runs_in: int | None = None
         self._calls = 0
         self._found: Tensor | None = None
-        self._arithmetic: AppliedMap | None = None
+        self._arithmetic: Arithmetic | None = None
 
     def __enter__(self) -> "Session":
         """Freeze the network and install the hook."""
@@ -63,8 +64,7 @@ class Session:
             with torch.inference_mode(False):
                 self._arithmetic = self.network.arithmetic()
             self.device, self.dtype = self.network.device, self.network.dtype
-            self.image_dtype = self.network.image_dtype
-            self.channels, self.size = self.network.pixels.channels, self.network.pixels.size
+            self.input_dtype = self.network.input_dtype
             self._install(stack)
             self._stack = stack.pop_all()
         return self
@@ -81,87 +81,87 @@ class Session:
             if stack is not None:
                 stack.close()
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) of any float dtype, on any device, to (b, d) on the network's
-        device; b may be 0.
+    def __call__(self, values: Tensor, context: Context | None = None) -> Tensor:
+        """Inputs (b, *shape) of any float dtype, on any device, to (b, d) on the network's device;
+        b may be 0. The context has a row for each input.
 
         Raises:
-            RequestError: images of another number of channels.
+            RequestError: inputs of another shape.
         """
         if self._stack is None:
             raise RuntimeError("the session is not open; use it as `with encoder.session() as …`")
-        if images.ndim != 4 or images.shape[1] != self.channels:
+        preprocessing = self.network.preprocessing
+        if not preprocessing.takes(values):
             raise RequestError(
-                f"{self.network.name} takes images (b, {self.channels}, h, w),"
-                f" not {tuple(images.shape)}"
+                f"{self.network.name} takes {preprocessing.expected()}, not {tuple(values.shape)}"
             )
         if torch.compiler.is_compiling():
-            return self._represent(images)
+            return self._represent(values, context or {})
         with turn(self.network.module, self.device, self.dtype):
-            return self._represent(images)
+            return self._represent(values, context or {})
 
-    def _represent(self, images: Tensor) -> Tensor:
-        placed = images.to(self.device, self.image_dtype)
-        inputs = prepare_images(placed, self.size, self._arithmetic, self.dtype)
+    def _represent(self, values: Tensor, context: Context) -> Tensor:
+        placed = values.to(self.device, self.input_dtype)
+        inputs = prepare(placed, self.network.preprocessing, self._arithmetic, self.dtype)
+        beside = {name: fill(tensor.to(self.device)) for name, tensor in context.items()}
         if self.autocast:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
-                tensor = self._read(inputs)
-            tensor = tensor.to(self.image_dtype)  # a mean over space in bfloat16 is a coarse one
+                tensor = self._read(inputs, beside)
+            tensor = tensor.to(self.input_dtype)  # a mean over space in bfloat16 is a coarse one
         else:
-            tensor = self._read(inputs)
+            tensor = self._read(inputs, beside)
         if len(tensor) != len(inputs):
             raise without_rows(self._where, tuple(tensor.shape), len(inputs))
-        pooled = self.tap.pool(tensor).to(self.device, self.image_dtype)
-        return pooled[: images.shape[0]]
+        pooled = self.tap.pool(tensor).to(self.device, self.input_dtype)
+        return pooled[: values.shape[0]]
 
-    def check(self, canvas: tuple[int, int], gradient: bool) -> Tensor:
-        """See that the session gives what the layer gave when it was found, on the same two images
-        of noise.
+    def check(self, kind: Kind, gradient: bool) -> Tensor:
+        """Check that the session gives the representation of the probe that was found with the
+        layer.
 
         Args:
-            canvas: size (h, w) of the images, for a network that takes them at their own size.
-            gradient: whether a gradient must arrive at the pixels.
+            kind: the network's own inputs, at the native extent if it has one.
+            gradient: also check that a gradient arrives at the inputs.
 
         Returns:
-            The representation of the two images, (2, d).
+            The representation of the probe, (2, d).
 
         Raises:
             RequestError: another representation, as of a network that draws at random or remembers
-                what it saw, or no gradient.
+                earlier inputs, or no gradient.
         """
-        size = self.size or canvas
-        with torch.inference_mode(False), self.network.taking(size):
-            probe = self.network.probe(size).requires_grad_(gradient)
+        with torch.inference_mode(False), self.network.taking(kind):
+            probe = self.network.probe(kind).requires_grad_(gradient)
             fails = differentiable(self.network) if gradient else nullcontext()
             with torch.set_grad_enabled(gradient), fails:
-                found = self(probe.flip(0)).flip(0)  # beside other images than when it was traced
+                found = self(probe.flip(0)).flip(0)  # beside other inputs than when it was traced
             with torch.no_grad():
-                check_repeats(self, found.detach(), size)
+                check_repeats(self, found.detach(), kind)
                 check_steady(self, probe.detach())
             if gradient:
                 with torch.enable_grad(), differentiable(self.network):
                     check_gradient(self.network, found, probe)
         return found.detach()
 
-    def _read(self, inputs: Tensor) -> Tensor:
+    def _read(self, inputs: Tensor, context: Context) -> Tensor:
         """One pass, up to the layer."""
         if self.tap.module is None:
-            result = self.network.feed(inputs, hidden_states=self._hidden_states)
+            result = self.network.feed(inputs, context, hidden_states=self._hidden_states)
             return self._some(part_of(result, self.tap.part))
         self._runs_in, self._calls = 0 if torch.compiler.is_compiling() else get_ident(), 0
         try:
             if self._stops:
-                self._run_until_reached(inputs)
+                self._run_until_reached(inputs, context)
             else:
-                self.network.feed(inputs, hidden_states=False)
+                self.network.feed(inputs, context, hidden_states=False)
         finally:
             self._runs_in = None
             found, self._found = self._found, None
         return self._some(found)
 
-    def _run_until_reached(self, inputs: Tensor) -> None:
+    def _run_until_reached(self, inputs: Tensor, context: Context) -> None:
         with suppress(_Reached):
-            self.network.feed(inputs, hidden_states=False)
+            self.network.feed(inputs, context, hidden_states=False)
 
     def _install(self, stack: ExitStack) -> None:
         if self.tap.module is None:

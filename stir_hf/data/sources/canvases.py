@@ -1,11 +1,10 @@
-"""Samples on a reference's canvas: each is decoded and processed once, and hashed."""
+"""Samples on the reference's canvas: each is decoded and processed once, and hashed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from PIL import Image
 
 from stir_hf.data.identity import array_hash
 from stir_hf.data.sources.samples import FIRST, Samples, UnreadableError
@@ -31,14 +30,14 @@ class Canvases:
 
     Args:
         samples: what is decoded.
-        make: the processor's geometry, an image to an array.
-        shape: of the canvas; what does not have it counts as unreadable.
+        make: the geometry of the processor, an original to an array.
+        shape: of the canvas; a sample of another shape counts as unreadable.
     """
 
     def __init__(
         self,
         samples: Samples,
-        make: Callable[[Image.Image], NDArray[Any]],
+        make: Callable[[Any], NDArray[Any]],
         shape: tuple[int, ...],
     ) -> None:
         self.samples, self._make, self._shape = samples, make, shape
@@ -56,7 +55,7 @@ class Canvases:
         return None if isinstance(found, UnreadableError) else found
 
     def take(self, position: int) -> Canvas | None:
-        """As `peek`, for the last time."""
+        """Like `peek`, and drop the cached canvas."""
         found = self.peek(position)
         del self._kept[position]
         return found
@@ -69,7 +68,7 @@ class Canvases:
         """
         sample = self.samples.sample(position)
         try:
-            array = self._make(sample.image)
+            array = self._make(sample.original)
         except (RequestError, ValueError, OSError, ZeroDivisionError) as error:
             raise UnreadableError(one_line(error)) from error
         if array.shape != self._shape:
@@ -82,8 +81,8 @@ class Canvases:
 
     def _refuse(self, index: int) -> None:
         raise RequestError(
-            f"image {index} of {self.samples.spec.dataset} has changed since it was inverted;"
-            " choose another --out"
+            f"{self.samples.modality} {index} of {self.samples.spec.dataset} has changed since it"
+            " was inverted; choose another --out"
         )
 
     def first_hashes(self) -> list[str | None]:

@@ -1,11 +1,11 @@
-"""Kinds of values in a JSON file of a stranger: types and ranges, and the fault of a value."""
+"""Schemas of JSON data, which may be a stranger's: types and ranges, and the fault of a value."""
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stir_hf.errors import RequestError, cut
+from stir_hf.errors import cut
 
 _LONGEST = 4096
 """Characters of a text."""
@@ -30,7 +30,7 @@ class Whole:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if whole and self.least <= value <= self.most:
             return None
-        return f"{where} must be a whole number from {self.least} to {self.most:g}{_got(value)}"
+        return f"{where} must be a whole number from {self.least} to {self.most:g}{got(value)}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Real:
         if finite and (value > 0 or not self.positive):
             return None
         kind = "positive number" if self.positive else "number"
-        return f"{where} must be a {kind}{_got(value)}"
+        return f"{where} must be a {kind}{got(value)}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Text:
         if text and (not self.choices or value in self.choices):
             return None
         expected = f"one of {', '.join(self.choices)}" if self.choices else "a text"
-        return f"{where} must be {expected}{_got(value)}"
+        return f"{where} must be {expected}{got(value)}"
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,7 @@ class Flag:
 
     def fault(self, value: Any, where: str) -> str | None:
         """As `Expected.fault`."""
-        return None if isinstance(value, bool) else f"{where} must be true or false{_got(value)}"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A tolerance, as the engine spells it."""
-
-    def fault(self, value: Any, where: str) -> str | None:
-        """As `Expected.fault`."""
-        from stir_hf.engine import Tolerance
-
-        try:
-            Tolerance.parse(value)
-        except (RequestError, OverflowError):
-            return f"{where} must be a positive number or spread:X{_got(value)}"
-        return None
+        return None if isinstance(value, bool) else f"{where} must be true or false{got(value)}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +96,7 @@ class ListOf:
     def fault(self, value: Any, where: str) -> str | None:
         """As `Expected.fault`."""
         if not isinstance(value, list | tuple) or not self.least <= len(value) <= self.most:
-            return f"{where} must be a list of {self.least} to {self.most} values{_got(value)}"
+            return f"{where} must be a list of {self.least} to {self.most} values{got(value)}"
         faults = (self.inner.fault(one, f"{where}[{i}]") for i, one in enumerate(value))
         return next(filter(None, faults), None)
 
@@ -125,7 +110,7 @@ class MapOf:
     def fault(self, value: Any, where: str) -> str | None:
         """As `Expected.fault`."""
         if not isinstance(value, dict):
-            return f"{where} must be an object{_got(value)}"
+            return f"{where} must be an object{got(value)}"
         if self.inner is None:
             return None
         faults = (self.inner.fault(one, f"{where}.{name}") for name, one in value.items())
@@ -141,7 +126,7 @@ class Record:
     def fault(self, value: Any, where: str) -> str | None:
         """As `Expected.fault`."""
         if not isinstance(value, dict):
-            return f"{where} must be an object{_got(value)}"
+            return f"{where} must be an object{got(value)}"
         for name, kind in self.kinds.items():
             key, inside = name.removesuffix("?"), f"{where}.{name.removesuffix('?')}".lstrip(".")
             if key in value:
@@ -152,7 +137,8 @@ class Record:
         return None
 
 
-def _got(value: Any) -> str:
+def got(value: Any) -> str:
+    """The end of a message: the value that was found."""
     text = repr(value) if isinstance(value, str | float | bool | None) else type(value).__name__
     if isinstance(value, int) and not isinstance(value, bool):
         text = str(value) if abs(value) < 10**18 else "a larger one"

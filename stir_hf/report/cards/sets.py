@@ -9,8 +9,8 @@ from typing import Any
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.engine import RULES, STARTS
 from stir_hf.errors import RequestError, cut, one_line, printable
-from stir_hf.publish.markup import LONGEST_NAME, code, linked, prose
-from stir_hf.report import size
+from stir_hf.report.estimates import size
+from stir_hf.report.markup import LONGEST_NAME, code, linked, prose
 
 NAMED = ("reference", "reference_revision", "dataset", "dataset_revision", "split")
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError)

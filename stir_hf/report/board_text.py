@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from huggingface_hub import constants
 
 from stir_hf.errors import printable
-from stir_hf.publish.board import MARKS, Board, Line
-from stir_hf.publish.networks import repo_of
+from stir_hf.report.board import MARKS, Board, Line
 from stir_hf.report.table import cell, markdown_table
 
 COLUMNS = (
@@ -78,7 +77,7 @@ def _reference(board: Board, shown: Callable[[object], str]) -> str:
         return f"the reference of inversions {board.inversion_set}"
     name = board.reference
     at = board.reference_revision
-    return shown(_cut(f"{repo_of(name)}@{at[:8]}" if at else name))
+    return shown(_cut(f"{name.partition('@')[0]}@{at[:8]}" if at else name))
 
 
 def _about(board: Board, shown: Callable[[object], str]) -> str:

@@ -21,7 +21,7 @@ class Line:
     """The id by which the Hub knows the model now; what is local as its score names it."""
     revision: str | None
     """The commit, 40 hexadecimal digits; None for what is local or only reported."""
-    network: str | None
+    network_id: str | None
     """16 hexadecimal digits of the network's identity."""
     stir: float | None
     similarity: float | None
@@ -136,12 +136,12 @@ class Board:
         return pd.DataFrame(rows, columns=[*(f.name for f in fields(Line)), "between", "marks"])
 
     def __str__(self) -> str:
-        from stir_hf.publish.board_text import board_text
+        from stir_hf.report.board_text import board_text
 
         return board_text(self)
 
     def _repr_html_(self) -> str:
-        from stir_hf.publish.board_text import board_html
+        from stir_hf.report.board_text import board_html
 
         return board_html(self)
 

@@ -1,0 +1,94 @@
+"""The column of a dataset that holds the originals, of whatever kind, and its column of labels."""
+
+from typing import Any, ClassVar, Protocol
+
+import datasets
+import pyarrow as pa
+
+from stir_hf.data.images.columns import image_column, image_columns
+from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.vectors import vector_column, vector_columns
+
+LABELS = ("label", "labels", "cls", "fine_label")
+"""Usual names of a column of labels."""
+
+
+class Column(Protocol):
+    """Originals of one kind in the rows of a dataset."""
+
+    kind: ClassVar[str]
+    """Name of the kind of input."""
+
+    @property
+    def name(self) -> str:
+        """The name by which it is asked for."""
+
+    @property
+    def column(self) -> str:
+        """The column of the dataset that holds it."""
+
+    @property
+    def feature(self) -> Any:
+        """The feature by which the column is read, its cells undecoded."""
+
+    def read(self, row: dict[str, Any]) -> tuple[Any, str | None]:
+        """Decode the original of a row, and hash its encoded bytes where they are on this machine
+        (16 hexadecimal digits); raises any error of a decoder.
+        """
+
+    def shape(self, row: dict[str, Any]) -> tuple[int, ...] | None:
+        """The shape of the original of a row, without decoding it; None if it is elsewhere.
+        Raises any error of a decoder.
+        """
+
+    def file_hash(self, row: dict[str, Any]) -> str | None:
+        """The hash of the encoded bytes of a row, as `read` gives it."""
+
+    def is_nameless(self, row: dict[str, Any]) -> bool:
+        """True for bytes without the name of a file: other versions of a library may encode the
+        same original differently.
+        """
+
+    def check_files(self, table: pa.Table, roots: Any) -> None:
+        """Raise RequestError if a row names a file outside of `roots`."""
+
+    def record(self, original: Any) -> Any:
+        """A description of an original by its content, as JSON."""
+
+
+def label_column(features: Any) -> str | None:
+    """The column of labels, if there is one: of classes, or of whole numbers under a usual name."""
+    classes = (name for name, f in features.items() if isinstance(f, datasets.ClassLabel))
+    numbers = (name for name in LABELS if _is_whole(features.get(name)))
+    return next(classes, None) or next(numbers, None)
+
+
+def _is_whole(feature: Any) -> bool:
+    return isinstance(feature, datasets.Value) and "int" in feature.dtype
+
+
+def find_column(features: Any, spec: DataSpec) -> Column:
+    """The column that is asked for; else the only column of images; else, in a dataset without
+    images, the only column of vectors.
+
+    Raises:
+        RequestError: no such column, or several of which none is asked for.
+    """
+    asked, vectors = spec.image_column, vector_columns(features, asked=spec.image_column)
+    if vectors and (asked in vectors or (asked is None and not image_columns(features))):
+        return vector_column(vectors, spec)
+    return image_column(features, spec)
+
+
+def needed(features: Any, spec: DataSpec) -> datasets.Features:
+    """The columns that are read: the originals, undecoded, and the labels.
+
+    Raises:
+        RequestError: as `find_column`.
+    """
+    column, label = find_column(features, spec), label_column(features)
+    found = datasets.Features()
+    found[column.column] = column.feature
+    if label is not None and label != column.column:
+        found[label] = features[label]
+    return found

@@ -1,0 +1,199 @@
+"""Preprocessing of images: the geometry of a processor and its differentiable arithmetic."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stir_hf.errors import RequestError, one_line
+from stir_hf.inputs.base import Kind
+from stir_hf.inputs.images import MODES, AppliedMap, ImageKind, PixelMap, Size, as_mode, resize
+from stir_hf.models.preprocessing import Extent
+
+Process = Callable[[Image.Image], np.ndarray]
+"""One PIL image to the processor's float array of shape (c, h, w)."""
+
+_PICTURES = ((500, 375), (301, 452))
+"""(width, height) of the two pictures that show the geometry of a processor: neither is square."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The preprocessing of images."""
+
+    modality: ClassVar[str] = ImageKind.name
+    axes: ClassVar[tuple[str, ...]] = ("batch", "colour", "space", "space")
+
+    process: Process
+    """PIL image to the float array (c, h, w) that the network consumes; raises RequestError where
+    the processor gives another shape.
+    """
+    map: PixelMap
+    """From channels in [0, 1] to what the network consumes, and back."""
+    channels: int
+    """1 or 3."""
+    extent: Size | None
+    """(h, w) that the processor gives; None when it keeps the size of the image."""
+    processor: str | None = None
+    """The class that was probed."""
+    squares: bool = False
+    """True if images are cropped to their middle square first: the processor fills other shapes up
+    with a colour that 8 bits do not hold, or gives another size for another size.
+    """
+    rounds: bool = False
+    """True if the processor gives values that 8 bits do not hold, so that a canvas rounds them."""
+    notes: tuple[str, ...] = ()
+    """Notes of a result on the way in which the processor is called."""
+
+    def kind(self, extent: Extent) -> ImageKind:
+        """Images of a size (h, w)."""
+        height, width = extent
+        return ImageKind(MODES[self.channels], (height, width))
+
+    def refusal(self, kind: Kind) -> str | None:
+        """A reason, for another kind of input or another mode."""
+        mine = MODES[self.channels]
+        if not isinstance(kind, ImageKind):
+            return f"takes images; these inversions are of {kind.name}s"
+        if kind.mode != mine:
+            return f"takes {mine} images; these inversions are {kind.mode!r}"
+        return None
+
+    def expected(self) -> str:
+        """(b, c, h, w)."""
+        return f"images (b, {self.channels}, h, w)"
+
+    def takes(self, values: Tensor) -> bool:
+        """True for (b, c, h, w) with the network's number of channels."""
+        return values.ndim == 4 and values.shape[1] == self.channels
+
+    def resize(self, values: Tensor) -> Tensor:
+        """Antialiased and bilinear, to the native size."""
+        return resize(values, self.extent)
+
+    def arithmetic(self, like: Tensor) -> AppliedMap | None:
+        """The affine map of the channels; None if it is the identity."""
+        return None if self.map.is_identity else self.map.on(like).applied()
+
+    def canvas(self, original: Image.Image) -> NDArray[np.uint8]:
+        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
+        (c, h, w).
+
+        An image whose shape would give another size than the native one, or be filled up with a
+        colour that 8 bits do not hold, is first cropped to a centred square. What is transparent
+        shows white behind it.
+
+        Raises:
+            RequestError: the processor gives another size than its own even then.
+        """
+        levels = (self.values(original).clamp(0, 1) * 255).round().byte()
+        return np.ascontiguousarray(levels.numpy())
+
+    def values(self, original: Image.Image) -> Tensor:
+        """The same before it is rounded to 8 bits: float64 of shape (c, h, w), 0 is black and 1
+        white.
+
+        Raises:
+            RequestError: the processor gives another size than its own.
+        """
+        image = as_mode(original, MODES[self.channels])
+        image = square(image) if self.squares else image
+        inputs = self.process(image)
+        if self.extent is not None and inputs.shape[1:] != self.extent:
+            inputs = self.process(square(image))
+        if self.extent is not None and inputs.shape[1:] != self.extent:
+            raise RequestError(
+                f"the image processor gave {inputs.shape[1:]} for an image, not its own"
+                f" {self.extent}"
+            )
+        return self.map.inverse(torch.from_numpy(inputs)[None])[0]
+
+    def extent_of(self, shape: Extent) -> Size:
+        """The size (h, w) in which an image of a size comes out.
+
+        Raises:
+            RequestError: the processor does not take such images.
+        """
+        height, width = shape
+        try:
+            found = self.values(Image.new(MODES[self.channels], (width, height)))
+        except ValueError as error:
+            raise RequestError(
+                f"{self.processor} cannot process images of {height}x{width}: {one_line(error)}"
+            ) from error
+        return found.shape[1], found.shape[2]
+
+    def rounding(self, extent: Extent) -> tuple[Tensor, Tensor] | None:
+        """The values of a fixed picture before and after rounding to 8 bits; a processor that keeps
+        the size of an image gets a picture of that size.
+        """
+        if not self.rounds:
+            return None
+        height, width = (375, 500) if self.extent else extent
+        exact = self.values(picture(width, height))
+        if self.extent is None and exact.shape[1:] != (height, width):
+            return None  # the network may not take it
+        return exact, (exact.clamp(0, 1) * 255).round() / 255
+
+    def identity(self) -> dict[str, Any]:
+        """Mode and native size, the canvases of two fixed pictures, and the map to 6 digits."""
+        return {
+            "canvas": {
+                "mode": MODES[self.channels],
+                "size": None if self.extent is None else list(self.extent),
+            },
+            "processor": _hash_of(self),
+            "pixels": _rounded(self.map),
+        }
+
+
+def _hash_of(pixels: Pixels) -> str:
+    """SHA-256 over the canvases that the processor makes of two fixed pictures."""
+    digest = hashlib.sha256()
+    for width, height in _PICTURES:
+        canvas = pixels.canvas(picture(width, height)).transpose(1, 2, 0)
+        digest.update(f"{canvas.shape}\n".encode())
+        digest.update(canvas.tobytes())
+    return digest.hexdigest()
+
+
+def _rounded(pixel_map: PixelMap) -> dict[str, Any]:
+    """Matrix and bias to 6 digits."""
+    matrix, bias = (
+        np.round(values.numpy(), 6) + 0.0 for values in (pixel_map.matrix, pixel_map.bias)
+    )
+    return {"matrix": matrix.tolist(), "bias": bias.tolist()}
+
+
+def own_size(channels: int) -> Pixels:
+    """For a network without a processor: images in [0, 1] at their own size."""
+
+    def process(image: Image.Image) -> np.ndarray:
+        array = np.asarray(image, np.float32) / 255
+        return np.moveaxis(np.atleast_3d(array), 2, 0)
+
+    return Pixels(process, PixelMap.identity(channels), channels, None)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
+    resampling.
+    """
+    y, x = np.mgrid[:height, :width]
+    red = (x * 255) // width
+    green = (y * 255) // height
+    blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
+    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+
+
+def square(image: Image.Image) -> Image.Image:
+    """The centred square of an image."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))

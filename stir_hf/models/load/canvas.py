@@ -1,0 +1,31 @@
+"""Canvases by the processor of a checkpoint, without its weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from stir_hf.inputs.base import Kind
+from stir_hf.inputs.images import ImageKind
+from stir_hf.models.images.image_processors import given_processor
+from stir_hf.models.images.processors import understand
+from stir_hf.models.load.plain import plain_preprocessing
+
+
+def canvas_maker(
+    model: str, kind: Kind, *, trust_remote_code: bool
+) -> Callable[[Any], NDArray[Any]]:
+    """The map from an original to the canvas of a network; see `Encoder.canvas`.
+
+    Args:
+        model: Hub id, `id@revision` or folder; only its configuration files are fetched.
+        kind: of the canvas.
+        trust_remote_code: allow code that the checkpoint brings.
+
+    Raises:
+        RequestError: no such model, or no image processor that loads here.
+    """
+    if not isinstance(kind, ImageKind):
+        return plain_preprocessing(kind.name).canvas
+    processor = given_processor(model, trust_remote_code=trust_remote_code)
+    return understand(processor, kind.shape[0], kind.size).canvas

@@ -1,0 +1,10 @@
+"""Preprocessing of modules that bring their own normalisation, by kind of input."""
+
+from stir_hf.models.images.pixels import own_size
+from stir_hf.models.preprocessing import Preprocessing
+from stir_hf.models.vectors.plain import PlainVectors
+
+
+def plain_preprocessing(modality: str, channels: int = 3) -> Preprocessing:
+    """Inputs as they are: images in [0, 1] at their own size, or vectors."""
+    return own_size(channels) if modality == "image" else PlainVectors()
