@@ -28,7 +28,6 @@ from torch import Tensor
 
 from stir_hf import load_encoder
 from stir_hf.demo import MODELS, model_path
-from tests.tiny import pixels_of
 from stir_hf.engine import AdamPolyak, Box, Item, Represent, Rule, Smooth, descend, relative_error
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import environment

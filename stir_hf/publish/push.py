@@ -95,6 +95,8 @@ def push(
         private, told = visibility(repo, parcel.closed, share, parcel.words)
         if told:
             say(told)
+        if repo.info is None:
+            parcel.export()
         if not share.create_pr:
             repo.create(private=private)
         how: Any = {"create_pr": share.create_pr, "limits": limits}
