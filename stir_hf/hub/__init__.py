@@ -1,4 +1,4 @@
-"""All that talks to the Hub, and the names under which it holds something."""
+"""Requests to the Hub, their retries and errors, and names of repos."""
 
 from stir_hf.hub.cards import with_metadata
 from stir_hf.hub.found import Found, RepoType

@@ -1,4 +1,4 @@
-"""Refusals of the Hub, and its silence, as one line."""
+"""Errors of the Hub and of the connection to it, as one line."""
 
 import importlib
 import importlib.util
@@ -38,8 +38,8 @@ def silence() -> str:
 
 @contextmanager
 def only_cached(found: Found) -> Iterator[None]:
-    """Tell of what is wrong with a repo that it may be so in the cache alone, where nobody knows
-    which files the repo has.
+    """Add to an error about a repo that only a part of the repo may be in the cache, if the list of
+    its files is not known.
 
     Raises:
         RequestError: in the place of one that was raised.
@@ -104,7 +104,7 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
 
 
 def _refused(error: BaseException, what: str) -> str:
-    """One line for a refusal of a kind that the client has no class for."""
+    """Return one line for an error status that the client has no class for."""
     status = status_of(error)
     if (wanted := _file_of(error)) is not None:
         what = f"{wanted} of {what}"
@@ -229,7 +229,7 @@ about quotas and the like.
 
 
 def refusal(error: BaseException, what: str, context: str) -> str:
-    """One line that says what to do."""
+    """Return one line that says what failed and what to do."""
     import huggingface_hub as hub
 
     status, said = status_of(error), server_message(error)
@@ -254,7 +254,7 @@ def refusal(error: BaseException, what: str, context: str) -> str:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """The client of the Hub's storage raises a bare RuntimeError, whatever kept it from storing."""
+    """Turn the bare RuntimeError of the Hub's storage client into a ConnectionError."""
     try:
         yield
     except RuntimeError as error:

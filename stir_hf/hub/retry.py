@@ -1,4 +1,4 @@
-"""The Hub asked again while it is busy or away."""
+"""Retries of requests to the Hub."""
 
 import logging
 import math
@@ -48,7 +48,7 @@ class _Run:
 
     answers: dict[Any, Any] = field(default_factory=dict)
     left: list[_Left] = field(default_factory=list)
-    """The patience that is left, while no answer has come yet."""
+    """The time to wait that is left, while no answer has come yet."""
 
 
 _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)

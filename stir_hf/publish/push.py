@@ -124,7 +124,7 @@ def _tell(parcel: Parcel, say: Say) -> None:
 
 @one_run()
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
-    """As `push`, after a look at the repo; `how` are the fields of `ShareConfig`; returns the URL.
+    """Check the repo, then push to it, and return its URL; `how` are the fields of `ShareConfig`.
 
     Raises:
         RequestError, RunError: see `push_folder`.
@@ -136,7 +136,7 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
 
 
 def check_destination(share: PublishConfig) -> None:
-    """See, before any work, that a run may be pushed where it is to go.
+    """Check, before any work, that a run may be pushed to the repo that was given.
 
     Raises:
         RequestError: see `check_writable`.
@@ -154,7 +154,7 @@ def publish(
     *,
     kept: bool,
 ) -> None:
-    """Push a run that is on disk; where its folder is not kept and the push fails, it is.
+    """Push a run that is on disk. A folder that would be deleted is kept if the push fails.
 
     Raises:
         RequestError, RunError: as `push`.
@@ -225,7 +225,7 @@ def scores_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def check_models(folder: Path) -> None:
-    """See, before anything is sent, that every score has a number and a model on the Hub.
+    """Check, before anything is sent, that every score has a number and a model on the Hub.
 
     Raises:
         RequestError: one has not.

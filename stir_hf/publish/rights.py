@@ -1,4 +1,4 @@
-"""Rights of a token, found out before any work."""
+"""The rights of a token, checked before any work."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ _TOKENS = "https://huggingface.co/settings/tokens"
 
 
 def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
-    """See, before any work, that this token may write to a repo.
+    """Check, before any work, that this token may write to a repo.
 
     Args:
-        repo: where it goes.
-        option: what messages call the place where it was given.
-        create_pr: whether it is proposed only.
+        repo: the destination.
+        option: the option or command that named it, for messages.
+        create_pr: whether a pull request is opened.
 
     Raises:
         RequestError: no repo id, no token or one that the Hub does not accept or that only reads,
