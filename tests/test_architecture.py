@@ -33,6 +33,7 @@ folder.
 DELEGATIONS = {
     ("results", "plot", "report"),
     ("results", "_repr_html_", "report"),
+    ("results", "save", "report"),
     ("results", "push_to_hub", "publish"),
     ("data", "push_to_hub", "publish"),
 }
@@ -100,8 +101,8 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 def test_the_delegations_are_no_more_than_they_say() -> None:
-    assert len(DELEGATIONS) == 4
-    tree = ast.parse((PACKAGE / "results.py").read_text("utf-8"))
+    assert len(DELEGATIONS) == 5
+    tree = ast.parse((PACKAGE / "results/result.py").read_text("utf-8"))
     (plot,) = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "plot"]
     assert len([n for n in plot.body if not isinstance(n, ast.Expr)]) == 2
 

@@ -1,12 +1,14 @@
 """Results as text and pictures."""
 
+import re
 from dataclasses import replace
 from itertools import permutations
 from xml.etree import ElementTree
 
 from stir_hf import Score, StirResult
 from stir_hf.report.figures import heat_map
-from stir_hf.report.table import labels, markdown_table, table
+from stir_hf.report.saved import report_page
+from stir_hf.report.table import labels, markdown_table, notes_line, table
 from stir_hf.results import Anchors, RelativeError, SpreadError
 
 
@@ -146,3 +148,27 @@ def test_wide_and_combining_characters_leave_a_table_straight() -> None:
     lines = markdown_table(("model", "STIR"), [("猫犬", "0.5"), ("ne\u0301e", "0.7"), ("a", "–")])
     assert lines[0] == "| model | STIR |"
     assert lines[2:] == ["| 猫犬  | 0.5  |", "| ne\u0301e   | 0.7  |", "| a     | –    |"]
+
+
+def test_the_line_of_a_run_names_what_did_not_converge() -> None:
+    line = notes_line(result(("lab/a", "logits"), ("lab/b", "logits")))
+    assert line is not None
+    assert "above the tolerance: a (10%), b (10%)" in line
+    assert "--steps" in line
+    assert "\n" not in line
+
+
+def test_no_line_where_all_converged() -> None:
+    done = result(("lab/a", "logits"), ("lab/b", "logits"))
+    whole = replace(done, scores=tuple(replace(score, converged=1.0) for score in done.scores))
+    assert notes_line(whole) is None
+
+
+def test_the_page_of_a_result_escapes_names_and_loads_nothing() -> None:
+    bad = "<script>alert(1)</script>"
+    page = report_page(result((bad, "logits"), ("lab/b", "logits")), {"pairs": b"data"})
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "data:image/png;base64,ZGF0YQ==" in page
+    assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["data:image/png;base64,ZGF0YQ=="]
+    assert "url(" not in page

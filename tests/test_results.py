@@ -1,12 +1,22 @@
 """Results as plain data."""
 
 import json
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import pytest
 
 from stir_hf import RequestError, Score, StirResult
-from stir_hf.results import Anchors, RelativeError
+from stir_hf.report import table
+from stir_hf.results import (
+    Anchors,
+    RelativeError,
+    Told,
+    published,
+    score_columns,
+    told_fields,
+)
+from stir_hf.results.columns import SHARE
 
 
 def score(
@@ -57,7 +67,42 @@ def test_save_and_load(result: StirResult, tmp_path: Path) -> None:
     path = result.save(tmp_path / "new" / "folder")
     assert path.name == "result.json"
     assert StirResult.load(path.parent) == result
-    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+    assert {p.name for p in path.parent.iterdir()} == {"result.json", "report.html", "figures"}
+
+
+def test_saving_again_writes_the_same_bytes(tmp_path: Path) -> None:
+    some = [replace(score(name), reference=other) for name in "abc" for other in "abc"]
+    saved = StirResult(tuple(one for one in some if one.model != one.reference))
+    names = ("result.json", "report.html", "figures/matrix.png", "figures/similarity.png")
+    found = []
+    for _ in range(2):
+        saved.save(tmp_path)
+        assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == {*names}
+        found.append([(tmp_path / name).read_bytes() for name in names])
+    assert found[0] == found[1]
+
+
+def test_every_field_of_a_score_is_published_or_says_nothing_yet() -> None:
+    told = {name for name, one in told_fields().items() for _ in one.names(name)}
+    assert {f.name for f in fields(Score)} - told == {"interval"}
+    assert set(score_columns()) == set(published(score("a")))
+    assert published(score("a"))["unconverged_p95"] is None
+
+
+def test_a_new_field_is_told_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Wider(Score):
+        width: float = field(default=0.25, metadata=Told(SHARE, heading="width").metadata())
+
+    monkeypatch.setattr("stir_hf.results.score.Score", Wider)
+    wide = Wider(**{f.name: getattr(score("a"), f.name) for f in fields(score("a"))})
+    result = StirResult((wide,))
+    assert result.to_dict()["scores"][0]["width"] == 0.25
+    assert published(wide)["width"] == 0.25
+    assert score_columns()["width"] == SHARE
+    assert result.to_pandas()["width"].tolist() == [0.25]
+    assert "| 25%" in table(result)
+    assert "<th>width</th>" in result._repr_html_()
 
 
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:

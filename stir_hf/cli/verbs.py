@@ -264,12 +264,12 @@ def _warn_unkept(out: str | None) -> None:
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:
     from stir_hf.data.sets.choice import of_hashes
-    from stir_hf.report import save_figures, table
+    from stir_hf.report import save_report, table
 
     if not main_process():
         return
     judged = of_hashes(Path(out), {score.inversion_set for score in result.scores}) if out else []
-    figures = save_figures(result, judged, Path(out)) if out else []
+    figures = save_report(result, Path(out), judged) if out else []
     if as_json:
         echo_json(result.to_dict())
         return

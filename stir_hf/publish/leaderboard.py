@@ -190,7 +190,11 @@ class _Scored:
 
     def completeness(self) -> tuple[bool, int, int, bool, str]:
         """The least is that of the score which is shown."""
-        lacking = sum(value is None for value in self.row.values())
+        lacking = sum(
+            value is None
+            for name, value in self.row.items()
+            if not name.startswith("unconverged_")  # which a score may well lack
+        )
         proposed = self.reported and "pull request" in self.source
         return self.reported, self.row["left_out"] or 0, lacking, proposed, self.source
 

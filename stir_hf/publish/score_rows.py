@@ -1,7 +1,6 @@
 """The scores of a result as rows of a dataset, and a row as a file."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import datasets
 import pyarrow.parquet as pq
 
 from stir_hf.data.sets.manifest import json_text
-from stir_hf.engine import RULES, STARTS, Tolerance
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS, InversionConfig
 from stir_hf.errors import RequestError
-from stir_hf.publish.scores import COLUMNS, ERRORS, Column, name_of
-from stir_hf.results import ANCHORS, Displacement, Score, StirResult
+from stir_hf.publish.scores import COLUMNS, name_of
+from stir_hf.results import Column, Displacement, Score, StirResult, published
 
 
 def _feature(column: Column) -> Any:
@@ -56,33 +55,23 @@ def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
 def _about(
     score: Score, made: dict[str, Any], model: dict[str, Any], result: StirResult
 ) -> dict[str, Any]:
-    engine = made["engine"]
-    values = {f"{name}_debiased": getattr(score.debiased, name, None) for name in ANCHORS}
-    errors = {
-        f"{which}_{name}": getattr(getattr(score, which), name, None)
-        for which in ("relative_error", "spread_error")
-        for name in ERRORS
-    }
-    tolerance = Tolerance.parse(engine["tolerance"])
-    plain = asdict(score)
-    same = ("model", "layer", "reference", "reference_layer", "inversion_set", "measure", *ANCHORS)
-    more = ("num_samples", "draws", "left_out", "converged", "network_id")
+    engine = InversionConfig.from_spelling(made["engine"])
+    tolerance = engine.good_enough
     return {
-        **{name: plain[name] for name in (*same, *more)},
-        **values,
-        **errors,
+        **published(score),
         "model_revision": model.get("revision"),
         "reference_revision": made["revision"],
-        "method": RULES.text(RULES.build(engine["method"])),
-        "start": STARTS.text(STARTS.build(engine["start"])),
-        **{name: engine[name] for name in ("steps", "seed")},
+        "method": RULES.text(engine.method),
+        "start": STARTS.text(engine.start),
+        "constraint": CONSTRAINTS.text(engine.bound_by),
+        "steps": engine.steps,
+        "seed": engine.seed,
         "tolerance": None if tolerance.of_spread else tolerance.value,
         "spread_tolerance": tolerance.value if tolerance.of_spread else None,
         "dataset": made["dataset"],
         "dataset_revision": made["data_revision"],
         "split": made["split"],
         "dtype": model.get("dtype"),
-        "notes": list(score.notes),
         "environment": json_text(result.environment),
     }
 

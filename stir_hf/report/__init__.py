@@ -1,20 +1,25 @@
 """A result as text and pictures."""
 
 from stir_hf.report.estimates import estimates, size
-from stir_hf.report.figures import heat_map, pairs, save_figures
+from stir_hf.report.figures import drawable, figures, heat_map, pairs, png
 from stir_hf.report.html import html_table
 from stir_hf.report.reading import Reading
-from stir_hf.report.table import labels, last_part, summary, table
+from stir_hf.report.saved import save_report
+from stir_hf.report.table import labels, last_part, notes_line, summary, table
 
 __all__ = [
     "Reading",
+    "drawable",
     "estimates",
+    "figures",
     "heat_map",
     "html_table",
     "labels",
     "last_part",
+    "notes_line",
     "pairs",
-    "save_figures",
+    "png",
+    "save_report",
     "size",
     "summary",
     "table",

@@ -1,10 +1,11 @@
 """A result as pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stir_hf.errors import printable
 from stir_hf.report.table import labels, last_part
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from stir_hf.data.sets.inversions import Inversions
 
+Picture = NDArray[np.uint8]
 _LONGEST = 60
 """Characters of a name in a picture."""
 
@@ -49,46 +51,69 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
 def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
     """Originals above their inversions, the first `count` images by index; originals once where
     the sets share them. Without `originals`, the inversions alone.
+
+    Args:
+        sets: of a kind that can be drawn (`drawable`).
+        count: at most so many images.
+        originals: whether the originals are drawn.
     """
     columns = min(count, *(len(s) for s in sets))
-    rows: list[tuple[str, np.ndarray]] = []
-    shown: np.ndarray | None = None
+    rows: list[tuple[str, list[Picture]]] = []
+    shown: list[Picture] = []
     for inversions in sets:
-        images = inversions.originals_of(range(columns)) if originals else None
-        if images is not None and (shown is None or not np.array_equal(shown, images)):
-            rows.append(("image", images))
-            shown = images
+        if originals:
+            images = _pictures(inversions, inversions.kind.name, columns)
+            if not _equal(images, shown):
+                rows.append((inversions.kind.name, images))
+                shown = images
         name = _drawn(last_part(inversions.manifest.names["reference"]))
-        rows.append((f"inverted by\n{name}", inversions.values("inverted", range(columns))))
+        rows.append((f"inverted by\n{name}", _pictures(inversions, "inverted", columns)))
     figure = _figure(1.9 + 0.85 * columns, 0.3 + 0.95 * len(rows))
     grid = figure.subplots(
         len(rows), columns, squeeze=False, gridspec_kw={"hspace": 0.08, "wspace": 0.06}
     )
     for line, (label, images) in zip(grid, rows, strict=True):
         for axes, image in zip(line, images, strict=True):
-            axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=14, labelpad=8)
     return figure
 
 
-def save_figures(result: StirResult, sets: "Sequence[Inversions]", folder: Path) -> list[Path]:
-    """Write `figures/pairs.png`, and `figures/matrix.png` where there are more than two models;
-    their paths.
+def drawable(inversions: "Inversions") -> bool:
+    """Tell whether the inputs of a set can be drawn as pictures."""
+    return len(inversions) > 0 and bool(_pictures(inversions, "inverted", 1))
+
+
+def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture]:
+    """The first inputs of a column as pictures; none of a kind that cannot be drawn."""
+    values = inversions.values(column, range(count))
+    return [one for value in values if (one := inversions.kind.picture(value)) is not None]
+
+
+def _equal(some: list[Picture], others: list[Picture]) -> bool:
+    return len(some) == len(others) and all(map(np.array_equal, some, others))
+
+
+def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":
+    """The pictures of a result by name: `pairs` of those sets that can be drawn, and heat maps
+    `matrix` and `similarity` of more than two models.
     """
-    target = folder / "figures"
-    target.mkdir(parents=True, exist_ok=True)
-    drawn = {"pairs": pairs(sets)} if sets else {}
+    shown = [one for one in sets if drawable(one)]
+    found = {"pairs": pairs(shown)} if shown else {}
     if len(labels(result)) > 2:
         for name, value in (("matrix", "stir"), ("similarity", "similarity")):
             figure = heat_map(result, value).get_figure(root=True)
             assert figure is not None
-            drawn[name] = figure
-    paths = []
-    for name, figure in drawn.items():
-        figure.savefig(target / f"{name}.png", dpi=130, bbox_inches="tight")
-        paths.append(target / f"{name}.png")
-    return paths
+            found[name] = figure
+    return found
+
+
+def png(figure: "Figure", dpi: int = 130) -> bytes:
+    """A figure as a PNG file, the same bytes each time that the same is drawn."""
+    into = BytesIO()
+    figure.savefig(into, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    return into.getvalue()
 
 
 def _drawn(name: str) -> str:

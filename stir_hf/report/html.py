@@ -3,23 +3,19 @@
 from html import escape
 
 from stir_hf.errors import printable
-from stir_hf.report.table import labels, notes_by_network
-from stir_hf.results import ANCHORS, Score, StirResult
+from stir_hf.report.table import labels, notes_by_network, shown_fields
+from stir_hf.results import Score, StirResult, number
 
-COLUMNS = (
-    "model",
-    "reference",
-    "num_samples",
-    *(name + debiased for name in ANCHORS for debiased in ("", "_debiased")),
-    "relative_error",
-    "spread_error",
-    "converged",
-)
+
+def columns() -> list[str]:
+    """The names of the numbers that are shown, each followed by what text shows below it."""
+    shown = shown_fields().items()
+    return [name for field, told in shown for name in (field, told.below) if name]
 
 
 def html_table(result: StirResult) -> str:
     """One row per score, and below the table the notes under the network that they are about."""
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    head = "".join(f"<th>{name}</th>" for name in columns())
     rows = "".join(f"<tr>{_cells(score)}</tr>" for score in result.scores)
     notes = "".join(
         f"<dt>{_text(name)}</dt>" + "".join(f"<dd>{_text(note)}</dd>" for note in some)
@@ -31,13 +27,7 @@ def html_table(result: StirResult) -> str:
 
 def _cells(score: Score) -> str:
     values = {**vars(score), **score.flat()}
-    return "".join(f"<td>{_text(_shown(values[name]))}</td>" for name in COLUMNS)
-
-
-def _shown(value: object) -> object:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else value
+    return "".join(f"<td>{_text(number(values[name]))}</td>" for name in columns())
 
 
 def _text(value: object) -> str:

@@ -10,29 +10,40 @@ from unicodedata import category, east_asian_width
 import numpy as np
 
 from stir_hf.errors import printable
-from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult
+from stir_hf.results import (
+    RelativeError,
+    Score,
+    SpreadError,
+    StirResult,
+    Told,
+    number,
+    told_fields,
+)
+from stir_hf.results.columns import SHARE
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
 
-COLUMNS = (
-    "model",
-    "reference",
-    "n",
-    "STIR",
-    "similarity",
-    "floor",
-    "ceiling",
-    "error",
-    "converged",
+EXPLAINED = (
+    "(n: images; error: median of the inversions' errors, relative, and below it over the"
+    " spread of the representations)"
 )
+_FIRST = ("model", "reference", "num_samples")
+"""The fields whose columns come first."""
+
+
+def shown_fields() -> dict[str, Told]:
+    """The fields of a score that tables show, in the order of their columns."""
+    told = {name: one for name, one in told_fields().items() if one.heading}
+    return {**{name: told[name] for name in _FIRST}, **told}
 
 
 def table(result: StirResult) -> str:
     """The scores as a Markdown table, two lines each, what must be known about them first."""
     names = {key: cell(name) for key, name in labels(result).items()}
     rows = [row for score in result.scores for row in _rows(score, names)]
-    return "\n".join([*_notes(result.scores, names), *markdown_table(COLUMNS, rows)])
+    headings = [one.heading for one in shown_fields().values()]
+    return "\n".join([*_notes(result.scores, names), *markdown_table(headings, rows)])
 
 
 _SYNTAX = re.compile(r"([`*<>|]|\\(?!\w)|\](?=[(\[]))")
@@ -84,18 +95,44 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
 
 def _rows(score: Score, names: dict[tuple[str, str], str]) -> list[tuple[str, ...]]:
     """The values with the relative error; below them the debiased ones, over the spread."""
-    model = names[score.model, score.layer]
-    reference = names[score.reference, score.reference_layer]
-    left = getattr(score.spread_error, "median", None)
-    plain, debiased = (
-        tuple(_number(getattr(values, name, None)) for name in ANCHORS)
-        for values in (score, score.debiased)
+    values = {
+        **vars(score),
+        **score.flat(),
+        "model": names[score.model, score.layer],
+        "reference": names[score.reference, score.reference_layer],
+    }
+    first, *shown = shown_fields().items()
+    above = [(values[first[0]]), *(_shown(values[name], told) for name, told in shown)]
+    below = [_shown(values[told.below], told) if told.below else "" for _, told in shown]
+    return [tuple(above), ("debiased", *below)]
+
+
+def _shown(value: Any, told: Told) -> str:
+    """A value as a table shows it: a share in per cent, other numbers with three digits."""
+    return f"{value:.0%}" if told.column == SHARE and value is not None else number(value)
+
+
+def notes_line(result: StirResult) -> str | None:
+    """One line on the references whose inversions did not all reach the tolerance, with the share
+    that did not and what to do; None where all did.
+    """
+    names = labels(result)
+    above = {
+        names[one.reference, one.reference_layer]: 1 - one.converged
+        for one in result.scores
+        if one.converged < 1
+    }
+    if not above:
+        return None
+    listed = ", ".join(f"{printable(name)} ({_percent(share)})" for name, share in above.items())
+    return (
+        f"Inversions above the tolerance: {listed}. More --steps bring them closer; where the"
+        " ceiling is near 1 the scores can be read as they are."
     )
-    images, converged = str(score.num_samples), f"{score.converged:.0%}"
-    return [
-        (model, reference, images, *plain, _number(score.relative_error.median), converged),
-        ("debiased", "", "", *debiased, _number(left), ""),
-    ]
+
+
+def _percent(share: float) -> str:
+    return "under 1%" if share < 0.005 else f"{share:.0%}"
 
 
 def notes_by_network(
@@ -131,8 +168,7 @@ def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[s
     return [
         *notes,
         *([""] if notes else []),
-        "(n: images; error: median of the inversions' errors, relative, and below it over the"
-        " spread of the representations)",
+        EXPLAINED,
         "",
     ]
 
@@ -143,10 +179,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         + " | ".join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True))
         + " |"
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def last_part(name: str) -> str:

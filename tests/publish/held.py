@@ -88,7 +88,7 @@ def shown(slug: str = "robust-0", **names: Any) -> Shown:
         **{"steps": 60, "tolerance": 0.02, "seed": 0, "exact": True},
     }
     record = {
-        "format": 1,
+        "format": 2,
         "identity": {
             "network": {"weights": "0" * 64, "precision": {"dtype": "float32"}},
             "data": {"order": "permuted", "rows": 60, "first": ["0" * 16] * 4},

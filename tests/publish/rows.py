@@ -35,6 +35,8 @@ ROW: dict[str, Any] = {
     "steps": 100,
     "tolerance": 0.01,
     "spread_tolerance": None,
+    "constraint": "box",
+    **{f"unconverged_{part}": None for part in ("median", "mean", "p95")},
     "seed": 0,
     "dataset": "lab/images",
     "dataset_revision": "d" * 40,

@@ -219,7 +219,7 @@ def test_a_card_of_inversions_has_what_a_user_of_the_hub_needs() -> None:
         "![Originals above their inversions: the first images](figures/robust-0.png)",
         "| inversions | 2 per image, stored exactly, as floats (`--exact`) |",
         "| size | 128 kB |",
-        "| canvas | 30×28 `L`",
+        "| canvas | image 1×28×30 `L`",
         "| licence of the images | mit |",
         "0.031 (median), 0.090 (95th percentile); 3 % at or below the tolerance",
         "[https://example.org/lab/stir-hf](https://example.org/lab/stir-hf)",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
-from stir_hf.engine import RULES, STARTS
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS
 from stir_hf.errors import RequestError, cut, one_line, printable
+from stir_hf.inputs import Kind, kind_of
 from stir_hf.report.estimates import size
 from stir_hf.report.markup import LONGEST_NAME, code, linked, prose
 
@@ -79,8 +80,7 @@ class Shown:
 
     def _context(self) -> dict[str, Any]:
         made, licence = self.manifest, self.record.get("licence")
-        engine, canvas, names = made.identity["engine"], made.identity["canvas"], made.names
-        height, width = (int(side) for side in canvas["size"])
+        engine, names = made.identity["engine"], made.names
         complete = made.complete or {"num_samples": 0, "draws": 0}
         return {
             "slug": self.slug,
@@ -99,9 +99,10 @@ class Shown:
             "data_revision": names.get("data_revision") and code(str(names["data_revision"])[:12]),
             "num_samples": int(complete["num_samples"]),
             "draws": int(complete["draws"]),
-            "canvas": f"{width}×{height} {code(canvas['mode'])}",
+            "canvas": _inputs(kind_of(made.identity["canvas"])),
             "method": code(RULES.text(RULES.build(engine["method"]))),
             "start": code(STARTS.text(STARTS.build(engine["start"]))),
+            "constraint": code(CONSTRAINTS.text(CONSTRAINTS.build(engine["constraint"]))),
             "steps": int(engine["steps"]),
             "tolerance": code(engine["tolerance"]),
             "seed": int(engine["seed"]),
@@ -122,6 +123,16 @@ class Shown:
             "spread_error": spread and {name: float(spread[name]) for name in ("median", "p95")},
             "converged": float(figures["converged"]),
         }
+
+
+def _inputs(kind: Kind) -> str:
+    """A kind of input in words: its name, its shape and the texts of its spelling."""
+    texts = [
+        code(value)
+        for name, value in kind.spelling().items()
+        if name != "kind" and isinstance(value, str)
+    ]
+    return " ".join([kind.name, "×".join(map(str, kind.shape)), *texts])
 
 
 def _cited(names: Mapping[str, Any]) -> str:

@@ -1,0 +1,38 @@
+"""Scores as plain data, to and from JSON."""
+
+from stir_hf.results.columns import Column, Told
+from stir_hf.results.result import FILE_NAME, PER_IMAGE, Displacement, StirResult, in_one_step
+from stir_hf.results.score import (
+    ANCHORS,
+    COMPARED,
+    ERRORS,
+    Anchors,
+    RelativeError,
+    Score,
+    SpreadError,
+    number,
+    published,
+    score_columns,
+    told_fields,
+)
+
+__all__ = [
+    "ANCHORS",
+    "COMPARED",
+    "ERRORS",
+    "FILE_NAME",
+    "PER_IMAGE",
+    "Anchors",
+    "Column",
+    "Displacement",
+    "RelativeError",
+    "Score",
+    "SpreadError",
+    "StirResult",
+    "Told",
+    "in_one_step",
+    "number",
+    "published",
+    "score_columns",
+    "told_fields",
+]

@@ -1,0 +1,146 @@
+"""The type and range of a published column, and of the values that a field of a score has."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from stir_hf.errors import cut, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LONGEST, _LONGEST_NOTE, _MOST_NOTES = 300, 1000, 20
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Column:
+    """The type of a column, and what its values may be."""
+
+    dtype: str
+    """A type of Arrow: `string`, `float64` or `int64`."""
+    least: float = -math.inf
+    most: float = math.inf
+    pattern: str = ".+"
+    """A text matches it as a whole."""
+    needed: bool = False
+    """True where there must be a value."""
+    several: bool = False
+    """True for a list of such values."""
+
+    def fits(self, found: "pa.DataType") -> bool:
+        """Tell whether a column of a file has this type; one without any value has none."""
+        import pyarrow as pa
+
+        if self.several:
+            if pa.types.is_null(found):
+                return True
+            if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
+                return False
+            return replace(self, several=False).fits(found.value_type)
+        checks: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
+            "string": (pa.types.is_string, pa.types.is_large_string),
+            "float64": (pa.types.is_floating, pa.types.is_integer),
+            "int64": (pa.types.is_integer,),
+        }
+        return bool(pa.types.is_null(found)) or any(c(found) for c in checks[self.dtype])
+
+    def checked(self, value: Any) -> Any:
+        """A value as it may be shown: text is one printable line.
+
+        Raises:
+            ValueError: one that may not stand in this column.
+        """
+        if self.several:
+            return [self._note(one) for one in (value or [])[:_MOST_NOTES] if one]
+        if value is None:
+            if self.needed:
+                raise ValueError(f"is empty, not {self.accepted}")
+            return None
+        if isinstance(value, str):
+            text = printable(value)
+            if len(text) > _LONGEST or not text.strip() or not re.fullmatch(self.pattern, text):
+                raise ValueError(f"is {cut(text, 60)!r}, not {self.accepted}")
+            return text
+        if not self.least - _ROUNDING <= value <= self.most + _ROUNDING or math.isinf(value):
+            raise ValueError(f"is {value}, not {self.accepted}")
+        return float(value) if self.dtype == "float64" else value
+
+    @property
+    def accepted(self) -> str:
+        """The values that may stand here, in words."""
+        if self.dtype == "string":
+            digits = re.search(r"{(\d+)}", self.pattern)
+            if digits:
+                return f"{digits[1]} hexadecimal digits"
+            return f"a text of 1 to {_LONGEST} characters"
+        kind = "a whole number" if self.dtype == "int64" else "a number"
+        if math.isinf(self.least):
+            return kind
+        most = "" if math.isinf(self.most) else f" to {self.most:g}"
+        return f"{kind} from {self.least:g}{most or ' on'}"
+
+    def parsed(self, value: Any) -> Any:
+        """A value of this column's type from the text of one, or from a number.
+
+        Raises:
+            ValueError, TypeError, OverflowError: no number where there must be one.
+        """
+        if value is None or self.several:
+            return value
+        if self.dtype == "string":
+            return str(value)
+        if isinstance(value, bool):
+            raise TypeError(f"{value} is no number")
+        return float(value) if self.dtype == "float64" else int(value)
+
+    @staticmethod
+    def _note(text: str) -> str:
+        return cut(printable(text), _LONGEST_NOTE)
+
+
+TEXT, NAME = Column("string"), Column("string", needed=True)
+COMMIT = Column("string", pattern="[0-9a-f]{40}")
+HASH = Column("string", pattern="[0-9a-f]{16}", needed=True)
+VALUE, ERROR, SHARE = Column("float64", -1, 1), Column("float64", 0), Column("float64", 0, 1)
+COUNT, WHOLE = Column("int64", 0), Column("int64")
+SIZE = Column("int64", 1, needed=True)
+LINES = Column("string", several=True)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The published columns of a field of a score, and its column in tables."""
+
+    column: Column
+    parts: tuple[str, ...] = ()
+    """Of a field that is a dataclass: the attributes that are published, one column each."""
+    name: str = "{field}_{part}"
+    """The name of the column of a part."""
+    heading: str = ""
+    """The heading of its column in tables; empty for a field that is not shown there."""
+    below: str = ""
+    """The number of `Score.flat` that is shown below it in text."""
+
+    def names(self, field: str) -> dict[str, str]:
+        """The part of each column, by the column's name; a field without parts is one column."""
+        if not self.parts:
+            return {field: ""}
+        return {self.name.format(field=field, part=part): part for part in self.parts}
+
+    def values(self, field: str, value: object) -> dict[str, Any]:
+        """The published values of a field, by column; None where it has none."""
+        return {
+            name: getattr(value, part, None) if part else _plain(value)
+            for name, part in self.names(field).items()
+        }
+
+    def metadata(self) -> Mapping[str, "Told"]:
+        """Return it as the metadata of a dataclass's field."""
+        return {"told": self}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,179 @@
+"""Scores with what was asked for and where it ran, to and from files."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stir_hf.results.score import Score, known_fields
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from stir_hf.data.sets.inversions import Inversions
+
+
+FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Displacement:
+    """The moves of a judged model from each image to its inversion; one row per (image, draw)."""
+
+    index: "NDArray[np.int64]"
+    """(n,): the image's row in its split."""
+    draw: "NDArray[np.int32]"
+    """(n,): which inversion of that image, from 0."""
+    relative_distance: "NDArray[np.float32]"
+    """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
+    where model(x) is zero.
+    """
+    cosine: "NDArray[np.float32]"
+    """(n,): of the angle between model(x') and model(x), in [-1, 1]; NaN where one is zero."""
+    relative_error: "NDArray[np.float32]"
+    """(n,): the same distance for the reference: what the inversion left."""
+
+
+@dataclass(frozen=True, repr=False)
+class StirResult:
+    """Scores, what was asked for, and where it ran."""
+
+    scores: tuple[Score, ...]
+    """Two of `compare`: the model given the reference, then the reverse. Of `score` and `matrix`
+    one for each model and inversion set, those of one set together.
+    """
+    config: dict[str, Any] = field(default_factory=dict)
+    """The request as plain data: every option, the models and the data with revisions
+    resolved to commits, and `hash`, which is equal where the same run was asked for.
+    """
+    environment: dict[str, Any] = field(default_factory=dict)
+    """The machine as plain data: versions, device, number of processes and threads."""
+    displacements: tuple[Displacement, ...] = field(default=(), compare=False)
+    """The moves of the model on each pair, for each score; not part of `to_dict`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `--json` prints: only lists, dictionaries, strings, numbers and None."""
+        plain = asdict(replace(self, displacements=()))
+        del plain["displacements"]
+        return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "StirResult":
+        """The inverse of `to_dict`; fields of later versions are passed over."""
+        return known_fields(cls, data, scores=tuple(Score.from_dict(s) for s in data["scores"]))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """One row per score; the debiased values as columns `debiased.stir` and so on."""
+        import pandas as pd
+
+        return pd.json_normalize(self.to_dict()["scores"])
+
+    def per_image(self) -> "pd.DataFrame":
+        """One row per score, image and draw: `score` (its place), `model`, `layer`, `reference`,
+        and the columns of `Displacement`. What the judged model does not ignore has a large
+        `relative_distance`.
+        """
+        import pandas as pd
+
+        frames = []
+        for place, (score, displacements) in enumerate(
+            zip(self.scores, self.displacements, strict=False)
+        ):
+            about = {"score": place, "model": score.model, "layer": score.layer}
+            columns = {f.name: getattr(displacements, f.name) for f in fields(displacements)}
+            frames.append(pd.DataFrame({**about, "reference": score.reference, **columns}))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def save(self, folder: str | os.PathLike[str], inversions: "Sequence[Inversions]" = ()) -> Path:
+        """Write `result.json`, `per_image.parquet`, `report.html` and `figures/` in `folder` (made
+        where missing), each file in one step; returns the path of the first.
+
+        Args:
+            folder: the folder.
+            inversions: the sets that were judged; their first images are drawn.
+        """
+        from stir_hf.report import save_report
+
+        path = Path(folder) / FILE_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        if self.displacements:
+            in_one_step(
+                path.with_name(PER_IMAGE),
+                lambda into: self.per_image().to_parquet(into, index=False),
+            )
+        save_report(self, path.parent, inversions)
+        in_one_step(path, lambda into: into.write_text(text + "\n", "utf-8"))
+        return path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "StirResult":
+        """Read back what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no `result.json` in `folder`.
+        """
+        found = cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
+        table = Path(folder) / PER_IMAGE
+        return (
+            replace(found, displacements=_read_displacements(table)) if table.is_file() else found
+        )
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """A heat map of STIR, reference by row and model by column, in matplotlib axes (new ones
+        unless given).
+        """
+        from stir_hf.report import heat_map
+
+        return heat_map(self, ax=ax)
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Send the scores to a dataset repo on the Hub, config `scores`; returns its URL.
+
+        Args:
+            repo_id: `NAMESPACE/NAME`, made where there is none.
+            how: `private`, `create_pr`, as those of `stir-hf push`.
+
+        Raises:
+            RequestError: a repo that this token may not write.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
+        """
+        from stir_hf.publish import send
+
+        return send(repo_id, (), self, **how)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.scores)) or "StirResult without scores"
+
+    def _repr_html_(self) -> str:
+        from stir_hf.report import html_table
+
+        return html_table(self)
+
+
+def in_one_step(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside `path`, and move it there when it is whole."""
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_displacements(table: Path) -> tuple[Displacement, ...]:
+    import pandas as pd
+
+    names = [f.name for f in fields(Displacement)]
+    rows = pd.read_parquet(table)
+    return tuple(
+        Displacement(**{name: part[name].to_numpy() for name in names})
+        for _, part in rows.groupby("score", sort=True)
+    )

@@ -1,0 +1,208 @@
+"""A score with its anchors and errors; the metadata of a field says how it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from stir_hf.errors import printable
+from stir_hf.results.columns import (
+    COUNT,
+    ERROR,
+    HASH,
+    LINES,
+    NAME,
+    SHARE,
+    SIZE,
+    VALUE,
+    Column,
+    Told,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ANCHORS = ("stir", "similarity", "floor", "ceiling")
+ERRORS = ("median", "mean", "p95")
+COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
+"""Columns in which scores agree that may be compared."""
+
+_Data = TypeVar("_Data")
+
+
+def known_fields(cls: type[_Data], data: Mapping[str, Any], **changed: Any) -> _Data:
+    """A dataclass from a dictionary; fields of later versions are passed over."""
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: value for name, value in {**data, **changed}.items() if name in names})
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """One score and its anchors under one measure; None where a value is undefined (see
+    `Score.notes`).
+    """
+
+    stir: float | None
+    """S(model(X), model(X')), X' the reference's inversions."""
+    similarity: float | None
+    """S(reference(X), model(X))."""
+    floor: float | None
+    """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
+    ceiling: float | None
+    """S(reference(X), reference(X')): the reference on its own inversions."""
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """The error of the stored images: 0 is exact, no unit."""
+
+    median: float
+    mean: float
+    p95: float
+    """The 95th percentile."""
+
+    @classmethod
+    def of(cls, errors: "NDArray[np.floating[Any]]") -> Self:
+        """Summarise the errors of at least one inversion, (n,)."""
+        median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
+        return cls(median, float(errors.mean()), p95)
+
+
+class RelativeError(_Errors):
+    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images: 0 is exact, no unit."""
+
+
+class SpreadError(_Errors):
+    """‖reference(x') - reference(x)‖ of the stored images over the spread: the root mean square
+    distance of the representations reference(x) from their mean. 0 is exact; 1, as far off as the
+    mean of all images.
+    """
+
+
+@dataclass(frozen=True)
+class Score:
+    """STIR(model | reference) with everything that is needed to read it."""
+
+    model: str = field(metadata=Told(NAME, heading="model").metadata())
+    """The judged network: its Hub id, or the name of what is local with 8 digits of its content."""
+    reference: str = field(metadata=Told(NAME, heading="reference").metadata())
+    """The network whose inversions these are, likewise."""
+    layer: str = field(metadata=Told(NAME).metadata())
+    """Read in the model, as it was asked for: `penultimate`, not what that turned out to be."""
+    reference_layer: str = field(metadata=Told(NAME).metadata())
+    """Read in the reference, likewise."""
+    measure: str = field(metadata=Told(NAME).metadata())
+    """The measure S with its options, such as `linear_cka`."""
+    stir: float | None = field(
+        metadata=Told(VALUE, heading="STIR", below="stir_debiased").metadata()
+    )
+    """S(model(X), model(X')), X' the reference's inversions of the images X; in [0, 1] under linear
+    CKA, as the three below. None where it is undefined; `notes` says why.
+    """
+    similarity: float | None = field(
+        metadata=Told(VALUE, heading="similarity", below="similarity_debiased").metadata()
+    )
+    """S(reference(X), model(X)): plain similarity."""
+    floor: float | None = field(
+        metadata=Told(VALUE, heading="floor", below="floor_debiased").metadata()
+    )
+    """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
+    ceiling: float | None = field(
+        metadata=Told(VALUE, heading="ceiling", below="ceiling_debiased").metadata()
+    )
+    """S(reference(X), reference(X')): the reference on its own inversions."""
+    debiased: Anchors | None = field(metadata=Told(VALUE, ANCHORS, "{part}_{field}").metadata())
+    """The same four under the debiased measure; None for a measure that has no such form."""
+    num_samples: int = field(metadata=Told(SIZE, heading="n").metadata())
+    """Images in the score."""
+    relative_error: RelativeError = field(
+        metadata=Told(ERROR, ERRORS, heading="error", below="spread_error").metadata()
+    )
+    """The error of all inversions in the score."""
+    converged: float = field(metadata=Told(SHARE, heading="converged").metadata())
+    """Share of the inversions whose relative error is at or below the tolerance."""
+    unconverged: RelativeError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
+    """The same of those above the tolerance; None where there are none."""
+    spread_error: SpreadError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
+    """The same distances over the spread of the representations, of all inversions in the score:
+    what is left of the differences between images. None where the spread is 0 (see `notes`).
+    """
+    interval: tuple[float, float] | None = None
+    """The interval of `stir`, the lower end first; always None so far: none is computed."""
+    notes: tuple[str, ...] = field(default=(), metadata=Told(LINES).metadata())
+    """Lines that a reader must know: inversions that failed, values that are undefined and why."""
+    draws: int = field(default=1, metadata=Told(SIZE).metadata())
+    """Inversions per image; the score is the mean over them."""
+    left_out: int = field(default=0, metadata=Told(COUNT).metadata())
+    """Images that were asked for and could not be read or inverted; `notes` names them."""
+    inversion_set: str = field(default="", metadata=Told(HASH).metadata())
+    """16 hexadecimal digits of the identity of the inversion set."""
+    network_id: str = field(default="", metadata=Told(HASH).metadata())
+    """16 hexadecimal digits of the identity of the judged network, its layer included."""
+
+    def flat(self) -> dict[str, float | None]:
+        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; medians, as
+        `relative_error` and `spread_error`.
+        """
+        values = {name: getattr(self, name) for name in ANCHORS}
+        debiased = {f"{name}_debiased": getattr(self.debiased, name, None) for name in ANCHORS}
+        errors = {
+            "relative_error": self.relative_error.median,
+            "spread_error": getattr(self.spread_error, "median", None),
+            "converged": self.converged,
+        }
+        return {**values, **debiased, **errors}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Score":
+        """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
+        interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
+        spread = data.get("spread_error")
+        return known_fields(
+            cls,
+            data,
+            debiased=None if debiased is None else known_fields(Anchors, debiased),
+            relative_error=known_fields(RelativeError, data["relative_error"]),
+            unconverged=None if rest is None else known_fields(RelativeError, rest),
+            spread_error=None if spread is None else known_fields(SpreadError, spread),
+            interval=None if interval is None else (interval[0], interval[1]),
+            notes=tuple(data.get("notes", ())),
+        )
+
+    def __str__(self) -> str:
+        values = {name: number(getattr(self, name)) for name in ANCHORS}
+        if self.debiased is not None:
+            values["ceiling"] += f", debiased {number(self.debiased.ceiling)}"
+        shown = ", ".join(f"{name} {value}" for name, value in values.items() if name != "stir")
+        return printable(
+            f"STIR({self.model} | {self.reference}) = {values['stir']} ({shown};"
+            f" {self.num_samples} images, {self.converged:.0%} converged)"
+        )
+
+
+def told_fields() -> dict[str, Told]:
+    """How each field of a score is published and shown, by the field's name."""
+    return {f.name: f.metadata["told"] for f in fields(Score) if "told" in f.metadata}
+
+
+def score_columns() -> dict[str, Column]:
+    """The published columns of a score, by name."""
+    return {
+        name: told.column for field, told in told_fields().items() for name in told.names(field)
+    }
+
+
+def published(score: Score) -> dict[str, Any]:
+    """The values of those columns."""
+    found: dict[str, Any] = {}
+    for name, told in told_fields().items():
+        found |= told.values(name, getattr(score, name))
+    return found
+
+
+def number(value: object) -> str:
+    """A number with three digits, a dash for None, and other things as text."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
