@@ -1,6 +1,7 @@
-"""All that talks to the Hub, and the names under which it holds something."""
+"""Requests to the Hub, their retries and errors, and names of repos."""
 
 from stir_hf.hub.cards import with_metadata
+from stir_hf.hub.found import Found, RepoType
 from stir_hf.hub.names import (
     destination,
     is_hub_id,
@@ -14,6 +15,7 @@ from stir_hf.hub.refusals import (
     BUSY,
     asked_wait,
     hub_errors,
+    is_invalid,
     is_of_the_hub,
     is_unreachable,
     not_cached,
@@ -21,9 +23,10 @@ from stir_hf.hub.refusals import (
     server_message,
     silence,
     status_of,
+    storage_errors,
 )
-from stir_hf.hub.repos import SMALL_FILES, Found, RepoType, about, fetch, resolve
-from stir_hf.hub.retry import again, once, one_run
+from stir_hf.hub.repos import SMALL_FILES, about, fetch, resolve
+from stir_hf.hub.retry import again, once, one_run, request
 
 __all__ = [
     "BUSY",
@@ -37,6 +40,7 @@ __all__ = [
     "fetch",
     "hub_errors",
     "is_hub_id",
+    "is_invalid",
     "is_local",
     "is_of_the_hub",
     "is_path",
@@ -47,10 +51,12 @@ __all__ = [
     "once",
     "one_run",
     "only_cached",
+    "request",
     "resolve",
     "server_message",
     "silence",
     "split_revision",
     "status_of",
+    "storage_errors",
     "with_metadata",
 ]

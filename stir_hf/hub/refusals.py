@@ -1,23 +1,24 @@
-"""Refusals of the Hub, and its silence, as one line."""
+"""Errors of the Hub and of the connection to it, as one line."""
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stir_hf.errors import RequestError, RunError, closest, one_line
-
-if TYPE_CHECKING:
-    from stir_hf.hub.repos import Found, RepoType
+from stir_hf.hub.found import Found, RepoType
 
 _SHOWN = 3
 BUSY = 429
+STALE = (409, 412)
+"""Answers to a commit whose parent is not the newest one any more."""
 NOT_PASSING = (501, 507)
 """Answers above 500 that stay what they are: the Hub cannot do it, or has no room."""
 
 
-def not_cached(found: "Found", names: Sequence[str]) -> RequestError:
+def not_cached(found: Found, names: Sequence[str]) -> RequestError:
     """The error for files of a repo that are not in the cache while the Hub gives no answer."""
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     are = "are" if len(names) > 1 else "is"
@@ -36,9 +37,9 @@ def silence() -> str:
 
 
 @contextmanager
-def only_cached(found: "Found") -> Iterator[None]:
-    """Tell of what is wrong with a repo that it may be so in the cache alone, where nobody knows
-    which files the repo has.
+def only_cached(found: Found) -> Iterator[None]:
+    """Add to an error about a repo that only a part of the repo may be in the cache, if the list of
+    its files is not known.
 
     Raises:
         RequestError: in the place of one that was raised.
@@ -55,7 +56,7 @@ def only_cached(found: "Found") -> Iterator[None]:
 
 
 @contextmanager
-def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Iterator[None]:
+def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
     """Turn what the Hub's client raises into one line that says what to do.
 
     Args:
@@ -103,16 +104,20 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: "RepoType") -> Ite
 
 
 def _refused(error: BaseException, what: str) -> str:
-    """One line for a refusal of a kind that the client has no class for."""
+    """Return one line for an error status that the client has no class for."""
     status = status_of(error)
     if (wanted := _file_of(error)) is not None:
         what = f"{wanted} of {what}"
     if status == BUSY:
-        wait = asked_wait(error)
-        time = "" if wait is None else f" {wait:.0f} s"
-        return f"the Hub asks to wait{time} before more is asked of {what}"
+        return _asks_to_wait(error, what)
     hint = "; the token is not accepted: sign in with `hf auth login`" if status == 401 else ""
     return f"the Hub refused {what} with status {status}{hint}{_reason(error)}"
+
+
+def _asks_to_wait(error: BaseException, what: str) -> str:
+    wait = asked_wait(error)
+    time = "" if wait is None else f" {wait:.0f} s"
+    return f"the Hub asks to wait{time} before more is asked of {what}"
 
 
 def _reason(error: BaseException) -> str:
@@ -201,7 +206,7 @@ def _http_errors() -> tuple[type[Exception], ...]:
     return tuple(importlib.import_module(name).HTTPError for name in there)
 
 
-def _revisions(repo_id: str, repo_type: "RepoType") -> list[str]:
+def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
     """The branches and tags of a repo; none where the Hub does not tell them."""
     import huggingface_hub as hub
 
@@ -212,3 +217,52 @@ def _revisions(repo_id: str, repo_type: "RepoType") -> list[str]:
             raise
         return []
     return [ref.name for ref in (*refs.branches, *refs.tags)]
+
+
+_LACKS_A_RIGHT = re.compile(
+    r"\brights?\b|permission|\bpermitted|create_pr|write access|not authori[sz]ed|not allowed",
+    re.IGNORECASE,
+)
+"""Words of the Hub for a token or an account that may not write; other refusals with status 403 are
+about quotas and the like.
+"""
+
+
+def refusal(error: BaseException, what: str, context: str) -> str:
+    """Return one line that says what failed and what to do."""
+    import huggingface_hub as hub
+
+    status, said = status_of(error), server_message(error)
+    if status == 404 or isinstance(error, hub.errors.RepositoryNotFoundError):
+        told = f"there is no {what}, or the token may not see it"
+    elif status == 401:
+        told = "the Hub does not accept the token: sign in with `hf auth login`"
+    elif status == 403 and _LACKS_A_RIGHT.search(said or ""):
+        told = f"the token may not write to {what}: use one that may, or --create-pr proposes it"
+    elif status is None or is_unreachable(error):
+        cause = type(error).__name__ if status is None else f"status {status}"
+        told = f"the Hub cannot be reached for {what} ({cause}); try again later"
+    elif status == BUSY:
+        told = f"{_asks_to_wait(error, what)}; try again later"
+    elif status in STALE:
+        told = f"others keep writing to {what}; try again later"
+    else:
+        told = f"the Hub refused {what} with status {status}: {said or one_line(error)}"
+        said = None
+    return f"{context}: {told}" + (f"; the Hub says: {said}" if said and status == 403 else "")
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn the bare RuntimeError of the Hub's storage client into a ConnectionError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if status_of(error) is not None:
+            raise
+        raise ConnectionError(one_line(error)) from error
+
+
+def is_invalid(error: RunError) -> bool:
+    """Return whether the Hub refused what a commit holds."""
+    return error.__cause__ is not None and status_of(error.__cause__) in (400, 422)

@@ -1,4 +1,4 @@
-"""The Hub asked again while it is busy or away."""
+"""Retries of requests to the Hub."""
 
 import logging
 import math
@@ -10,12 +10,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, RunError
 from stir_hf.hub.refusals import (
     BUSY,
+    STALE,
     asked_wait,
+    is_of_the_hub,
     is_switched_off,
     is_unreachable,
+    refusal,
     status_of,
 )
 
@@ -45,7 +48,7 @@ class _Run:
 
     answers: dict[Any, Any] = field(default_factory=dict)
     left: list[_Left] = field(default_factory=list)
-    """The patience that is left, while no answer has come yet."""
+    """The time to wait that is left, while no answer has come yet."""
 
 
 _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
@@ -118,6 +121,34 @@ def again(
         else:
             waits.clear()
             return found
+
+
+def request(
+    call: Callable[[], T], what: str, context: str = "pushing failed, and what was made is kept"
+) -> T:
+    """Call as `again` does, also where another writer was faster, and tell a refusal in one line.
+
+    Args:
+        call: what is asked.
+        what: the repo in words, `dataset lab/images`.
+        context: the beginning of the message of a refusal.
+
+    Raises:
+        RequestError: a patience that is no number of seconds.
+        RunError: another refusal, or the patience is over.
+    """
+
+    def passes(error: BaseException) -> bool:
+        return is_unreachable(error) or status_of(error) in STALE
+
+    try:
+        return again(call, what, passes=passes)
+    except (RequestError, RunError):
+        raise
+    except Exception as error:  # of several libraries; what is not of the Hub goes on
+        if not is_of_the_hub(error):
+            raise
+        raise RunError(refusal(error, what, context)) from error
 
 
 def _patience() -> _Left:

@@ -12,9 +12,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import split_revision, with_metadata
+from stir_hf.hub import request, split_revision, with_metadata
 from stir_hf.publish.repo import Pushed, Repo
-from stir_hf.publish.retry import patiently
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report.cards import Shown
@@ -46,7 +45,7 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
         **there,
         "tasks": tasks,
     }
-    return str(yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+    return _yaml(about)
 
 
 def notes_of(row: Mapping[str, Any]) -> str:
@@ -124,17 +123,15 @@ class Entry:
         """The address of the score with all its numbers."""
         return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
 
-    def propose(self) -> Pushed:
-        """Open a pull request in the model's repo with `.eval_results/stir-….yaml`; where that is
-        there and differs in the commit of the inversions or in its author alone, it stays.
+    @property
+    def path(self) -> str:
+        """The file in the model's repo that reports it."""
+        return f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
 
-        Raises:
-            RunError: the Hub refuses.
-        """
+    def reported(self, user: str) -> Any:
+        """The content of that file, as the Hub documents it; `user` is who reports it."""
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-        model = self.model
-        me = patiently(model.me, model.called)
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,
@@ -142,53 +139,13 @@ class Entry:
             dataset_revision=self.revision,
             source_url=self.source,
             source_name="stir-hf",
-            source_user=me["name"],
+            source_user=user,
             notes=notes_of(self.row),
         )
-        listed = eval_result_entries_to_yaml([entry])
-        text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True)
-        path = f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
+        return eval_result_entries_to_yaml([entry])
 
-        def build(state: State) -> Change:
-            same = _told(_listed(state.read(path))) == _told(listed)
-            return Change({} if same else {path: Content(str(text).encode())})
-
-        return model.put(build, f"STIR on {self.repo_id}", create_pr=True)
-
-    def index(self, *, create_pr: bool) -> Pushed:
-        """Put the score into the `model-index` of the model's card, beside what is there.
-
-        Raises:
-            RequestError: a card that cannot be read.
-            RunError: the Hub refuses.
-        """
-        return self.model.put(self._indexed, f"STIR on {self.repo_id}", create_pr=create_pr)
-
-    def _indexed(self, state: State) -> Change:
-        """The card with one more result; all else in it as it is."""
-        import huggingface_hub as hub
-
-        try:
-            text = (state.read("README.md") or b"").decode("utf-8-sig")
-            card = hub.RepoCard(with_metadata(text))
-            data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
-            index = list(data.get("model-index") or [])
-            there = [result for model in index for result in model.get("results") or []]
-            sources = [(one.get("source") or {}).get("url") for one in there]
-        except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-            raise RequestError(
-                f"the card of {state.repo_id} cannot be read: {one_line(error)}"
-            ) from error
-        if self.source in sources:
-            return Change({})
-        if not index:
-            index = [{"name": state.repo_id.rpartition("/")[2], "results": []}]
-        index[0] = {**index[0], "results": [*(index[0].get("results") or []), self._result()]}
-        data["model-index"] = index
-        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-        return Change({"README.md": Content(f"---\n{head}---\n{card.text}".encode())})
-
-    def _result(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
+        """One result of a `model-index`."""
         metric = {
             "type": "stir",
             "value": self.row["stir"],
@@ -205,3 +162,63 @@ class Entry:
             "metrics": [metric],
             "source": {"name": "stir-hf", "url": self.source},
         }
+
+
+def propose(entries: Sequence[Entry]) -> Pushed:
+    """Open one pull request in a model's repo with a file for each of its scores; a file that is
+    there and differs in the commit of the inversions or in its author alone stays.
+
+    Raises:
+        RunError: the Hub refuses.
+    """
+    model, repo_id = entries[0].model, entries[0].repo_id
+    me = request(model.me, model.called)["name"]
+    reports = {one.path: one.reported(me) for one in entries}
+
+    def build(state: State) -> Change:
+        new = {p: r for p, r in reports.items() if _told(_listed(state.read(p))) != _told(r)}
+        return Change({path: Content(_yaml(report).encode()) for path, report in new.items()})
+
+    return model.put(build, f"STIR on {repo_id}", create_pr=True)
+
+
+def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
+    """Put a model's scores into the `model-index` of its card, beside what is there.
+
+    Raises:
+        RequestError: a card that cannot be read.
+        RunError: the Hub refuses.
+    """
+    model, repo_id = entries[0].model, entries[0].repo_id
+    return model.put(
+        lambda state: _indexed(state, entries), f"STIR on {repo_id}", create_pr=create_pr
+    )
+
+
+def _indexed(state: State, entries: Sequence[Entry]) -> Change:
+    """The card with the results that it lacks; all else in it as it is."""
+    import huggingface_hub as hub
+
+    try:
+        text = (state.read("README.md") or b"").decode("utf-8-sig")
+        card = hub.RepoCard(with_metadata(text))
+        data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
+        models = list(data.get("model-index") or [])
+        there = [result for model in models for result in model.get("results") or []]
+        sources = [(one.get("source") or {}).get("url") for one in there]
+    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise RequestError(
+            f"the card of {state.repo_id} cannot be read: {one_line(error)}"
+        ) from error
+    new = [one.result() for one in entries if one.source not in sources]
+    if not new:
+        return Change({})
+    if not models:
+        models = [{"name": state.repo_id.rpartition("/")[2], "results": []}]
+    models[0] = {**models[0], "results": [*(models[0].get("results") or []), *new]}
+    data["model-index"] = models
+    return Change({"README.md": Content(f"---\n{_yaml(data)}---\n{card.text}".encode())})
+
+
+def _yaml(value: Any) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

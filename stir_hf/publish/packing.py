@@ -1,18 +1,23 @@
-"""One inversion set, staged to be sent."""
+"""One inversion set, and what a repo is to hold of it."""
 
+import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stir_hf._version import __version__
+from stir_hf.data.files.shards import files_of
+from stir_hf.data.identity import hash_of
 from stir_hf.data.sets.export import columns, export, row_digests
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
-from stir_hf.publish.sources import sources_of
+from stir_hf.publish.sources import Sources, sources_of
 from stir_hf.publish.state import Change, Content, State
 from stir_hf.report import pairs
 from stir_hf.results import RelativeError, SpreadError
@@ -27,22 +32,23 @@ _PATH = re.compile(
 
 @dataclass(frozen=True)
 class Packed:
-    """One inversion set, staged."""
+    """One inversion set to be sent; its rows are exported when a repo turns out to lack them."""
 
+    inversions: Inversions
     manifest: Manifest
-    record: dict[str, Any]
-    """The content of `inversions.json` on the Hub."""
-    files: tuple[Path, ...]
-    picture: Path
-    closed: tuple[str, ...]
+    """The record of what made it, without paths."""
+    sources: Sources
+    without_images: bool
+    into: Path
+    """The folder in which files are written."""
 
     @classmethod
-    def pack(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
-        """Write what is sent of a set: its rows and a picture.
+    def of(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
+        """Read what a set is; nothing is written.
 
         Args:
             folder: of the set.
-            into: where it is written.
+            into: a folder for its files.
             without_images: leave the originals out.
 
         Raises:
@@ -51,31 +57,49 @@ class Packed:
         inversions = Inversions.read(folder)
         manifest = _without_paths(inversions.manifest)
         without_images = without_images or not inversions.has_originals
-        about = sources_of(manifest.names)
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(
                 f"--without-images: nobody could fetch the images of {manifest.names['dataset']},"
                 " which is not on the Hub"
             )
-        files = export(folder, into / manifest.slug, without_images=without_images)
-        picture = into / f"{manifest.slug}.png"
-        figure = pairs([inversions], originals=not without_images)
-        figure.savefig(picture, dpi=100, bbox_inches="tight", metadata={"Software": None})
-        above, left = ~inversions.converged, inversions.spread_error
-        figures = {
+        return cls(inversions, manifest, sources_of(manifest.names), without_images, into)
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The rows, exported."""
+        into = self.into / self.manifest.slug
+        return tuple(export(self.inversions.path, into, without_images=self.without_images))
+
+    @cached_property
+    def picture(self) -> Path:
+        """The first pairs, drawn."""
+        path = self.into / f"{self.manifest.slug}.png"
+        figure = pairs([self.inversions], originals=not self.without_images)
+        figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+        return path
+
+    @cached_property
+    def _figures(self) -> dict[str, Any]:
+        inversions = self.inversions
+        left = inversions.spread_error
+        return {
             "rows": len(inversions),
             "relative_error": asdict(RelativeError.of(inversions.relative_error)),
             "spread_error": None if left is None else asdict(SpreadError.of(left)),
-            "converged": float((~above).mean()),
+            "converged": float(inversions.converged.mean()),
         }
-        record = {
-            **manifest.to_dict(),
-            "figures": figures,
-            "licence": about.licence,
-            "without_images": without_images,
-            "figure": f"figures/{manifest.slug}.png",
-        }
-        return cls(manifest, record, tuple(files), picture, about.closed)
+
+    @cached_property
+    def _made_from(self) -> str:
+        """A hash of all that the exported files follow from."""
+        rows = sorted(Content(path).digests[0] for path in files_of(self.inversions.path))
+        names, complete = self.manifest.names, self.manifest.complete
+        return hash_of([__version__, names, complete, self.without_images, rows])
+
+    def _files_hash(self) -> str:
+        """A hash of the exported files, as `_hash_there` finds it in a repo."""
+        every = [*self.files, self.picture]
+        return hash_of({path.name: Content(path).digests[0] for path in every})
 
     def change(self, state: State, slug: str | None) -> Change:
         """Say what the repo is to hold of this set; `slug` is its name there, if it is listed.
@@ -84,28 +108,44 @@ class Packed:
             RequestError: other bytes for a row that is published.
         """
         name = slug or self.manifest.slug
-        ours = {f"{name}/{path.name}": Content(path) for path in self.files}
+        path, figure = f"{name}/{FILE_NAME}", f"figures/{self.manifest.slug}.png"
         theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
-        record, gone = self.record, frozenset(theirs - set(ours))
         if slug is not None:
-            there = Manifest.read(state.local(f"{name}/{FILE_NAME}").parent)
-            record = self._with(there)
+            record = json.loads(state.read(path) or b"{}")
+            there = Manifest.from_dict(record, path)
+            made = {"made_from": self._made_from, "files": _hash_there(state, {*theirs, figure})}
+            if {key: record.get(key) for key in made} == made:
+                return Change({path: self._record({**made, "figures": record["figures"]}, there)})
+        ours = {f"{name}/{file.name}": Content(file) for file in self.files}
+        gone = frozenset(theirs - set(ours))
+        if slug is not None:
             ours, gone = self._joined(state, ours, theirs)
-            if not ours and not gone and there.complete == record["complete"]:
+            if not ours and not gone and there.complete == self._with(there)["complete"]:
                 return Change({})
-        files = {
-            **ours,
-            f"{name}/{FILE_NAME}": Content(json_text(record).encode()),
-            record["figure"]: Content(self.picture),
+        made = {"made_from": self._made_from, "files": self._files_hash()}
+        record = self._record({**made, "figures": self._figures}, there if slug else None)
+        return Change({**ours, path: record, figure: Content(self.picture)}, gone)
+
+    def _record(self, made: Mapping[str, Any], there: Manifest | None) -> Content:
+        """`inversions.json` as the repo is to hold it; `there` is published already."""
+        record = {
+            **self.manifest.to_dict(),
+            **({} if there is None else self._with(there)),
+            "figures": made["figures"],
+            "licence": self.sources.licence,
+            "without_images": self.without_images,
+            "figure": f"figures/{self.manifest.slug}.png",
+            "made_from": made["made_from"],
+            "files": made["files"],
         }
-        return Change(files, gone)
+        return Content(json_text(record).encode())
 
     def _with(self, there: Manifest) -> dict[str, Any]:
-        """The record, with what is published already."""
+        """The finished prefix and the runs, those that are published included."""
         done = there.complete or {"num_samples": 0, "draws": 0}
         both = self.manifest.finished(done["num_samples"], done["draws"])
         runs = [*there.runs, *(run for run in self.manifest.runs if run not in there.runs)]
-        return {**self.record, "complete": both.complete, "runs": runs}
+        return {"complete": both.complete, "runs": runs}
 
     def _joined(
         self, state: State, ours: dict[str, Content], theirs: set[str]
@@ -143,6 +183,16 @@ class Packed:
     @cached_property
     def _rows(self) -> dict[tuple[int, int], tuple[str, int | None]]:
         return row_digests(list(self.files))
+
+
+def _hash_there(state: State, paths: Iterable[str]) -> str | None:
+    """A hash of files that a repo holds; None where one is not in the Hub's storage."""
+    found: dict[str, str] = {}
+    for path in paths:
+        if (stored := getattr(state.files.get(path), "lfs", None)) is None:
+            return None
+        found[path.rpartition("/")[2]] = stored.sha256
+    return hash_of(found)
 
 
 def _without_paths(manifest: Manifest) -> Manifest:

@@ -56,8 +56,8 @@ class Parcel:
     def pack(
         cls, sets: Sequence[Path], result: StirResult | None, into: Path, share: ShareConfig
     ) -> "Parcel":
-        """Stage it; nothing is sent."""
-        packed = [Packed.pack(one, into, without_images=share.without_images) for one in sets]
+        """Gather it; nothing is sent, and no rows are exported."""
+        packed = [Packed.of(one, into, without_images=share.without_images) for one in sets]
         rows: list[dict[str, Any]] = []
         ours: dict[str, tuple[Content, dict[str, Any]]] = {}
         files: dict[str, Content] = {}
@@ -79,10 +79,18 @@ class Parcel:
         how: Any = {"package": share.package, "proposed": share.create_pr, "places": places}
         return cls(tuple(packed), tuple(rows), files, scored, **how)
 
+    def export(self) -> None:
+        """Write all files of the sets, so that what is wrong with them is found before a repo is
+        made.
+        """
+        for one in self.sets:
+            assert one.files
+            assert one.picture
+
     @property
     def closed(self) -> tuple[str, ...]:
         """The reasons for which it should not be public."""
-        of_sets = [why for one in self.sets for why in one.closed]
+        of_sets = [why for one in self.sets for why in one.sources.closed]
         hashes = {one.manifest.hash[:16] for one in self.sets}
         of_scores = [
             why
@@ -97,8 +105,8 @@ class Parcel:
         """The things that become public, in words."""
         told = []
         for one in self.sets:
-            names, count = one.manifest.names, one.record["figures"]["rows"]
-            originals = "" if one.record["without_images"] else f"images of {names['dataset']} and "
+            names, count = one.manifest.names, len(one.inversions)
+            originals = "" if one.without_images else f"images of {names['dataset']} and "
             told.append(f"{originals}{count} inversions by {names['reference']}")
         return ", ".join(told) or "scores"
 

@@ -13,12 +13,11 @@ from stir_hf.data.sets.located import find_sets
 from stir_hf.data.sets.manifest import FILE_NAME as MANIFEST
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
-from stir_hf.hub import destination, one_run
+from stir_hf.hub import destination, is_invalid, one_run, request
 from stir_hf.publish.benchmark import Entry
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.repo import Limits, Pushed, Repo
-from stir_hf.publish.retry import is_invalid, patiently
 from stir_hf.publish.rights import check_writable
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.publish.sources import visibility
@@ -96,6 +95,8 @@ def push(
         private, told = visibility(repo, parcel.closed, share, parcel.words)
         if told:
             say(told)
+        if repo.info is None:
+            parcel.export()
         if not share.create_pr:
             repo.create(private=private)
         how: Any = {"create_pr": share.create_pr, "limits": limits}
@@ -123,7 +124,7 @@ def _tell(parcel: Parcel, say: Say) -> None:
 
 @one_run()
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
-    """As `push`, after a look at the repo; `how` are the fields of `ShareConfig`; returns the URL.
+    """Check the repo, then push to it, and return its URL; `how` are the fields of `ShareConfig`.
 
     Raises:
         RequestError, RunError: see `push_folder`.
@@ -135,7 +136,7 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
 
 
 def check_destination(share: PublishConfig) -> None:
-    """See, before any work, that a run may be pushed where it is to go.
+    """Check, before any work, that a run may be pushed to the repo that was given.
 
     Raises:
         RequestError: see `check_writable`.
@@ -153,7 +154,7 @@ def publish(
     *,
     kept: bool,
 ) -> None:
-    """Push a run that is on disk; where its folder is not kept and the push fails, it is.
+    """Push a run that is on disk. A folder that would be deleted is kept if the push fails.
 
     Raises:
         RequestError, RunError: as `push`.
@@ -198,8 +199,8 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     repo_id = repo.id
-    state = patiently(repo.state, repo.called)
-    there = patiently(lambda: records_in(state), repo.called)
+    state = request(repo.state, repo.called)
+    there = request(lambda: records_in(state), repo.called)
     names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
     found = []
     for row in scores_in(folder):
@@ -224,7 +225,7 @@ def scores_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def check_models(folder: Path) -> None:
-    """See, before anything is sent, that every score has a number and a model on the Hub.
+    """Check, before anything is sent, that every score has a number and a model on the Hub.
 
     Raises:
         RequestError: one has not.

@@ -1,7 +1,7 @@
-"""A repo of the Hub that is written to: commits that converge.
+"""A repo of the Hub that is written to.
 
-A commit is built from what the repo holds at its parent, so that it can be tried again after
-anything that the Hub or the network does: what has landed is found, not repeated.
+A commit is built from the files of its parent commit, so that it can be retried after any error of
+the Hub or the network: files that have arrived are found there and are not sent again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stir_hf.errors import RunError
-from stir_hf.hub import once
-from stir_hf.publish.retry import patiently, storage_errors
+from stir_hf.hub import once, request, storage_errors
 from stir_hf.publish.state import Build, Content, Kind, State
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Up to where a push is one commit; above, data goes ahead in `upload_folder`'s batches."""
+    """The largest push that is one commit; above, `upload_folder` sends the data first."""
 
     megabytes: float = 500
     files: int = 100
@@ -63,24 +62,24 @@ class Repo:
 
     @property
     def namespace(self) -> str:
-        """Whose it is."""
+        """The user or organisation that owns it."""
         return self.id.partition("/")[0]
 
     def me(self) -> Any:
-        """Who holds the token; the Hub wants that to be asked rarely, so a run asks once."""
+        """The owner of the token. The Hub limits this request, so a run makes it once."""
         import huggingface_hub as hub
 
         return once(("me", hub.get_token()), self.api.whoami)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
-        """Make it, unless it is there.
+        """Make the repo, unless it exists.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         how = {"repo_type": self.kind, "private": private, "exist_ok": True, **more}
         try:
-            patiently(lambda: self.api.create_repo(self.id, **how), self.called)
+            request(lambda: self.api.create_repo(self.id, **how), self.called)
         except KeyError as error:  # the client's: a conflict that names no repo
             if Repo(self.id, self.kind).is_private() is None:
                 raise RunError(
@@ -90,29 +89,29 @@ class Repo:
 
     @cached_property
     def info(self) -> Any:
-        """The Hub's answer about it when it was first asked; None where there is no such repo."""
+        """The Hub's first answer about this repo; None if there is no such repo."""
         import huggingface_hub as hub
 
         try:
-            return patiently(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
+            return request(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
         except RunError as error:
             if isinstance(error.__cause__, hub.errors.RepositoryNotFoundError):
                 return None
             raise
 
     def is_private(self) -> bool | None:
-        """None where there is no such repo."""
+        """Return whether the repo is private; None if there is no such repo."""
         return None if self.info is None else bool(self.info.private)
 
     def renamed(self) -> "Repo":
-        """The same under the name that the Hub has for it now: that of a repo which was renamed
-        leads to the new one, until another is made in its place.
+        """Return the repo under its present name. The Hub redirects the old name of a renamed repo,
+        until another repo takes that name.
         """
         there = self.info is None or self.info.id == self.id
         return self if there else Repo(self.info.id, self.kind)
 
     def state(self, revision: str = "main") -> State:
-        """The files that it holds now."""
+        """Return the files that the repo holds now."""
         info = self.api.repo_info(self.id, repo_type=self.kind, revision=revision)
         tree = self.api.list_repo_tree(
             self.id, repo_type=self.kind, revision=info.sha, recursive=True
@@ -129,20 +128,20 @@ class Repo:
         create_pr: bool = False,
         limits: Limits | None = None,
     ) -> Pushed:
-        """Bring the repo to what `build` asks for, in one commit that may be tried again.
+        """Make the changes that `build` asks for, in one commit that may be retried.
 
         Args:
-            build: what it is to hold, from what it holds; called anew for each try.
-            title: of the commit, and of the pull request by which a try finds an earlier one.
-            create_pr: propose it.
-            limits: up to where it is one commit.
+            build: a function from the files of the repo to the change; each retry calls it again.
+            title: of the commit or pull request; a retry finds its pull request by it.
+            create_pr: open a pull request.
+            limits: the largest push that is one commit.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         sent: list[str] = []
         try:
-            return patiently(
+            return request(
                 lambda: self._put(build, title, create_pr, limits or Limits(), sent), self.called
             )
         except RunError as error:
@@ -208,7 +207,7 @@ class Repo:
     def _ahead(
         self, heavy: Mapping[str, Content], title: str, pull: str | None, *, create_pr: bool
     ) -> Any:
-        """Send data before the commit that makes it count; the last of the commits."""
+        """Send data before the commit whose card lists it; return the last commit of the data."""
         with TemporaryDirectory(prefix="stir-hf-") as staged, storage_errors():
             for path, content in heavy.items():
                 target = Path(staged) / path

@@ -1,22 +1,22 @@
-"""Rights of a token, found out before any work."""
+"""The rights of a token, checked before any work."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, one_line
+from stir_hf.hub import request
 from stir_hf.publish.repo import Repo
-from stir_hf.publish.retry import patiently
 
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
 def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
-    """See, before any work, that this token may write to a repo.
+    """Check, before any work, that this token may write to a repo.
 
     Args:
-        repo: where it goes.
-        option: what messages call the place where it was given.
-        create_pr: whether it is proposed only.
+        repo: the destination.
+        option: the option or command that named it, for messages.
+        create_pr: whether a pull request is opened.
 
     Raises:
         RequestError: no repo id, no token or one that the Hub does not accept or that only reads,
@@ -30,7 +30,7 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
             f"{option} {repo.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
         )
     try:
-        me = patiently(repo.me, repo.called, f"{option} {repo.id}")
+        me = request(repo.me, repo.called, f"{option} {repo.id}")
         if create_pr and repo.is_private() is None:
             raise RequestError(f"{option} {repo.id}: there is no {repo.called} to propose it to")
     except RunError as error:

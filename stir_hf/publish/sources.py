@@ -1,26 +1,25 @@
-"""Whose images and networks are in what is sent, and who may see them."""
+"""Datasets and models that published data comes from, and their visibility on the Hub."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.errors import RequestError
-from stir_hf.hub import about, split_revision
+from stir_hf.hub import about, request, split_revision
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.repo import Repo
-from stir_hf.publish.retry import patiently
 
 Licence = str | list[str] | None
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The images and the network that a set was made from."""
+    """The data and the reference that a set was made from."""
 
     licence: Licence
-    """The licence of the images, as their dataset states it."""
+    """The licence that the dataset states."""
     closed: tuple[str, ...]
-    """The reasons why it should not be public."""
+    """Reasons against publishing the set."""
 
 
 def sources_of(names: Mapping[str, Any]) -> Sources:
@@ -54,11 +53,11 @@ def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licence]:
-    """The reason why it is not public, None where it is; and its licence."""
+    """Return why a repo is not public (None if it is), and its licence."""
     if commit is None:
         return "local", None
     repo_id = split_revision(name)[0]
-    info = patiently(lambda: about(repo_id, kind), f"{kind} {repo_id}")
+    info = request(lambda: about(repo_id, kind), f"{kind} {repo_id}")
     if info is None:
         return "not on the Hub any more, or out of sight", None
     licence: Licence = (getattr(info, "card_data", None) or {}).get("license")
@@ -68,8 +67,8 @@ def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licenc
 def visibility(
     repo: Repo, closed: Sequence[str], share: ShareConfig, contents: str
 ) -> tuple[bool | None, str | None]:
-    """Whether the repo is made private (None: as the Hub would have it, and where it is there
-    already), and what has to be said of it.
+    """Return whether to make the repo private, and a line for the user. None leaves it to the Hub's
+    default, or to the repo that exists.
 
     Args:
         repo: where it goes.

@@ -1,4 +1,4 @@
-"""The contents of a repo on the Hub, as they are and as they are to be."""
+"""The files of a repo on the Hub, and a change to them."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,18 +11,18 @@ Kind = Literal["model", "dataset", "space"]
 
 
 class Content:
-    """A file to be: bytes, or a file on disk."""
+    """The content of a file to be sent: bytes, or a file on disk."""
 
     def __init__(self, source: Path | bytes) -> None:
         self.source = source
 
     def read(self) -> bytes:
-        """All of it."""
+        """Return all bytes."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
     @cached_property
     def size(self) -> int:
-        """In bytes."""
+        """The number of bytes."""
         source = self.source
         return len(source) if isinstance(source, bytes) else source.stat().st_size
 
@@ -48,7 +48,7 @@ def _parts(path: Path, size: int = 1 << 20) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Change:
-    """The files that a repo is to hold afterwards."""
+    """Files that a commit adds or replaces, and files that it removes."""
 
     files: Mapping[str, Content]
     removed: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class State:
     """`huggingface_hub.RepoFile` by path."""
 
     def holds(self, path: str, content: Content) -> bool:
-        """Return whether exactly this is there."""
+        """Return whether the repo has a file with exactly this content."""
         there = self.files.get(path)
         if there is None or there.size != content.size:
             return False
@@ -73,14 +73,14 @@ class State:
         return bool(there.lfs.sha256 == sha256 if there.lfs else there.blob_id == git)
 
     def local(self, path: str) -> Path:
-        """The file, in the Hub's cache."""
+        """Return the path of a file in the Hub's cache, fetched if it is not there."""
         import huggingface_hub as hub
 
         found = hub.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=self.sha)
         return Path(found)
 
     def read(self, path: str) -> bytes | None:
-        """The file's bytes; None where there is none."""
+        """Return the bytes of a file; None if the repo has no such file."""
         return self.local(path).read_bytes() if path in self.files else None
 
 

@@ -1,11 +1,12 @@
-"""A push of several steps: one that fails keeps no other from being done, and all is told."""
+"""A push to several repos. A failure in one does not stop the others; the message names all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import one_run
-from stir_hf.publish.benchmark import Entry
+from stir_hf.publish.benchmark import Entry, index, propose
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.push import check_models, entries, push_folder
 from stir_hf.publish.repo import Limits, Pushed
@@ -31,8 +32,8 @@ def push_all(
         folder: of the run.
         repo_id: a dataset repo.
         share: who may see it, and how.
-        eval_results: propose each score to its model's repo as `.eval_results`.
-        model_index: put each score into its model's card.
+        eval_results: propose the scores of each model to its repo as `.eval_results`.
+        model_index: put the scores of each model into its card.
         scores_only: as `push_folder`, like `limits` and `say`.
         limits: up to where the data is one commit.
         say: a function that is given a line for the user.
@@ -50,18 +51,16 @@ def push_all(
         wanted = entries(folder, repo_id)
     except (RequestError, RunError) as error:
         raise type(error)(f"{error}; {_told(done, ['the models'])}") from error
+    of_model: dict[str, list[Entry]] = {}
+    for entry in wanted:
+        of_model.setdefault(entry.model.id, []).append(entry)
     steps: list[tuple[str, Callable[[], Pushed]]] = []
-    for entry in wanted:
-        if eval_results:
-            steps.append((f"{entry.model.id} (.eval_results)", entry.propose))
-    for entry in wanted:
-        if model_index:
-            steps.append((f"{entry.model.id} (model-index)", _index(entry, share)))
+    if eval_results:
+        steps += [(f"{m} (.eval_results)", partial(propose, some)) for m, some in of_model.items()]
+    if model_index:
+        put = partial(index, create_pr=share.create_pr)
+        steps += [(f"{m} (model-index)", partial(put, some)) for m, some in of_model.items()]
     return _in_turn(done, steps)
-
-
-def _index(entry: Entry, share: ShareConfig) -> Callable[[], Pushed]:
-    return lambda: entry.index(create_pr=share.create_pr)
 
 
 def _in_turn(done: list[Pushed], steps: Sequence[tuple[str, Callable[[], Pushed]]]) -> list[Pushed]:

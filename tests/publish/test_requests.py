@@ -103,6 +103,24 @@ def test_a_push_asks_about_each_source_once(
     assert sum(boards.values()) <= 2 * scores + COUNT + 4, boards  # each file, each model
 
 
+def test_the_scores_of_one_model_go_into_its_repo_together(
+    matrix: Path, many: Worker, hub: StandInHub
+) -> None:
+    before = len(hub.seen)
+    words = ("push", matrix / "run", "--to", "many/reported", "--eval-results")
+    pushed = many.json(*words)["pushed"]
+    assert len(pushed) == 1 + COUNT
+    counts = asked(hub, before)
+    for name in MODELS:
+        lines = {n for line, n in counts.items() if f"/models/{name}" in line}
+        assert sum(n for line, n in counts.items() if f"/models/{name}/commit" in line) == 1
+        assert max(lines) <= 2, counts
+        assert len(hub.repo("model", name).pulls) == 1
+        files = hub.repo("model", name).at("refs/pr/1").files
+        assert len([p for p in files if p.startswith(".eval_results/")]) == COUNT - 1
+    assert sum(n for line, n in counts.items() if "/models/" in line) <= 7 * COUNT, counts
+
+
 SESSION = """
 import sys
 import stir_hf
