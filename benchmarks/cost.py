@@ -28,7 +28,18 @@ from torch import Tensor
 
 from stir_hf import load_encoder
 from stir_hf.demo import MODELS, model_path
-from stir_hf.engine import AdamPolyak, Box, Item, Represent, Rule, Smooth, descend, relative_error
+from stir_hf.engine import (
+    AdamPolyak,
+    Box,
+    Context,
+    Domain,
+    Item,
+    Represent,
+    Rule,
+    Smooth,
+    descend,
+    relative_error,
+)
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import environment
 
@@ -37,12 +48,12 @@ RESULTS = Path(__file__).parent / "results" / "cost.json"
 
 def bare_network(case: Case, module: Any) -> Represent:
     """The network alone, its pixel arithmetic written out: no hooks, no resizing."""
-    pixel_map = pixels_of(case.network.encoder).map
+    pixel_map: Any = getattr(case.network.encoder.preprocessing, "map")  # noqa: B009 - of images
     scale = pixel_map.matrix.float().diagonal().view(1, -1, 1, 1)
     shift = pixel_map.bias.float().view(1, -1, 1, 1)
     base = module.base_model
 
-    def network(x: Tensor) -> Tensor:
+    def network(x: Tensor, context: Context | None = None) -> Tensor:  # noqa: ARG001 - a Represent
         out = base(pixel_values=x * scale + shift)
         pooled = out.pooler_output  # of a ViT with a classifier, none: there it is CLS
         return (out.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
@@ -52,13 +63,13 @@ def bare_network(case: Case, module: Any) -> Represent:
 
 def input_gradient(network: Represent, x: Tensor, target: Tensor) -> None:
     y = x.requires_grad_(True)
-    torch.autograd.grad(relative_error(network(y), target).sum(), y)
+    torch.autograd.grad(relative_error(network(y, {}), target).sum(), y)
 
 
 def weight_gradients(module: Any, network: Represent, x: Tensor, target: Tensor) -> None:
     """As a training loop does it."""
     module.requires_grad_(True)
-    relative_error(network(x.requires_grad_(True)), target).sum().backward()
+    relative_error(network(x.requires_grad_(True), {}), target).sum().backward()
     module.zero_grad()
     module.requires_grad_(False)
 
@@ -94,16 +105,16 @@ def in_the_loop(
     entered: list[float] = []
     alone: list[float] = []
 
-    def interleaved(x: Tensor) -> Tensor:
+    def interleaved(x: Tensor, context: Context) -> Tensor:
         entered.append(time.perf_counter())
         with torch.enable_grad():
             bare()
         alone.append(time.perf_counter() - entered[-1])
-        return represent(x)
+        return represent(x, context)
 
     items = [Item((i, 0), *pair) for i, pair in enumerate(zip(starts, target, strict=True))]
     options: dict[str, Any] = {"passes": rounds, "tolerance": 1e-9, "batch_size": len(items)}
-    list(descend(interleaved, items, rule, constraint=Box(), **options))
+    list(descend(interleaved, items, rule, domain=Domain(Box(), (1, 2)), **options))
     whole, base = np.diff(entered)[2:], np.array(alone[2:-1])
     return quartiles((whole - base) / base)
 

@@ -16,6 +16,8 @@ from stir_hf.demo import IMAGES, MODELS, model_path
 from stir_hf.engine import (
     STARTS,
     Box,
+    Context,
+    Domain,
     Inverted,
     Item,
     Represent,
@@ -62,8 +64,8 @@ def case(model: str, count: int, dataset: str | None = None) -> Iterator[Case]:
     samples = open_samples(dataset or str(IMAGES), DataSpec("benchmark", num_samples=count))
     canvases = [encoder.canvas(samples.sample(place).original) for place in range(len(samples))]
     pixels = torch.from_numpy(np.stack(canvases).astype(np.float32) / 255)
-    size = (pixels.shape[2], pixels.shape[3])
-    with opened(encoder, size, RunConfig(), inverted=True) as network:
+    kind = encoder.kind(tuple(pixels.shape[2:]))
+    with opened(encoder, kind, RunConfig(), inverted=True) as network:
         target = torch.cat([network.represent(some) for some in pixels.split(32)])
         with network.descending() as represent:
             indices = tuple(samples.order.tolist()[: len(samples)])
@@ -119,9 +121,9 @@ def _descent(
     best, means = torch.full((len(starts),), torch.inf), []
     reached, taken = starts.clone(), torch.zeros(len(starts), dtype=torch.long)
 
-    def represent(x: Tensor) -> Tensor:
+    def represent(x: Tensor, context: Context) -> Tensor:
         nonlocal best
-        out = case.represent(x)
+        out = case.represent(x, context)
         if torch.is_grad_enabled():  # the last iterate is looked at without
             error = relative_error(out.detach(), target)
             now = (error <= goal) & (taken == 0)
@@ -137,7 +139,7 @@ def _descent(
             represent,
             items,
             rule,
-            constraint=Box(),
+            domain=Domain(Box(), (1, 2)),
             passes=passes,
             tolerance=1e-9,
             batch_size=len(items),
