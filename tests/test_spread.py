@@ -133,7 +133,7 @@ def test_a_long_mean_is_told_and_a_tolerance_of_the_spread_helps() -> None:
     assert loose.debiased.stir < 0.96
     (note,) = loose.notes
     assert "a tolerance of 0.02 is 0.6 of the spread of the representations" in note
-    assert f"is 30 of it): images count as converged with more than {LOOSE:g}" in note
+    assert f"is 30 of it): inputs count as converged with more than {LOOSE:g}" in note
     assert f"Give --tolerance {ADVISED}" in note
     good = problem.turned_score(problem.invert(tolerance=ADVISED))
     assert good.debiased is not None
