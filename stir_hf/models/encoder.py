@@ -24,13 +24,13 @@ from stir_hf.models.run.session import Session
 
 
 class Encoder:
-    """Images in [0, 1], (b, c, h, w), or vectors (b, d'), to representations (b, d) of one layer,
-    float32 or float64.
+    """A map from images in [0, 1], (b, c, h, w), or vectors (b, d'), to representations (b, d) of
+    one layer, float32 or float64.
 
     Images of another size than the network's own are resized to it (antialiased, bilinear); then
     follow the arithmetic of the image processor and the network up to the layer. All of it is
-    differentiable. The network is in eval mode while it is used and afterwards as it was, bit for
-    bit: modes, buffers, `requires_grad`, hooks.
+    differentiable. The network is in eval mode while it is used; afterwards its modes, buffers,
+    `requires_grad` and hooks are restored bit for bit.
     """
 
     def __init__(self, network: Network, layer: str, *, label: str | None = None) -> None:
@@ -62,15 +62,15 @@ class Encoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes of a result on the way in which it was read: masking that is off, one tower of
-        several, values that the canvas rounds, …
+        """Notes of a result on how the network is used: masking is off, one tower of several is
+        read, the canvas rounds values, …
         """
         return (*self.network_notes, *self.preprocessing.notes, *self._rounding_notes())
 
     @property
     def network_notes(self) -> tuple[str, ...]:
-        """`notes` without those on the processor, which a model that is judged on the canvas of
-        another does not use.
+        """`notes` without those on the processor, for a target model, which sees the reference's
+        canvas instead of its own.
         """
         return (*self.network.notes, *(self._reading.notes if self._reading else ()))
 
@@ -100,7 +100,7 @@ class Encoder:
         return self.label_of(self.identity()) if self._label is not None else self.name
 
     def label_of(self, identity: dict[str, Any]) -> str:
-        """`label`, from an identity that is there already."""
+        """Return `label` from an identity that was already computed."""
         if self._label is None:
             return self.name
         parts = {name: part for name, part in identity.items() if name != "tap"}
@@ -108,7 +108,7 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return self.network.device
 
     @property
@@ -125,42 +125,42 @@ class Encoder:
 
     @property
     def extent(self) -> Extent | None:
-        """The network's native size, (h, w) of images; None if it takes inputs of any."""
+        """The network's native size, (h, w) of images; None if it takes inputs of any size."""
         return self.preprocessing.extent
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers, each with the first of the weights that the checkpoint lacks and it depends
-        on, where it cannot be read for that. Of an `nn.Module` call `find_layer` first.
+        """All layers; a layer that cannot be read, since it depends on weights missing from the
+        checkpoint, names the first of them. For an `nn.Module`, call `find_layer` first.
         """
         return self._prepared().layers
 
     @property
     def penultimate(self) -> Layer | None:
-        """The layer that is read by default in a model of `transformers`; None where there is none
-        for certain.
+        """The default layer of a model of `transformers`; None if it cannot be determined with
+        certainty.
         """
         return self._prepared().penultimate
 
     def kind(self, extent: Extent) -> Kind:
-        """The kind of its canvas at an extent."""
+        """The kind of input on its canvas, at an extent."""
         return self.preprocessing.kind(extent)
 
     def canvas(self, original: Any) -> NDArray[Any]:
-        """An original on the canvas: an image resized and cropped by the processor, uint8
-        (c, h, w), white behind what is transparent; a vector (d,) as it is.
+        """Put an original on the canvas: an image resized and cropped by the processor, uint8
+        (c, h, w), with white behind transparent pixels; a vector (d,) unchanged.
         """
         return self.preprocessing.canvas(original)
 
     def find_layer(self, extent: Extent) -> None:
-        """Find the layer by watching one pass over noise, unless that was done.
+        """Find the layer by watching one pass over noise, unless it is already known.
 
         Args:
             extent: (h, w) of images or (d,) of vectors, for a network without a native size.
 
         Raises:
-            RequestError: no such layer, inputs or a pooling that it does not take, weights that
-                the checkpoint lacks.
+            RequestError: no such layer, unsuitable inputs or pooling, or weights missing from the
+                checkpoint.
         """
         kind = self.network.kind(extent)
         if self._reading is None or self._reading.kind != kind:
@@ -168,11 +168,11 @@ class Encoder:
             self._rounding = None
 
     def over(self, modality: str, plain: Preprocessing) -> "Encoder":
-        """The encoder over inputs of a kind, by name: itself, or a module without a processor, for
-        which `plain` is the preprocessing of that kind.
+        """The encoder for inputs of the kind with this name: itself or, for a module without a
+        processor, a copy with the preprocessing `plain`.
 
         Raises:
-            RequestError: it takes another kind.
+            RequestError: the network takes another kind of input.
         """
         if self.preprocessing.modality == modality:
             return self
@@ -200,20 +200,20 @@ class Encoder:
         return self.network.kind(extent_of(kind))
 
     def session(self, *, tf32: bool = False) -> Session:
-        """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on
+        """A context in which the network is frozen and its hook installed; `tf32` allows TF32 on
         CUDA.
         """
         return Session(self.network, self._prepared(), tf32=tf32)
 
     def check_takes(self, kind: Kind) -> None:
-        """Raise RequestError where the network does not take inputs of this kind."""
+        """Raise RequestError if the network does not take inputs of this kind."""
         if (why := self.preprocessing.refusal(kind)) is not None:
             raise RequestError(f"{self.name} {why}")
 
     def check_invertible(self, *, autocast: bool = False) -> None:
-        """Raise RequestError for a quantised network, whose gradients, where there are any, are
-        those of rounded arithmetic, for a float16 network, whose gradients are too small for that
-        format, and for autocast of another than a float32 network.
+        """Raise RequestError for a quantised network, since its gradients, if any, are those of
+        rounded arithmetic; for a float16 network, since its gradients underflow; and for autocast
+        with a network that is not float32.
         """
         if self.network.quantised is not None:
             raise RequestError(
@@ -231,7 +231,7 @@ class Encoder:
             )
 
     def identity(self) -> dict[str, Any]:
-        """The identity by content: equal for equal numbers, independent of names. Computed anew."""
+        """The identity by content: equal for equal numbers, independent of names; not cached."""
         network = self.network
         parts = network_identity(
             self.module, self.preprocessing, self.dtype, network.weights, network.missing
@@ -249,7 +249,7 @@ class Encoder:
         }
 
     def settings(self) -> dict[str, Any]:
-        """The entries of the network's configuration that may change what it computes."""
+        """The entries of the network's configuration that may change its outputs."""
         return entries(self.module)
 
     def named(self, name: str) -> "Encoder":
@@ -260,7 +260,7 @@ class Encoder:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Keep a session open that calls of the encoder in this thread use."""
+        """Keep a session open, which calls of the encoder in this thread use."""
         if self._reading is None or self._open is not None:
             yield
             return
@@ -276,8 +276,8 @@ class Encoder:
         device: (b, d), on the network's device.
 
         Raises:
-            RequestError: no float tensor, or inputs of a shape that the network does not take.
-            RunError: too little memory.
+            RequestError: not a float tensor, or a shape that the network does not take.
+            RunError: out of memory.
         """
         if not isinstance(values, Tensor) or not values.is_floating_point():
             kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
@@ -305,5 +305,5 @@ class Encoder:
 
 
 def extent_of(kind: Kind) -> Extent:
-    """The axes of an input that may vary: those of space, or its only one."""
+    """The lengths of an input's axes that may vary: those of space, or of its only axis."""
     return tuple(kind.shape[axis] for axis in kind.space) or kind.shape

@@ -257,7 +257,9 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
 
 
 def _stand_in(path: Path, fetched: Path) -> None:
-    """Write a placeholder for a file of the repo, for when `datasets` reads only names and the card."""
+    """Write a placeholder for a file of the repo, for when `datasets` reads only names and the
+    card.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
         if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
