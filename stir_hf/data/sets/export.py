@@ -81,7 +81,9 @@ def columns(file: Path) -> list[str]:
 
 
 def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | None]]:
-    """For each (index, draw), its label and a hash of its status, canvas hash and stored inversion."""
+    """For each (index, draw), its label and a hash of its status, canvas hash and stored
+    inversion.
+    """
     found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for path in files:
         with opened(path) as file:

@@ -208,7 +208,9 @@ def files_note(
 
 
 def all_shards(names: Iterable[str]) -> list[str]:
-    """The names of files, and of the other shards that a name such as `…-00000-of-00002…` implies."""
+    """The names of files, and of the other shards that a name such as `…-00000-of-00002…`
+    implies.
+    """
     found = dict.fromkeys(names)
     for name in list(found):
         if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):

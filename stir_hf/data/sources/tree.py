@@ -1,4 +1,6 @@
-"""The files of a folder, with links to folders followed, which neither `datasets` nor pathlib does."""
+"""The files of a folder, with links to folders followed, which neither `datasets` nor
+pathlib does.
+"""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -144,7 +144,9 @@ def _off_eight_bits(values: Tensor) -> bool:
 
 
 def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
-    """Return whether padding has a colour that 8 bits cannot represent, seen on a wide white image."""
+    """Return whether padding has a colour that 8 bits cannot represent, seen on a wide
+    white image.
+    """
     wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
     try:
         filled = pixel_map.inverse(torch.from_numpy(process(wide))[None])
