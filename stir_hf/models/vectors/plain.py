@@ -60,11 +60,11 @@ class PlainVectors:
         return values
 
     def arithmetic(self, like: Tensor) -> None:
-        """None."""
+        """Return None, since there is no arithmetic."""
 
     def rounding(self, extent: Extent) -> None:
-        """None."""
+        """Return None, since nothing is rounded."""
 
     def identity(self) -> dict[str, Any]:
-        """The kind of input alone."""
+        """The kind of input."""
         return {"canvas": {"kind": self.modality}}
