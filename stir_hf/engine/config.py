@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class InversionConfig:
     """Options of an inversion. A score depends on all of them.
 
-    Method, start and constraint are given by name, perhaps with options (`adam-polyak:length=1`), or
-    as objects; they are stored as objects. `steps` and `start` default to those of the method,
+    Method, start and constraint are names, perhaps with options (`adam-polyak:length=1`), or
+    objects; they are stored as objects. `steps` and `start` default to those of the method,
     `constraint` to that of the kind of input (`on`).
     """
 
@@ -55,7 +55,7 @@ class InversionConfig:
         0, "Seed of the starts, used with the index of the input and the draw.", metavar="N"
     )
     exact: bool = option(
-        False, "Store inverted images as float32 arrays; default: as 8-bit PNG.", off="png"
+        False, "Store inversions as float32 arrays; default: images as 8-bit PNG files.", off="png"
     )
     constraint: Constraint | None = option(
         None,

@@ -153,7 +153,7 @@ class Slots:
 
 
 def _copy_rows(into: Tensor, x: Tensor, chosen: np.ndarray) -> None:
-    """Copy some rows; on the CPU one by one, since a mask over all values would cost more than the
+    """Copy some rows by their numbers; on the CPU, a mask over all values would cost more than the
     rest of a step.
     """
     rows, others = (torch.from_numpy(mask.nonzero()[0]) for mask in (chosen, ~chosen))

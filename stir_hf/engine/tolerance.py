@@ -55,7 +55,7 @@ class Tolerance:
 
         Args:
             length: the length of the original's representation.
-            spread: the spread of all originals' representations, if the tolerance is relative to it.
+            spread: the spread of all originals' representations, for a tolerance relative to it.
         """
         if not self.of_spread:
             return self.value
