@@ -29,7 +29,7 @@ def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None
         repo_id, revision = _parts(name, address, kind)
         if is_local(repo_id):
             raise RequestError(
-                f"{name} is an address of the Hub, and {repo_id} is a path here, which comes first;"
+                f"{name} is a URL of the Hub, but {repo_id} is also a path here, which comes first;"
                 " give that, or run the command in another folder"
             )
         return repo_id, revision
@@ -78,7 +78,7 @@ def _address(name: str) -> str | None:
             if site and plain.lower().startswith(one):
                 return plain[len(one) :]
     shown = re.sub("//[^/]*@", "//", name)  # without a password or a token
-    raise RequestError(f"{shown} is an address, and not one of the Hub; give NAMESPACE/NAME")
+    raise RequestError(f"{shown} is a URL, but not of the Hub; give NAMESPACE/NAME")
 
 
 def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]:
@@ -90,12 +90,12 @@ def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]
     parts = parts[named is not None :]
     if not 1 <= len(parts) <= 2 and not (len(parts) == 4 and parts[2] == "tree"):
         known = f"give {'/'.join(parts[:2])}" if len(parts) > 2 else "give NAMESPACE/NAME"
-        raise RequestError(f"{name} is no address of a whole repo; {known}")
+        raise RequestError(f"{name} is not the URL of a repo; {known}")
     repo_id, revision = "/".join(parts[:2]), at or "".join(parts[3:4])
     if kind is not None and found != kind:
         folder = "" if kind == "model" else f"{kind}s/"
         raise RequestError(
-            f"{name} is the address of a {found}; expected a {kind}, whose address is"
+            f"{name} is the URL of a {found}; expected a {kind}, whose URL is"
             f" https://huggingface.co/{folder}NAMESPACE/NAME"
         )
     return repo_id, unquote(revision) or None

@@ -49,8 +49,8 @@ def only_cached(found: Found) -> Iterator[None]:
         if found.listed:
             raise
         raise RequestError(
-            f"{found.repo_type} {found.repo_id!r} is not in the cache as a whole, and {silence()};"
-            f" by what there is of it: {error}"
+            f"{found.repo_type} {found.repo_id!r} may be incomplete in the cache, and {silence()};"
+            f" with the files in the cache: {error}"
         ) from error
 
 

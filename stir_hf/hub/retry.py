@@ -114,7 +114,7 @@ def again(
             if is_switched_off(error) or not (busy or passes(error)) or not enough:
                 raise
             if pause > _TOLD:
-                _log.warning(f"the Hub is busy or away: {what} is asked for again in {pause:.0f} s")
+                _log.warning(f"the Hub is busy or unavailable: retrying {what} in {pause:.0f} s")
             time.sleep(pause)
             if asked is None:
                 left.away, wait = left.away - pause, wait * 2
@@ -126,7 +126,7 @@ def again(
 
 
 def request(
-    call: Callable[[], T], what: str, context: str = "pushing failed, and what was made is kept"
+    call: Callable[[], T], what: str, context: str = "pushing failed, and all results are kept"
 ) -> T:
     """Retry a request like `again`, also after conflicts with other writers, and raise its errors
     in one line.

@@ -47,7 +47,9 @@ def open_image(file: Path | str | IO[bytes], formats: tuple[str, ...] = READ) ->
         return Image.open(file, formats=known)
     except UnidentifiedImageError:
         if (name := _other_format(_beginning(file))) is not None:
-            raise ValueError(f"it is of format {name}, which is not read; use a PNG") from None
+            raise ValueError(
+                f"it is of format {name}, which is not supported; convert it to PNG"
+            ) from None
         raise
 
 

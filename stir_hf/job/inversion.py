@@ -123,9 +123,9 @@ class InversionJob:
         spread = processes.on_main(found)
         if spread is None:
             raise RequestError(
-                f"tolerance={self.config.tolerance!r} is of the spread of the first"
-                f" {self.kind.name}s, and {self.network.where} represents no two of them"
-                " otherwise; give a number"
+                f"tolerance={self.config.tolerance!r} is relative to the spread of the first"
+                f" {self.kind.name}s, but {self.network.where} represents all of them the same;"
+                " give a number"
             )
         self.make = replace(self.make, spread=spread)
         self.manifest = replace(self.manifest, spread=spread)
@@ -139,9 +139,8 @@ class InversionJob:
         why = self.manifest.differs(self._manifest(other, {}))
         if why is not None:
             raise RequestError(
-                f"{self.network.encoder.name} and {other.encoder.name} have the same weights and"
-                f" are not the same ({why}); invert each into a folder of its own, then"
-                " score"
+                f"{self.network.encoder.name} and {other.encoder.name} have the same weights but"
+                f" different outputs ({why}); invert each into its own folder, then score"
             )
 
     @property
@@ -178,7 +177,7 @@ class InversionJob:
         if not len(found) and self.part.part is None:
             kinds = " or ".join(sorted(set(found.left_out.values())))
             raise RunError(
-                f"{self.network.where}: no image could be inverted: every one is {kinds}"
+                f"{self.network.where}: no {self.kind.name} could be inverted: all are {kinds}"
             )
         if self.part.part is None:
             Manifest.read(folder).finished(found.num_samples, found.draws).write(folder)

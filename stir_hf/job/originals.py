@@ -80,7 +80,7 @@ class _Source:
             canvas = None
         if canvas is None or canvas.hash != digest:
             raise RequestError(
-                f"{self.kind.name} {index} of {self.canvases.samples.spec.dataset} is not what was"
-                " inverted: it, or what makes its canvas, has changed"
+                f"{self.kind.name} {index} of {self.canvases.samples.spec.dataset} has changed"
+                " since it was inverted, or the preprocessing of the reference has"
             )
         return self.kind.values(canvas.array)

@@ -217,17 +217,17 @@ class Encoder:
         """
         if self.network.quantised is not None:
             raise RequestError(
-                f"{self.name} is quantised ({self.network.quantised}): it has no gradient at its"
-                " inputs that an inversion could rely on; it can be judged: `stir-hf score"
-                f" {self.name} --inversions DIR`, on inversions of a network that is not"
+                f"{self.name} is quantised ({self.network.quantised}), so its gradients are not"
+                " reliable and it cannot be inverted; score it on inversions of another model:"
+                f" `stir-hf score {self.name} --inversions DIR`"
             )
         if autocast and self.dtype != torch.float32:
             mine = str(self.dtype).removeprefix("torch.")
             raise RequestError(f"autocast is for float32 networks; {self.name} is in {mine}")
         if self.dtype == torch.float16:
             raise RequestError(
-                f"{self.name} is in float16, in which the gradients of an inversion vanish; use"
-                " bfloat16 or float32 (float16 serves to judge a model)"
+                f"{self.name} is in float16, in which the gradients of an inversion underflow; use"
+                " bfloat16 or float32 (float16 is only for scoring)"
             )
 
     def identity(self) -> dict[str, Any]:

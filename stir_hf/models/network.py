@@ -221,7 +221,7 @@ class Network:
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
                 raise RequestError(
                     f"{self.name} normalises by the statistics of the batch ({name}), so an"
-                    " input has no representation of its own; give it running statistics"
+                    " input has no fixed representation; give it running statistics"
                 )
 
     @contextmanager
@@ -251,7 +251,7 @@ class Network:
             if self.is_spread and _DEVICES.search(str(error)):
                 raise RequestError(
                     f"model {self.name} cannot be spread over several devices, as it reads weights"
-                    f" of its parts by itself ({one_line(error)}); choose one: --device cpu"
+                    f" of its submodules directly ({one_line(error)}); choose one: --device cpu"
                 ) from error
             kinds = {str(p.dtype) for p in self.module.parameters() if p.is_floating_point()}
             if len(kinds) > 1:

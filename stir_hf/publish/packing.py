@@ -59,7 +59,7 @@ class Packed:
         without_images = without_images or not inversions.has_originals
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(
-                f"--without-images: nobody could fetch the images of {manifest.names['dataset']},"
+                f"--without-images: nobody could fetch the originals of {manifest.names['dataset']},"
                 " which is not on the Hub"
             )
         return cls(inversions, manifest, sources_of(manifest.names), without_images, into)
@@ -160,20 +160,21 @@ class Packed:
                 f"{state.repo_id} holds {self.manifest.slug} with other columns (with or without"
                 " the originals); push it as it is there, or to another repo"
             )
+        name = self.inversions.kind.name
         other = row_digests(there)
         replaced = set(other) <= set(self._rows)
         for key, theirs_of in other.items():
             digest, label = self._rows.get(key, theirs_of)
             if digest != theirs_of[0]:
                 raise RequestError(
-                    f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
+                    f"{state.repo_id} holds another inversion of {name} {key[0]} (draw {key[1]}) in"
                     f" {self.manifest.slug}, made with the same settings on another machine; push"
                     " to another repo, or score on what is published"
                 )
             if label != theirs_of[1] and not replaced:
                 raise RequestError(
-                    f"{state.repo_id} holds another label of image {key[0]} in"
-                    f" {self.manifest.slug}; push all images that it holds, which corrects them"
+                    f"{state.repo_id} holds another label of {name} {key[0]} in"
+                    f" {self.manifest.slug}; push all {name}s that it holds, which corrects them"
                     " there, or push to another repo"
                 )
         if replaced:

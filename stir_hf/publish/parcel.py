@@ -104,7 +104,7 @@ class Parcel:
         told = []
         for one in self.sets:
             names, count = one.manifest.names, len(one.inversions)
-            originals = "" if one.without_images else f"images of {names['dataset']} and "
+            originals = "" if one.without_images else f"originals of {names['dataset']} and "
             told.append(f"{originals}{count} inversions by {names['reference']}")
         return ", ".join(told) or "scores"
 

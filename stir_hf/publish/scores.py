@@ -105,7 +105,7 @@ def _check_sizes(about: pq.FileMetaData) -> None:
     read_here = [c for c in chunks if c.path_in_schema.partition(".")[0] in COLUMNS]
     size = sum(chunk.total_uncompressed_size for chunk in read_here)
     if max(size, *(chunk.num_values for chunk in read_here)) > _MOST_READ:
-        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
+        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per input")
 
 
 def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:

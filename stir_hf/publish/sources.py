@@ -28,9 +28,9 @@ def sources_of(names: Mapping[str, Any]) -> Sources:
     Raises:
         RunError: the Hub is away for longer than STIR_HF_HUB_TIMEOUT.
     """
-    images, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
+    data, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
     network, _ = _asked("model", names["reference"], names.get("revision"))
-    told = [f"the dataset {names['dataset']} is {images}"] if images else []
+    told = [f"the dataset {names['dataset']} is {data}"] if data else []
     told += [f"the reference {names['reference']} is {network}"] if network else []
     return Sources(licence, tuple(told))
 

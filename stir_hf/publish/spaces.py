@@ -54,7 +54,7 @@ def install_metric() -> Path:
     """Copy the module to evaluate's cache, where `evaluate.load("stir")` finds it without the Hub,
     and return the folder.
 
-    `evaluate` searches the Hub first, so that a canonical module of that name would be used instead.
+    `evaluate` searches the Hub first, so a canonical module of that name would be used instead.
     """
     from evaluate import loading
 

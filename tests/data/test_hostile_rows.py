@@ -50,7 +50,7 @@ def doubled(table: pa.Table) -> pa.Table:
 NO = "representation"
 INV = "representation_inverted"
 ROWS: dict[str, tuple[Change, str]] = {
-    "rows twice, with other images": (doubled, "draw 0: it is there twice, and not the same"),
+    "rows twice, with other images": (doubled, "draw 0: it is there twice, with different content"),
     "images swapped": (swapped, "image: its pixels are not those of its canvas_hash"),
     "hashes rewritten": (column("canvas_hash", lambda v: ["0" * 16] * len(v)), "image "),
     "draws of other canvases": (column("canvas_hash", at(7, "0" * 16)), "draws are of different"),
@@ -102,7 +102,7 @@ ROWS: dict[str, tuple[Change, str]] = {
     "empty bytes": (column("inverted", at(7, {"bytes": b"", "path": None})), "there is none"),
     "a file that is named": (
         column("inverted", at(7, {"bytes": None, "path": "/etc/hostname"})),
-        "it names the file /etc/hostname, and does not hold it",
+        "it names the file /etc/hostname instead of containing it",
     ),
     "an address that is named": (
         column("image", at(7, {"bytes": None, "path": "http://127.0.0.1:9/x.png"})),
@@ -183,17 +183,17 @@ ROWS: dict[str, tuple[Change, str]] = {
         "must be of lists of numbers",
     ),
     "labels as texts": (lambda t: t.append_column("label", [["x"] * len(t)]), "whole numbers"),
-    "HTML": (lambda _: b"<html>404</html>", "it is cut off, or no Parquet"),
-    "an empty file": (lambda _: b"", "it is cut off, or no Parquet"),
-    "PAR1 alone": (lambda _: b"PAR1" * 4, "it is cut off, or no Parquet"),
-    "cut off": (lambda t: in_parquet(t)[:-40], "it is cut off, or no Parquet"),
+    "HTML": (lambda _: b"<html>404</html>", "it is truncated, or not a Parquet file"),
+    "an empty file": (lambda _: b"", "it is truncated, or not a Parquet file"),
+    "PAR1 alone": (lambda _: b"PAR1" * 4, "it is truncated, or not a Parquet file"),
+    "cut off": (lambda t: in_parquet(t)[:-40], "it is truncated, or not a Parquet file"),
     "cut in the middle": (
         lambda t: in_parquet(t)[:400] + in_parquet(t)[-400:],
-        "it is cut off, or no Parquet",
+        "it is truncated, or not a Parquet file",
     ),
     "zeros in a page": (
         lambda t: in_parquet(t)[:40] + bytes(300) + in_parquet(t)[340:],
-        "it is cut off, or no Parquet",
+        "it is truncated, or not a Parquet file",
     ),
     "many rows in a small file": (
         lambda t: pa.table({n: pa.repeat(t[n][0], 300_000) for n in t.column_names}),

@@ -204,6 +204,6 @@ def _held(cell: Any) -> bytes:
     if cell is None or not (cell["bytes"] or cell["path"]):
         raise ValueError("there is none")
     if not cell["bytes"]:
-        raise ValueError(f"it names the file {cell['path']}, and does not hold it")
+        raise ValueError(f"it names the file {cell['path']} instead of containing it")
     held: bytes = cell["bytes"]
     return held

@@ -70,9 +70,9 @@ def opened(
                 f"{name} is a folder, where a file of inversions is expected; move it away"
             ) from error
         advice = "remove it, and the command that made the inversions makes its rows again"
-        raise BrokenError(name, f"it is cut off, or no Parquet ({one_line(error)})", advice) from (
-            error
-        )
+        raise BrokenError(
+            name, f"it is truncated, or not a Parquet file ({one_line(error)})", advice
+        ) from (error)
 
 
 def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:

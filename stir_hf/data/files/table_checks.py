@@ -144,7 +144,7 @@ def check_copies(
             row = next(i for i in range(len(some)) if not one.slice(i, 1).equals(other.slice(i, 1)))
             what = kind_of(manifest.identity["canvas"]).name
             where = f"{what} {index[some[row]]}, draw {draw[some[row]]}"
-            raise BrokenError(called, f"{where}: it is there twice, and not the same")
+            raise BrokenError(called, f"{where}: it is there twice, with different content")
 
 
 def check_hashes(

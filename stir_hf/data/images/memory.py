@@ -61,7 +61,9 @@ def _image(item: Any, place: int) -> Image.Image:
             raise
         except Exception as error:  # decoders raise what they like
             told = one_line(error)
-            raise RequestError(f"data must be images; item {place} is none: {told}") from error
+            raise RequestError(
+                f"data must be images; item {place} is not an image: {told}"
+            ) from error
     got = type(item).__name__
     if isinstance(item, np.ndarray):
         array = item[..., 0] if item.ndim == 3 and item.shape[2] == 1 else item

@@ -63,7 +63,7 @@ def choose(
         )
         raise RequestError(
             f"the inversion sets differ in {told}; their scores are different estimates and cannot"
-            " be compared. Choose one set with --set, or sets that were made alike"
+            " be compared; choose one set with --set, or sets made with the same options"
         )
     return sets
 

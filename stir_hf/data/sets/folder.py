@@ -55,7 +55,7 @@ class OutputConfig:
         given: Any = (self.name,) if isinstance(self.name, str) else self.name or ()
         listed = isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)
         if not listed:
-            raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
+            raise RequestError(f"name must be FOLDER=NAME or a list of these, not {self.name!r}")
         object.__setattr__(self, "name", tuple(given))
         if self.out is not None:
             if not isinstance(self.out, str | os.PathLike) or not str(self.out):
@@ -109,7 +109,7 @@ def writable(folder: Path) -> Path:
     if not there.is_dir():
         raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
     if not os.access(there, os.W_OK):
-        raise RequestError(f"--out {folder}: nothing may be written in {there}")
+        raise RequestError(f"--out {folder}: no permission to write in {there}")
     return whole
 
 
@@ -134,7 +134,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+        raise RequestError(f"--out {folder}: no permission to write there ({error})") from error
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -143,13 +143,14 @@ def claimed(folder: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         if getattr(error, "errno", errno.ENOSYS) in _NO_LOCKS:
             logger.warning(
-                "%s is on a file system without locks: see that no other run writes there", folder
+                "%s is on a file system without locks: make sure that no other run writes there",
+                folder,
             )
             yield
             return
         if made:
             folder.rmdir()
-        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+        raise RequestError(f"--out {folder}: no permission to write there ({error})") from error
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname()}
         (folder / _HOLDER).write_text(json.dumps(me), "utf-8")
@@ -219,7 +220,7 @@ def run_folder(
             different models or data, or no common temporary folder.
     """
     if len(set(processes.exchange(digest))) > 1:
-        raise RequestError("the processes of this run see other models or data than each other")
+        raise RequestError("the processes of this run have different models or data")
     if out is None:
         with _temporary(processes, keep=keep) as folder:
             yield folder

@@ -126,8 +126,8 @@ class Inversions(RowArrays):
             manifest = Manifest.read(folder)
             if manifest.complete is None and (num_samples is None or draws is None):
                 raise RequestError(
-                    f"{called or folder} holds no finished inversions yet; run the command that"
-                    " makes them again, and it continues"
+                    f"{called or folder} holds no finished inversions yet; run its command again"
+                    " to continue it"
                 )
             done = manifest.complete or {}
             count, k = num_samples or done["num_samples"], draws or done["draws"]

@@ -122,14 +122,14 @@ class Manifest:
             )
         if self.first_start != there.first_start:
             raise RequestError(
-                f"{folder} was begun from other start images than this version draws; choose"
+                f"{folder} was begun from other starts than this version draws; choose"
                 " another --out"
             )
         if not same_spread(self.spread, there.spread, self.dtype):
             raise RequestError(
-                f"{folder} was made to a tolerance of the spread {there.spread}, this to one of the"
-                f" spread {self.spread}; ask for as many images in every part, or choose another"
-                " --out"
+                f"{folder} was made with a tolerance relative to the spread {there.spread}, this run"
+                f" has the spread {self.spread}; give every part the same --num-samples, or choose"
+                " another --out"
             )
 
     def differs(self, other: "Manifest") -> str | None:

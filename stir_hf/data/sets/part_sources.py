@@ -31,11 +31,11 @@ class Source:
 
     def differs(self, other: "Source") -> str | None:
         """Name the difference to another record; None if they are of the same sample."""
-        pixels = None not in (self.canvas_hash, other.canvas_hash)
-        if pixels and self.canvas_hash != other.canvas_hash:
-            return "other pixels"
+        decoded = None not in (self.canvas_hash, other.canvas_hash)
+        if decoded and self.canvas_hash != other.canvas_hash:
+            return "other values"
         known = None not in (self.file_hash, other.file_hash)
-        if not pixels and known and self.file_hash != other.file_hash:
+        if not decoded and known and self.file_hash != other.file_hash:
             return "other bytes"
         return "another label" if self.label != other.label else None
 
@@ -84,8 +84,8 @@ def check_same(folders: Iterable[Path]) -> dict[int, Source]:
         for index, source in _found(folder).items():
             if (differs := whole.setdefault(index, source).differs(source)) is not None:
                 raise RequestError(
-                    f"image {index} has {differs} in the data of which {folder} was made than in"
-                    " that of the other parts; make them from the same data"
+                    f"sample {index} has {differs} in the data of {folder} than in the data of the"
+                    " other parts; make all parts from the same data"
                 )
     return whole
 

@@ -123,7 +123,7 @@ def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
         return target
     if (target / FILE_NAME).exists() and Manifest.read(target).hash != manifest.hash:
         raise RequestError(
-            f"{target} holds inversions that were made otherwise; choose another folder"
+            f"{target} holds inversions of other models, data or options; choose another folder"
         )
     target.mkdir(parents=True, exist_ok=True)
     there = Manifest.read(folder)  # first: what it calls finished is in the files by then
@@ -150,8 +150,7 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
         count, draws = _finished(Rows(files_of(folder)), first)
         if not count:
             raise RequestError(
-                f"{first.slug}: its first image is in none of the folders; give the part that has"
-                " it"
+                f"{first.slug}: no folder contains its first sample; add the folder of part 1"
             )
     sources.keep(folder, samples)
     runs = {str(run): run for manifest in manifests for run in manifest.runs}

@@ -70,7 +70,7 @@ def prefix_rows(
     first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
     if end - first_row < num_samples:
         raise RequestError(
-            f"{num_samples} {kind}s asked for, but the split of {name} has {end - first_row}"
+            f"{num_samples} {kind}s requested, but the split of {name} has {end - first_row}"
         )
     _check_there(len(rows), count, folder, manifest, called)
     wanted = data_order(data, num_samples)
@@ -99,8 +99,8 @@ def _check_there(
     if called is not None and done is not None and count <= done["num_samples"] * done["draws"]:
         raise BrokenError(called, f"it {told}")
     raise RequestError(
-        f"{called or folder} {told} (finished: {_finished(manifest)}); run the command that makes"
-        " them again, and it continues"
+        f"{called or folder} {told} (finished: {_finished(manifest)}); run its command again to"
+        " continue it"
     )
 
 

@@ -284,7 +284,7 @@ def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
         (found,) = datasets.ReadInstruction.from_spec(f"all[{part}]").to_absolute({"all": total})
     except (AssertionError, ValueError, KeyError) as error:
         raise RequestError(
-            f"split {spec.split!r} is no slice of {total} rows; expected NAME[10:20], NAME[:10%]"
+            f"split {spec.split!r} is not a slice of {total} rows; expected NAME[10:20], NAME[:10%]"
             " or the like"
         ) from error
     return found.from_ or 0, total if found.to is None else found.to

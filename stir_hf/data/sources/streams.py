@@ -52,7 +52,7 @@ def taken(
     """
     steps = getattr(stream, "_ex_iterable", None)
     if spec.num_samples is None and is_endless(steps, _repeats):
-        raise RequestError(f"{spec.dataset} repeats for ever; give num_samples")
+        raise RequestError(f"{spec.dataset} is an endless stream; give num_samples")
     if is_endless(steps, _is_generator):
         spec = with_limit(spec)
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:

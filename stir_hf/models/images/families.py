@@ -15,7 +15,7 @@ Inputs = Callable[[nn.Module, Tensor], dict[str, Tensor]]
 """Function from the module and its `pixel_values` (b, c, h, w) to further arguments of a pass."""
 
 
-WRAP_IT = "give a module that takes images and calls it, as an object"
+WRAP_IT = "write a module that takes images and calls it, and pass that as an object"
 """Advice for a network that needs more than images."""
 
 
@@ -52,7 +52,9 @@ class Family:
     def check_taken(self, called: str) -> None:
         """Raise RequestError if such networks are not supported."""
         if self.refused is not None:
-            raise RequestError(f"model {called} is not taken: its family {self.refused}; {WRAP_IT}")
+            raise RequestError(
+                f"model {called} is not supported: its model type {self.refused}; {WRAP_IT}"
+            )
 
     def check(self, config: Any, called: str, part: str = "") -> None:
         """Raise RequestError if the configuration of a model in memory has other values."""
@@ -60,7 +62,7 @@ class Family:
             if (has := getattr(config, name)) != value:
                 where = f"model.{part}." if part else "model."
                 raise RequestError(
-                    f"{called} has {name}={has}, so an image has no representation of its own; set"
+                    f"{called} has {name}={has}, so an image has no fixed representation; set"
                     f" {where}config.{name} = {value}"
                 )
 

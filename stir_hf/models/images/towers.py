@@ -37,8 +37,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
             return next(iter(found.items()))
         has = f"several ({', '.join(found)})" if found else "none that is told apart"
         raise RequestError(
-            f"model {called} finds objects, and of the networks that see the image it has {has};"
-            " load that one by itself and give it as an object"
+            f"model {called} is a detector, and its vision backbone is not unique or not found: it has {has};"
+            " load the backbone yourself, and pass it as an object"
         )
     if _runs_on_images(module):
         return "", module
@@ -62,7 +62,7 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
     if found:
         raise RequestError(
             f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
-            " one of them and give it as an object"
+            " one yourself, and pass it as an object"
         )
     if partly := patched or _whole_or_outermost(module, _sees_with_more):
         name, tower = next(iter(partly.items()))
@@ -116,7 +116,7 @@ def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
         raise RequestError(
             f"model {called} has no part {encoder!r}, which would see the image, in"
             f" {type(module).__name__}; its configuration names architectures={named}: name the"
-            " class that has the part, or give it as an object"
+            " class that has the part, or pass it as an object"
         )
     raise RequestError(
         f"model {called} has no part {encoder!r} of transformers, which would see the image: its"

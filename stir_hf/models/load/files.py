@@ -292,7 +292,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RequestError(f"{path} is no JSON object: {one_line(error)}") from error
+        raise RequestError(f"{path} is not a JSON object: {one_line(error)}") from error
     if not isinstance(found, dict):
-        raise RequestError(f"{path} is no JSON object, but {type(found).__name__}")
+        raise RequestError(f"{path} is not a JSON object, but {type(found).__name__}")
     return found

@@ -61,7 +61,7 @@ def network_in_memory(
     for start, inner in _WRAPPERS.items():
         if type(given).__module__.startswith(start) and inside:
             raise RequestError(
-                f"{called} wraps a model of transformers; give that itself (model{inner})"
+                f"{called} wraps a model of transformers; pass the model inside (model{inner})"
             )
     if processor is not None:
         chosen = given_processor(processor, trust_remote_code=trust_remote_code)
@@ -167,8 +167,8 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
     inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
     if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
         raise RequestError(
-            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted does not"
-            " show its parts; give the module that it was made of"
+            f"layer {name!r} of {type(module).__name__} cannot be read: a scripted module hides"
+            " its parts; pass the module from which it was scripted"
         )
     if name != "output" and called not in known:
         raise RequestError(

@@ -41,7 +41,7 @@ def penultimate(seen: Trace, network: Network) -> Tap:
     else:
         what = "it has no logits of classes"
     raise RequestError(
-        f"the penultimate layer of {network.name} cannot be told for certain ({what}); choose a"
+        f"the penultimate layer of {network.name} cannot be determined ({what}); choose a"
         f" layer: {', '.join(names[-_SHOWN:])} (`stir-hf layers MODEL` lists them all)"
     )
 

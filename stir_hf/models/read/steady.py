@@ -55,9 +55,9 @@ def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
     name = _first_difference(seen, trace(network, kind), near)
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
-        f"{network.name} gives other representations for the same {network.modality}, so it has"
-        f" none of its own{where}; does it draw at random, remember what it saw, or look at the"
-        f" other {network.modality}s of a batch?"
+        f"{network.name} gives different representations for the same {network.modality}{where};"
+        " is it random, does it keep state between passes, or does it use the other"
+        f" {network.modality}s of a batch?"
     )
 
 
@@ -127,5 +127,5 @@ def check_steady(session: Open, probe: Tensor) -> None:
     what = f" (its buffer {changed[0]} changes)" if changed else ""
     raise RequestError(
         f"{session.network.name} changes a little in every pass{what}, so an input has no"
-        " representation of its own; give it without what it keeps of earlier passes"
+        " fixed representation; remove the state that it keeps between passes"
     )

@@ -129,10 +129,10 @@ def with_axes(
     if over is None or (not over and pooling is not None):
         p = tap.pooling
         choices = "" if p == "cls" else f", :{p}:channels-first"
-        told = "it cannot be told which axes" if over is None else "all axes but the first"
+        told = "it is unknown which axes" if over is None else "all axes but the first"
         raise RequestError(
-            f"{told} of {shape} hold channels; add :flatten{choices} or :{p}:channels-last to its"
-            " name"
+            f"{told} of {shape} hold channels; add :flatten{choices} or :{p}:channels-last to the"
+            " name of the layer"
         )
     if not over:  # all of them
         return replace(tap, pooling="flatten")
@@ -227,9 +227,8 @@ def find(name: str, seen: Trace) -> Tap:
 def without_rows(layer: str, shape: tuple[int, ...], count: int) -> RequestError:
     """The error for a layer without one row per input."""
     return RequestError(
-        f"layer {layer!r} gives a tensor of shape {shape} for {count} images, not a row for each:"
-        " it packs the images of a batch into one, or leaves the batch out; choose another layer"
-        " (`stir-hf layers MODEL` lists them)"
+        f"layer {layer!r} gives a tensor of shape {shape} for {count} inputs, not one row for each;"
+        " choose another layer (`stir-hf layers MODEL` lists them)"
     )
 
 

@@ -117,9 +117,8 @@ class Opened:
         if not change <= allowed:
             raise RequestError(
                 f"{self.where}: one {self.kind.name} has another representation in a batch of"
-                f" {len(values)} than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of"
-                f" its own; does the network look at the other {self.kind.name}s of a batch, or"
-                " keep what it saw?"
+                f" {len(values)} than in one of {LEAST_BATCH} (by {change:.2%}); does the network"
+                f" use the other {self.kind.name}s of a batch, or keep state between passes?"
             )
 
     @contextmanager
