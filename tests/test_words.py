@@ -50,5 +50,7 @@ def test_docstrings_name_a_thing_or_begin_with_a_verb() -> None:
 def test_lines_of_pages_fit_a_screen(page: Path) -> None:
     """A row of a table, a picture or a bare address is one line, however long."""
     lines = enumerate(page.read_text("utf-8").splitlines(), 1)
-    long = [n for n, line in lines if len(line) > 120 and not re.match(r"\s*(\||!?\[|<|author )", line)]
+    long = [
+        n for n, line in lines if len(line) > 120 and not re.match(r"\s*(\||!?\[|<|author )", line)
+    ]
     assert long == []

@@ -1,4 +1,4 @@
-"""The models judged on a repo's inversions, from its scores and from the models' own repos."""
+"""Leaderboards of a repo of inversions, from its scores and from the models' own repos."""
 
 import logging
 from collections import Counter
@@ -17,7 +17,7 @@ from stir_hf.results import ANCHORS, COMPARED
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
-"""The number of those left out that are told one by one."""
+"""Number of left-out results that are reported one by one."""
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
@@ -29,34 +29,34 @@ class Leaderboard:
     commit: str
     boards: tuple[Board, ...]
     left_out: tuple[str, ...]
-    """A line for each file and each reported result that cannot be used."""
+    """A line for each unusable file or reported result."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what `stir-hf leaderboard --json` prints."""
+        """The boards as plain data, as `stir-hf leaderboard --json` prints them."""
         plain = [board.to_dict() for board in self.boards]
         about = {"repo": self.repo, "commit": self.commit}
         return {**about, "boards": plain, "left_out": list(self.left_out)}
 
 
 def leaderboard(repo_id: str) -> list[Board]:
-    """A board for each inversion set, judged layer, measure and number of images: never mixed, each
-    with one line per network, the highest debiased score first.
+    """A separate board for each inversion set, judged layer, measure and number of inputs, with one
+    line per network, the highest debiased score first.
 
-    Scores are what those who pushed them say; a file that cannot be used is left out, and a log
-    line names it.
+    Scores are claims of those who pushed them. A file that cannot be used is left out and named in
+    the log.
 
     Args:
         repo_id: a dataset repo with scores, `id` or `id@revision`.
 
     Raises:
-        RequestError: no such repo, or no scores in it that can be used.
+        RequestError: no such repo, or no usable scores in it.
     """
     return list(collect(repo_id).boards)
 
 
 @hub.one_run()
 def collect(repo_id: str) -> Leaderboard:
-    """Return the boards of `leaderboard`, and a line for each thing that was left out."""
+    """Return the boards of `leaderboard`, and a line for each result that was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     if hub.is_there(name) and name.count("/") != 1:
         raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")
@@ -86,7 +86,7 @@ def collect(repo_id: str) -> Leaderboard:
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The place of a board: of one set, layer and measure, that of the most images comes first."""
+    """The sort key of a board: for equal set, layer and measure, the most inputs come first."""
     *names, num_samples, draws = key
     return *names, -num_samples, draws
 
@@ -114,7 +114,7 @@ def _called(found: hub.Found) -> str:
 
 
 def _sizes(found: hub.Found) -> dict[str, int]:
-    """The size of each file, where the Hub has listed them."""
+    """The size of each file, if the Hub has listed them."""
     import huggingface_hub
 
     try:
@@ -129,11 +129,11 @@ def _sizes(found: hub.Found) -> dict[str, int]:
 def _fetched(
     found: hub.Found, files: Sequence[str], left_out: list[str]
 ) -> Iterator[tuple[str, Path]]:
-    """Each file with the folder that it is in; one by one where they cannot be had together, and a
-    line for each that cannot be had.
+    """Fetch files, and yield each with its folder. If they cannot be fetched together, they are
+    fetched one by one, with a line in `left_out` for each failure.
 
     Raises:
-        RequestError: none can be had.
+        RequestError: no file can be fetched.
     """
     if not files:
         return
@@ -157,7 +157,7 @@ def _fetched(
 
 
 class _Scored:
-    """A score and what is known of the network that it is of."""
+    """A score with the identity of its network."""
 
     def __init__(
         self, row: Mapping[str, Any], ids: Mapping[str, str], source: str, *, reported: bool = False
@@ -170,14 +170,14 @@ class _Scored:
 
     @property
     def told(self) -> tuple[str, float | None]:
-        """The model and its STIR: all that a reported result tells."""
+        """The model and its STIR, which is all that a reported result contains."""
         return self.model.casefold(), self.row["stir"]
 
     def keys(self, networks: Mapping[tuple[str, float | None], str]) -> dict[str, Any]:
-        """The values that other scores of its network have in common with it.
+        """The values by which scores of the same network are recognised.
 
         Args:
-            networks: of the files' scores of models on the Hub, by what they tell.
+            networks: the networks of scores from files, by model and STIR.
         """
         named, network = self.model.casefold(), self.row["network_id"]
         if self.reported:
@@ -189,7 +189,7 @@ class _Scored:
         }
 
     def completeness(self) -> tuple[bool, int, int, bool, str]:
-        """The least is that of the score which is shown."""
+        """The sort key of scores of one network; the least one is shown."""
         lacking = sum(
             value is None
             for name, value in self.row.items()
@@ -214,7 +214,7 @@ def _commonest(values: Iterator[Any]) -> Any:
 
 
 def _line(scores: Sequence[_Scored]) -> Line:
-    """The line of one network, from all its scores: those of its most complete one."""
+    """The line of one network, from the most complete one of its scores."""
     shown = min(scores, key=_Scored.completeness)
     row = shown.row
     values = [one.row["stir"] for one in scores if one.row["stir"] is not None]

@@ -30,14 +30,14 @@ _COLUMNS: Any = {
     ),
 }
 FEATURES = datasets.Features(_COLUMNS)
-"""The columns of config `scores`; the last five have one value per image and draw."""
+"""The columns of config `scores`; the last five have one value per input and draw."""
 
 
 def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
     """One row per score.
 
     Raises:
-        RequestError: a result of an older stir-hf, which does not say what made its inversions.
+        RequestError: a result from an older stir-hf, without the provenance of its inversions.
     """
     models = {(m["model"], m["layer"]): m for m in result.config.get("models", ())}
     made = {d["hash"]: d for d in result.config.get("data", ()) if "hash" in d}
@@ -82,7 +82,7 @@ def _per_image(moved: Displacement | None) -> dict[str, Any]:
 
 
 def write(row: dict[str, Any], into: Path) -> Path:
-    """Write one row; returns its file."""
+    """Write one row, and return the path of its file."""
     into.mkdir(parents=True, exist_ok=True)
     path = into / f"{name_of(row)}.parquet"
     whole = [{name: row.get(name) for name in FEATURES}]

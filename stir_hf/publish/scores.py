@@ -1,4 +1,6 @@
-"""Scores as rows of a dataset, one parquet file each: their columns, and a file of others read."""
+"""Scores as rows of a dataset, one parquet file each: their columns, and reading untrusted
+files.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,9 +16,9 @@ from stir_hf.results import ANCHORS, columns, score_columns
 
 FOLDER = "scores"
 LARGEST = 100_000_000
-"""Bytes of a file: those of more than three million pairs with the columns per image."""
+"""Size limit of a file in bytes, enough for three million pairs with values per input."""
 _MOST_READ = 1_000_000
-"""Bytes of the columns that are read, and values in any of them."""
+"""Limit on the bytes of the columns that are read, and on the values in each."""
 
 
 COLUMNS = {
@@ -35,11 +37,11 @@ COLUMNS = {
     "split": columns.TEXT,
     "dtype": columns.TEXT,
 }
-"""The columns that tell a score; `environment` and one value per image and draw stand beside it."""
+"""The columns of a score; further ones are `environment` and one value per input and draw."""
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits: of what a score is, not of its value; equal for a repeated score."""
+    """Hash of what a score is of, without its value, so that a repeated score has the same name."""
     names = (
         "model",
         "model_revision",
@@ -53,17 +55,17 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def read(path: Path, of: str = "") -> dict[str, Any]:
-    """The row of one file, which may be anybody's: the columns of `COLUMNS`, and no others.
+    """Read the row of one untrusted file: the columns of `COLUMNS`, and no others.
 
     Text is one printable line of at most 300 characters (a note: 1000), numbers are finite and in
     the range of what they measure, commits and hashes are hexadecimal.
 
     Args:
-        path: of the file.
-        of: the repo in words, `dataset lab/images`.
+        path: the file.
+        of: the repo in words, such as `dataset lab/images`.
 
     Raises:
-        RequestError: a file that cannot be used; it names the file, the repo and the reason.
+        RequestError: an unusable file, named with the repo and the reason.
     """
     try:
         return checked(_row(path))
@@ -75,7 +77,7 @@ def read(path: Path, of: str = "") -> dict[str, Any]:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """The only row, of which no more is read than what is shown."""
+    """Read the needed columns of the only row."""
     if (size := path.stat().st_size) > LARGEST:
         raise ValueError(too_large(size))
     with pq.ParquetFile(path) as file:
@@ -94,7 +96,7 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def _check_sizes(about: pq.FileMetaData) -> None:
-    """Raise ValueError where the columns that are read are large, as the file itself says."""
+    """Raise ValueError if the needed columns are too large, by the metadata of the file."""
     chunks = [
         about.row_group(group).column(i)
         for group in range(about.num_row_groups)
@@ -103,14 +105,15 @@ def _check_sizes(about: pq.FileMetaData) -> None:
     read_here = [c for c in chunks if c.path_in_schema.partition(".")[0] in COLUMNS]
     size = sum(chunk.total_uncompressed_size for chunk in read_here)
     if max(size, *(chunk.num_values for chunk in read_here)) > _MOST_READ:
-        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
+        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per input")
 
 
 def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
-    """The known columns of a row, each value as `read` gives it; `parse`: numbers may be text.
+    """Check the known columns of a row, with values as from `read`; with `parse`, numbers may be
+    text.
 
     Raises:
-        ValueError: the first that may not stand there, or that is no number.
+        ValueError: the first invalid value.
     """
     found = {}
     linear = str(row["measure"]).startswith("linear_cka")
@@ -126,5 +129,5 @@ def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
 
 
 def too_large(size: int) -> str:
-    """The reason why a file is not read, or not fetched."""
+    """The reason why a large file is neither fetched nor read."""
     return f"it has {size / 1e6:.0f} MB; a score has {LARGEST / 1e6:.0f} MB at most"

@@ -112,7 +112,7 @@ def test_save_and_load(tmp_path: Path, exact: bool) -> None:
     if exact:
         assert np.array_equal(one.inverted, np.stack([pixels_of(i + 100) for i in one.index]))
     manifest(seed=1, complete=(5, 1)).write(tmp_path / "c")
-    with pytest.raises(RequestError, match="made otherwise"):
+    with pytest.raises(RequestError, match="of other models, data or options"):
         one.save(tmp_path / "c")
 
 
@@ -203,7 +203,7 @@ def test_a_prefix_is_what_a_smaller_run_would_have_given(tmp_path: Path) -> None
     assert whole.prefix() is whole
     with pytest.raises(RequestError, match="8 of 9 inversions"):
         whole.prefix(9, 1)
-    with pytest.raises(RequestError, match=r"10 images asked for, but the split of .* has 9"):
+    with pytest.raises(RequestError, match=r"10 images requested, but the split of .* has 9"):
         whole.prefix(10)
 
 

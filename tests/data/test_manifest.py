@@ -102,6 +102,6 @@ def test_another_forward_pass_or_start_stream_does_not_continue(tmp_path: Path) 
     with pytest.raises(RequestError, match="same weights but different outputs"):
         other.check_continues(MANIFEST, tmp_path)
     other = Manifest(MANIFEST.identity, [1.0, 2.0], "cd")
-    with pytest.raises(RequestError, match="other start images"):
+    with pytest.raises(RequestError, match="from other starts"):
         other.check_continues(MANIFEST, tmp_path)
     Manifest(MANIFEST.identity, [1.0, 2.000001], "ab").check_continues(MANIFEST, tmp_path)

@@ -76,7 +76,7 @@ def test_a_buffer_is_part_of_the_identity_and_of_the_notes() -> None:
         ({"shuffle_buffer": 5}, "shuffle_buffer is for streams"),
         ({"shuffle_buffer": 0, "streaming": True}, "shuffle_buffer must be"),
         ({"streaming": True, "split": "test[:3]"}, "a stream has no slices"),
-        ({"streaming": True, "num_samples": 13}, "13 images asked for, but .* has 12"),
+        ({"streaming": True, "num_samples": 13}, "13 samples requested, but .* has 12"),
         ({"streaming": True, "split": "tset"}, "no split 'tset'; did you mean test?"),
     ],
 )
