@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.report.board import Board, Line, ranked
-from stir_hf.results import ANCHORS, COMPARED
+from stir_hf.results import COMPARED
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
 """The number of those left out that are told one by one."""
+_SCALE = ("measure_least", "measure_most", "measure_closer")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
@@ -193,7 +194,7 @@ class _Scored:
         lacking = sum(
             value is None
             for name, value in self.row.items()
-            if not name.startswith("unconverged_")  # which a score may well lack
+            if not name.startswith(("unconverged_", "measure_"))  # which a score may well lack
         )
         proposed = self.reported and "pull request" in self.source
         return self.reported, self.row["left_out"] or 0, lacking, proposed, self.source
@@ -203,7 +204,9 @@ def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
     networks = {one.told: one.row["network_id"] for one in scores if one.at}
     groups = together([one.keys(networks) for one in scores])
-    lines = (_line([scores[i] for i in places]) for places in groups)
+    scales = [tuple(one.row[name] for name in _SCALE) for one in scores]
+    scale = dict(zip(_SCALE, _commonest(s if s[-1] else None for s in scales) or (), strict=False))
+    lines = (_line([scores[i] for i in places], scale) for places in groups)
     key = {name: scores[0].row[name] for name in COMPARED}
     return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))
 
@@ -213,23 +216,20 @@ def _commonest(values: Iterator[Any]) -> Any:
     return max(counted, key=lambda value: counted[value], default=None)
 
 
-def _line(scores: Sequence[_Scored]) -> Line:
-    """The line of one network, from all its scores: those of its most complete one."""
+def _line(scores: Sequence[_Scored], scale: Mapping[str, Any]) -> Line:
+    """Return the line of one network: its most complete score, on the scale of the board."""
     shown = min(scores, key=_Scored.completeness)
-    row = shown.row
+    row = {**shown.row, **scale}
     values = [one.row["stir"] for one in scores if one.row["stir"] is not None]
-    both = [name + suffix for suffix in ("", "_debiased") for name in ANCHORS]
-    return Line(
-        shown.model,
-        shown.at,
-        row["network_id"],
-        **{name: row[name] for name in both},
-        relative_error=row["relative_error_median"],
-        converged=row["converged"],
-        method=row["method"],
-        source=shown.source,
-        reported=shown.reported,
-        also=tuple(one.source for one in scores if one is not shown),
-        spread=max(values) - min(values) if values else 0.0,
-        notes=tuple(row["notes"] or ()),
-    )
+    more = {
+        "model": shown.model,
+        "revision": shown.at,
+        "relative_error": row["relative_error_median"],
+        "source": shown.source,
+        "reported": shown.reported,
+        "also": tuple(one.source for one in scores if one is not shown),
+        "spread": max(values) - min(values) if values else 0.0,
+        "notes": tuple(row["notes"] or ()),
+    }
+    names = (field.name for field in fields(Line))
+    return Line(**{name: more[name] if name in more else row[name] for name in names})

@@ -1,5 +1,6 @@
 """Scores as rows of a dataset, one parquet file each: their columns, and a file of others read."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.identity import hash_of
 from stir_hf.errors import RequestError, cut, one_line
-from stir_hf.results import ANCHORS, columns, score_columns
+from stir_hf.results import ANCHORS, Column, Scale, columns, score_columns
+from stir_hf.results.columns import VALUE
 
 FOLDER = "scores"
 LARGEST = 100_000_000
@@ -113,16 +115,35 @@ def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
         ValueError: the first that may not stand there, or that is no number.
     """
     found = {}
-    linear = str(row["measure"]).startswith("linear_cka")
+    ranges = _ranges(row)
     for name in (name for name in COLUMNS if name in row):
-        column = COLUMNS[name]
-        least = 0 if linear and name in ANCHORS else column.least
+        column = ranges.get(name, COLUMNS[name])
         value = column.parsed(row[name]) if parse else row[name]
         try:
-            found[name] = replace(column, least=least).checked(value)
+            found[name] = column.checked(value)
         except ValueError as error:
             raise ValueError(f"{name!r} {error}") from None
     return found
+
+
+def _ranges(row: Mapping[str, Any]) -> dict[str, Column]:
+    """Return the columns of the values of a measure, as wide as its scale: a debiased value may
+    lie as far on the other side of 0.
+
+    Raises:
+        ValueError: a scale that is not that of linear CKA, of a score under that.
+    """
+    known, scale = row.get("measure_closer") is not None, Scale.of(row)
+    if str(row["measure"]).partition(":")[0].strip() == "linear_cka":
+        if not scale.is_share:
+            raise ValueError("'measure_closer' or its range is not that of linear_cka")
+    elif not known:
+        return {}
+    least = -math.inf if scale.least is None else float(scale.least)
+    most = math.inf if scale.most is None else float(scale.most)
+    plain = replace(VALUE, least=least, most=most)
+    debiased = replace(VALUE, least=min(least, -most), most=most)
+    return {**dict.fromkeys(ANCHORS, plain), **{f"{n}_debiased": debiased for n in ANCHORS}}
 
 
 def too_large(size: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
+from stir_hf.results import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,13 @@ class Line:
     spread: float = 0.0
     """The largest STIR of all scores of this network less the smallest."""
     notes: tuple[str, ...] = ()
+    measure_least: float | None = None
+    """The scale of the measure: its least value, None where there is none."""
+    measure_most: float | None = None
+    measure_closer: str | None = None
+    """`larger` or `smaller`: the values of closer networks; None stands for a similarity in
+    [0, 1].
+    """
 
     @property
     def between(self) -> float | None:
@@ -74,8 +82,8 @@ MARKS = {
     ),
     "converged": (
         "§",
-        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and the debiased"
-        f" ceiling is below {GOOD_CEILING:g}",
+        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and no debiased"
+        f" ceiling of {GOOD_CEILING:g} or more shows that they are close enough",
     ),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (
@@ -112,7 +120,12 @@ class Board:
     num_samples: int
     draws: int
     lines: tuple[Line, ...]
-    """The highest debiased score first."""
+    """The closest network first: of a similarity the highest debiased score."""
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the measure."""
+        return Scale.of(vars(self.lines[0])) if self.lines else Scale()
 
     @property
     def notes(self) -> dict[str, tuple[int, ...]]:
@@ -147,15 +160,7 @@ class Board:
 
 
 def ranked(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """The lines by their debiased score; below them those that have none, by STIR."""
-    return tuple(sorted(lines, key=_rank))
-
-
-def _rank(line: Line) -> tuple[bool, float, float, str]:
-    debiased, plain = line.stir_debiased, line.stir
-    return (
-        debiased is None,
-        0.0 if debiased is None else -debiased,
-        1.0 if plain is None else -plain,
-        line.model,
-    )
+    """Return the lines by their debiased score, the closest network first; below them those that
+    have none, by STIR.
+    """
+    return tuple(sorted(lines, key=lambda line: (*Reading.of(vars(line)).order, line.model)))

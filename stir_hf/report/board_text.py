@@ -87,10 +87,11 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
         images += f" ({shown(_cut(board.split))})" if board.split else ""
     draws = f" {board.draws} times" if board.draws > 1 else ""
     layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
+    measure = board.scale.told(shown(_cut(board.measure)))
     return (
         f"For each of {images}, another image was sought{draws} that the reference represents the"
         f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
-        f" layer {shown(_cut(board.layer))}, represents the two ({shown(_cut(board.measure))}):"
+        f" layer {shown(_cut(board.layer))}, represents the two ({measure}):"
         " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
         f" not.\nInversions {board.inversion_set} of"
         f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
@@ -118,7 +119,10 @@ def called(line: Line, shown: Callable[[object], str] = printable) -> str:
 def explained(board: Board) -> list[str]:
     """A line for each mark on the board."""
     used = {mark for line in board.lines for mark in line.marks}
-    return [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+    lines = [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+    if board.scale.closer == "larger":
+        return lines
+    return [line.replace("not above its floor", "not below its floor") for line in lines]
 
 
 def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:

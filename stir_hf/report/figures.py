@@ -1,6 +1,6 @@
 """A result as pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stir_hf.errors import printable
 from stir_hf.report.table import labels, last_part
-from stir_hf.results import StirResult
+from stir_hf.results import Scale, StirResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,8 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
         if value == "stir" and s.ceiling is not None:
             grid[at[0], at[0]] = s.ceiling
     axes = ax or _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names)).add_subplot()
-    _draw(axes, grid, [_drawn(name) for name in names.values()])
+    scale = result.scores[0].scale if result.scores else Scale()
+    _draw(axes, grid, [_drawn(name) for name in names.values()], scale)
     axes.set_title(
         "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
         fontsize=14,
@@ -132,25 +133,26 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _draw(axes: "Axes", grid: np.ndarray, names: list[str]) -> None:
-    image = axes.imshow(grid, vmin=0, vmax=1, cmap="viridis")
+def _draw(axes: "Axes", grid: np.ndarray, names: list[str], scale: Scale) -> None:
+    colours = "viridis" if scale.closer == "larger" else "viridis_r"
+    image = axes.imshow(grid, vmin=scale.least, vmax=scale.most, cmap=colours)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=13)
     axes.set_yticks(range(len(names)), names, fontsize=13)
     axes.set_xlabel("model", fontsize=13)
     axes.set_ylabel("reference", fontsize=13)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            colour = _legible(image.cmap(float(value)))
+            colour = _legible(image.to_rgba(np.array([value]))[0])
             size = 11 if row == column else 15
             text = f"{value:.2f}" + ("\nceiling" if row == column else "")
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
 
 
-def _legible(colour: tuple[float, ...]) -> str:
+def _legible(colour: Iterable[float]) -> str:
     """Black or white, whichever has the higher contrast on a colour (WCAG 2, relative
     luminance).
     """
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in [*colour][:3]]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return "black" if luminance > 0.179 else "white"

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from stir_hf.report import Reading
-from stir_hf.results import Score
+from stir_hf.results import Score, published
 
 Data = Mapping[str, Any]
 WIDTH, LEFT, RIGHT = 640, 12, 628
@@ -49,7 +49,7 @@ def sentences(scores: Sequence[Data]) -> str:
 
 def _sentence(score: Data) -> str:
     """A score in the words of a repo's card."""
-    reading = Reading.of(Score.from_dict(score).flat())
+    reading = Reading.of(published(Score.from_dict(score)))
     return reading.sentence(score["model"], score["reference"])
 
 
@@ -70,7 +70,8 @@ def results(done: Data) -> str:
 
 def axis(scores: Sequence[Data]) -> str:
     """The scores of both directions on one axis each, with floor and ceiling."""
-    rows = "".join(_row(score) for score in scores)
+    ends = _ends(scores)
+    rows = "".join(_row(score, ends) for score in scores)
     key = "".join(
         f'<span class="stir-key"><svg width="18" height="18" viewBox="-9 -9 18 18"'
         f' aria-hidden="true"><path class="mark {name}" d="{shape}"/></svg>{words}</span>'
@@ -79,20 +80,30 @@ def axis(scores: Sequence[Data]) -> str:
     return f'<div class="stir-axis">{rows}<p class="stir-keys">{key}</p></div>'
 
 
-def _row(score: Data) -> str:
+def _ends(scores: Sequence[Data]) -> tuple[float, float]:
+    """The ends of the axis: the range of the measure, or of the values where it is open."""
+    scale = Score.from_dict(scores[0]).scale
+    values = [score[name] for score in scores for name, *_ in MARKS if score[name] is not None]
+    least = min(values, default=0.0) if scale.least is None else scale.least
+    most = max(values, default=1.0) if scale.most is None else scale.most
+    return least, most if most > least else least + 1
+
+
+def _row(score: Data, ends: tuple[float, float]) -> str:
     title = f"{score['model']}, given {score['reference']}"
     told = ", ".join(f"{words} {number(score[name])}" for name, words, _ in MARKS)
     marks = "".join(
-        f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name])},18)"/>'
+        f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name], ends)},18)"/>'
         for name, _, shape in MARKS
         if score[name] is not None
     )
     ticks = "".join(
-        f'<text x="{_x(at)}" y="46" text-anchor="middle">{at:g}</text>' for at in (0, 0.5, 1)
+        f'<text x="{_x(at, ends)}" y="46" text-anchor="middle">{at:.3g}</text>'
+        for at in (ends[0], sum(ends) / 2, ends[1])
     )
     span = ""
     if score["floor"] is not None and score["ceiling"] is not None:
-        low, high = sorted((_x(score["floor"]), _x(score["ceiling"])))
+        low, high = sorted(_x(score[name], ends) for name in ("floor", "ceiling"))
         span = f'<rect class="span" x="{low}" y="13" width="{high - low}" height="10"/>'
     return (
         f"<h2>{escape(title)}: <strong>{number(score['stir'])}</strong></h2>"
@@ -101,8 +112,9 @@ def _row(score: Data) -> str:
     )
 
 
-def _x(value: float) -> float:
-    return round(LEFT + max(0.0, min(1.0, value)) * (RIGHT - LEFT), 1)
+def _x(value: float, ends: tuple[float, float]) -> float:
+    share = (value - ends[0]) / (ends[1] - ends[0])
+    return round(LEFT + max(0.0, min(1.0, share)) * (RIGHT - LEFT), 1)
 
 
 COLUMNS = (

@@ -11,7 +11,7 @@ from stir_hf.report.figures import figures, png
 from stir_hf.report.html import html_table
 from stir_hf.report.reading import Reading
 from stir_hf.report.table import EXPLAINED, labels, notes_line
-from stir_hf.results import StirResult, in_one_step
+from stir_hf.results import StirResult, in_one_step, published
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
@@ -53,7 +53,7 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
     """
     names = labels(result)
     told = [
-        Reading.of(score.flat()).sentence(
+        Reading.of(published(score)).sentence(
             names[score.model, score.layer], names[score.reference, score.reference_layer]
         )
         for score in result.scores

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stir_hf.errors import cut, printable
@@ -72,6 +72,8 @@ class Column:
     def accepted(self) -> str:
         """The values that may stand here, in words."""
         if self.dtype == "string":
+            if "|" in self.pattern:
+                return self.pattern.replace("|", " or ")
             digits = re.search(r"{(\d+)}", self.pattern)
             if digits:
                 return f"{digits[1]} hexadecimal digits"
@@ -104,7 +106,8 @@ class Column:
 TEXT, NAME = Column("string"), Column("string", needed=True)
 COMMIT = Column("string", pattern="[0-9a-f]{40}")
 HASH = Column("string", pattern="[0-9a-f]{16}", needed=True)
-VALUE, ERROR, SHARE = Column("float64", -1, 1), Column("float64", 0), Column("float64", 0, 1)
+VALUE, ERROR, SHARE = Column("float64"), Column("float64", 0), Column("float64", 0, 1)
+CLOSER = Column("string", pattern="larger|smaller", needed=True)
 COUNT, WHOLE = Column("int64", 0), Column("int64")
 SIZE = Column("int64", 1, needed=True)
 LINES = Column("string", several=True)
@@ -114,9 +117,10 @@ LINES = Column("string", several=True)
 class Told:
     """The published columns of a field of a score, and its column in tables."""
 
-    column: Column
-    parts: tuple[str, ...] = ()
-    """Of a field that is a dataclass: the attributes that are published, one column each."""
+    column: Column | None = None
+    """The column of a field without parts."""
+    parts: Mapping[str, Column] = field(default_factory=dict)
+    """The attributes of a dataclass that are published, one column each."""
     name: str = "{field}_{part}"
     """The name of the column of a part."""
     heading: str = ""
@@ -124,23 +128,21 @@ class Told:
     below: str = ""
     """The number of `Score.flat` that is shown below it in text."""
 
-    def names(self, field: str) -> dict[str, str]:
-        """The part of each column, by the column's name; a field without parts is one column."""
-        if not self.parts:
-            return {field: ""}
-        return {self.name.format(field=field, part=part): part for part in self.parts}
+    def columns(self, field: str) -> dict[str, Column]:
+        """Return the columns of a field, by name."""
+        if self.column is not None:
+            return {field: self.column}
+        return {self._column(field, part): column for part, column in self.parts.items()}
 
     def values(self, field: str, value: object) -> dict[str, Any]:
-        """The published values of a field, by column; None where it has none."""
-        return {
-            name: getattr(value, part, None) if part else _plain(value)
-            for name, part in self.names(field).items()
-        }
+        """Return the published values of a field, by column; None where it has none."""
+        if self.column is not None:
+            return {field: list(value) if isinstance(value, tuple) else value}
+        return {self._column(field, part): getattr(value, part, None) for part in self.parts}
+
+    def _column(self, field: str, part: str) -> str:
+        return self.name.format(field=field, part=part)
 
     def metadata(self) -> Mapping[str, "Told"]:
         """Return it as the metadata of a dataclass's field."""
         return {"told": self}
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

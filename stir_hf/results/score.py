@@ -8,6 +8,7 @@ import numpy as np
 
 from stir_hf.errors import printable
 from stir_hf.results.columns import (
+    CLOSER,
     COUNT,
     ERROR,
     HASH,
@@ -19,6 +20,7 @@ from stir_hf.results.columns import (
     Column,
     Told,
 )
+from stir_hf.results.scale import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +82,18 @@ class SpreadError(_Errors):
     """
 
 
+def _parts(
+    names: tuple[str, ...],
+    column: Column,
+    name: str = "{field}_{part}",
+    heading: str = "",
+    below: str = "",
+) -> Mapping[str, Told]:
+    """Return the metadata of a field whose parts have the same type of column."""
+    parts = dict.fromkeys(names, column)
+    return Told(parts=parts, name=name, heading=heading, below=below).metadata()
+
+
 @dataclass(frozen=True)
 class Score:
     """STIR(model | reference) with everything that is needed to read it."""
@@ -112,19 +126,19 @@ class Score:
         metadata=Told(VALUE, heading="ceiling", below="ceiling_debiased").metadata()
     )
     """S(reference(X), reference(X')): the reference on its own inversions."""
-    debiased: Anchors | None = field(metadata=Told(VALUE, ANCHORS, "{part}_{field}").metadata())
+    debiased: Anchors | None = field(metadata=_parts(ANCHORS, VALUE, "{part}_{field}"))
     """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int = field(metadata=Told(SIZE, heading="n").metadata())
     """Images in the score."""
     relative_error: RelativeError = field(
-        metadata=Told(ERROR, ERRORS, heading="error", below="spread_error").metadata()
+        metadata=_parts(ERRORS, ERROR, heading="error", below="spread_error")
     )
     """The error of all inversions in the score."""
     converged: float = field(metadata=Told(SHARE, heading="converged").metadata())
     """Share of the inversions whose relative error is at or below the tolerance."""
-    unconverged: RelativeError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
+    unconverged: RelativeError | None = field(default=None, metadata=_parts(ERRORS, ERROR))
     """The same of those above the tolerance; None where there are none."""
-    spread_error: SpreadError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
+    spread_error: SpreadError | None = field(default=None, metadata=_parts(ERRORS, ERROR))
     """The same distances over the spread of the representations, of all inversions in the score:
     what is left of the differences between images. None where the spread is 0 (see `notes`).
     """
@@ -140,6 +154,13 @@ class Score:
     """16 hexadecimal digits of the identity of the inversion set."""
     network_id: str = field(default="", metadata=Told(HASH).metadata())
     """16 hexadecimal digits of the identity of the judged network, its layer included."""
+    scale: Scale = field(
+        default=Scale(),
+        metadata=Told(
+            parts={"least": VALUE, "most": VALUE, "closer": CLOSER}, name="measure_{part}"
+        ).metadata(),
+    )
+    """The range of the measure, and the direction in which two networks are closer."""
 
     def flat(self) -> dict[str, float | None]:
         """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; medians, as
@@ -166,6 +187,7 @@ class Score:
             relative_error=known_fields(RelativeError, data["relative_error"]),
             unconverged=None if rest is None else known_fields(RelativeError, rest),
             spread_error=None if spread is None else known_fields(SpreadError, spread),
+            scale=known_fields(Scale, data.get("scale") or {}),
             interval=None if interval is None else (interval[0], interval[1]),
             notes=tuple(data.get("notes", ())),
         )
@@ -189,7 +211,9 @@ def told_fields() -> dict[str, Told]:
 def score_columns() -> dict[str, Column]:
     """The published columns of a score, by name."""
     return {
-        name: told.column for field, told in told_fields().items() for name in told.names(field)
+        name: column
+        for field, told in told_fields().items()
+        for name, column in told.columns(field).items()
     }
 
 

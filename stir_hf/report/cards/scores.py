@@ -8,7 +8,7 @@ from typing import Any
 from stir_hf.report.cards.sets import NAMED, Shown
 from stir_hf.report.markup import code, linked
 from stir_hf.report.reading import Reading
-from stir_hf.results import COMPARED
+from stir_hf.results import COMPARED, Scale
 
 MOST_ROWS, MOST_TABLES = 50, 40
 Row = Mapping[str, Any]
@@ -35,7 +35,7 @@ class Table:
             "dataset": linked(named["dataset"], named["dataset_revision"], "dataset"),
             "split": named["split"] and code(named["split"]),
             "layer": code(first["layer"]),
-            "measure": code(first["measure"]),
+            "measure": Scale.of(first).told(code(first["measure"])),
             "num_samples": first["num_samples"],
             "draws": first["draws"],
         }
@@ -90,11 +90,9 @@ def _place(table: Table) -> tuple[Any, ...]:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """The highest debiased value first, as on a leaderboard; below them those that have none."""
-    found = Reading.of(row)
-    values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
+    """The sort key of a row: that of a leaderboard, then its names."""
     more = (str(row.get(name) or "") for name in ("model", "model_revision", "network_id"))
-    return found.stir is None, *values, *more
+    return (*Reading.of(row).order, *more)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
