@@ -102,7 +102,7 @@ def test_a_new_field_is_told_everywhere(monkeypatch: pytest.MonkeyPatch) -> None
     assert score_columns()["width"] == SHARE
     assert result.to_pandas()["width"].tolist() == [0.25]
     assert "| 25%" in table(result)
-    assert "<th>width</th>" in result._repr_html_()
+    assert '<th scope="col">width</th>' in result._repr_html_()
 
 
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:

@@ -1,27 +1,14 @@
 """A board as Markdown and as HTML, in words for a reader who has not read the paper."""
 
-import html
 from collections.abc import Callable, Sequence
 
 from huggingface_hub import constants
 
 from stir_hf.errors import printable
 from stir_hf.report.board import MARKS, Board, Line
-from stir_hf.report.table import cell, markdown_table
+from stir_hf.report.cells import Table, cell, escaped, heading, value
+from stir_hf.report.reading import columns
 
-COLUMNS = (
-    "",
-    "model",
-    "debiased",
-    "floor",
-    "ceiling",
-    "between",
-    "STIR",
-    "similarity",
-    "error",
-    "converged",
-    "from",
-)
 EXPLAINED = (
     "debiased: the score without what few images add. floor, ceiling: debiased, too; the score of"
     " start\nimages that share nothing, and of the reference itself. between: 0 is the floor, 1"
@@ -38,34 +25,21 @@ def boards_text(boards: Sequence[Board]) -> str:
 
 def board_text(board: Board) -> str:
     """One board as Markdown: a heading, what it says, the table, its marks and notes."""
-    rows = [_row(place, line, cell) for place, line in enumerate(board.lines, 1)]
     below = [f"- {line}" for line in (*explained(board), *_notes(board, cell))]
     about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
-    parts = [*about, *markdown_table(COLUMNS, rows), "", EXPLAINED]
+    parts = [*about, *_table(board, cell).markdown(), "", EXPLAINED]
     return "\n".join([*parts, "", *below] if below else parts)
 
 
 def board_html(board: Board) -> str:
     """The same as HTML, for a notebook; the model's name leads to its commit on the Hub."""
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    rows = []
-    for place, line in enumerate(board.lines, 1):
-        first, name, *rest = _row(place, line, _escaped)
-        if line.revision or line.reported:
-            name = f'<a href="{_escaped(_page(line))}">{name}</a>'
-        rows.append("".join(f"<td>{one}</td>" for one in (first, name, *rest)))
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    below = [*map(_escaped, explained(board)), *_notes(board, _escaped)]
+    below = [*map(escaped, explained(board)), *_notes(board, escaped)]
     listed = "".join(f"<li>{line}</li>" for line in below)
     return (
-        f"<h3>{_heading(board, _escaped)}</h3><p>{_about(board, _escaped)}</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{_escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
+        f"<h3>{_heading(board, escaped)}</h3><p>{_about(board, escaped)}</p>"
+        f"{_table(board, escaped, links=True).html()}"
+        f"<p>{escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
     )
-
-
-def _escaped(text: object) -> str:
-    return html.escape(printable(text))
 
 
 def _heading(board: Board, shown: Callable[[object], str]) -> str:
@@ -98,15 +72,20 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
     )
 
 
-def _row(place: int, line: Line, shown: Callable[[object], str]) -> tuple[str, ...]:
-    debiased = (line.stir_debiased, line.floor_debiased, line.ceiling_debiased, line.between)
-    return (
-        str(place),
-        called(line, shown),
-        *map(_number, (*debiased, line.stir, line.similarity, line.relative_error)),
-        "–" if line.converged is None else f"{line.converged:.0%}",
-        shown(_cut(line.source)),
-    )
+def _table(board: Board, shown: Callable[[object], str], *, links: bool = False) -> Table:
+    """Return the lines of a board as a table; with `links`, a name leads to its page as HTML."""
+    lines = [{**vars(line), "between": line.between} for line in board.lines]
+    first, *rest = columns(lines)
+    more = ("stir",) if first != "stir" else ()
+    names = (first, *rest, "between", *more, "similarity", "relative_error", "converged")
+    rows = []
+    for place, (line, values) in enumerate(zip(board.lines, lines, strict=True), 1):
+        name = called(line, shown)
+        if links and (line.revision or line.reported):
+            name = f'<a href="{shown(_page(line))}">{name}</a>'
+        numbers = (value(values, one) for one in names)
+        rows.append((str(place), name, *numbers, shown(_cut(line.source))))
+    return Table(("", "model", *map(heading, names), "from"), rows)
 
 
 def called(line: Line, shown: Callable[[object], str] = printable) -> str:
@@ -155,7 +134,3 @@ def _cut(name: str) -> str:
     """A name that is not longer than a column may be wide; its middle goes."""
     half = _LONGEST // 2
     return name if len(name) <= _LONGEST else f"{name[:half]}…{name[-half:]}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

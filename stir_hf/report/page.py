@@ -9,7 +9,9 @@ from html import escape
 from typing import Any
 
 from stir_hf.report import Reading
-from stir_hf.results import Score, published
+from stir_hf.report.cells import Table, escaped
+from stir_hf.report.table import result_table
+from stir_hf.results import Score, StirResult, published
 
 Data = Mapping[str, Any]
 WIDTH, LEFT, RIGHT = 640, 12, 628
@@ -117,42 +119,10 @@ def _x(value: float, ends: tuple[float, float]) -> float:
     return round(LEFT + max(0.0, min(1.0, share)) * (RIGHT - LEFT), 1)
 
 
-COLUMNS = (
-    ("STIR", "stir"),
-    ("plain similarity", "similarity"),
-    ("floor", "floor"),
-    ("ceiling", "ceiling"),
-)
-
-
 def table(scores: Sequence[Data]) -> str:
     """The numbers, plain and debiased."""
-    head = "".join(f'<th scope="col">{words}</th>' for words, _ in COLUMNS)
-    rows = []
-    for score in scores:
-        title = f"{score['model']}, given {score['reference']}"
-        for kind, values in (("", score), ("debiased", score["debiased"])):
-            if values is None:
-                continue
-            cells = "".join(f"<td>{number(values[name])}</td>" for _, name in COLUMNS)
-            words = f"<em>{kind}</em>" if kind else escape(title)
-            rows.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
-        rows.append(
-            f'<tr class="small"><td colspan="5">{score["num_samples"]} images; median error of the'
-            f" inversions {score['relative_error']['median']:.3f}{_of_spread(score)};"
-            f" {score['converged']:.0%} reached"
-            " the tolerance</td></tr>"
-        )
-    return (
-        '<div class="stir-scroll"><table><caption>All numbers</caption><thead><tr>'
-        f'<th scope="col">direction</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-        "</div>"
-    )
-
-
-def _of_spread(score: Data) -> str:
-    left = score.get("spread_error")  # which older results lack
-    return f" ({left['median']:.3f} of the spread)" if left else ""
+    result = StirResult(tuple(map(Score.from_dict, scores)))
+    return f'<div class="stir-scroll">{result_table(result, escaped).html("All numbers")}</div>'
 
 
 def gallery(score: Data, pairs: Data) -> str:
@@ -226,19 +196,11 @@ def boards(found: Sequence[Data]) -> str:
         return "<p>No scores are published with these inversions yet.</p>"
     parts = []
     for board in found:
-        rows = "".join(
-            f'<tr><th scope="row">{escape(str(model))}</th>'
-            + "".join(f"<td>{number(value)}</td>" for value in values)
-            + "</tr>"
-            for model, *values in board["lines"]
-        )
-        parts.append(
-            '<div class="stir-scroll"><table><caption>Leaderboard'
-            f" {escape(board['about'])}</caption>"
-            '<thead><tr><th scope="col">model</th><th scope="col">STIR</th><th scope="col">debiased'
-            f'</th><th scope="col">floor</th></tr></thead><tbody>{rows}</tbody></table></div>'
-            + "".join(f"<p>{escape(mark)}</p>" for mark in board["marks"])
-        )
+        rows = [(escaped(model), *map(number, values)) for model, *values in board["lines"]]
+        lines = Table(("model", "STIR", "debiased", "floor"), rows)
+        caption = f"Leaderboard {escape(board['about'])}"
+        parts.append(f'<div class="stir-scroll">{lines.html(caption)}</div>')
+        parts += [f"<p>{escape(mark)}</p>" for mark in board["marks"]]
     return "".join(parts)
 
 

@@ -1,6 +1,6 @@
 """A score in words, and the reasons not to believe it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -22,6 +22,12 @@ _SHARES = (
     (0.1, "a small part of what"),
 )
 _NAMES = ("stir", "floor", "ceiling")
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the columns by which scores under one measure are read: score, floor and ceiling."""
+    plain = all(Reading.of(row).is_plain for row in rows)
+    return _NAMES if plain else tuple(f"{name}_debiased" for name in _NAMES)
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,13 @@ class Reading:
         return self.scale.closeness(self.ceiling) - self.scale.closeness(self.floor)
 
     @property
+    def is_plain(self) -> bool:
+        """Tell whether the score is read by its plain values."""
+        return not self.scale.is_share and (self.stir, self.floor, self.ceiling) == self.plain
+
+    @property
     def _name(self) -> str:
-        plain = not self.scale.is_share and (self.stir, self.floor, self.ceiling) == self.plain
-        return "score" if plain else "debiased score"
+        return "score" if self.is_plain else "debiased score"
 
     @property
     def share(self) -> float | None:

@@ -2,15 +2,13 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stir_hf.errors import printable
+from stir_hf.report.cells import escaped
 from stir_hf.report.figures import figures, png
-from stir_hf.report.html import html_table
 from stir_hf.report.reading import Reading
-from stir_hf.report.table import EXPLAINED, labels, notes_line
+from stir_hf.report.table import EXPLAINED, html_table, labels, notes_line
 from stir_hf.results import StirResult, in_one_step, published
 
 if TYPE_CHECKING:
@@ -60,10 +58,10 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
     ]
     line = notes_line(result)
     parts = [
-        *(f"<p>{_text(sentence)}</p>" for sentence in told),
+        *(f"<p>{escaped(sentence)}</p>" for sentence in told),
         f"<div>{html_table(result)}</div>",
-        f"<p>{_text(line)}</p>" if line else "",
-        f"<p>{_text(EXPLAINED)}</p>",
+        f"<p>{escaped(line)}</p>" if line else "",
+        f"<p>{escaped(EXPLAINED)}</p>",
         *(_figure(name, data) for name, data in (drawn or {}).items()),
     ]
     return (
@@ -76,8 +74,4 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
 
 def _figure(name: str, data: bytes) -> str:
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return f'<figure><img src="{source}" alt="{_text(_ALT.get(name, name))}"></figure>'
-
-
-def _text(text: object) -> str:
-    return escape(printable(text))
+    return f'<figure><img src="{source}" alt="{escaped(_ALT.get(name, name))}"></figure>'

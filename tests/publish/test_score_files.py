@@ -104,9 +104,29 @@ def test_values_out_of_range_are_refused_by_name(tmp_path: Path, name: str, valu
 
 
 def test_another_measure_has_another_range(tmp_path: Path) -> None:
-    assert scores.read(write(tmp_path, measure="mine", stir=-0.5))["stir"] == -0.5
+    mine: dict[str, Any] = {"measure": "mine", "measure_least": -1.0}
+    assert scores.read(write(tmp_path, **mine, stir=-0.5))["stir"] == -0.5
     with pytest.raises(RequestError, match="'stir' is 5"):
-        scores.read(write(tmp_path, measure="mine", stir=5.0))
+        scores.read(write(tmp_path, **mine, stir=5.0))
+    distance = {**mine, "measure_least": 0.0, "measure_most": None, "measure_closer": "smaller"}
+    assert scores.read(write(tmp_path, **distance, stir=5.0))["stir"] == 5.0
+    with pytest.raises(RequestError, match=r"'stir' is -0\.5, not a number from 0 on"):
+        scores.read(write(tmp_path, **distance, stir=-0.5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        ({"measure_closer": "smaller"}, "'measure_closer' or its range is not that of linear_cka"),
+        ({"measure_most": 9.0}, "'measure_closer' or its range is not that of linear_cka"),
+        ({"measure": "x", "measure_closer": "nearer"}, "'nearer', not larger or smaller"),
+        ({"measure": "x", "measure_closer": None}, "'measure_closer' is empty"),
+        ({"measure": "x", "measure_least": math.nan}, "'stir' is 0.7, not a number"),
+    ],
+)
+def test_a_scale_that_nobody_may_claim(tmp_path: Path, scale: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        scores.read(write(tmp_path, **scale))
 
 
 def _cut(path: Path) -> None:

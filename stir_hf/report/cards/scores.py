@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.report.cards.sets import NAMED, Shown
+from stir_hf.report.cells import Table as Cells
+from stir_hf.report.cells import heading, value
 from stir_hf.report.markup import code, linked
-from stir_hf.report.reading import Reading
+from stir_hf.report.reading import Reading, columns
 from stir_hf.results import COMPARED, Scale
 
 MOST_ROWS, MOST_TABLES = 50, 40
@@ -41,9 +43,13 @@ class Table:
         }
 
     @property
-    def lines(self) -> list[tuple[str, ...]]:
-        """The cells of the first rows, as Markdown."""
-        return [_cells(row) for row in self.rows[:MOST_ROWS]]
+    def lines(self) -> list[str]:
+        """The first rows as lines of a Markdown table."""
+        rows = self.rows[:MOST_ROWS]
+        first, *rest = columns(rows)
+        names = (first, *rest, *(("stir",) if first != "stir" else ()), "num_samples", "converged")
+        cells = [(_named(row), *(value(row, name) for name in names)) for row in rows]
+        return Cells(("model", *map(heading, names)), cells).markdown(padded=False)
 
     @property
     def more(self) -> int:
@@ -95,22 +101,10 @@ def _rank(row: Row) -> tuple[Any, ...]:
     return (*Reading.of(row).order, *more)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    read_as = Reading.of(row)
-    shown = [_number(value) for value in (read_as.stir, read_as.floor, read_as.ceiling)]
-    mark = " ⚠" if read_as.doubts else ""
-    share = row.get("converged")
-    return (
-        linked(row["model"], row.get("model_revision"), "model") + mark,
-        *shown,
-        _number(row["stir"]),
-        str(row["num_samples"]),
-        "–" if share is None else f"{share:.0%}",
-    )
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float | int) else "–"
+def _named(row: Row) -> str:
+    """Return the model as a link, with a mark where its score is doubted."""
+    mark = " ⚠" if Reading.of(row).doubts else ""
+    return linked(row["model"], row.get("model_revision"), "model") + mark
 
 
 def examples(found: Sequence[Table]) -> list[str]:
