@@ -21,17 +21,24 @@ _MOST_READ = 1_000_000
 """Bytes of the columns that are read, and values in any of them."""
 
 
+ENGINE = {
+    "method": columns.TEXT,
+    "steps": columns.COUNT,
+    "tolerance": columns.ERROR,
+    "spread_tolerance": columns.ERROR,
+    "start": columns.TEXT,
+    "seed": columns.COUNT,
+    "exact": columns.FLAG,
+    "constraint": columns.TEXT,
+}
+"""The columns of the options of an inversion that are read, without torch; `score_rows` derives
+from `InversionConfig` those that are written.
+"""
 COLUMNS = {
     **score_columns(),
     "model_revision": columns.COMMIT,
     "reference_revision": columns.COMMIT,
-    "method": columns.TEXT,
-    "start": columns.TEXT,
-    "constraint": columns.TEXT,
-    "steps": columns.COUNT,
-    "tolerance": columns.ERROR,
-    "spread_tolerance": columns.ERROR,
-    "seed": columns.WHOLE,
+    **ENGINE,
     "dataset": columns.TEXT,
     "dataset_revision": columns.COMMIT,
     "split": columns.TEXT,

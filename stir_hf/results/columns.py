@@ -20,7 +20,7 @@ class Column:
     """The type of a column, and what its values may be."""
 
     dtype: str
-    """A type of Arrow: `string`, `float64` or `int64`."""
+    """A type of Arrow: `string`, `float64`, `int64` or `bool`."""
     least: float = -math.inf
     most: float = math.inf
     pattern: str = ".+"
@@ -44,6 +44,7 @@ class Column:
             "string": (pa.types.is_string, pa.types.is_large_string),
             "float64": (pa.types.is_floating, pa.types.is_integer),
             "int64": (pa.types.is_integer,),
+            "bool": (pa.types.is_boolean,),
         }
         return bool(pa.types.is_null(found)) or any(c(found) for c in checks[self.dtype])
 
@@ -78,6 +79,8 @@ class Column:
             if digits:
                 return f"{digits[1]} hexadecimal digits"
             return f"a text of 1 to {_LONGEST} characters"
+        if self.dtype == "bool":
+            return "true or false"
         kind = "a whole number" if self.dtype == "int64" else "a number"
         if math.isinf(self.least):
             return kind
@@ -94,7 +97,7 @@ class Column:
             return value
         if self.dtype == "string":
             return str(value)
-        if isinstance(value, bool):
+        if isinstance(value, bool) and self.dtype != "bool":
             raise TypeError(f"{value} is no number")
         return float(value) if self.dtype == "float64" else int(value)
 
@@ -108,7 +111,7 @@ COMMIT = Column("string", pattern="[0-9a-f]{40}")
 HASH = Column("string", pattern="[0-9a-f]{16}", needed=True)
 VALUE, ERROR, SHARE = Column("float64"), Column("float64", 0), Column("float64", 0, 1)
 CLOSER = Column("string", pattern="larger|smaller", needed=True)
-COUNT, WHOLE = Column("int64", 0), Column("int64")
+COUNT, FLAG = Column("int64", 0), Column("bool")
 SIZE = Column("int64", 1, needed=True)
 LINES = Column("string", several=True)
 

@@ -41,6 +41,7 @@ ROW: dict[str, Any] = {
     "constraint": "box",
     **{f"unconverged_{part}": None for part in ("median", "mean", "p95")},
     "seed": 0,
+    "exact": False,
     "dataset": "lab/images",
     "dataset_revision": "d" * 40,
     "split": "test[:100]",

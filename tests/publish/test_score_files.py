@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import stir_hf
+from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
+from stir_hf.registry import option
 from tests.publish.rows import HOSTILE, ROW
+from tests.tiny import Net, inverted, noise_images
 
 
 def write(folder: Path, **changed: Any) -> Path:
@@ -101,6 +106,31 @@ def test_values_out_of_range_are_refused_by_name(tmp_path: Path, name: str, valu
     path = write(tmp_path, **{name: value})
     with pytest.raises(RequestError, match=rf"^scores/{path.name} of dataset lab/x .*'{name}' is "):
         scores.read(path, "dataset lab/x")
+
+
+def test_the_columns_of_the_engine_are_its_options() -> None:
+    assert list(score_rows.engine_columns().items()) == list(scores.ENGINE.items())
+    identifying = {f.name for f in fields(InversionConfig) if f.name != "draws"}
+    assert set(scores.ENGINE) - identifying == {"spread_tolerance"}
+
+
+def test_a_new_option_of_the_engine_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Wider(InversionConfig):
+        damping: float = option(0.25, "Damping.", neutral=0.0)
+
+    made = inverted(Net(), noise_images(6), exact=True)
+    result = stir_hf.score(Net(1), made, progress=False)
+    monkeypatch.setattr(score_rows, "InversionConfig", Wider)
+    result.config["data"][0]["engine"]["damping"] = 0.75
+    (row,) = score_rows.rows_of(result)
+    assert row["exact"] is True
+    assert row["damping"] == 0.75
+    found = pq.read_table(score_rows.write(row, tmp_path)).to_pylist()[0]
+    assert (found["exact"], found["damping"], found["constraint"]) == (True, 0.75, "box")
+    assert set(scores.read(tmp_path / f"{scores.name_of(row)}.parquet")) == set(scores.COLUMNS)
 
 
 def test_another_measure_has_another_range(tmp_path: Path) -> None:
