@@ -1,4 +1,4 @@
-"""The scores of a result as rows of a dataset, and a row as a file."""
+"""Rows of a dataset from the scores of a result, and a file from a row."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -48,7 +48,7 @@ def features() -> datasets.Features:
 
 
 def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
-    """One row per score.
+    """Yield one row per score.
 
     Raises:
         RequestError: a result of an older stir-hf, which does not say what made its inversions.
@@ -106,7 +106,7 @@ def _per_image(moved: Displacement | None) -> dict[str, Any]:
 
 
 def write(row: dict[str, Any], into: Path) -> Path:
-    """Write one row; returns its file."""
+    """Write one row and return the path of its file."""
     into.mkdir(parents=True, exist_ok=True)
     path = into / f"{name_of(row)}.parquet"
     known = features()

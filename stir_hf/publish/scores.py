@@ -1,4 +1,4 @@
-"""Scores as rows of a dataset, one parquet file each: their columns, and a file of others read."""
+"""Columns of published scores, one row and one parquet file each, and a reader of files of others."""
 
 import math
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from stir_hf.results.columns import VALUE
 
 FOLDER = "scores"
 LARGEST = 100_000_000
-"""Bytes of a file: those of more than three million pairs with the columns per image."""
+"""The largest file in bytes: one of more than three million pairs with the columns per image."""
 _MOST_READ = 1_000_000
-"""Bytes of the columns that are read, and values in any of them."""
+"""The most bytes of the columns that are read, and the most values in any of them."""
 
 
 ENGINE = {
@@ -44,11 +44,15 @@ COLUMNS = {
     "split": columns.TEXT,
     "dtype": columns.TEXT,
 }
-"""The columns that tell a score; `environment` and one value per image and draw stand beside it."""
+"""The columns that describe a score; `environment` and one value per image and draw stand beside
+them.
+"""
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits: of what a score is, not of its value; equal for a repeated score."""
+    """Return 16 hexadecimal digits that identify a score: they do not depend on its value, so a
+    repeated score has the same name.
+    """
     names = (
         "model",
         "model_revision",
@@ -62,7 +66,8 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def read(path: Path, of: str = "") -> dict[str, Any]:
-    """The row of one file, which may be anybody's: the columns of `COLUMNS`, and no others.
+    """Read the row of one file, which anybody may have written: the columns of `COLUMNS`, and no
+    others.
 
     Text is one printable line of at most 300 characters (a note: 1000), numbers are finite and in
     the range of what they measure, commits and hashes are hexadecimal.
@@ -84,7 +89,7 @@ def read(path: Path, of: str = "") -> dict[str, Any]:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """The only row, of which no more is read than what is shown."""
+    """Return the only row; no column is read that is not used."""
     if (size := path.stat().st_size) > LARGEST:
         raise ValueError(too_large(size))
     with pq.ParquetFile(path) as file:
@@ -103,7 +108,9 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def _check_sizes(about: pq.FileMetaData) -> None:
-    """Raise ValueError where the columns that are read are large, as the file itself says."""
+    """Check the sizes of the columns that are read, as the file states them, and raise ValueError
+    for large ones.
+    """
     chunks = [
         about.row_group(group).column(i)
         for group in range(about.num_row_groups)
@@ -116,7 +123,8 @@ def _check_sizes(about: pq.FileMetaData) -> None:
 
 
 def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
-    """The known columns of a row, each value as `read` gives it; `parse`: numbers may be text.
+    """Return the known columns of a row, each value as `read` gives it; with `parse`, numbers may
+    be text.
 
     Raises:
         ValueError: the first that may not stand there, or that is no number.
@@ -154,5 +162,5 @@ def _ranges(row: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def too_large(size: int) -> str:
-    """The reason why a file is not read, or not fetched."""
+    """Return the reason why a file of this size is not read or downloaded."""
     return f"it has {size / 1e6:.0f} MB; a score has {LARGEST / 1e6:.0f} MB at most"

@@ -1,4 +1,4 @@
-"""A board as Markdown and as HTML, in words for a reader who has not read the paper."""
+"""Boards as Markdown and as HTML, in words for a reader who has not read the paper."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,12 +19,12 @@ _LONGEST = 60
 
 
 def boards_text(boards: Sequence[Board]) -> str:
-    """All of them as Markdown."""
+    """Return all boards as Markdown."""
     return "\n\n".join(map(board_text, boards))
 
 
 def board_text(board: Board) -> str:
-    """One board as Markdown: a heading, what it says, the table, its marks and notes."""
+    """Return one board as Markdown: a heading, an explanation, the table, its marks and notes."""
     below = [f"- {line}" for line in (*explained(board), *_notes(board, cell))]
     about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
     parts = [*about, *_table(board, cell).markdown(), "", EXPLAINED]
@@ -32,7 +32,7 @@ def board_text(board: Board) -> str:
 
 
 def board_html(board: Board) -> str:
-    """The same as HTML, for a notebook; the model's name leads to its commit on the Hub."""
+    """Return one board as HTML, for a notebook; a model's name links to its commit on the Hub."""
     below = [*map(escaped, explained(board)), *_notes(board, escaped)]
     listed = "".join(f"<li>{line}</li>" for line in below)
     return (
@@ -89,14 +89,16 @@ def _table(board: Board, shown: Callable[[object], str], *, links: bool = False)
 
 
 def called(line: Line, shown: Callable[[object], str] = printable) -> str:
-    """The model with the first digits of its commit, as `shown` writes it, and the line's marks."""
+    """Return the model's name with the first digits of its commit, written by `shown`, and the
+    marks of the line.
+    """
     name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
     marks = "".join(MARKS[mark][0] for mark in line.marks)
     return shown(_cut(name)) + (f" {marks}" if marks else "")
 
 
 def explained(board: Board) -> list[str]:
-    """A line for each mark on the board."""
+    """Return a line for each mark on the board."""
     used = {mark for line in board.lines for mark in line.marks}
     lines = [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
     if board.scale.closer == "larger":
@@ -105,7 +107,9 @@ def explained(board: Board) -> list[str]:
 
 
 def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
-    """Each note once, with the places that it is about unless it is about all that have notes."""
+    """Return each note once, with the places of its lines; without them where it holds for all
+    lines that have notes.
+    """
     noted = tuple(place for place, line in enumerate(board.lines, 1) if line.notes)
     return [
         ("Note: " if places == noted else f"Note on {_ranges(places)}: ") + shown(note)
@@ -114,7 +118,7 @@ def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
 
 
 def _ranges(places: Sequence[int]) -> str:
-    """Ascending numbers as text: `1–3, 5`."""
+    """Return ascending numbers as text: `1–3, 5`."""
     runs: list[list[int]] = []
     for place in places:
         if runs and place == runs[-1][1] + 1:
@@ -125,12 +129,12 @@ def _ranges(places: Sequence[int]) -> str:
 
 
 def _page(line: Line) -> str:
-    """The address of the model on the Hub, at its commit where that is known."""
+    """Return the address of the model on the Hub, at its commit where that is known."""
     page = f"{constants.ENDPOINT}/{line.model}"
     return f"{page}/tree/{line.revision}" if line.revision else page
 
 
 def _cut(name: str) -> str:
-    """A name that is not longer than a column may be wide; its middle goes."""
+    """Return a name that fits a column; a long one loses its middle."""
     half = _LONGEST // 2
     return name if len(name) <= _LONGEST else f"{name[:half]}…{name[-half:]}"

@@ -1,4 +1,4 @@
-"""A result as pictures."""
+"""Heat maps of scores, and pictures of originals above their inversions."""
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 _LONGEST = 60
-"""Characters of a name in a picture."""
+"""The most characters of a name in a picture."""
 
 
 def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
-    """A value of every score, reference by row, model by column, the ceiling on the diagonal.
+    """Draw a value of every score, one reference per row and one model per column, with the ceiling
+    on the diagonal.
 
     Args:
         result: the scores.
@@ -50,8 +51,8 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
 
 
 def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
-    """Originals above their inversions, the first `count` images by index; originals once where
-    the sets share them. Without `originals`, the inversions alone.
+    """Draw the first `count` originals by index above their inversions; originals that sets share
+    are drawn once.
 
     Args:
         sets: of a kind that can be drawn (`drawable`).
@@ -87,7 +88,7 @@ def drawable(inversions: "Inversions") -> bool:
 
 
 def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture]:
-    """The first inputs of a column as pictures; none of a kind that cannot be drawn."""
+    """Return the first inputs of a column as pictures; none for a kind that cannot be drawn."""
     values = inversions.values(column, range(count))
     return [one for value in values if (one := inversions.kind.picture(value)) is not None]
 
@@ -97,8 +98,8 @@ def _equal(some: list[Picture], others: list[Picture]) -> bool:
 
 
 def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":
-    """The pictures of a result by name: `pairs` of those sets that can be drawn, and heat maps
-    `matrix` and `similarity` of more than two models.
+    """Return the pictures of a result by name: `pairs` of the sets that can be drawn, and the heat
+    maps `matrix` and `similarity` of more than two models.
     """
     shown = [one for one in sets if drawable(one)]
     found = {"pairs": pairs(shown)} if shown else {}
@@ -111,14 +112,16 @@ def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str,
 
 
 def png(figure: "Figure", dpi: int = 130) -> bytes:
-    """A figure as a PNG file, the same bytes each time that the same is drawn."""
+    """Return a figure as a PNG file; equal figures give equal bytes."""
     into = BytesIO()
     figure.savefig(into, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return into.getvalue()
 
 
 def _drawn(name: str) -> str:
-    """A name as it is drawn: one line without formulas, cut where it would widen the picture."""
+    """Return a name for a picture: one line without formulas, shortened where it would widen the
+    picture.
+    """
     line = printable(name)
     short = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
     return short.replace("$", r"\$")
@@ -150,8 +153,8 @@ def _draw(axes: "Axes", grid: np.ndarray, names: list[str], scale: Scale) -> Non
 
 
 def _legible(colour: Iterable[float]) -> str:
-    """Black or white, whichever has the higher contrast on a colour (WCAG 2, relative
-    luminance).
+    """Return the text colour, black or white, with the higher contrast on a colour (WCAG 2,
+    relative luminance).
     """
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in [*colour][:3]]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))

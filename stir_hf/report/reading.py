@@ -40,7 +40,7 @@ class Reading:
     floor: float | None
     ceiling: float | None
     converged: float | None
-    """Share of the inversions at or below the tolerance."""
+    """The share of inversions at or below the tolerance."""
     plain: tuple[float | None, float | None, float | None] = (None, None, None)
     """The same three under the plain measure."""
     scale: Scale = field(default=Scale())
@@ -57,8 +57,8 @@ class Reading:
 
     @property
     def cautions(self) -> dict[str, str]:
-        """The reasons not to believe it, by name, each in words: `floor`, `ceiling`, `converged`
-        (not where the ceiling shows that the inversions worked) and `undefined`.
+        """Return the reasons to doubt the score, by name, each in words: `floor`, `ceiling`,
+        `converged` (not where the ceiling shows that the inversions worked) and `undefined`.
         """
         found, good = {}, False
         stir, floor, plain_ceiling = self.plain
@@ -88,13 +88,13 @@ class Reading:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The reasons not to believe it, in words; none for a score that can be read."""
+        """Return the reasons to doubt the score, in words; none for a score that can be read."""
         return tuple(self.cautions.values())
 
     @property
     def order(self) -> tuple[bool, float, float]:
-        """The sort key of a table: the closest network first; those without a value that can be
-        compared come last, by their plain score.
+        """Return the sort key of a table: the closest network comes first; scores without a
+        comparable value come last, ordered by their plain value.
         """
         shown, plain = (
             inf if one is None else -self.scale.closeness(one) for one in (self.stir, self.plain[0])
@@ -103,8 +103,8 @@ class Reading:
 
     @property
     def between(self) -> float | None:
-        """The place of the score between its floor (0) and its ceiling (1); None where these are
-        too close, or one of the three is not known.
+        """Return the place of the score between its floor (0) and its ceiling (1); None where these
+        are too close, or one of the three is not known.
         """
         width = self._range
         if self.stir is None or self.floor is None or width is None:
@@ -130,7 +130,7 @@ class Reading:
 
     @property
     def share(self) -> float | None:
-        """`between` of a score that can be believed; None for others."""
+        """Return `between` for a score without doubts, None for others."""
         return None if self.doubts else self.between
 
     def sentence(self, model: str, reference: str) -> str:

@@ -1,4 +1,4 @@
-"""A result as files beside its JSON: a page and figures."""
+"""Files beside the JSON of a result: a page and figures."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ _STYLE = (
 
 
 def save_report(result: StirResult, folder: Path, sets: "Sequence[Inversions]" = ()) -> list[Path]:
-    """Write `report.html` and `figures/` in `folder`, each file in one step; their paths."""
+    """Write `report.html` and `figures/` in `folder`, each file in one step, and return their
+    paths.
+    """
     drawn = {name: png(figure) for name, figure in figures(result, sets).items()}
     files = {folder / FIGURES / f"{name}.png": data for name, data in drawn.items()}
     files[folder / PAGE] = report_page(result, drawn).encode()
@@ -43,7 +45,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) -> str:
-    """A result as one HTML page that loads nothing from elsewhere.
+    """Return a result as one HTML page that loads nothing from other hosts.
 
     Args:
         result: the scores.

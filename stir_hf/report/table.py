@@ -79,8 +79,8 @@ def explained(result: StirResult) -> list[str]:
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:
-    """Name each (model, layer): the last part of its name, and as much more as tells it
-    from the others.
+    """Return a short name of each (model, layer): the last part of its name, and as much more as
+    distinguishes it from the others.
     """
     scores = result.scores
     keys = dict.fromkeys(
@@ -96,8 +96,8 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
 
 
 def notes_line(result: StirResult) -> str | None:
-    """One line on the references whose inversions did not all reach the tolerance, with the share
-    that did not and what to do; None where all did.
+    """Return one line on the references whose inversions did not all reach the tolerance: the share
+    that did not, and a remedy. Return None where all did.
     """
     names = labels(result)
     above = {
@@ -121,8 +121,8 @@ def _percent(share: float) -> str:
 def notes_by_network(
     scores: Sequence[Score], names: dict[tuple[str, str], str]
 ) -> dict[str, list[str]]:
-    """The notes of some scores, each once, under the network that they are about: the judged one
-    where a note begins with its name, else the reference, whose inversions they tell of.
+    """Return the notes of some scores, each once, under the network that it is about: the judged
+    network where the note begins with its name, else the reference.
 
     Args:
         scores: of one result.
@@ -142,12 +142,12 @@ def notes_by_network(
 
 
 def last_part(name: str) -> str:
-    """The last part of a name, without the digits that tell folders of one name apart."""
+    """Return the last part of a name, without the digits that distinguish folders of one name."""
     return name.rstrip("/").rpartition("/")[2].partition("#")[0]
 
 
 def summary(inversions: "Inversions") -> dict[str, Any]:
-    """An inversion set in numbers: what `stir-hf invert --json` prints."""
+    """Return an inversion set in numbers, the object that `stir-hf invert --json` prints."""
     error, above = inversions.relative_error, ~inversions.converged
     left = inversions.spread_error
     return {

@@ -1,4 +1,4 @@
-"""The type and range of a published column, and of the values that a field of a score has."""
+"""Types and ranges of published columns, and the metadata of the fields of a score."""
 
 import math
 import re
@@ -17,21 +17,21 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Column:
-    """The type of a column, and what its values may be."""
+    """The type of a column and the values that it accepts."""
 
     dtype: str
     """A type of Arrow: `string`, `float64`, `int64` or `bool`."""
     least: float = -math.inf
     most: float = math.inf
     pattern: str = ".+"
-    """A text matches it as a whole."""
+    """The regular expression that a whole text matches."""
     needed: bool = False
-    """True where there must be a value."""
+    """True for a column without missing values."""
     several: bool = False
     """True for a list of such values."""
 
     def fits(self, found: "pa.DataType") -> bool:
-        """Tell whether a column of a file has this type; one without any value has none."""
+        """Tell whether a column of a file has this type; a column without any value fits."""
         import pyarrow as pa
 
         if self.several:
@@ -49,7 +49,7 @@ class Column:
         return bool(pa.types.is_null(found)) or any(c(found) for c in checks[self.dtype])
 
     def checked(self, value: Any) -> Any:
-        """A value as it may be shown: text is one printable line.
+        """Return a value that may be shown: a text as one printable line.
 
         Raises:
             ValueError: one that may not stand in this column.
@@ -71,7 +71,7 @@ class Column:
 
     @property
     def accepted(self) -> str:
-        """The values that may stand here, in words."""
+        """Return the accepted values in words."""
         if self.dtype == "string":
             if "|" in self.pattern:
                 return self.pattern.replace("|", " or ")
@@ -88,7 +88,7 @@ class Column:
         return f"{kind} from {self.least:g}{most or ' on'}"
 
     def parsed(self, value: Any) -> Any:
-        """A value of this column's type from the text of one, or from a number.
+        """Return a value of this column's type from text or a number.
 
         Raises:
             ValueError, TypeError, OverflowError: no number where there must be one.
@@ -129,7 +129,7 @@ class Told:
     heading: str = ""
     """The heading of its column in tables; empty for a field that is not shown there."""
     below: str = ""
-    """The number of `Score.flat` that is shown below it in text."""
+    """The number of `Score.flat` in the row below it."""
 
     def columns(self, field: str) -> dict[str, Column]:
         """Return the columns of a field, by name."""

@@ -1,4 +1,4 @@
-"""The scores of a repo as its card shows them."""
+"""Tables and examples of scores for the card of a repo."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,17 +18,19 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Scores that may be compared, the best first."""
+    """Comparable scores, the closest network first."""
 
     slug: str | None
-    """The set, where the repo holds it."""
+    """The name of the set in this repo; None where the repo does not hold it."""
     rows: tuple[Row, ...]
     named: Row
-    """The reference and the images: as the set names them, else as most of the rows do."""
+    """The names of the reference and the images: those of the set, else the commonest ones of the
+    rows.
+    """
 
     @property
     def about(self) -> dict[str, Any]:
-        """The properties that all rows share, as Markdown."""
+        """Return the properties that all rows share, as Markdown."""
         first, named = self.rows[0], self.named
         return {
             "slug": None if self.slug is None else code(self.slug),
@@ -44,7 +46,7 @@ class Table:
 
     @property
     def lines(self) -> list[str]:
-        """The first rows as lines of a Markdown table."""
+        """Return the first rows as lines of a Markdown table."""
         rows = self.rows[:MOST_ROWS]
         first, *rest = columns(rows)
         names = (first, *rest, *(("stir",) if first != "stir" else ()), "num_samples", "converged")
@@ -53,17 +55,17 @@ class Table:
 
     @property
     def more(self) -> int:
-        """The number of rows that are not shown."""
+        """Return the number of rows that are not shown."""
         return len(self.rows[MOST_ROWS:])
 
     @property
     def doubted(self) -> bool:
-        """Tell whether a row that is shown has the mark."""
+        """Tell whether a row that is shown is doubted."""
         return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
 
 
 def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
-    """A table for each set, layer, measure, number of images and draws.
+    """Return a table for each set, layer, measure, number of images and draws.
 
     Args:
         rows: of the scores.
@@ -82,7 +84,9 @@ def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
 
 
 def _most(rows: Sequence[Row]) -> Row:
-    """The names that most rows give the reference and the images; of equals, the first."""
+    """Return the commonest names of the reference and the images; of equally common ones, the
+    first.
+    """
     found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
     values = min(found, key=lambda one: (-found[one], str(one)))
     return dict(zip(NAMED, values, strict=True))
@@ -96,7 +100,7 @@ def _place(table: Table) -> tuple[Any, ...]:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """The sort key of a row: that of a leaderboard, then its names."""
+    """Return the sort key of a row: the one of a leaderboard, then its names."""
     more = (str(row.get(name) or "") for name in ("model", "model_revision", "network_id"))
     return (*Reading.of(row).order, *more)
 
@@ -108,8 +112,8 @@ def _named(row: Row) -> str:
 
 
 def examples(found: Sequence[Table]) -> list[str]:
-    """The highest and the lowest score in words, but for references judged on their own inversions;
-    where none can be read, the reason.
+    """Return the highest and the lowest score in words, without references that are judged on their
+    own inversions; where no score can be read, the reason.
     """
     every = [(row, table.named["reference"]) for table in found for row in table.rows]
     others = [one for one in every if _id(one[0]["model"]) != _id(one[1])]
