@@ -8,6 +8,8 @@ import pytest
 
 import stir_hf
 from tests.conftest import ROOT
+from tests.signatures import PAGE as PAGE_OF_PYTHON
+from tests.signatures import written
 from tests.test_architecture import RANKS
 
 PAGE = (ROOT / "docs" / "development" / "guarantees.md").read_text("utf-8")
@@ -42,3 +44,9 @@ def test_the_page_of_python_has_every_public_name() -> None:
     apart = {"__version__", "similarity", "Watcher"}  # a folder of its own, a type's name
     missing = {name for name in dir(stir_hf) if not re.search(rf"\b{name}\b", page)}
     assert missing <= apart
+
+
+def test_the_signatures_are_up_to_date() -> None:
+    page = PAGE_OF_PYTHON.read_text("utf-8")
+    assert written(page) == page
+    assert "num_samples=None" in page

@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "metric_card" / "stir" / "README.md",
 ]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in PAGES}
+BLOCKS = re.DOTALL | re.MULTILINE
 LINES = [
     (name, line)
     for name, text in TEXTS.items()
@@ -58,7 +59,11 @@ PYTHON = [
 ]
 EMBEDDED = [one for one in PYTHON if "stir_hf.demo" in one[1] or "torch.nn.Linear" in one[1]]
 """Blocks that need nothing but the package; those of the metric card have a test of their own."""
-RUN = [one for one in EMBEDDED if "evaluate" not in one[1] and "Enough" not in one[1]]
+RUN = [
+    (name, block)
+    for name, block in EMBEDDED
+    if name != "README.md" and "evaluate" not in block and "Enough" not in block
+]
 
 
 @pytest.mark.parametrize(("page", "block"), PYTHON)
@@ -72,6 +77,31 @@ def test_every_block_on_embedded_networks_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     exec(block, {})
+
+
+def test_the_first_block_prints_what_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = re.search(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", TEXTS["README.md"], BLOCKS)
+    assert found is not None
+    assert len([line for line in found[1].splitlines() if line]) <= 8
+    exec(found[1], {})
+    printed, shown = capsys.readouterr().out, found[2]
+    number = re.compile(r"\d\.\d\d")
+    assert number.sub("", printed) == number.sub("", shown)
+    pairs = zip(number.findall(printed), number.findall(shown), strict=True)
+    assert all(abs(float(a) - float(b)) < 0.03 for a, b in pairs)
+
+
+def test_the_readme_is_short_and_begins_with_its_picture() -> None:
+    lines = TEXTS["README.md"].splitlines()
+    assert len(lines) <= 130
+    (picture,) = [i for i, line in enumerate(lines) if line.startswith("![")]
+    (block,) = [i for i, line in enumerate(lines) if "stir_hf.compare(standard" in line]
+    assert picture < 14
+    assert block < 39
+    assert (ROOT / "docs" / "images" / "pairs.png").stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("page", TEXTS)

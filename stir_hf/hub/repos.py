@@ -101,6 +101,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
         return is_unreachable(error) and (not known or status_of(error) is not None)
 
     answers: list[Any] = []
+    wait: dict[str, Any] = {"timeout": _LONGEST, "files_metadata": True}
 
     class Asking(hub.HfApi):
         """The client, which keeps what it is told."""
@@ -109,9 +110,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
             ask = super().repo_info
             answers.append(
                 again(
-                    lambda: ask(*args, **{"timeout": _LONGEST, **how}, files_metadata=True),
-                    f"{repo_type} {repo_id}",
-                    passes=passes,
+                    lambda: ask(*args, **{**wait, **how}), f"{repo_type} {repo_id}", passes=passes
                 )
             )
             return answers[-1]

@@ -16,7 +16,7 @@ from stir_hf.inputs.base import Kind
 from stir_hf.models.load.configuration import entries
 from stir_hf.models.load.identity import network_identity, short_hash
 from stir_hf.models.network import Context, Network
-from stir_hf.models.preprocessing import Extent, Preprocessing
+from stir_hf.models.preprocessing import Extent, Preprocessing, extent_of
 from stir_hf.models.read.probing import Reading, read_probe
 from stir_hf.models.read.taps import Layer, split_call, split_selector
 from stir_hf.models.run.rounding import rounding_notes
@@ -69,9 +69,7 @@ class Encoder:
 
     @property
     def network_notes(self) -> tuple[str, ...]:
-        """`notes` without those on the processor, which a model that is judged on the canvas of
-        another does not use.
-        """
+        """`notes` without those on the processor, which a judged model does not use."""
         return (*self.network.notes, *(self._reading.notes if self._reading else ()))
 
     def _rounding_notes(self) -> tuple[str, ...]:
@@ -130,16 +128,14 @@ class Encoder:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers, each with the first of the weights that the checkpoint lacks and it depends
-        on, where it cannot be read for that. Of an `nn.Module` call `find_layer` first.
+        """All layers, each with the first missing parameter that it depends on. Of an `nn.Module`
+        call `find_layer` first.
         """
         return self._prepared().layers
 
     @property
     def penultimate(self) -> Layer | None:
-        """The layer that is read by default in a model of `transformers`; None where there is none
-        for certain.
-        """
+        """The default layer of a model of `transformers`; None where there is none for certain."""
         return self._prepared().penultimate
 
     def kind(self, extent: Extent) -> Kind:
@@ -159,8 +155,7 @@ class Encoder:
             extent: (h, w) of images or (d,) of vectors, for a network without a native size.
 
         Raises:
-            RequestError: no such layer, inputs or a pooling that it does not take, weights that
-                the checkpoint lacks.
+            RequestError: no such layer, an unsuitable pooling or input, or missing weights.
         """
         kind = self.network.kind(extent)
         if self._reading is None or self._reading.kind != kind:
@@ -168,8 +163,7 @@ class Encoder:
             self._rounding = None
 
     def over(self, modality: str, plain: Preprocessing) -> "Encoder":
-        """The encoder over inputs of a kind, by name: itself, or a module without a processor, for
-        which `plain` is the preprocessing of that kind.
+        """The encoder over inputs of a kind; `plain` is that of modules without a processor.
 
         Raises:
             RequestError: it takes another kind.
@@ -260,7 +254,7 @@ class Encoder:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Keep a session open that calls of the encoder in this thread use."""
+        """Keep a session open for calls of the encoder in this thread."""
         if self._reading is None or self._open is not None:
             yield
             return
@@ -302,8 +296,3 @@ class Encoder:
                 " images or (d,) of vectors"
             )
         return self._reading
-
-
-def extent_of(kind: Kind) -> Extent:
-    """The axes of an input that may vary: those of space, or its only one."""
-    return tuple(kind.shape[axis] for axis in kind.space) or kind.shape

@@ -101,3 +101,8 @@ def fill(values: Tensor) -> Tensor:
         return values
     more = values.detach()[:1] if count else values.new_zeros(1, *shape)
     return torch.cat((values, more.expand(LEAST_BATCH - count, *shape)))
+
+
+def extent_of(kind: Kind) -> Extent:
+    """The axes of an input that may vary: those of space, or its only one."""
+    return tuple(kind.shape[axis] for axis in kind.space) or kind.shape

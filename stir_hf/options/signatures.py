@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from stir_hf.options.fields import Option, options_of
-from stir_hf.options.verbs import INVERTING, VERBS, Options, PushOptions
+from stir_hf.options.verbs import INVERTING, SECTIONS, VERBS, Options, PushOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Import = tuple[str, str]
@@ -25,7 +25,9 @@ HEADING = '''\
 
 def keywords(*verbs: type[Options]) -> Callable[[Function], Function]:
     """List the options of some verbs in a function's signature and docstring, as a decorator."""
-    configs = dict.fromkeys(config for verb in verbs for config in verb.configs().values())
+    order = [config for configs in SECTIONS.values() for config in configs]
+    own_configs = {config for verb in verbs for config in verb.configs().values()}
+    configs = sorted(own_configs, key=order.index)
     options = list(options_of(*configs))
 
     def listed(function: Function) -> Function:

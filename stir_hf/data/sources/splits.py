@@ -15,15 +15,9 @@ from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
+from stir_hf.data.sources import layout as layouts
 from stir_hf.data.sources.contents import cache_of, saved_at
-from stir_hf.data.sources.layout import (
-    IMAGES,
-    Layout,
-    all_shards,
-    check_card,
-    files_note,
-    layout_of,
-)
+from stir_hf.data.sources.layout import IMAGES, Layout, all_shards, files_note, layout_of
 from stir_hf.data.sources.spec import DataSpec, check_stream_options
 from stir_hf.data.sources.streams import kept, taken
 from stir_hf.data.sources.tree import Tree, is_hidden, tree_of, without_linked_folders
@@ -252,7 +246,7 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
         root.mkdir()
         for name in found.files:
             _stand_in(root / name, found.folder / name)
-        check_card(root, found.repo_id)
+        layouts.check_card(root, found.repo_id)
         return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
 
 

@@ -120,7 +120,7 @@ def _loaded(
         if adapter is not None and adapter.num_labels is not None:
             config.num_labels = adapter.num_labels
         auto = _auto_class(config, labelled=adapter is not None and bool(adapter.num_labels))
-    family, quantised = family_of(config), quantisation(config)
+    quantised = quantisation(config)
     with readable(model), quiet():
         whole, info = auto.from_pretrained(
             **source,
@@ -136,6 +136,19 @@ def _loaded(
     _check_layers(model, whole, info["unexpected_keys"])
     if processor is None:
         return _over_vectors(whole, model, place, frozenset(info["missing_keys"]), quantised)
+    return _over_images(whole, model, place, processor, frozenset(info["missing_keys"]), quantised)
+
+
+def _over_images(
+    whole: Any,
+    model: str,
+    place: Place,
+    processor: Any,
+    lacking: frozenset[str],
+    quantised: str | None,
+) -> Network:
+    """The part of a model of `transformers` that takes images."""
+    family = family_of(whole.config)
     tower, module = image_tower(whole, model, family.encoder)
     family = family_of(module.config)  # of a tower, its own
     family.check_taken(model)
@@ -143,7 +156,7 @@ def _loaded(
     if quantised:
         module.config.quantization_config = whole.config.quantization_config
     prefix = f"{tower}." if tower else ""
-    missing = {k.removeprefix(prefix) for k in info["missing_keys"] if k.startswith(prefix)}
+    missing = {k.removeprefix(prefix) for k in lacking if k.startswith(prefix)}
     notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
     pixels = pixels_of(processor, module, model)
     return Network(

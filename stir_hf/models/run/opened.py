@@ -17,9 +17,9 @@ from stir_hf.errors import (
     memory_errors,
 )
 from stir_hf.inputs.base import Kind
-from stir_hf.models.encoder import Encoder, extent_of
+from stir_hf.models.encoder import Encoder
 from stir_hf.models.network import Context
-from stir_hf.models.preprocessing import LEAST_BATCH
+from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
 from stir_hf.models.read.steady import tolerance_of
 from stir_hf.models.run.folding import folded
 from stir_hf.models.run.session import Session
