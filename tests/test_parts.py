@@ -15,7 +15,7 @@ import stir_hf
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import CONSTRAINTS
 from stir_hf.registry import Registry, option
-from stir_hf.similarity import MEASURES
+from stir_hf.similarity import MEASURES, Bounds, Closer
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
 QUICK: dict[str, Any] = {"num_samples": 6, "steps": 8, "progress": False}
@@ -66,6 +66,8 @@ class SameSign:
 
     least_rows: ClassVar[int] = 2
     has_debiased: ClassVar[bool] = False
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    closer: ClassVar[Closer] = "larger"
 
     def accumulator(self) -> FirstColumns:
         return FirstColumns()

@@ -6,9 +6,10 @@ from itertools import permutations
 from xml.etree import ElementTree
 
 from stir_hf import Score, StirResult
+from stir_hf.report.cells import Table
 from stir_hf.report.figures import heat_map
 from stir_hf.report.saved import report_page
-from stir_hf.report.table import labels, markdown_table, notes_line, table
+from stir_hf.report.table import labels, notes_line, table
 from stir_hf.results import Anchors, RelativeError, SpreadError
 
 
@@ -97,11 +98,14 @@ def test_notes_stand_once_under_the_network_that_they_are_about() -> None:
 def test_html_has_the_debiased_values_and_groups_the_notes() -> None:
     shown = with_notes()._repr_html_()
     body = ElementTree.fromstring(f"<body>{shown}</body>")
-    head = [cell.text for cell in body.iter("th")]
-    first = [cell.text for cell in next(iter(body.iter("tbody")))[0]]
-    values = dict(zip(head, first, strict=True))
-    debiased = {name: value for name, value in values.items() if str(name).endswith("_debiased")}
-    assert list(debiased.values()) == ["0.600", "0.700", "–", "0.980"]
+    (head,), rows = ([*next(iter(body.iter(part)))] for part in ("thead", "tbody"))
+    names = [cell.text for cell in head]
+    values, debiased = (
+        dict(zip(names, [cell.text for cell in row], strict=True)) for row in rows[:2]
+    )
+    anchors = ("STIR", "similarity", "floor", "ceiling")
+    assert debiased["model"] == "debiased"
+    assert [debiased[name] for name in anchors] == ["0.600", "0.700", "–", "0.980"]
     assert values["floor"] == "–"
     notes: dict[str | None, list[str | None]] = {}
     for one in next(iter(body.iter("dl"))):
@@ -145,7 +149,7 @@ def test_the_numbers_of_a_heat_map_are_legible() -> None:
 
 
 def test_wide_and_combining_characters_leave_a_table_straight() -> None:
-    lines = markdown_table(("model", "STIR"), [("猫犬", "0.5"), ("ne\u0301e", "0.7"), ("a", "–")])
+    lines = Table(("model", "STIR"), [("猫犬", "0.5"), ("ne\u0301e", "0.7"), ("a", "–")]).markdown()
     assert lines[0] == "| model | STIR |"
     assert lines[2:] == ["| 猫犬  | 0.5  |", "| ne\u0301e   | 0.7  |", "| a     | –    |"]
 
@@ -165,7 +169,7 @@ def test_no_line_where_all_converged() -> None:
 
 
 def test_the_page_of_a_result_escapes_names_and_loads_nothing() -> None:
-    bad = "<script>alert(1)</script>"
+    bad = "<script>alert(1)<script>"
     page = report_page(result((bad, "logits"), ("lab/b", "logits")), {"pairs": b"data"})
     assert "<script" not in page
     assert "&lt;script&gt;" in page

@@ -83,7 +83,7 @@ def test_saving_again_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_score_is_published_or_says_nothing_yet() -> None:
-    told = {name for name, one in told_fields().items() for _ in one.names(name)}
+    told = {name for name, one in told_fields().items() for _ in one.columns(name)}
     assert {f.name for f in fields(Score)} - told == {"interval"}
     assert set(score_columns()) == set(published(score("a")))
     assert published(score("a"))["unconverged_p95"] is None
@@ -102,7 +102,7 @@ def test_a_new_field_is_told_everywhere(monkeypatch: pytest.MonkeyPatch) -> None
     assert score_columns()["width"] == SHARE
     assert result.to_pandas()["width"].tolist() == [0.25]
     assert "| 25%" in table(result)
-    assert "<th>width</th>" in result._repr_html_()
+    assert '<th scope="col">width</th>' in result._repr_html_()
 
 
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stir_hf.engine import AdamPolyak, Item, Tolerance
 from stir_hf.engine.tolerance import ADVISED, LOOSE
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.report import summary
-from stir_hf.results import Score
+from stir_hf.results import Score, number
 from stir_hf.scoring import notes_on
 from tests.engine.problems import by_row, errors, items, network
 from tests.engine.problems import run as descended
@@ -197,8 +197,10 @@ def test_scores_are_published_with_it_and_with_the_kind_of_tolerance() -> None:
             assert row["spread_error_median"] == score.spread_error.median
             assert row["spread_error_p95"] == score.spread_error.p95
             assert score.flat()["spread_error"] == score.spread_error.median
-        assert "<th>spread_error</th>" in result._repr_html_()
-        assert "<th>ceiling_debiased</th>" in result._repr_html_()
+        shown = result._repr_html_().split("debiased</th>", 1)[1].split("</tr>")[0]
+        assert result.scores[0].debiased is not None
+        assert f"<td>{number(result.scores[0].debiased.ceiling)}</td>" in shown
+        assert f"<td>{number(result.scores[0].flat()['spread_error'])}</td>" in shown
         assert "debiased" in str(result.scores[0])
         assert result.config["tolerance"] == tolerance
         assert stir_hf.StirResult.from_dict(result.to_dict()) == result

@@ -23,17 +23,17 @@ _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
-    """The whole card; text by others is kept.
+    """Return the whole card; the text that others wrote in it stays.
 
     Args:
         repo_id: the repo.
-        held: the content of the repo.
-        before: the present card; empty if there is none.
-        place: the requirement for pip; None if it is not known.
+        held: all that it holds.
+        before: the card that is there; empty where there is none.
+        place: what pip installs; None where that is not known.
 
     Raises:
-        RequestError: the card cannot be read, or lacks the mark at the end of our part; or a broken
-            record of a set.
+        RequestError: a card that cannot be read, or that lacks the mark at the end of our part; a
+            broken record of a set.
     """
     import huggingface_hub as hub
 
@@ -61,26 +61,28 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
 
 
 def installed(before: str) -> str | None:
-    """The requirement for pip in our part of a card, which is kept as long as the sets are."""
+    """Return the requirement that our part of a card says to install; it stays as long as the sets
+    do.
+    """
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
 
 
 def places_in(before: str) -> list[str]:
-    """The repos of inversions that our part of a card names."""
+    """Return the repos of inversions that our part of a card names."""
     line = re.search(r"^The inversions are in (.+)$", _parts(before)[1], re.M)
     found = re.findall(r"\(https://huggingface\.co/datasets/([^)\s]+)\)", line[1] if line else "")
     return [one for one in found if is_repo(one)]
 
 
 def _title_of_others(title: Any, before: str) -> bool:
-    """Return whether a card's `pretty_name` is not the one of an earlier push."""
+    """Tell whether a card's `pretty_name` differs from the one that an earlier push wrote."""
     ours = re.search(r"^# (.+)$", _parts(before)[1], re.M)
     return title is not None and (ours is None or prose(title) != ours[1])
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """The text of a card before our part, our part, and the text after it; marks are lines."""
+    """Return a card's text before our part, our part, and the text after it; the marks are lines."""
     found = re.search(rf"^{BEGIN}.*?(?:^{END}$|\Z)", text, re.M | re.S)
     if found is None:
         return text.strip(), "", ""
@@ -123,7 +125,9 @@ def _union(there: Any, ours: Any) -> list[str]:
 
 
 def _licence(there: Any, ours: Sequence[Any]) -> Any:
-    """The licence of a repo: the one that a user chose, else the common licence of all its data."""
+    """Return the licence of a repo: the one that somebody chose for it, else the one that all its
+    images have.
+    """
     if there is not None and there not in ours:
         return there
     if not ours or any(one != ours[0] for one in ours):

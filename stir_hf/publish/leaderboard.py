@@ -1,9 +1,9 @@
-"""Leaderboards of a repo of inversions, from its scores and from the models' own repos."""
+"""The models judged on a repo's inversions, from its scores and from the models' own repos."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from stir_hf.publish.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.report.board import Board, Line, ranked
-from stir_hf.results import ANCHORS, COMPARED
+from stir_hf.results import COMPARED
 
 _log = logging.getLogger("stir_hf")
 _TOLD = 20
-"""Number of left-out results that are reported one by one."""
+"""The number of those left out that are told one by one."""
+_SCALE = ("measure_least", "measure_most", "measure_closer")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
@@ -29,34 +30,34 @@ class Leaderboard:
     commit: str
     boards: tuple[Board, ...]
     left_out: tuple[str, ...]
-    """A line for each unusable file or reported result."""
+    """A line for each file and each reported result that cannot be used."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The boards as plain data, as `stir-hf leaderboard --json` prints them."""
+        """Plain data: what `stir-hf leaderboard --json` prints."""
         plain = [board.to_dict() for board in self.boards]
         about = {"repo": self.repo, "commit": self.commit}
         return {**about, "boards": plain, "left_out": list(self.left_out)}
 
 
 def leaderboard(repo_id: str) -> list[Board]:
-    """A separate board for each inversion set, judged layer, measure and number of inputs, with one
-    line per network, the highest debiased score first.
+    """A board for each inversion set, judged layer, measure and number of images: never mixed, each
+    with one line per network, the highest debiased score first.
 
-    Scores are claims of those who pushed them. A file that cannot be used is left out and named in
-    the log.
+    Scores are what those who pushed them say; a file that cannot be used is left out, and a log
+    line names it.
 
     Args:
         repo_id: a dataset repo with scores, `id` or `id@revision`.
 
     Raises:
-        RequestError: no such repo, or no usable scores in it.
+        RequestError: no such repo, or no scores in it that can be used.
     """
     return list(collect(repo_id).boards)
 
 
 @hub.one_run()
 def collect(repo_id: str) -> Leaderboard:
-    """Return the boards of `leaderboard`, and a line for each result that was left out."""
+    """Return the boards of `leaderboard`, and a line for each thing that was left out."""
     name, revision = hub.split_revision(repo_id, "dataset")
     if hub.is_there(name) and name.count("/") != 1:
         raise RequestError(f"{repo_id} is a folder here; give a dataset repo, NAMESPACE/NAME")
@@ -86,7 +87,7 @@ def collect(repo_id: str) -> Leaderboard:
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The sort key of a board: for equal set, layer and measure, the most inputs come first."""
+    """The place of a board: of one set, layer and measure, that of the most images comes first."""
     *names, num_samples, draws = key
     return *names, -num_samples, draws
 
@@ -114,7 +115,7 @@ def _called(found: hub.Found) -> str:
 
 
 def _sizes(found: hub.Found) -> dict[str, int]:
-    """The size of each file, if the Hub has listed them."""
+    """The size of each file, where the Hub has listed them."""
     import huggingface_hub
 
     try:
@@ -129,11 +130,11 @@ def _sizes(found: hub.Found) -> dict[str, int]:
 def _fetched(
     found: hub.Found, files: Sequence[str], left_out: list[str]
 ) -> Iterator[tuple[str, Path]]:
-    """Fetch files, and yield each with its folder. If they cannot be fetched together, they are
-    fetched one by one, with a line in `left_out` for each failure.
+    """Each file with the folder that it is in; one by one where they cannot be had together, and a
+    line for each that cannot be had.
 
     Raises:
-        RequestError: no file can be fetched.
+        RequestError: none can be had.
     """
     if not files:
         return
@@ -157,7 +158,7 @@ def _fetched(
 
 
 class _Scored:
-    """A score with the identity of its network."""
+    """A score and what is known of the network that it is of."""
 
     def __init__(
         self, row: Mapping[str, Any], ids: Mapping[str, str], source: str, *, reported: bool = False
@@ -170,14 +171,14 @@ class _Scored:
 
     @property
     def told(self) -> tuple[str, float | None]:
-        """The model and its STIR, which is all that a reported result contains."""
+        """The model and its STIR: all that a reported result tells."""
         return self.model.casefold(), self.row["stir"]
 
     def keys(self, networks: Mapping[tuple[str, float | None], str]) -> dict[str, Any]:
-        """The values by which scores of the same network are recognised.
+        """The values that other scores of its network have in common with it.
 
         Args:
-            networks: the networks of scores from files, by model and STIR.
+            networks: of the files' scores of models on the Hub, by what they tell.
         """
         named, network = self.model.casefold(), self.row["network_id"]
         if self.reported:
@@ -189,11 +190,11 @@ class _Scored:
         }
 
     def completeness(self) -> tuple[bool, int, int, bool, str]:
-        """The sort key of scores of one network; the least one is shown."""
+        """The least is that of the score which is shown."""
         lacking = sum(
             value is None
             for name, value in self.row.items()
-            if not name.startswith("unconverged_")  # which a score may well lack
+            if not name.startswith(("unconverged_", "measure_"))  # which a score may well lack
         )
         proposed = self.reported and "pull request" in self.source
         return self.reported, self.row["left_out"] or 0, lacking, proposed, self.source
@@ -203,7 +204,9 @@ def _board(found: hub.Found, scores: Sequence[_Scored]) -> Board:
     told = {name: _commonest(one.row[name] for one in scores) for name in _ABOUT}
     networks = {one.told: one.row["network_id"] for one in scores if one.at}
     groups = together([one.keys(networks) for one in scores])
-    lines = (_line([scores[i] for i in places]) for places in groups)
+    scales = [tuple(one.row[name] for name in _SCALE) for one in scores]
+    scale = dict(zip(_SCALE, _commonest(s if s[-1] else None for s in scales) or (), strict=False))
+    lines = (_line([scores[i] for i in places], scale) for places in groups)
     key = {name: scores[0].row[name] for name in COMPARED}
     return Board(found.repo_id, found.commit, **key, **told, lines=ranked(lines))
 
@@ -213,23 +216,20 @@ def _commonest(values: Iterator[Any]) -> Any:
     return max(counted, key=lambda value: counted[value], default=None)
 
 
-def _line(scores: Sequence[_Scored]) -> Line:
-    """The line of one network, from the most complete one of its scores."""
+def _line(scores: Sequence[_Scored], scale: Mapping[str, Any]) -> Line:
+    """Return the line of one network: its most complete score, on the scale of the board."""
     shown = min(scores, key=_Scored.completeness)
-    row = shown.row
+    row = {**shown.row, **scale}
     values = [one.row["stir"] for one in scores if one.row["stir"] is not None]
-    both = [name + suffix for suffix in ("", "_debiased") for name in ANCHORS]
-    return Line(
-        shown.model,
-        shown.at,
-        row["network_id"],
-        **{name: row[name] for name in both},
-        relative_error=row["relative_error_median"],
-        converged=row["converged"],
-        method=row["method"],
-        source=shown.source,
-        reported=shown.reported,
-        also=tuple(one.source for one in scores if one is not shown),
-        spread=max(values) - min(values) if values else 0.0,
-        notes=tuple(row["notes"] or ()),
-    )
+    more = {
+        "model": shown.model,
+        "revision": shown.at,
+        "relative_error": row["relative_error_median"],
+        "source": shown.source,
+        "reported": shown.reported,
+        "also": tuple(one.source for one in scores if one is not shown),
+        "spread": max(values) - min(values) if values else 0.0,
+        "notes": tuple(row["notes"] or ()),
+    }
+    names = (field.name for field in fields(Line))
+    return Line(**{name: more[name] if name in more else row[name] for name in names})

@@ -1,17 +1,18 @@
-"""The scores of a result as rows of a dataset, and a row as a file."""
+"""Rows of a dataset from the scores of a result, and a file from a row."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import datasets
 import pyarrow.parquet as pq
 
 from stir_hf.data.sets.manifest import json_text
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, InversionConfig
+from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError
 from stir_hf.publish.scores import COLUMNS, name_of
-from stir_hf.results import Column, Displacement, Score, StirResult, published
+from stir_hf.results import Column, Displacement, Score, StirResult, columns, published
 
 
 def _feature(column: Column) -> Any:
@@ -19,25 +20,38 @@ def _feature(column: Column) -> Any:
     return datasets.List(value) if column.several else value
 
 
-_COLUMNS: Any = {
-    **{name: _feature(column) for name, column in COLUMNS.items()},
-    "environment": datasets.Value("string"),
-    "index": datasets.List(datasets.Value("int64")),
-    "draw": datasets.List(datasets.Value("int32")),
-    **dict.fromkeys(
-        ("relative_distance", "cosine", "relative_error"),
-        datasets.List(datasets.Value("float32")),
-    ),
-}
-FEATURES = datasets.Features(_COLUMNS)
-"""The columns of config `scores`; the last five have one value per input and draw."""
+def engine_columns() -> dict[str, Column]:
+    """Return the columns of the options that identify an inversion, by name."""
+    types = {int: columns.COUNT, bool: columns.FLAG, float: columns.ERROR}
+    hints = get_type_hints(InversionConfig)
+    found = {}
+    for field in fields(InversionConfig):
+        if field.metadata.get("identifies", True):
+            found[field.name] = types.get(hints[field.name], columns.TEXT)
+            if field.name == "tolerance":  # two, each of numbers: one is of the spread
+                found |= dict.fromkeys(("tolerance", "spread_tolerance"), columns.ERROR)
+    return found
+
+
+def features() -> datasets.Features:
+    """Return the columns of config `scores`; the last five have one value per image and draw."""
+    scalars = {**COLUMNS, **engine_columns()}
+    per_image = ("relative_distance", "cosine", "relative_error")
+    found: Any = {
+        **{name: _feature(column) for name, column in scalars.items()},
+        "environment": datasets.Value("string"),
+        "index": datasets.List(datasets.Value("int64")),
+        "draw": datasets.List(datasets.Value("int32")),
+        **dict.fromkeys(per_image, datasets.List(datasets.Value("float32"))),
+    }
+    return datasets.Features(found)
 
 
 def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
-    """One row per score.
+    """Yield one row per score.
 
     Raises:
-        RequestError: a result from an older stir-hf, without the provenance of its inversions.
+        RequestError: a result of an older stir-hf, which does not say what made its inversions.
     """
     models = {(m["model"], m["layer"]): m for m in result.config.get("models", ())}
     made = {d["hash"]: d for d in result.config.get("data", ()) if "hash" in d}
@@ -55,24 +69,34 @@ def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
 def _about(
     score: Score, made: dict[str, Any], model: dict[str, Any], result: StirResult
 ) -> dict[str, Any]:
-    engine = InversionConfig.from_spelling(made["engine"])
-    tolerance = engine.good_enough
     return {
         **published(score),
         "model_revision": model.get("revision"),
         "reference_revision": made["revision"],
-        "method": RULES.text(engine.method),
-        "start": STARTS.text(engine.start),
-        "constraint": CONSTRAINTS.text(engine.bound_by),
-        "steps": engine.steps,
-        "seed": engine.seed,
-        "tolerance": None if tolerance.of_spread else tolerance.value,
-        "spread_tolerance": tolerance.value if tolerance.of_spread else None,
+        **_engine(InversionConfig.from_spelling(made["engine"])),
         "dataset": made["dataset"],
         "dataset_revision": made["data_revision"],
         "split": made["split"],
         "dtype": model.get("dtype"),
         "environment": json_text(result.environment),
+    }
+
+
+def _engine(config: InversionConfig) -> dict[str, Any]:
+    """Return the values of `engine_columns`: a part as text, a tolerance in one of two columns."""
+    metadata = {field.name: field.metadata for field in fields(config)}
+    values = {name: getattr(config, name) for name in engine_columns() if name in metadata}
+    texts = {
+        name: metadata[name]["registry"].text(value)
+        for name, value in values.items()
+        if "registry" in metadata[name]
+    }
+    tolerance = config.good_enough
+    return {
+        **values,
+        **texts,
+        "tolerance": None if tolerance.of_spread else tolerance.value,
+        "spread_tolerance": tolerance.value if tolerance.of_spread else None,
     }
 
 
@@ -82,9 +106,10 @@ def _per_image(moved: Displacement | None) -> dict[str, Any]:
 
 
 def write(row: dict[str, Any], into: Path) -> Path:
-    """Write one row, and return the path of its file."""
+    """Write one row and return the path of its file."""
     into.mkdir(parents=True, exist_ok=True)
     path = into / f"{name_of(row)}.parquet"
-    whole = [{name: row.get(name) for name in FEATURES}]
-    pq.write_table(datasets.Dataset.from_list(whole, features=FEATURES).data.table, path)
+    known = features()
+    whole = [{name: row.get(name) for name in known}]
+    pq.write_table(datasets.Dataset.from_list(whole, features=known).data.table, path)
     return path

@@ -1,7 +1,6 @@
-"""Scores as rows of a dataset, one parquet file each: their columns, and reading untrusted
-files.
-"""
+"""Columns of published scores, one row and one parquet file each, and a reader of files of others."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,36 +11,48 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.identity import hash_of
 from stir_hf.errors import RequestError, cut, one_line
-from stir_hf.results import ANCHORS, columns, score_columns
+from stir_hf.results import ANCHORS, Column, Scale, columns, score_columns
+from stir_hf.results.columns import VALUE
 
 FOLDER = "scores"
 LARGEST = 100_000_000
-"""Size limit of a file in bytes, enough for three million pairs with values per input."""
+"""The largest file in bytes: one of more than three million pairs with the columns per image."""
 _MOST_READ = 1_000_000
-"""Limit on the bytes of the columns that are read, and on the values in each."""
+"""The most bytes of the columns that are read, and the most values in any of them."""
 
 
+ENGINE = {
+    "method": columns.TEXT,
+    "steps": columns.COUNT,
+    "tolerance": columns.ERROR,
+    "spread_tolerance": columns.ERROR,
+    "start": columns.TEXT,
+    "seed": columns.COUNT,
+    "exact": columns.FLAG,
+    "constraint": columns.TEXT,
+}
+"""The columns of the options of an inversion that are read, without torch; `score_rows` derives
+from `InversionConfig` those that are written.
+"""
 COLUMNS = {
     **score_columns(),
     "model_revision": columns.COMMIT,
     "reference_revision": columns.COMMIT,
-    "method": columns.TEXT,
-    "start": columns.TEXT,
-    "constraint": columns.TEXT,
-    "steps": columns.COUNT,
-    "tolerance": columns.ERROR,
-    "spread_tolerance": columns.ERROR,
-    "seed": columns.WHOLE,
+    **ENGINE,
     "dataset": columns.TEXT,
     "dataset_revision": columns.COMMIT,
     "split": columns.TEXT,
     "dtype": columns.TEXT,
 }
-"""The columns of a score; further ones are `environment` and one value per input and draw."""
+"""The columns that describe a score; `environment` and one value per image and draw stand beside
+them.
+"""
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """Hash of what a score is of, without its value, so that a repeated score has the same name."""
+    """Return 16 hexadecimal digits that identify a score: they do not depend on its value, so a
+    repeated score has the same name.
+    """
     names = (
         "model",
         "model_revision",
@@ -55,17 +66,18 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def read(path: Path, of: str = "") -> dict[str, Any]:
-    """Read the row of one untrusted file: the columns of `COLUMNS`, and no others.
+    """Read the row of one file, which anybody may have written: the columns of `COLUMNS`, and no
+    others.
 
     Text is one printable line of at most 300 characters (a note: 1000), numbers are finite and in
     the range of what they measure, commits and hashes are hexadecimal.
 
     Args:
-        path: the file.
-        of: the repo in words, such as `dataset lab/images`.
+        path: of the file.
+        of: the repo in words, `dataset lab/images`.
 
     Raises:
-        RequestError: an unusable file, named with the repo and the reason.
+        RequestError: a file that cannot be used; it names the file, the repo and the reason.
     """
     try:
         return checked(_row(path))
@@ -77,7 +89,7 @@ def read(path: Path, of: str = "") -> dict[str, Any]:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """Read the needed columns of the only row."""
+    """Return the only row; no column is read that is not used."""
     if (size := path.stat().st_size) > LARGEST:
         raise ValueError(too_large(size))
     with pq.ParquetFile(path) as file:
@@ -96,7 +108,9 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def _check_sizes(about: pq.FileMetaData) -> None:
-    """Raise ValueError if the needed columns are too large, by the metadata of the file."""
+    """Check the sizes of the columns that are read, as the file states them, and raise ValueError
+    for large ones.
+    """
     chunks = [
         about.row_group(group).column(i)
         for group in range(about.num_row_groups)
@@ -105,29 +119,48 @@ def _check_sizes(about: pq.FileMetaData) -> None:
     read_here = [c for c in chunks if c.path_in_schema.partition(".")[0] in COLUMNS]
     size = sum(chunk.total_uncompressed_size for chunk in read_here)
     if max(size, *(chunk.num_values for chunk in read_here)) > _MOST_READ:
-        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per input")
+        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
 
 
 def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
-    """Check the known columns of a row, with values as from `read`; with `parse`, numbers may be
-    text.
+    """Return the known columns of a row, each value as `read` gives it; with `parse`, numbers may
+    be text.
 
     Raises:
-        ValueError: the first invalid value.
+        ValueError: the first that may not stand there, or that is no number.
     """
     found = {}
-    linear = str(row["measure"]).startswith("linear_cka")
+    ranges = _ranges(row)
     for name in (name for name in COLUMNS if name in row):
-        column = COLUMNS[name]
-        least = 0 if linear and name in ANCHORS else column.least
+        column = ranges.get(name, COLUMNS[name])
         value = column.parsed(row[name]) if parse else row[name]
         try:
-            found[name] = replace(column, least=least).checked(value)
+            found[name] = column.checked(value)
         except ValueError as error:
             raise ValueError(f"{name!r} {error}") from None
     return found
 
 
+def _ranges(row: Mapping[str, Any]) -> dict[str, Column]:
+    """Return the columns of the values of a measure, as wide as its scale: a debiased value may
+    lie as far on the other side of 0.
+
+    Raises:
+        ValueError: a scale that is not that of linear CKA, of a score under that.
+    """
+    known, scale = row.get("measure_closer") is not None, Scale.of(row)
+    if str(row["measure"]).partition(":")[0].strip() == "linear_cka":
+        if not scale.is_share:
+            raise ValueError("'measure_closer' or its range is not that of linear_cka")
+    elif not known:
+        return {}
+    least = -math.inf if scale.least is None else float(scale.least)
+    most = math.inf if scale.most is None else float(scale.most)
+    plain = replace(VALUE, least=least, most=most)
+    debiased = replace(VALUE, least=min(least, -most), most=most)
+    return {**dict.fromkeys(ANCHORS, plain), **{f"{n}_debiased": debiased for n in ANCHORS}}
+
+
 def too_large(size: int) -> str:
-    """The reason why a large file is neither fetched nor read."""
+    """Return the reason why a file of this size is not read or downloaded."""
     return f"it has {size / 1e6:.0f} MB; a score has {LARGEST / 1e6:.0f} MB at most"

@@ -2,10 +2,9 @@
 
 from stir_hf.report.estimates import estimates, size
 from stir_hf.report.figures import drawable, figures, heat_map, pairs, png
-from stir_hf.report.html import html_table
 from stir_hf.report.reading import Reading
 from stir_hf.report.saved import save_report
-from stir_hf.report.table import labels, last_part, notes_line, summary, table
+from stir_hf.report.table import html_table, labels, last_part, notes_line, summary, table
 
 __all__ = [
     "Reading",

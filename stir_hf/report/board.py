@@ -5,22 +5,25 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
+from stir_hf.results import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DIFFERENT = 0.08
-"""Scores of one network that differ by more are told; less may be noise (README.md)."""
+"""A difference between scores of one network that is marked on a board; less may be noise
+(README.md).
+"""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One network's score; None where a value is undefined or not told."""
+    """The score of one network; None where a value is undefined or not reported."""
 
     model: str
-    """The id by which the Hub knows the model now; what is local as its score names it."""
+    """The current id on the Hub; for a local network the name in its score."""
     revision: str | None
-    """The commit, 40 hexadecimal digits; None for what is local or only reported."""
+    """The commit, 40 hexadecimal digits; None for a network that is local or only reported."""
     network_id: str | None
     """16 hexadecimal digits of the network's identity."""
     stir: float | None
@@ -32,36 +35,43 @@ class Line:
     floor_debiased: float | None
     ceiling_debiased: float | None
     relative_error: float | None
-    """Median."""
+    """The median relative error of the inversions."""
     converged: float | None
     """Share of the inversions at or below the tolerance."""
     method: str | None
     source: str
-    """The file of the repo, or that of the model's own repo: `.eval_results/…`."""
+    """The file of this repo, or the file `.eval_results/…` of the model's own repo."""
     reported: bool = False
-    """True for what the model's owner reports and no file of the repo holds."""
+    """True for a score that the model's owner reports and that no file of this repo holds."""
     also: tuple[str, ...] = ()
     """The places of this network's other scores, which are not shown."""
     spread: float = 0.0
-    """The largest STIR of all scores of this network less the smallest."""
+    """The difference between the largest and the smallest STIR of this network."""
     notes: tuple[str, ...] = ()
+    measure_least: float | None = None
+    """The scale of the measure: its least value, None where there is none."""
+    measure_most: float | None = None
+    measure_closer: str | None = None
+    """`larger` or `smaller`: the values of closer networks; None stands for a similarity in
+    [0, 1].
+    """
 
     @property
     def between(self) -> float | None:
-        """The place of the debiased score between its floor (0) and its ceiling (1); None where
-        these are close, or not known (`Reading.between`).
+        """Return the place of the score between its floor (0) and its ceiling (1); None where these
+        are close or not known (`Reading.between`).
         """
         return Reading.of(vars(self)).between
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Names of the reasons for caution, of `MARKS`."""
+        """Return the names of the reasons for caution, keys of `MARKS`."""
         found = [*Reading.of(vars(self)).cautions]
         found += ["several"] if self.spread > DIFFERENT else []
         return tuple(found + (["reported"] if self.reported else []))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, `between` and `marks` included."""
+        """Return plain data, with `between` and `marks`."""
         return {**asdict(self), "between": self.between, "marks": list(self.marks)}
 
 
@@ -74,8 +84,8 @@ MARKS = {
     ),
     "converged": (
         "§",
-        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and the debiased"
-        f" ceiling is below {GOOD_CEILING:g}",
+        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and no debiased"
+        f" ceiling of {GOOD_CEILING:g} or more shows that they are close enough",
     ),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (
@@ -88,7 +98,7 @@ MARKS = {
         "reported in the model's own repo, by its owner or as a proposal there; not checked here",
     ),
 }
-"""Reasons for caution: the mark behind a model's name, and the line that explains it."""
+"""The reasons for caution: the mark behind a model's name, and the line that explains it."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +106,13 @@ class Board:
     """Scores that may be compared: of one inversion set, layer, measure and number of images."""
 
     repo: str
-    """The dataset repo that they are of."""
+    """The dataset repo with the scores."""
     commit: str
-    """The repo's, 40 hexadecimal digits."""
+    """The commit of that repo, 40 hexadecimal digits."""
     inversion_set: str
     """16 hexadecimal digits of the set's identity."""
     reference: str | None
-    """The name that most of the scores give it, None where none does; the next four likewise."""
+    """The name in most of the scores, or None; the next four fields likewise."""
     reference_revision: str | None
     reference_layer: str | None
     dataset: str | None
@@ -112,11 +122,16 @@ class Board:
     num_samples: int
     draws: int
     lines: tuple[Line, ...]
-    """The highest debiased score first."""
+    """The closest network first: of a similarity the highest debiased score."""
+
+    @property
+    def scale(self) -> Scale:
+        """Return the scale of the measure."""
+        return Scale.of(vars(self.lines[0])) if self.lines else Scale()
 
     @property
     def notes(self) -> dict[str, tuple[int, ...]]:
-        """Each note once, with the places, from 1, of the lines that it is about."""
+        """Return each note once, with the places, from 1, of its lines."""
         found: dict[str, tuple[int, ...]] = {}
         for place, line in enumerate(self.lines, 1):
             for note in dict.fromkeys(line.notes):
@@ -124,12 +139,14 @@ class Board:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what `stir-hf leaderboard --json` prints of it."""
+        """Return plain data, the object that `stir-hf leaderboard --json` prints for a board."""
         about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lines"}
         return {**about, "lines": [line.to_dict() for line in self.lines]}
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One row per network, in the order of the board; its columns are those of `Line`."""
+        """Return one row per network, in the order of the board; the columns are the fields of
+        `Line`.
+        """
         import pandas as pd
 
         rows = [line.to_dict() for line in self.lines]
@@ -147,15 +164,7 @@ class Board:
 
 
 def ranked(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """The lines by their debiased score; below them those that have none, by STIR."""
-    return tuple(sorted(lines, key=_rank))
-
-
-def _rank(line: Line) -> tuple[bool, float, float, str]:
-    debiased, plain = line.stir_debiased, line.stir
-    return (
-        debiased is None,
-        0.0 if debiased is None else -debiased,
-        1.0 if plain is None else -plain,
-        line.model,
-    )
+    """Return the lines by their debiased score, the closest network first; below them those that
+    have none, by STIR.
+    """
+    return tuple(sorted(lines, key=lambda line: (*Reading.of(vars(line)).order, line.model)))

@@ -1,27 +1,14 @@
-"""A board as Markdown and as HTML, in words for a reader who has not read the paper."""
+"""Boards as Markdown and as HTML, in words for a reader who has not read the paper."""
 
-import html
 from collections.abc import Callable, Sequence
 
 from huggingface_hub import constants
 
 from stir_hf.errors import printable
 from stir_hf.report.board import MARKS, Board, Line
-from stir_hf.report.table import cell, markdown_table
+from stir_hf.report.cells import Table, cell, escaped, heading, value
+from stir_hf.report.reading import columns
 
-COLUMNS = (
-    "",
-    "model",
-    "debiased",
-    "floor",
-    "ceiling",
-    "between",
-    "STIR",
-    "similarity",
-    "error",
-    "converged",
-    "from",
-)
 EXPLAINED = (
     "debiased: the score without what few images add. floor, ceiling: debiased, too; the score of"
     " start\nimages that share nothing, and of the reference itself. between: 0 is the floor, 1"
@@ -32,40 +19,27 @@ _LONGEST = 60
 
 
 def boards_text(boards: Sequence[Board]) -> str:
-    """All of them as Markdown."""
+    """Return all boards as Markdown."""
     return "\n\n".join(map(board_text, boards))
 
 
 def board_text(board: Board) -> str:
-    """One board as Markdown: a heading, what it says, the table, its marks and notes."""
-    rows = [_row(place, line, cell) for place, line in enumerate(board.lines, 1)]
+    """Return one board as Markdown: a heading, an explanation, the table, its marks and notes."""
     below = [f"- {line}" for line in (*explained(board), *_notes(board, cell))]
     about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
-    parts = [*about, *markdown_table(COLUMNS, rows), "", EXPLAINED]
+    parts = [*about, *_table(board, cell).markdown(), "", EXPLAINED]
     return "\n".join([*parts, "", *below] if below else parts)
 
 
 def board_html(board: Board) -> str:
-    """The same as HTML, for a notebook; the model's name leads to its commit on the Hub."""
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    rows = []
-    for place, line in enumerate(board.lines, 1):
-        first, name, *rest = _row(place, line, _escaped)
-        if line.revision or line.reported:
-            name = f'<a href="{_escaped(_page(line))}">{name}</a>'
-        rows.append("".join(f"<td>{one}</td>" for one in (first, name, *rest)))
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    below = [*map(_escaped, explained(board)), *_notes(board, _escaped)]
+    """Return one board as HTML, for a notebook; a model's name links to its commit on the Hub."""
+    below = [*map(escaped, explained(board)), *_notes(board, escaped)]
     listed = "".join(f"<li>{line}</li>" for line in below)
     return (
-        f"<h3>{_heading(board, _escaped)}</h3><p>{_about(board, _escaped)}</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{_escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
+        f"<h3>{_heading(board, escaped)}</h3><p>{_about(board, escaped)}</p>"
+        f"{_table(board, escaped, links=True).html()}"
+        f"<p>{escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
     )
-
-
-def _escaped(text: object) -> str:
-    return html.escape(printable(text))
 
 
 def _heading(board: Board, shown: Callable[[object], str]) -> str:
@@ -87,42 +61,55 @@ def _about(board: Board, shown: Callable[[object], str]) -> str:
         images += f" ({shown(_cut(board.split))})" if board.split else ""
     draws = f" {board.draws} times" if board.draws > 1 else ""
     layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
+    measure = board.scale.told(shown(_cut(board.measure)))
     return (
         f"For each of {images}, another image was sought{draws} that the reference represents the"
         f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
-        f" layer {shown(_cut(board.layer))}, represents the two ({shown(_cut(board.measure))}):"
+        f" layer {shown(_cut(board.layer))}, represents the two ({measure}):"
         " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
         f" not.\nInversions {board.inversion_set} of"
         f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
     )
 
 
-def _row(place: int, line: Line, shown: Callable[[object], str]) -> tuple[str, ...]:
-    debiased = (line.stir_debiased, line.floor_debiased, line.ceiling_debiased, line.between)
-    return (
-        str(place),
-        called(line, shown),
-        *map(_number, (*debiased, line.stir, line.similarity, line.relative_error)),
-        "–" if line.converged is None else f"{line.converged:.0%}",
-        shown(_cut(line.source)),
-    )
+def _table(board: Board, shown: Callable[[object], str], *, links: bool = False) -> Table:
+    """Return the lines of a board as a table; with `links`, a name leads to its page as HTML."""
+    lines = [{**vars(line), "between": line.between} for line in board.lines]
+    first, *rest = columns(lines)
+    more = ("stir",) if first != "stir" else ()
+    names = (first, *rest, "between", *more, "similarity", "relative_error", "converged")
+    rows = []
+    for place, (line, values) in enumerate(zip(board.lines, lines, strict=True), 1):
+        name = called(line, shown)
+        if links and (line.revision or line.reported):
+            name = f'<a href="{shown(_page(line))}">{name}</a>'
+        numbers = (value(values, one) for one in names)
+        rows.append((str(place), name, *numbers, shown(_cut(line.source))))
+    return Table(("", "model", *map(heading, names), "from"), rows)
 
 
 def called(line: Line, shown: Callable[[object], str] = printable) -> str:
-    """The model with the first digits of its commit, as `shown` writes it, and the line's marks."""
+    """Return the model's name with the first digits of its commit, written by `shown`, and the
+    marks of the line.
+    """
     name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
     marks = "".join(MARKS[mark][0] for mark in line.marks)
     return shown(_cut(name)) + (f" {marks}" if marks else "")
 
 
 def explained(board: Board) -> list[str]:
-    """A line for each mark on the board."""
+    """Return a line for each mark on the board."""
     used = {mark for line in board.lines for mark in line.marks}
-    return [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+    lines = [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+    if board.scale.closer == "larger":
+        return lines
+    return [line.replace("not above its floor", "not below its floor") for line in lines]
 
 
 def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
-    """Each note once, with the places that it is about unless it is about all that have notes."""
+    """Return each note once, with the places of its lines; without them where it holds for all
+    lines that have notes.
+    """
     noted = tuple(place for place, line in enumerate(board.lines, 1) if line.notes)
     return [
         ("Note: " if places == noted else f"Note on {_ranges(places)}: ") + shown(note)
@@ -131,7 +118,7 @@ def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
 
 
 def _ranges(places: Sequence[int]) -> str:
-    """Ascending numbers as text: `1–3, 5`."""
+    """Return ascending numbers as text: `1–3, 5`."""
     runs: list[list[int]] = []
     for place in places:
         if runs and place == runs[-1][1] + 1:
@@ -142,16 +129,12 @@ def _ranges(places: Sequence[int]) -> str:
 
 
 def _page(line: Line) -> str:
-    """The address of the model on the Hub, at its commit where that is known."""
+    """Return the address of the model on the Hub, at its commit where that is known."""
     page = f"{constants.ENDPOINT}/{line.model}"
     return f"{page}/tree/{line.revision}" if line.revision else page
 
 
 def _cut(name: str) -> str:
-    """A name that is not longer than a column may be wide; its middle goes."""
+    """Return a name that fits a column; a long one loses its middle."""
     half = _LONGEST // 2
     return name if len(name) <= _LONGEST else f"{name[:half]}…{name[-half:]}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

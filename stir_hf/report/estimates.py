@@ -1,4 +1,4 @@
-"""The time, memory and disk that a run will take, as text."""
+"""Estimates of the time, memory and disk space of a run, as text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def estimates(found: "Sequence[Estimate]") -> str:
-    """A line for each inversion set, one for each process where there are several, and the sum."""
+    """Return a line for each inversion set, a line for each process where there are several, and
+    the sum.
+    """
     lines = []
     for one in found:
         lines.append(
@@ -48,7 +50,7 @@ def _by_process(one: "Estimate") -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """A duration in the largest unit of which there is more than one."""
+    """Return a duration in the largest unit that fits into it more than once."""
     for length, name in _UNITS:
         if seconds >= 1.5 * length or length == 1:
             return f"{seconds / length:.2g} {name}"
@@ -56,7 +58,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, in units of 1000."""
+    """Return a number of bytes with a unit, in steps of 1000."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

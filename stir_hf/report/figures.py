@@ -1,6 +1,6 @@
-"""A result as pictures."""
+"""Heat maps of scores, and pictures of originals above their inversions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stir_hf.errors import printable
 from stir_hf.report.table import labels, last_part
-from stir_hf.results import StirResult
+from stir_hf.results import Scale, StirResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 _LONGEST = 60
-"""Characters of a name in a picture."""
+"""The most characters of a name in a picture."""
 
 
 def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
-    """A value of every score, reference by row, model by column, the ceiling on the diagonal.
+    """Draw a value of every score, one reference per row and one model per column, with the ceiling
+    on the diagonal.
 
     Args:
         result: the scores.
@@ -40,7 +41,8 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
         if value == "stir" and s.ceiling is not None:
             grid[at[0], at[0]] = s.ceiling
     axes = ax or _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names)).add_subplot()
-    _draw(axes, grid, [_drawn(name) for name in names.values()])
+    scale = result.scores[0].scale if result.scores else Scale()
+    _draw(axes, grid, [_drawn(name) for name in names.values()], scale)
     axes.set_title(
         "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
         fontsize=14,
@@ -49,8 +51,8 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
 
 
 def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
-    """Originals above their inversions, the first `count` images by index; originals once where
-    the sets share them. Without `originals`, the inversions alone.
+    """Draw the first `count` originals by index above their inversions; originals that sets share
+    are drawn once.
 
     Args:
         sets: of a kind that can be drawn (`drawable`).
@@ -86,7 +88,7 @@ def drawable(inversions: "Inversions") -> bool:
 
 
 def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture]:
-    """The first inputs of a column as pictures; none of a kind that cannot be drawn."""
+    """Return the first inputs of a column as pictures; none for a kind that cannot be drawn."""
     values = inversions.values(column, range(count))
     return [one for value in values if (one := inversions.kind.picture(value)) is not None]
 
@@ -96,8 +98,8 @@ def _equal(some: list[Picture], others: list[Picture]) -> bool:
 
 
 def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":
-    """The pictures of a result by name: `pairs` of those sets that can be drawn, and heat maps
-    `matrix` and `similarity` of more than two models.
+    """Return the pictures of a result by name: `pairs` of the sets that can be drawn, and the heat
+    maps `matrix` and `similarity` of more than two models.
     """
     shown = [one for one in sets if drawable(one)]
     found = {"pairs": pairs(shown)} if shown else {}
@@ -110,14 +112,16 @@ def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str,
 
 
 def png(figure: "Figure", dpi: int = 130) -> bytes:
-    """A figure as a PNG file, the same bytes each time that the same is drawn."""
+    """Return a figure as a PNG file; equal figures give equal bytes."""
     into = BytesIO()
     figure.savefig(into, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return into.getvalue()
 
 
 def _drawn(name: str) -> str:
-    """A name as it is drawn: one line without formulas, cut where it would widen the picture."""
+    """Return a name for a picture: one line without formulas, shortened where it would widen the
+    picture.
+    """
     line = printable(name)
     short = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
     return short.replace("$", r"\$")
@@ -132,25 +136,26 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _draw(axes: "Axes", grid: np.ndarray, names: list[str]) -> None:
-    image = axes.imshow(grid, vmin=0, vmax=1, cmap="viridis")
+def _draw(axes: "Axes", grid: np.ndarray, names: list[str], scale: Scale) -> None:
+    colours = "viridis" if scale.closer == "larger" else "viridis_r"
+    image = axes.imshow(grid, vmin=scale.least, vmax=scale.most, cmap=colours)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=13)
     axes.set_yticks(range(len(names)), names, fontsize=13)
     axes.set_xlabel("model", fontsize=13)
     axes.set_ylabel("reference", fontsize=13)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            colour = _legible(image.cmap(float(value)))
+            colour = _legible(image.to_rgba(np.array([value]))[0])
             size = 11 if row == column else 15
             text = f"{value:.2f}" + ("\nceiling" if row == column else "")
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
 
 
-def _legible(colour: tuple[float, ...]) -> str:
-    """Black or white, whichever has the higher contrast on a colour (WCAG 2, relative
-    luminance).
+def _legible(colour: Iterable[float]) -> str:
+    """Return the text colour, black or white, with the higher contrast on a colour (WCAG 2,
+    relative luminance).
     """
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in [*colour][:3]]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return "black" if luminance > 0.179 else "white"

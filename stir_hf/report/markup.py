@@ -1,4 +1,4 @@
-"""Texts of others in Markdown: nothing in them is read as Markdown, HTML or a link."""
+"""Escaping of foreign text in Markdown: nothing in it becomes Markdown, HTML or a link."""
 
 import re
 
@@ -12,8 +12,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def code(text: object, longest: int = LONGEST_NAME) -> str:
-    """One line of code, in which every renderer shows the text as it is, but for a bar, which would
-    end the cell of a table; it is cut to so many characters. None is a dash.
+    """Return a text as one line of code, cut to `longest` characters. Every renderer shows it
+    unchanged, except for a bar, which would end the cell of a table. None is a dash.
     """
     line = cut("" if text is None else printable(text).strip().replace("|", "¦"), longest)
     if not line:
@@ -24,7 +24,7 @@ def code(text: object, longest: int = LONGEST_NAME) -> str:
 
 
 def prose(text: object) -> str:
-    """A sentence: plain words as they are, everything else as code; at most 1000 characters."""
+    """Return a sentence: plain words unchanged, everything else as code; at most 1000 characters."""
     return " ".join(
         word if _WORD.fullmatch(word) and not _ORDINAL.fullmatch(word) else code(word)
         for word in cut(printable(text), _LONGEST).split()
@@ -37,7 +37,7 @@ def is_repo(name: str) -> bool:
 
 
 def linked(name: object, commit: object, kind: str) -> str:
-    """A name on the Hub as a link to its commit; every other name as code.
+    """Return a name on the Hub as a link to its commit, and every other name as code.
 
     Args:
         name: Hub id, `id@revision`, or what a local folder is called.

@@ -1,5 +1,5 @@
-"""Results as HTML: everything that a visitor may have written is escaped, every picture has a text,
-and nothing is loaded from elsewhere.
+"""HTML of the Space. Text of visitors is escaped, every picture has an alternative text, and
+nothing is loaded from other hosts.
 """
 
 import base64
@@ -9,32 +9,34 @@ from html import escape
 from typing import Any
 
 from stir_hf.report import Reading
-from stir_hf.results import Score
+from stir_hf.report.cells import Table, escaped
+from stir_hf.report.table import result_table
+from stir_hf.results import Score, StirResult, published
 
 Data = Mapping[str, Any]
 WIDTH, LEFT, RIGHT = 640, 12, 628
-"""Of the axis, in its own units."""
+"""The width and the ends of the axis, in units of its drawing."""
 MARKS = (
     ("floor", "floor", "M0,-9 L0,9"),
     ("similarity", "plain similarity", "M0,-7 L7,0 L0,7 L-7,0 Z"),
     ("ceiling", "ceiling", "M0,-9 L0,9"),
     ("stir", "STIR", "M-7,0 a7,7 0 1,0 14,0 a7,7 0 1,0 -14,0"),
 )
-"""What stands on the axis: name, words, shape; told apart by shape as well as by colour."""
+"""The marks on the axis: name, words, shape; the shapes differ as well as the colours."""
 
 
 def number(value: float | None) -> str:
-    """Two digits, or a dash."""
+    """Return a number with two digits, or a dash."""
     return "–" if value is None else f"{value:.2f}"
 
 
 def short(name: Any) -> str:
-    """The last part of a model's name."""
+    """Return the last part of a model's name."""
     return str(name).rpartition("/")[2].partition("@")[0]
 
 
 def named(scores: Sequence[Data]) -> list[Data]:
-    """The scores with short names, where these tell the models apart."""
+    """Return the scores with short names where these distinguish the models."""
     names = {score[side] for score in scores for side in ("model", "reference")}
     if len({short(name) for name in names}) < len(names):
         return list(scores)
@@ -43,18 +45,18 @@ def named(scores: Sequence[Data]) -> list[Data]:
 
 
 def sentences(scores: Sequence[Data]) -> str:
-    """The meaning of both directions, in a sentence each."""
+    """Return both directions in words, a sentence each."""
     return " ".join(_sentence(score) for score in scores)
 
 
 def _sentence(score: Data) -> str:
-    """A score in the words of a repo's card."""
-    reading = Reading.of(Score.from_dict(score).flat())
+    """Return a score in the words of a card."""
+    reading = Reading.of(published(Score.from_dict(score)))
     return reading.sentence(score["model"], score["reference"])
 
 
 def results(done: Data) -> str:
-    """All that a comparison or a judgement found."""
+    """Return the results of a comparison or a judgement."""
     scores = named(done["result"]["scores"])
     parts = [
         f'<p class="lead" role="status">{escape(sentences(scores))}</p>',
@@ -69,8 +71,9 @@ def results(done: Data) -> str:
 
 
 def axis(scores: Sequence[Data]) -> str:
-    """The scores of both directions on one axis each, with floor and ceiling."""
-    rows = "".join(_row(score) for score in scores)
+    """Return an axis for each direction, with the score, floor and ceiling on it."""
+    ends = _ends(scores)
+    rows = "".join(_row(score, ends) for score in scores)
     key = "".join(
         f'<span class="stir-key"><svg width="18" height="18" viewBox="-9 -9 18 18"'
         f' aria-hidden="true"><path class="mark {name}" d="{shape}"/></svg>{words}</span>'
@@ -79,20 +82,32 @@ def axis(scores: Sequence[Data]) -> str:
     return f'<div class="stir-axis">{rows}<p class="stir-keys">{key}</p></div>'
 
 
-def _row(score: Data) -> str:
+def _ends(scores: Sequence[Data]) -> tuple[float, float]:
+    """Return the ends of the axis: the range of the measure, or of the values where it has no
+    limit.
+    """
+    scale = Score.from_dict(scores[0]).scale
+    values = [score[name] for score in scores for name, *_ in MARKS if score[name] is not None]
+    least = min(values, default=0.0) if scale.least is None else scale.least
+    most = max(values, default=1.0) if scale.most is None else scale.most
+    return least, most if most > least else least + 1
+
+
+def _row(score: Data, ends: tuple[float, float]) -> str:
     title = f"{score['model']}, given {score['reference']}"
     told = ", ".join(f"{words} {number(score[name])}" for name, words, _ in MARKS)
     marks = "".join(
-        f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name])},18)"/>'
+        f'<path class="mark {name}" d="{shape}" transform="translate({_x(score[name], ends)},18)"/>'
         for name, _, shape in MARKS
         if score[name] is not None
     )
     ticks = "".join(
-        f'<text x="{_x(at)}" y="46" text-anchor="middle">{at:g}</text>' for at in (0, 0.5, 1)
+        f'<text x="{_x(at, ends)}" y="46" text-anchor="middle">{at:.3g}</text>'
+        for at in (ends[0], sum(ends) / 2, ends[1])
     )
     span = ""
     if score["floor"] is not None and score["ceiling"] is not None:
-        low, high = sorted((_x(score["floor"]), _x(score["ceiling"])))
+        low, high = sorted(_x(score[name], ends) for name in ("floor", "ceiling"))
         span = f'<rect class="span" x="{low}" y="13" width="{high - low}" height="10"/>'
     return (
         f"<h2>{escape(title)}: <strong>{number(score['stir'])}</strong></h2>"
@@ -101,50 +116,19 @@ def _row(score: Data) -> str:
     )
 
 
-def _x(value: float) -> float:
-    return round(LEFT + max(0.0, min(1.0, value)) * (RIGHT - LEFT), 1)
-
-
-COLUMNS = (
-    ("STIR", "stir"),
-    ("plain similarity", "similarity"),
-    ("floor", "floor"),
-    ("ceiling", "ceiling"),
-)
+def _x(value: float, ends: tuple[float, float]) -> float:
+    share = (value - ends[0]) / (ends[1] - ends[0])
+    return round(LEFT + max(0.0, min(1.0, share)) * (RIGHT - LEFT), 1)
 
 
 def table(scores: Sequence[Data]) -> str:
-    """The numbers, plain and debiased."""
-    head = "".join(f'<th scope="col">{words}</th>' for words, _ in COLUMNS)
-    rows = []
-    for score in scores:
-        title = f"{score['model']}, given {score['reference']}"
-        for kind, values in (("", score), ("debiased", score["debiased"])):
-            if values is None:
-                continue
-            cells = "".join(f"<td>{number(values[name])}</td>" for _, name in COLUMNS)
-            words = f"<em>{kind}</em>" if kind else escape(title)
-            rows.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
-        rows.append(
-            f'<tr class="small"><td colspan="5">{score["num_samples"]} images; median error of the'
-            f" inversions {score['relative_error']['median']:.3f}{_of_spread(score)};"
-            f" {score['converged']:.0%} reached"
-            " the tolerance</td></tr>"
-        )
-    return (
-        '<div class="stir-scroll"><table><caption>All numbers</caption><thead><tr>'
-        f'<th scope="col">direction</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-        "</div>"
-    )
-
-
-def _of_spread(score: Data) -> str:
-    left = score.get("spread_error")  # which older results lack
-    return f" ({left['median']:.3f} of the spread)" if left else ""
+    """Return the table of all numbers, plain and debiased."""
+    result = StirResult(tuple(map(Score.from_dict, scores)))
+    return f'<div class="stir-scroll">{result_table(result, escaped).html("All numbers")}</div>'
 
 
 def gallery(score: Data, pairs: Data) -> str:
-    """Pairs that the model takes for the most and for the least alike."""
+    """Return the pairs that the model represents most alike and least alike."""
     model, reference = escape(score["model"]), escape(score["reference"])
     ends = (("most", "takes for the most alike"), ("least", "tells apart best"))
     rows = "".join(
@@ -157,7 +141,7 @@ def gallery(score: Data, pairs: Data) -> str:
 
 
 def hint(model: str) -> str:
-    """What the numbers below the pairs are."""
+    """Return the explanation of the numbers below the pairs."""
     return (
         f'<p class="hint">Below each pair: how far the picture moves for {escape(model)}, as a'
         " share of its representation; 0 is not at all.</p>"
@@ -165,7 +149,7 @@ def hint(model: str) -> str:
 
 
 def strip(pairs: Sequence[Data]) -> str:
-    """Originals above their inversions."""
+    """Return originals above their inversions."""
     items = "".join(
         f"<li><figure>{image(pair['original'], 'original', pair['index'])}"
         f"{image(pair['inverted'], 'inversion', pair['index'])}"
@@ -176,7 +160,7 @@ def strip(pairs: Sequence[Data]) -> str:
 
 
 def image(source: str, what: str, index: int) -> str:
-    """One picture of a data URL."""
+    """Return one picture from a data URL."""
     return f'<img src="{escape(source)}" alt="{what} of image {index}" width="72" height="72">'
 
 
@@ -189,7 +173,7 @@ def _notes(scores: Sequence[Data]) -> str:
 
 
 def lines(done: Data) -> str:
-    """What reproduces it."""
+    """Return the commands that reproduce a result."""
     where = f'<p class="hint">{escape(done["where"])}</p>' if done["where"] else ""
     return (
         f"<details><summary>Reproduce it</summary>{where}"
@@ -200,7 +184,7 @@ def lines(done: Data) -> str:
 
 
 def download(result: Data) -> str:
-    """The result as a JSON file."""
+    """Return a link that downloads the result as JSON."""
     data = base64.b64encode(json.dumps(result, indent=1).encode()).decode()
     return (
         '<p><a class="stir-download" download="result.json"'
@@ -209,29 +193,21 @@ def download(result: Data) -> str:
 
 
 def boards(found: Sequence[Data]) -> str:
-    """The leaderboard of a set."""
+    """Return the leaderboards of an inversion set."""
     if not found:
         return "<p>No scores are published with these inversions yet.</p>"
     parts = []
     for board in found:
-        rows = "".join(
-            f'<tr><th scope="row">{escape(str(model))}</th>'
-            + "".join(f"<td>{number(value)}</td>" for value in values)
-            + "</tr>"
-            for model, *values in board["lines"]
-        )
-        parts.append(
-            '<div class="stir-scroll"><table><caption>Leaderboard'
-            f" {escape(board['about'])}</caption>"
-            '<thead><tr><th scope="col">model</th><th scope="col">STIR</th><th scope="col">debiased'
-            f'</th><th scope="col">floor</th></tr></thead><tbody>{rows}</tbody></table></div>'
-            + "".join(f"<p>{escape(mark)}</p>" for mark in board["marks"])
-        )
+        rows = [(escaped(model), *map(number, values)) for model, *values in board["lines"]]
+        lines = Table(("model", "STIR", "debiased", "floor"), rows)
+        caption = f"Leaderboard {escape(board['about'])}"
+        parts.append(f'<div class="stir-scroll">{lines.html(caption)}</div>')
+        parts += [f"<p>{escape(mark)}</p>" for mark in board["marks"]]
     return "".join(parts)
 
 
 def progress(step: Data | None, seconds: float) -> str:
-    """How far a request is, with time left and the inversions that form."""
+    """Return the progress of a request: a bar, the time left and the unfinished inversions."""
     if step is None:
         return _bar("starting", None, "")
     share = step["passes"] / step["most"] if step["most"] else step["done"] / max(step["total"], 1)
@@ -257,17 +233,17 @@ def _bar(what: str, share: float | None, left: str) -> str:
 
 
 def problem(text: str) -> str:
-    """Why nothing came of a request."""
+    """Return the error message of a request."""
     return f'<p class="stir-problem" role="alert">{escape(text)}</p>'
 
 
 def link(address: str) -> str:
-    """An address of the Hub."""
+    """Return a link to an address on the Hub."""
     return f'<a href="{escape(address)}">{escape(address)}</a>'
 
 
 def first_view(done: Data) -> str:
-    """What a visitor sees before anything is asked: pairs, the axis, two sentences."""
+    """Return the example that a visitor sees first: pairs, the axis, two sentences."""
     scores = named(done["result"]["scores"])
     model, reference = scores[0]["model"], scores[0]["reference"]
     pairs = done["pairs"][0]

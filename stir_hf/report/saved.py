@@ -1,17 +1,15 @@
-"""A result as files beside its JSON: a page and figures."""
+"""Files beside the JSON of a result: a page and figures."""
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stir_hf.errors import printable
+from stir_hf.report.cells import escaped
 from stir_hf.report.figures import figures, png
-from stir_hf.report.html import html_table
 from stir_hf.report.reading import Reading
-from stir_hf.report.table import EXPLAINED, labels, notes_line
-from stir_hf.results import StirResult, in_one_step
+from stir_hf.report.table import EXPLAINED, html_table, labels, notes_line
+from stir_hf.results import StirResult, in_one_step, published
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
@@ -30,7 +28,9 @@ _STYLE = (
 
 
 def save_report(result: StirResult, folder: Path, sets: "Sequence[Inversions]" = ()) -> list[Path]:
-    """Write `report.html` and `figures/` in `folder`, each file in one step; their paths."""
+    """Write `report.html` and `figures/` in `folder`, each file in one step, and return their
+    paths.
+    """
     drawn = {name: png(figure) for name, figure in figures(result, sets).items()}
     files = {folder / FIGURES / f"{name}.png": data for name, data in drawn.items()}
     files[folder / PAGE] = report_page(result, drawn).encode()
@@ -45,7 +45,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) -> str:
-    """A result as one HTML page that loads nothing from elsewhere.
+    """Return a result as one HTML page that loads nothing from other hosts.
 
     Args:
         result: the scores.
@@ -53,17 +53,17 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
     """
     names = labels(result)
     told = [
-        Reading.of(score.flat()).sentence(
+        Reading.of(published(score)).sentence(
             names[score.model, score.layer], names[score.reference, score.reference_layer]
         )
         for score in result.scores
     ]
     line = notes_line(result)
     parts = [
-        *(f"<p>{_text(sentence)}</p>" for sentence in told),
+        *(f"<p>{escaped(sentence)}</p>" for sentence in told),
         f"<div>{html_table(result)}</div>",
-        f"<p>{_text(line)}</p>" if line else "",
-        f"<p>{_text(EXPLAINED)}</p>",
+        f"<p>{escaped(line)}</p>" if line else "",
+        f"<p>{escaped(EXPLAINED)}</p>",
         *(_figure(name, data) for name, data in (drawn or {}).items()),
     ]
     return (
@@ -76,8 +76,4 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
 
 def _figure(name: str, data: bytes) -> str:
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return f'<figure><img src="{source}" alt="{_text(_ALT.get(name, name))}"></figure>'
-
-
-def _text(text: object) -> str:
-    return escape(printable(text))
+    return f'<figure><img src="{source}" alt="{escaped(_ALT.get(name, name))}"></figure>'

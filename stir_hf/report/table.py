@@ -1,25 +1,15 @@
-"""A result as text."""
+"""A result as a table, for terminals and notebooks."""
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from unicodedata import category, east_asian_width
 
 import numpy as np
 
 from stir_hf.errors import printable
-from stir_hf.results import (
-    RelativeError,
-    Score,
-    SpreadError,
-    StirResult,
-    Told,
-    number,
-    told_fields,
-)
-from stir_hf.results.columns import SHARE
+from stir_hf.report.cells import Table, cell, escaped, heading, shown_fields, value
+from stir_hf.results import RelativeError, Score, SpreadError, StirResult
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
@@ -32,53 +22,65 @@ _FIRST = ("model", "reference", "num_samples")
 """The fields whose columns come first."""
 
 
-def shown_fields() -> dict[str, Told]:
-    """The fields of a score that tables show, in the order of their columns."""
-    told = {name: one for name, one in told_fields().items() if one.heading}
-    return {**{name: told[name] for name in _FIRST}, **told}
-
-
 def table(result: StirResult) -> str:
-    """The scores as a Markdown table, two lines each, what must be known about them first."""
-    names = {key: cell(name) for key, name in labels(result).items()}
-    rows = [row for score in result.scores for row in _rows(score, names)]
-    headings = [one.heading for one in shown_fields().values()]
-    return "\n".join([*_notes(result.scores, names), *markdown_table(headings, rows)])
-
-
-_SYNTAX = re.compile(r"([`*<>|]|\\(?!\w)|\](?=[(\[]))")
-
-
-def cell(text: object) -> str:
-    """A name as a cell of a Markdown table: one printable line in which no character ends the cell,
-    or begins a link, code or a tag.
+    """Return the scores as a Markdown table, two lines each; above it the notes, each once, and an
+    explanation of the columns.
     """
-    return _SYNTAX.sub(r"\\\1", printable(text)).strip()
+    names = {key: cell(name) for key, name in labels(result).items()}
+    noted = notes_by_network(result.scores, names).items()
+    notes = [f"Note: {name}: {note}" for name, some in noted for note in some]
+    above = [*notes, *([""] if notes else []), *explained(result), ""]
+    return "\n".join([*above, *result_table(result, cell).markdown()])
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, its columns as wide as their widest cell."""
-    widths = [max(map(_width, column)) for column in zip(columns, *rows, strict=True)]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return [_line(columns, widths), rule, *(_line(row, widths) for row in rows)]
-
-
-def _padded(line: str, width: int) -> str:
-    """A printable line with spaces behind it, `width` columns wide in a terminal."""
-    return line + " " * (width - _width(line))
-
-
-def _width(line: str) -> int:
-    """Its columns in a terminal: two of a wide character, none of a combining one."""
-    return sum(
-        0 if category(one) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(one) in "WF")
-        for one in line
+def html_table(result: StirResult) -> str:
+    """Return the same table as HTML; the notes are below it, under the network that they are
+    about.
+    """
+    noted = notes_by_network(result.scores, labels(result)).items()
+    notes = "".join(
+        f"<dt>{escaped(name)}</dt>" + "".join(f"<dd>{escaped(note)}</dd>" for note in some)
+        for name, some in noted
     )
+    scales = "".join(f"<p>{escaped(line)}</p>" for line in explained(result)[1:])
+    below = f"<dl>{notes}</dl>" if notes else ""
+    return result_table(result, escaped).html() + scales + below
+
+
+def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
+    """Return two rows for each score: its values with the relative error, and below them the
+    debiased values with the error over the spread.
+
+    Args:
+        result: the scores.
+        shown: writes a name in the language of the page.
+    """
+    names = {key: shown(name) for key, name in labels(result).items()}
+    fields = shown_fields()
+    first, *rest = dict.fromkeys((*_FIRST, *fields))
+    rows: list[list[str]] = []
+    for score in result.scores:
+        values = {
+            **vars(score),
+            **score.flat(),
+            "model": names[score.model, score.layer],
+            "reference": names[score.reference, score.reference_layer],
+        }
+        rows.append([values[first], *(value(values, name) for name in rest)])
+        below = (fields[name].below for name in rest)
+        rows.append(["debiased", *(value(values, name) if name else "" for name in below)])
+    return Table([heading(name) for name in (first, *rest)], rows)
+
+
+def explained(result: StirResult) -> list[str]:
+    """Return the lines that explain the columns, and a measure whose smaller values are closer."""
+    told = {s.scale.told(s.measure) for s in result.scores if s.scale.closer == "smaller"}
+    return [EXPLAINED, *(printable(line) for line in sorted(told))]
 
 
 def labels(result: StirResult) -> dict[tuple[str, str], str]:
-    """Name each (model, layer): the last part of its name, and as much more as tells it
-    from the others.
+    """Return a short name of each (model, layer): the last part of its name, and as much more as
+    distinguishes it from the others.
     """
     scores = result.scores
     keys = dict.fromkeys(
@@ -93,28 +95,9 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
     }
 
 
-def _rows(score: Score, names: dict[tuple[str, str], str]) -> list[tuple[str, ...]]:
-    """The values with the relative error; below them the debiased ones, over the spread."""
-    values = {
-        **vars(score),
-        **score.flat(),
-        "model": names[score.model, score.layer],
-        "reference": names[score.reference, score.reference_layer],
-    }
-    first, *shown = shown_fields().items()
-    above = [(values[first[0]]), *(_shown(values[name], told) for name, told in shown)]
-    below = [_shown(values[told.below], told) if told.below else "" for _, told in shown]
-    return [tuple(above), ("debiased", *below)]
-
-
-def _shown(value: Any, told: Told) -> str:
-    """A value as a table shows it: a share in per cent, other numbers with three digits."""
-    return f"{value:.0%}" if told.column == SHARE and value is not None else number(value)
-
-
 def notes_line(result: StirResult) -> str | None:
-    """One line on the references whose inversions did not all reach the tolerance, with the share
-    that did not and what to do; None where all did.
+    """Return one line on the references whose inversions did not all reach the tolerance: the share
+    that did not, and a remedy. Return None where all did.
     """
     names = labels(result)
     above = {
@@ -138,8 +121,8 @@ def _percent(share: float) -> str:
 def notes_by_network(
     scores: Sequence[Score], names: dict[tuple[str, str], str]
 ) -> dict[str, list[str]]:
-    """The notes of some scores, each once, under the network that they are about: the judged one
-    where a note begins with its name, else the reference, whose inversions they tell of.
+    """Return the notes of some scores, each once, under the network that it is about: the judged
+    network where the note begins with its name, else the reference.
 
     Args:
         scores: of one result.
@@ -158,36 +141,13 @@ def notes_by_network(
     return {name: list(notes) for name, notes in found.items()}
 
 
-def _notes(scores: Sequence[Score], names: dict[tuple[str, str], str]) -> list[str]:
-    """Each note once, with a line below them that explains the columns."""
-    notes = [
-        f"Note: {name}: {note}"
-        for name, some in notes_by_network(scores, names).items()
-        for note in some
-    ]
-    return [
-        *notes,
-        *([""] if notes else []),
-        EXPLAINED,
-        "",
-    ]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return (
-        "| "
-        + " | ".join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True))
-        + " |"
-    )
-
-
 def last_part(name: str) -> str:
-    """The last part of a name, without the digits that tell folders of one name apart."""
+    """Return the last part of a name, without the digits that distinguish folders of one name."""
     return name.rstrip("/").rpartition("/")[2].partition("#")[0]
 
 
 def summary(inversions: "Inversions") -> dict[str, Any]:
-    """An inversion set in numbers: what `stir-hf invert --json` prints."""
+    """Return an inversion set in numbers, the object that `stir-hf invert --json` prints."""
     error, above = inversions.relative_error, ~inversions.converged
     left = inversions.spread_error
     return {

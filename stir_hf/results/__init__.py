@@ -2,6 +2,7 @@
 
 from stir_hf.results.columns import Column, Told
 from stir_hf.results.result import FILE_NAME, PER_IMAGE, Displacement, StirResult, in_one_step
+from stir_hf.results.scale import Scale
 from stir_hf.results.score import (
     ANCHORS,
     COMPARED,
@@ -26,6 +27,7 @@ __all__ = [
     "Column",
     "Displacement",
     "RelativeError",
+    "Scale",
     "Score",
     "SpreadError",
     "StirResult",

@@ -1,9 +1,9 @@
-"""The type and range of a published column, and of the values that a field of a score has."""
+"""Types and ranges of published columns, and the metadata of the fields of a score."""
 
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stir_hf.errors import cut, printable
@@ -17,21 +17,21 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Column:
-    """The type of a column, and what its values may be."""
+    """The type of a column and the values that it accepts."""
 
     dtype: str
-    """A type of Arrow: `string`, `float64` or `int64`."""
+    """A type of Arrow: `string`, `float64`, `int64` or `bool`."""
     least: float = -math.inf
     most: float = math.inf
     pattern: str = ".+"
-    """A text matches it as a whole."""
+    """The regular expression that a whole text matches."""
     needed: bool = False
-    """True where there must be a value."""
+    """True for a column without missing values."""
     several: bool = False
     """True for a list of such values."""
 
     def fits(self, found: "pa.DataType") -> bool:
-        """Tell whether a column of a file has this type; one without any value has none."""
+        """Tell whether a column of a file has this type; a column without any value fits."""
         import pyarrow as pa
 
         if self.several:
@@ -44,11 +44,12 @@ class Column:
             "string": (pa.types.is_string, pa.types.is_large_string),
             "float64": (pa.types.is_floating, pa.types.is_integer),
             "int64": (pa.types.is_integer,),
+            "bool": (pa.types.is_boolean,),
         }
         return bool(pa.types.is_null(found)) or any(c(found) for c in checks[self.dtype])
 
     def checked(self, value: Any) -> Any:
-        """A value as it may be shown: text is one printable line.
+        """Return a value that may be shown: a text as one printable line.
 
         Raises:
             ValueError: one that may not stand in this column.
@@ -70,12 +71,16 @@ class Column:
 
     @property
     def accepted(self) -> str:
-        """The values that may stand here, in words."""
+        """Return the accepted values in words."""
         if self.dtype == "string":
+            if "|" in self.pattern:
+                return self.pattern.replace("|", " or ")
             digits = re.search(r"{(\d+)}", self.pattern)
             if digits:
                 return f"{digits[1]} hexadecimal digits"
             return f"a text of 1 to {_LONGEST} characters"
+        if self.dtype == "bool":
+            return "true or false"
         kind = "a whole number" if self.dtype == "int64" else "a number"
         if math.isinf(self.least):
             return kind
@@ -83,7 +88,7 @@ class Column:
         return f"{kind} from {self.least:g}{most or ' on'}"
 
     def parsed(self, value: Any) -> Any:
-        """A value of this column's type from the text of one, or from a number.
+        """Return a value of this column's type from text or a number.
 
         Raises:
             ValueError, TypeError, OverflowError: no number where there must be one.
@@ -92,7 +97,7 @@ class Column:
             return value
         if self.dtype == "string":
             return str(value)
-        if isinstance(value, bool):
+        if isinstance(value, bool) and self.dtype != "bool":
             raise TypeError(f"{value} is no number")
         return float(value) if self.dtype == "float64" else int(value)
 
@@ -104,8 +109,9 @@ class Column:
 TEXT, NAME = Column("string"), Column("string", needed=True)
 COMMIT = Column("string", pattern="[0-9a-f]{40}")
 HASH = Column("string", pattern="[0-9a-f]{16}", needed=True)
-VALUE, ERROR, SHARE = Column("float64", -1, 1), Column("float64", 0), Column("float64", 0, 1)
-COUNT, WHOLE = Column("int64", 0), Column("int64")
+VALUE, ERROR, SHARE = Column("float64"), Column("float64", 0), Column("float64", 0, 1)
+CLOSER = Column("string", pattern="larger|smaller", needed=True)
+COUNT, FLAG = Column("int64", 0), Column("bool")
 SIZE = Column("int64", 1, needed=True)
 LINES = Column("string", several=True)
 
@@ -114,33 +120,32 @@ LINES = Column("string", several=True)
 class Told:
     """The published columns of a field of a score, and its column in tables."""
 
-    column: Column
-    parts: tuple[str, ...] = ()
-    """Of a field that is a dataclass: the attributes that are published, one column each."""
+    column: Column | None = None
+    """The column of a field without parts."""
+    parts: Mapping[str, Column] = field(default_factory=dict)
+    """The attributes of a dataclass that are published, one column each."""
     name: str = "{field}_{part}"
     """The name of the column of a part."""
     heading: str = ""
     """The heading of its column in tables; empty for a field that is not shown there."""
     below: str = ""
-    """The number of `Score.flat` that is shown below it in text."""
+    """The number of `Score.flat` in the row below it."""
 
-    def names(self, field: str) -> dict[str, str]:
-        """The part of each column, by the column's name; a field without parts is one column."""
-        if not self.parts:
-            return {field: ""}
-        return {self.name.format(field=field, part=part): part for part in self.parts}
+    def columns(self, field: str) -> dict[str, Column]:
+        """Return the columns of a field, by name."""
+        if self.column is not None:
+            return {field: self.column}
+        return {self._column(field, part): column for part, column in self.parts.items()}
 
     def values(self, field: str, value: object) -> dict[str, Any]:
-        """The published values of a field, by column; None where it has none."""
-        return {
-            name: getattr(value, part, None) if part else _plain(value)
-            for name, part in self.names(field).items()
-        }
+        """Return the published values of a field, by column; None where it has none."""
+        if self.column is not None:
+            return {field: list(value) if isinstance(value, tuple) else value}
+        return {self._column(field, part): getattr(value, part, None) for part in self.parts}
+
+    def _column(self, field: str, part: str) -> str:
+        return self.name.format(field=field, part=part)
 
     def metadata(self) -> Mapping[str, "Told"]:
         """Return it as the metadata of a dataclass's field."""
         return {"told": self}
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

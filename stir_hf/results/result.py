@@ -1,4 +1,4 @@
-"""Scores with what was asked for and where it ran, to and from files."""
+"""Results: scores, the request and the environment, to and from files."""
 
 import json
 import os
@@ -25,60 +25,66 @@ FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    """The moves of a judged model from each image to its inversion; one row per (image, draw)."""
+    """The displacements of a judged model from each image to its inversion; one row per (image,
+    draw).
+    """
 
     index: "NDArray[np.int64]"
     """(n,): the image's row in its split."""
     draw: "NDArray[np.int32]"
-    """(n,): which inversion of that image, from 0."""
+    """(n,): the number of the inversion of that image, from 0."""
     relative_distance: "NDArray[np.float32]"
     """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
     where model(x) is zero.
     """
     cosine: "NDArray[np.float32]"
-    """(n,): of the angle between model(x') and model(x), in [-1, 1]; NaN where one is zero."""
+    """(n,): the cosine of the angle between model(x') and model(x), in [-1, 1]; NaN where one is
+    zero.
+    """
     relative_error: "NDArray[np.float32]"
-    """(n,): the same distance for the reference: what the inversion left."""
+    """(n,): the same distance for the reference: the error of the inversion."""
 
 
 @dataclass(frozen=True, repr=False)
 class StirResult:
-    """Scores, what was asked for, and where it ran."""
+    """Scores, the request that gave them, and the environment."""
 
     scores: tuple[Score, ...]
     """Two of `compare`: the model given the reference, then the reverse. Of `score` and `matrix`
     one for each model and inversion set, those of one set together.
     """
     config: dict[str, Any] = field(default_factory=dict)
-    """The request as plain data: every option, the models and the data with revisions
-    resolved to commits, and `hash`, which is equal where the same run was asked for.
+    """The request as plain data: every option, the models and the data with revisions resolved to
+    commits, and `hash`, which is equal for equal requests.
     """
     environment: dict[str, Any] = field(default_factory=dict)
     """The machine as plain data: versions, device, number of processes and threads."""
     displacements: tuple[Displacement, ...] = field(default=(), compare=False)
-    """The moves of the model on each pair, for each score; not part of `to_dict`."""
+    """The displacements of the model on each pair, for each score; not part of `to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The object that `--json` prints: only lists, dictionaries, strings, numbers and None."""
+        """Return the object that `--json` prints: only lists, dictionaries, strings, numbers and
+        None.
+        """
         plain = asdict(replace(self, displacements=()))
         del plain["displacements"]
         return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "StirResult":
-        """The inverse of `to_dict`; fields of later versions are passed over."""
+        """Return a result from the object of `to_dict`; fields of later versions are ignored."""
         return known_fields(cls, data, scores=tuple(Score.from_dict(s) for s in data["scores"]))
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One row per score; the debiased values as columns `debiased.stir` and so on."""
+        """Return one row per score; the debiased values are columns `debiased.stir` and so on."""
         import pandas as pd
 
         return pd.json_normalize(self.to_dict()["scores"])
 
     def per_image(self) -> "pd.DataFrame":
-        """One row per score, image and draw: `score` (its place), `model`, `layer`, `reference`,
-        and the columns of `Displacement`. What the judged model does not ignore has a large
-        `relative_distance`.
+        """Return one row per score, image and draw: `score` (its place), `model`, `layer`,
+        `reference`, and the columns of `Displacement`. An image whose difference the judged model
+        does not ignore has a large `relative_distance`.
         """
         import pandas as pd
 
@@ -115,7 +121,7 @@ class StirResult:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "StirResult":
-        """Read back what `save` wrote.
+        """Read a result that `save` wrote.
 
         Raises:
             FileNotFoundError: there is no `result.json` in `folder`.
@@ -127,8 +133,8 @@ class StirResult:
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """A heat map of STIR, reference by row and model by column, in matplotlib axes (new ones
-        unless given).
+        """Draw a heat map of STIR, one reference per row and one model per column, in matplotlib
+        axes (new ones unless given).
         """
         from stir_hf.report import heat_map
 

@@ -1,4 +1,4 @@
-"""A score with its anchors and errors; the metadata of a field says how it is told."""
+"""A score with its anchors and errors. The metadata of a field describes its columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -8,6 +8,7 @@ import numpy as np
 
 from stir_hf.errors import printable
 from stir_hf.results.columns import (
+    CLOSER,
     COUNT,
     ERROR,
     HASH,
@@ -19,6 +20,7 @@ from stir_hf.results.columns import (
     Column,
     Told,
 )
+from stir_hf.results.scale import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
 ANCHORS = ("stir", "similarity", "floor", "ceiling")
 ERRORS = ("median", "mean", "p95")
 COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
-"""Columns in which scores agree that may be compared."""
+"""The columns that are equal for comparable scores."""
 
 _Data = TypeVar("_Data")
 
 
 def known_fields(cls: type[_Data], data: Mapping[str, Any], **changed: Any) -> _Data:
-    """A dataclass from a dictionary; fields of later versions are passed over."""
+    """Return a dataclass from a dictionary; fields of later versions are ignored."""
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     return cls(**{name: value for name, value in {**data, **changed}.items() if name in names})
 
@@ -55,7 +57,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Errors:
-    """The error of the stored images: 0 is exact, no unit."""
+    """Errors of the stored images, without unit; 0 is exact."""
 
     median: float
     mean: float
@@ -80,18 +82,33 @@ class SpreadError(_Errors):
     """
 
 
+def _parts(
+    names: tuple[str, ...],
+    column: Column,
+    name: str = "{field}_{part}",
+    heading: str = "",
+    below: str = "",
+) -> Mapping[str, Told]:
+    """Return the metadata of a field whose parts have the same type of column."""
+    parts = dict.fromkeys(names, column)
+    return Told(parts=parts, name=name, heading=heading, below=below).metadata()
+
+
 @dataclass(frozen=True)
 class Score:
-    """STIR(model | reference) with everything that is needed to read it."""
+    """STIR(model | reference) with the values that are needed to read it."""
 
     model: str = field(metadata=Told(NAME, heading="model").metadata())
-    """The judged network: its Hub id, or the name of what is local with 8 digits of its content."""
+    """The judged network: its Hub id, or for a local network its name with 8 digits of its content.
+    """
     reference: str = field(metadata=Told(NAME, heading="reference").metadata())
-    """The network whose inversions these are, likewise."""
+    """The network that was inverted, likewise."""
     layer: str = field(metadata=Told(NAME).metadata())
-    """Read in the model, as it was asked for: `penultimate`, not what that turned out to be."""
+    """The layer of the model as it was requested: `penultimate`, not the layer that this resolved
+    to.
+    """
     reference_layer: str = field(metadata=Told(NAME).metadata())
-    """Read in the reference, likewise."""
+    """The layer of the reference, likewise."""
     measure: str = field(metadata=Told(NAME).metadata())
     """The measure S with its options, such as `linear_cka`."""
     stir: float | None = field(
@@ -112,24 +129,24 @@ class Score:
         metadata=Told(VALUE, heading="ceiling", below="ceiling_debiased").metadata()
     )
     """S(reference(X), reference(X')): the reference on its own inversions."""
-    debiased: Anchors | None = field(metadata=Told(VALUE, ANCHORS, "{part}_{field}").metadata())
+    debiased: Anchors | None = field(metadata=_parts(ANCHORS, VALUE, "{part}_{field}"))
     """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int = field(metadata=Told(SIZE, heading="n").metadata())
-    """Images in the score."""
+    """The number of images in the score."""
     relative_error: RelativeError = field(
-        metadata=Told(ERROR, ERRORS, heading="error", below="spread_error").metadata()
+        metadata=_parts(ERRORS, ERROR, heading="error", below="spread_error")
     )
     """The error of all inversions in the score."""
     converged: float = field(metadata=Told(SHARE, heading="converged").metadata())
-    """Share of the inversions whose relative error is at or below the tolerance."""
-    unconverged: RelativeError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
-    """The same of those above the tolerance; None where there are none."""
-    spread_error: SpreadError | None = field(default=None, metadata=Told(ERROR, ERRORS).metadata())
+    """The share of inversions whose relative error is at or below the tolerance."""
+    unconverged: RelativeError | None = field(default=None, metadata=_parts(ERRORS, ERROR))
+    """The errors of the inversions above the tolerance; None where there are none."""
+    spread_error: SpreadError | None = field(default=None, metadata=_parts(ERRORS, ERROR))
     """The same distances over the spread of the representations, of all inversions in the score:
     what is left of the differences between images. None where the spread is 0 (see `notes`).
     """
     interval: tuple[float, float] | None = None
-    """The interval of `stir`, the lower end first; always None so far: none is computed."""
+    """An interval of `stir`, the lower end first; always None, since none is computed yet."""
     notes: tuple[str, ...] = field(default=(), metadata=Told(LINES).metadata())
     """Lines that a reader must know: inversions that failed, values that are undefined and why."""
     draws: int = field(default=1, metadata=Told(SIZE).metadata())
@@ -140,10 +157,17 @@ class Score:
     """16 hexadecimal digits of the identity of the inversion set."""
     network_id: str = field(default="", metadata=Told(HASH).metadata())
     """16 hexadecimal digits of the identity of the judged network, its layer included."""
+    scale: Scale = field(
+        default=Scale(),
+        metadata=Told(
+            parts={"least": VALUE, "most": VALUE, "closer": CLOSER}, name="measure_{part}"
+        ).metadata(),
+    )
+    """The range of the measure, and the direction in which two networks are closer."""
 
     def flat(self) -> dict[str, float | None]:
-        """The numbers of the score, one name each: `stir`, `stir_debiased` and so on; medians, as
-        `relative_error` and `spread_error`.
+        """Return the numbers of the score under one name each: `stir`, `stir_debiased` and so on;
+        of errors the medians, as `relative_error` and `spread_error`.
         """
         values = {name: getattr(self, name) for name in ANCHORS}
         debiased = {f"{name}_debiased": getattr(self.debiased, name, None) for name in ANCHORS}
@@ -156,7 +180,9 @@ class Score:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Score":
-        """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
+        """Return a score from the plain data of `dataclasses.asdict`, after a round trip through
+        JSON.
+        """
         interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
         spread = data.get("spread_error")
         return known_fields(
@@ -166,6 +192,7 @@ class Score:
             relative_error=known_fields(RelativeError, data["relative_error"]),
             unconverged=None if rest is None else known_fields(RelativeError, rest),
             spread_error=None if spread is None else known_fields(SpreadError, spread),
+            scale=known_fields(Scale, data.get("scale") or {}),
             interval=None if interval is None else (interval[0], interval[1]),
             notes=tuple(data.get("notes", ())),
         )
@@ -182,19 +209,21 @@ class Score:
 
 
 def told_fields() -> dict[str, Told]:
-    """How each field of a score is published and shown, by the field's name."""
+    """Return the metadata of the fields that are published or shown, by the field's name."""
     return {f.name: f.metadata["told"] for f in fields(Score) if "told" in f.metadata}
 
 
 def score_columns() -> dict[str, Column]:
-    """The published columns of a score, by name."""
+    """Return the published columns of a score, by name."""
     return {
-        name: told.column for field, told in told_fields().items() for name in told.names(field)
+        name: column
+        for field, told in told_fields().items()
+        for name, column in told.columns(field).items()
     }
 
 
 def published(score: Score) -> dict[str, Any]:
-    """The values of those columns."""
+    """Return the published values of a score, by column."""
     found: dict[str, Any] = {}
     for name, told in told_fields().items():
         found |= told.values(name, getattr(score, name))
@@ -202,7 +231,7 @@ def published(score: Score) -> dict[str, Any]:
 
 
 def number(value: object) -> str:
-    """A number with three digits, a dash for None, and other things as text."""
+    """Return a number with three digits, a dash for None, and other values as text."""
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

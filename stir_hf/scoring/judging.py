@@ -11,7 +11,15 @@ from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
-from stir_hf.results import ANCHORS, Anchors, Displacement, RelativeError, Score, SpreadError
+from stir_hf.results import (
+    ANCHORS,
+    Anchors,
+    Displacement,
+    RelativeError,
+    Scale,
+    Score,
+    SpreadError,
+)
 from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
@@ -139,6 +147,7 @@ def _score(
         left_out=inversions.num_samples - len(np.unique(inversions.index)),
         inversion_set=inversions.manifest.hash[:16],
         network_id=hash_of(network.identity)[:16],
+        scale=Scale(*measure.bounds, measure.closer),
     )
 
 

@@ -10,12 +10,22 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from stir_hf.similarity.linear_cka import LinearCKA, debiased_cka, linear_cka
-from stir_hf.similarity.measure import MEASURES, Accumulator, Adopting, ConstantError, Measure
+from stir_hf.similarity.measure import (
+    MEASURES,
+    Accumulator,
+    Adopting,
+    Bounds,
+    Closer,
+    ConstantError,
+    Measure,
+)
 
 __all__ = [
     "MEASURES",
     "Accumulator",
     "Adopting",
+    "Bounds",
+    "Closer",
     "ConstantError",
     "LinearCKA",
     "Measure",

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.similarity.measure import MEASURES, ConstantError
+from stir_hf.similarity.measure import MEASURES, Bounds, Closer, ConstantError
 from stir_hf.similarity.moments import Moments
 from stir_hf.similarity.sums import Columns, PairSums, Sums
 
@@ -213,6 +213,8 @@ class LinearCKAMeasure:
 
     least_rows: ClassVar[int] = 4
     has_debiased: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    closer: ClassVar[Closer] = "larger"
 
     def accumulator(self) -> LinearCKA:
         """A new accumulator that has seen no rows."""

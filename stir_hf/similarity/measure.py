@@ -10,6 +10,8 @@ rows in batches:
 
         least_rows: ClassVar[int] = 4
         has_debiased: ClassVar[bool] = False
+        bounds: ClassVar[Bounds] = (0.0, 1.0)
+        closer: ClassVar[Closer] = "larger"
 
         def accumulator(self) -> MyAccumulator:
             return MyAccumulator()
@@ -18,6 +20,9 @@ rows in batches:
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from stir_hf.registry import Registry
+
+Bounds = tuple[float | None, float | None]
+Closer = Literal["larger", "smaller"]
 
 
 class ConstantError(ValueError):
@@ -52,14 +57,14 @@ class Accumulator(Protocol):
         """Add the rows that `other` has seen; `other` stays as it is."""
 
     def value(self) -> float:
-        """The similarity, in [-1, 1]; a leaderboard leaves out scores beyond.
+        """Return the value of the measure, within its bounds.
 
         Raises:
             ValueError: it is undefined for these rows; `ConstantError` if a side is constant.
         """
 
     def debiased(self) -> float:
-        """The debiased similarity; called only for a measure that has one.
+        """Return the debiased value; called only for a measure that has one.
 
         Raises:
             ValueError: as `value`.
@@ -83,6 +88,10 @@ class Measure(Protocol):
     defined.
     """
     has_debiased: ClassVar[bool]
+    bounds: ClassVar[Bounds]
+    """The least and the largest value; None where there is none."""
+    closer: ClassVar[Closer]
+    """The values of networks that are closer: `larger` of a similarity, `smaller` of a distance."""
 
     def accumulator(self) -> Accumulator:
         """A new accumulator that has seen no rows."""

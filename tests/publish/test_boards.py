@@ -17,7 +17,7 @@ from stir_hf.publish.scores import COLUMNS
 from stir_hf.report import Reading
 from stir_hf.report.board import MARKS, Board, Line, ranked
 from stir_hf.report.board_text import board_html, board_text
-from stir_hf.report.table import cell
+from stir_hf.report.cells import cell
 from tests.publish.rows import HOSTILE
 
 LINE = Line(

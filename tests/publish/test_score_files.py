@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import stir_hf
+from stir_hf.engine import InversionConfig
 from stir_hf.errors import RequestError
 from stir_hf.publish import score_rows, scores
+from stir_hf.registry import option
 from tests.publish.rows import HOSTILE, ROW
+from tests.tiny import Net, inverted, noise_images
 
 
 def write(folder: Path, **changed: Any) -> Path:
@@ -103,10 +108,55 @@ def test_values_out_of_range_are_refused_by_name(tmp_path: Path, name: str, valu
         scores.read(path, "dataset lab/x")
 
 
+def test_the_columns_of_the_engine_are_its_options() -> None:
+    assert list(score_rows.engine_columns().items()) == list(scores.ENGINE.items())
+    identifying = {f.name for f in fields(InversionConfig) if f.name != "draws"}
+    assert set(scores.ENGINE) - identifying == {"spread_tolerance"}
+
+
+def test_a_new_option_of_the_engine_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Wider(InversionConfig):
+        damping: float = option(0.25, "Damping.", neutral=0.0)
+
+    made = inverted(Net(), noise_images(6), exact=True)
+    result = stir_hf.score(Net(1), made, progress=False)
+    monkeypatch.setattr(score_rows, "InversionConfig", Wider)
+    result.config["data"][0]["engine"]["damping"] = 0.75
+    (row,) = score_rows.rows_of(result)
+    assert row["exact"] is True
+    assert row["damping"] == 0.75
+    found = pq.read_table(score_rows.write(row, tmp_path)).to_pylist()[0]
+    assert (found["exact"], found["damping"], found["constraint"]) == (True, 0.75, "box")
+    assert set(scores.read(tmp_path / f"{scores.name_of(row)}.parquet")) == set(scores.COLUMNS)
+
+
 def test_another_measure_has_another_range(tmp_path: Path) -> None:
-    assert scores.read(write(tmp_path, measure="mine", stir=-0.5))["stir"] == -0.5
+    mine: dict[str, Any] = {"measure": "mine", "measure_least": -1.0}
+    assert scores.read(write(tmp_path, **mine, stir=-0.5))["stir"] == -0.5
     with pytest.raises(RequestError, match="'stir' is 5"):
-        scores.read(write(tmp_path, measure="mine", stir=5.0))
+        scores.read(write(tmp_path, **mine, stir=5.0))
+    distance = {**mine, "measure_least": 0.0, "measure_most": None, "measure_closer": "smaller"}
+    assert scores.read(write(tmp_path, **distance, stir=5.0))["stir"] == 5.0
+    with pytest.raises(RequestError, match=r"'stir' is -0\.5, not a number from 0 on"):
+        scores.read(write(tmp_path, **distance, stir=-0.5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        ({"measure_closer": "smaller"}, "'measure_closer' or its range is not that of linear_cka"),
+        ({"measure_most": 9.0}, "'measure_closer' or its range is not that of linear_cka"),
+        ({"measure": "x", "measure_closer": "nearer"}, "'nearer', not larger or smaller"),
+        ({"measure": "x", "measure_closer": None}, "'measure_closer' is empty"),
+        ({"measure": "x", "measure_least": math.nan}, "'stir' is 0.7, not a number"),
+    ],
+)
+def test_a_scale_that_nobody_may_claim(tmp_path: Path, scale: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        scores.read(write(tmp_path, **scale))
 
 
 def _cut(path: Path) -> None:

@@ -14,7 +14,14 @@ import pytest
 import stir_hf.similarity
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
-from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
+from stir_hf.similarity import (
+    MEASURES,
+    Accumulator,
+    Bounds,
+    Closer,
+    ConstantError,
+    Measure,
+)
 
 BUILT_IN = MEASURES.names
 PINNED = {("linear_cka", 1): {"value": 0.5299327521623369, "debiased": 0.38264545687099266}}
@@ -108,6 +115,8 @@ def test_a_measure_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
         least_rows: ClassVar[int] = 1
         has_debiased: ClassVar[bool] = False
+        bounds: ClassVar[Bounds] = (0.0, 1.0)
+        closer: ClassVar[Closer] = "larger"
         power: int = option(1, "the power")
 
         def accumulator(self) -> _Sum:

@@ -1,4 +1,4 @@
-"""The scores of a repo as its card shows them."""
+"""Tables and examples of scores for the card of a repo."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.report.cards.sets import NAMED, Shown
+from stir_hf.report.cells import Table as Cells
+from stir_hf.report.cells import heading, value
 from stir_hf.report.markup import code, linked
-from stir_hf.report.reading import Reading
-from stir_hf.results import COMPARED
+from stir_hf.report.reading import Reading, columns
+from stir_hf.results import COMPARED, Scale
 
 MOST_ROWS, MOST_TABLES = 50, 40
 Row = Mapping[str, Any]
@@ -16,17 +18,19 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Scores that may be compared, the best first."""
+    """Comparable scores, the closest network first."""
 
     slug: str | None
-    """The set, where the repo holds it."""
+    """The name of the set in this repo; None where the repo does not hold it."""
     rows: tuple[Row, ...]
     named: Row
-    """The reference and the images: as the set names them, else as most of the rows do."""
+    """The names of the reference and the images: those of the set, else the commonest ones of the
+    rows.
+    """
 
     @property
     def about(self) -> dict[str, Any]:
-        """The properties that all rows share, as Markdown."""
+        """Return the properties that all rows share, as Markdown."""
         first, named = self.rows[0], self.named
         return {
             "slug": None if self.slug is None else code(self.slug),
@@ -35,29 +39,33 @@ class Table:
             "dataset": linked(named["dataset"], named["dataset_revision"], "dataset"),
             "split": named["split"] and code(named["split"]),
             "layer": code(first["layer"]),
-            "measure": code(first["measure"]),
+            "measure": Scale.of(first).told(code(first["measure"])),
             "num_samples": first["num_samples"],
             "draws": first["draws"],
         }
 
     @property
-    def lines(self) -> list[tuple[str, ...]]:
-        """The cells of the first rows, as Markdown."""
-        return [_cells(row) for row in self.rows[:MOST_ROWS]]
+    def lines(self) -> list[str]:
+        """Return the first rows as lines of a Markdown table."""
+        rows = self.rows[:MOST_ROWS]
+        first, *rest = columns(rows)
+        names = (first, *rest, *(("stir",) if first != "stir" else ()), "num_samples", "converged")
+        cells = [(_named(row), *(value(row, name) for name in names)) for row in rows]
+        return Cells(("model", *map(heading, names)), cells).markdown(padded=False)
 
     @property
     def more(self) -> int:
-        """The number of rows that are not shown."""
+        """Return the number of rows that are not shown."""
         return len(self.rows[MOST_ROWS:])
 
     @property
     def doubted(self) -> bool:
-        """Tell whether a row that is shown has the mark."""
+        """Tell whether a row that is shown is doubted."""
         return any(Reading.of(row).doubts for row in self.rows[:MOST_ROWS])
 
 
 def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
-    """A table for each set, layer, measure, number of images and draws.
+    """Return a table for each set, layer, measure, number of images and draws.
 
     Args:
         rows: of the scores.
@@ -76,7 +84,9 @@ def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
 
 
 def _most(rows: Sequence[Row]) -> Row:
-    """The names that most rows give the reference and the images; of equals, the first."""
+    """Return the commonest names of the reference and the images; of equally common ones, the
+    first.
+    """
     found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
     values = min(found, key=lambda one: (-found[one], str(one)))
     return dict(zip(NAMED, values, strict=True))
@@ -90,34 +100,20 @@ def _place(table: Table) -> tuple[Any, ...]:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """The highest debiased value first, as on a leaderboard; below them those that have none."""
-    found = Reading.of(row)
-    values = (1.0 if value is None else -value for value in (found.stir, found.plain[0]))
+    """Return the sort key of a row: the one of a leaderboard, then its names."""
     more = (str(row.get(name) or "") for name in ("model", "model_revision", "network_id"))
-    return found.stir is None, *values, *more
+    return (*Reading.of(row).order, *more)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    read_as = Reading.of(row)
-    shown = [_number(value) for value in (read_as.stir, read_as.floor, read_as.ceiling)]
-    mark = " ⚠" if read_as.doubts else ""
-    share = row.get("converged")
-    return (
-        linked(row["model"], row.get("model_revision"), "model") + mark,
-        *shown,
-        _number(row["stir"]),
-        str(row["num_samples"]),
-        "–" if share is None else f"{share:.0%}",
-    )
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float | int) else "–"
+def _named(row: Row) -> str:
+    """Return the model as a link, with a mark where its score is doubted."""
+    mark = " ⚠" if Reading.of(row).doubts else ""
+    return linked(row["model"], row.get("model_revision"), "model") + mark
 
 
 def examples(found: Sequence[Table]) -> list[str]:
-    """The highest and the lowest score in words, but for references judged on their own inversions;
-    where none can be read, the reason.
+    """Return the highest and the lowest score in words, without references that are judged on their
+    own inversions; where no score can be read, the reason.
     """
     every = [(row, table.named["reference"]) for table in found for row in table.rows]
     others = [one for one in every if _id(one[0]["model"]) != _id(one[1])]

@@ -19,17 +19,17 @@ _SHORT = 60
 
 @dataclass(frozen=True)
 class Held:
-    """All that a repo holds, as far as its card tells of it."""
+    """The content of a repo that its card describes."""
 
     sets: Sequence[Shown]
     rows: Sequence[Row] = ()
     """The scores."""
     unread: int = 0
-    """Score files that are not among the rows, as there are too many."""
+    """The number of score files that are not among the rows, since there are too many."""
     figures: Sequence[str] = ()
-    """Paths of heat maps."""
+    """The paths of heat maps."""
     places: Sequence[str] = ()
-    """Other repos that hold the inversions of scores."""
+    """The ids of other repos that hold the inversions of scores."""
 
     @property
     def scored(self) -> bool:
@@ -38,7 +38,7 @@ class Held:
 
     @property
     def title(self) -> str:
-        """The repo's subject, in plain text."""
+        """Return the title of the card, as plain text."""
         if self.sets:
             names = [one.record["names"] for one in self.sets]
             references, data = ([str(n[of]) for n in names] for of in ("reference", "dataset"))
@@ -62,7 +62,7 @@ def _listed(names: Sequence[str], kind: str) -> str:
 def card_text(
     repo_id: str, held: Held, place: str | None = None, package_url: str | None = None
 ) -> str:
-    """The part between the marks.
+    """Return the text between the marks.
 
     Args:
         repo_id: the repo.
