@@ -4,7 +4,6 @@
 leaderboard-data-guide.md); `model-index` is the older form, in the model card.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,14 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import request, split_revision, with_metadata
-from stir_hf.publish.repo import Pushed, Repo
+from stir_hf.publish.boards.reported import RESULTS, notes_of
+from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
-from stir_hf.publish.state import Change, Content, State
 from stir_hf.report.cards import Shown
 
-EVAL, RESULTS = "eval.yaml", ".eval_results"
+EVAL = "eval.yaml"
+_TASKS = {"image": "image-feature-extraction"}
+"""The Hub's name of the task, by the kind of input; of other kinds, `feature-extraction`."""
 
 
 def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
@@ -48,33 +49,6 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
     return _yaml(about)
 
 
-def notes_of(row: Mapping[str, Any]) -> str:
-    """The text beside the number, in one line that `reported.read_notes` reads back."""
-    shown = {
-        "set": row["inversion_set"],
-        "layer": row["layer"],
-        "measure": row["measure"],
-        "n": row["num_samples"],
-        "draws": row["draws"],
-        "method": row["method"],
-        "error": _short(row["relative_error_median"]),
-        "floor": _short(row["floor"]),
-        "stir_debiased": _short(row["stir_debiased"]),
-        "framework": _framework(row),
-    }
-    return "; ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _framework(row: Mapping[str, Any]) -> str:
-    """The package that made a score, with its version where that is known."""
-    made = json.loads(row.get("environment") or "{}")
-    return " ".join(["stir-hf", *([made["stir_hf"]] if made.get("stir_hf") else [])])
-
-
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"
-
-
 def _listed(text: bytes | None) -> Any:
     try:
         return yaml.safe_load(text or b"")
@@ -83,7 +57,7 @@ def _listed(text: bytes | None) -> Any:
 
 
 def _told(entries: Any) -> list[Any] | None:
-    """The content of entries, without the commit that they were made at and their author."""
+    """The content of entries, without their author and the commit of the inversions."""
     try:
         return [
             (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
@@ -102,16 +76,10 @@ class Entry:
     """The repo of the inversions."""
     slug: str
     """The config of the set."""
-    revision: str | None = None
+    revision: str
     """The commit of that repo."""
-
-    def check(self) -> None:
-        """Raise RequestError where there is no number, or the model is not on the Hub."""
-        name = self.row["model"]
-        if self.row["model_revision"] is None:
-            raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
-        if self.row["stir"] is None:
-            raise RequestError(f"the score of {name} is undefined; there is no number to report")
+    kind: str
+    """The kind of input that was inverted."""
 
     @property
     def model(self) -> Repo:
@@ -146,27 +114,29 @@ class Entry:
 
     def result(self) -> dict[str, Any]:
         """One result of a `model-index`."""
-        metric = {
-            "type": "stir",
-            "value": self.row["stir"],
-            "name": f"STIR ({notes_of(self.row)})",
-        }
-        dataset = {
-            "name": f"STIR inversions: {self.repo_id.rpartition('/')[2]}",
-            "type": self.repo_id,
-            "config": self.slug,
-        }
+        name, notes = self.repo_id.rpartition("/")[2], notes_of(self.row)
+        of = {"name": f"STIR inversions: {name}", "type": self.repo_id, "config": self.slug}
+        metric = {"type": "stir", "value": self.row["stir"], "name": f"STIR ({notes})"}
         return {
-            "task": {"type": "image-feature-extraction"},
-            "dataset": dataset,
+            "task": {"type": _TASKS.get(self.kind, "feature-extraction")},
+            "dataset": of,
             "metrics": [metric],
             "source": {"name": "stir-hf", "url": self.source},
         }
 
 
+def check_reportable(row: Mapping[str, Any]) -> None:
+    """Raise RequestError if a score has no number, or its model is not on the Hub."""
+    name = row["model"]
+    if row["model_revision"] is None:
+        raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
+    if row["stir"] is None:
+        raise RequestError(f"the score of {name} is undefined; there is no number to report")
+
+
 def propose(entries: Sequence[Entry]) -> Pushed:
-    """Open one pull request in a model's repo with a file for each of its scores; a file that is
-    there and differs in the commit of the inversions or in its author alone stays.
+    """Open one pull request in a model's repo with a file for each of its scores. A file stays if
+    it differs only in its author or in the commit of the inversions.
 
     Raises:
         RunError: the Hub refuses.
@@ -190,13 +160,12 @@ def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
         RunError: the Hub refuses.
     """
     model, repo_id = entries[0].model, entries[0].repo_id
-    return model.put(
-        lambda state: _indexed(state, entries), f"STIR on {repo_id}", create_pr=create_pr
-    )
+    title = f"STIR on {repo_id}"
+    return model.put(lambda state: _indexed(state, entries), title, create_pr=create_pr)
 
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:
-    """The card with the results that it lacks; all else in it as it is."""
+    """The card with the missing results added; all else in it stays."""
     import huggingface_hub as hub
 
     try:

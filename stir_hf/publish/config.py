@@ -1,17 +1,17 @@
-"""The options of what is sent to the Hub, and to whom it shows."""
+"""Options of publishing on the Hub."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from stir_hf.errors import RequestError, as_flag, closest
-from stir_hf.publish.requirement import checked
+from stir_hf.publish.spaces.requirement import checked
 from stir_hf.registry import option
 
 
 @dataclass(frozen=True)
 class ShareConfig:
-    """The options by which a repo on the Hub is written."""
+    """Options of what is published, and of who may see it."""
 
     private: bool | None = option(
         None,
@@ -33,7 +33,7 @@ class ShareConfig:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """A configuration from keyword options.
+        """Return the configuration of keyword options.
 
         Raises:
             RequestError: an unknown option, or a value that it does not take.
@@ -55,7 +55,7 @@ class ShareConfig:
 
 @dataclass(frozen=True)
 class PublishConfig(ShareConfig):
-    """The repo to which a run is published when it is done, and how."""
+    """Options of publishing a run when it is done."""
 
     push_to: str | None = option(
         None,

@@ -7,7 +7,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has none
 from huggingface_hub import DatasetCard
 
-from stir_hf.publish.requirement import EXAMPLE
+from stir_hf.publish.spaces.requirement import EXAMPLE
 from tests.publish.clients import Worker, files_of
 from tests.publish.conftest import QUICK
 from tests.stand_in_hub import Fault, StandInHub

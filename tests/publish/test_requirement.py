@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from stir_hf.errors import RequestError
-from stir_hf.publish import requirement as module
-from stir_hf.publish import spaces
-from stir_hf.publish.requirement import EXAMPLE, PACKAGE, repository, requirement
+from stir_hf.publish.spaces import requirement as module
+from stir_hf.publish.spaces import space as spaces
+from stir_hf.publish.spaces.requirement import EXAMPLE, PACKAGE, repository, requirement
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

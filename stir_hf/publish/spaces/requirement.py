@@ -4,7 +4,6 @@ There is no release under the package's name, and a name that nobody has registe
 squatters, so that no page may tell anybody to install it by its name alone.
 """
 
-import hashlib
 import json
 import re
 import subprocess
@@ -17,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from stir_hf.errors import RequestError, one_line
 
-NAME, PACKAGE = "stir-hf", Path(__file__).parent.parent
+NAME, PACKAGE = "stir-hf", Path(__file__).parents[2]
 ADDED = ("metric_card", "spaces_demo")
 """Folders that a wheel has in the package, and a clone beside it (pyproject.toml)."""
 EXAMPLE = f"{NAME} @ git+https://HOST/OWNER/NAME@COMMIT"
@@ -25,10 +24,10 @@ _EXPECTED = f"expected '{EXAMPLE}' or another place of a package"
 
 
 def checked(given: str) -> str:
-    """A requirement that names a place.
+    """Return a requirement that names a place from which this package is installed.
 
     Raises:
-        RequestError: no requirement, another package, or a name alone.
+        RequestError: no requirement, another package, or a name without a place.
     """
     try:
         asked = Requirement(given)
@@ -45,9 +44,8 @@ def checked(given: str) -> str:
 
 
 def requirement() -> str | None:
-    """The requirement that gives this installation: the repository that it came from, at its
-    commit, also where it was installed from a clone of that; None where that is not known or not
-    public.
+    """Return the requirement that installs the same again: the repository that this installation
+    came from, perhaps by a clone, at its commit; None if that is not known or not public.
     """
     try:
         text = distribution(NAME).read_text("direct_url.json")
@@ -63,7 +61,7 @@ def requirement() -> str | None:
 
 
 def repository(place: str | None) -> str | None:
-    """The page of the repository that a requirement names; None where it names none."""
+    """Return the page of the repository that a requirement names; None if it names none."""
     found = re.fullmatch(
         rf"{NAME}(?:\[[\w,-]+\])? @ git\+(https://[\w./:-]+?)(?:\.git)?@.*", place or ""
     )
@@ -71,7 +69,7 @@ def repository(place: str | None) -> str | None:
 
 
 def _of_checkout(folder: Path) -> str | None:
-    """The requirement of a clone whose commit holds this package, if its remote has it, too."""
+    """The requirement of a clone whose commit holds this package and is on its remote."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
     url = re.sub(r"^(?:ssh://git@([^:/]+)(?::\d+)?/|git@([^:/]+):)", r"https://\1\2/", remote)
@@ -81,18 +79,16 @@ def _of_checkout(folder: Path) -> str | None:
 
 
 def _holds_this(folder: Path) -> bool:
-    """Tell whether the commit of a clone holds the modules of this package as they run here."""
+    """Return whether the commit of a clone holds the modules of this package as they run here."""
+    from huggingface_hub.utils.sha import git_hash
+
     listed = _git(folder, "ls-tree", "-r", "HEAD", "--", PACKAGE.name).splitlines()
     there = {path: about.split()[2] for about, _, path in (line.partition("\t") for line in listed)}
     here = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
     added = tuple(f"{PACKAGE.name}/{name}/" for name in ADDED)
-    return all(there.get(p) == _blob(f) for p, f in here.items() if not p.startswith(added))
-
-
-def _blob(path: Path) -> str:
-    """Git's hash of a file."""
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return all(
+        there.get(p) == git_hash(f.read_bytes()) for p, f in here.items() if not p.startswith(added)
+    )
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -29,20 +29,23 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
     asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
     if len(asked) > MOST_ASKED:
         _log.warning(f"of {len(asked)} models, {MOST_ASKED} are looked up on the Hub")
+        asked = asked[:MOST_ASKED]
     found: dict[str, str] = {}
-    for start in range(0, min(len(asked), MOST_ASKED), _AT_A_TIME):
-        some = asked[start : start + _AT_A_TIME]
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for start in range(0, len(asked), _AT_A_TIME):
+            some = asked[start : start + _AT_A_TIME]
             answers = list(pool.map(_present_id, some))
-        found |= {id_key(one): now for (one, _), now in zip(some, answers, strict=True) if now}
-        if None in answers:
-            _log.warning("the Hub gave no answer: a model that was renamed may stand twice")
-            break
+            found |= {
+                id_key(name): now for (name, _), now in zip(some, answers, strict=True) if now
+            }
+            if None in answers:
+                _log.warning("the Hub gave no answer: a model that was renamed may stand twice")
+                break
     return found
 
 
 def _present_id(judged: tuple[str, str]) -> str | None:
-    """The id of a model now; empty where the Hub shows none, None where it gives no answer."""
+    """The id of a model now; empty if the Hub shows none, None if it gives no answer."""
     import huggingface_hub as hub
 
     name, commit = judged
@@ -70,21 +73,20 @@ def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     through others.
 
     Args:
-        keys: for each score, what it may share with others, by the kind of key; None is shared
-            with none.
+        keys: for each score, the values that it may share with others, by the kind of key; None is
+            shared with none.
     """
-    groups: list[list[int]] = []
-    of: dict[tuple[str, Any], int] = {}
+    groups: list[tuple[set[tuple[str, Any]], list[int]]] = []
     for place, mine in enumerate(keys):
-        known = [(kind, value) for kind, value in mine.items() if value is not None]
-        joined = sorted({of[key] for key in known if key in of})
-        target = joined[0] if joined else len(groups)
-        if not joined:
-            groups.append([])
-        for other in joined[1:]:
-            groups[target] += groups[other]
-            groups[other] = []
-            of |= {key: target for key, group in of.items() if group == other}
-        groups[target].append(place)
-        of |= dict.fromkeys(known, target)
-    return [sorted(group) for group in groups if group]
+        known, places = (
+            {(kind, value) for kind, value in mine.items() if value is not None},
+            [place],
+        )
+        others = []
+        for group in groups:
+            if group[0].isdisjoint(known):
+                others.append(group)
+            else:
+                known, places = known | group[0], group[1] + places
+        groups = [*others, (known, sorted(places))]
+    return sorted(places for _, places in groups)
