@@ -109,9 +109,9 @@ def publish_metric(
     repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
 ) -> None:
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
-    from stir_hf.publish.spaces.space import publish_metric
+    from stir_hf.publish.spaces.space import METRIC
 
-    pushed = publish_metric(repo, package, private=private, create_pr=create_pr)
+    pushed = METRIC.publish(repo, package, private=private, create_pr=create_pr)
     _show([pushed], as_json)
     if not create_pr and not as_json:
         echo(f'evaluate.load("{pushed.url.rpartition("/spaces/")[2]}") loads it')
@@ -128,9 +128,9 @@ def publish_space(
     repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
 ) -> None:
     """Create or update a Space that compares two checkpoints in a browser."""
-    from stir_hf.publish.spaces.space import publish_space
+    from stir_hf.publish.spaces.space import PAGE
 
-    _show([publish_space(repo, package, private=private, create_pr=create_pr)], as_json)
+    _show([PAGE.publish(repo, package, private=private, create_pr=create_pr)], as_json)
 
 
 @app.command(epilog=example("stir-hf space --port 7860"))

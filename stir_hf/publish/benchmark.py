@@ -49,21 +49,14 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
     return _yaml(about)
 
 
-def _listed(text: bytes | None) -> Any:
-    try:
-        return yaml.safe_load(text or b"")
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-
-
-def _told(entries: Any) -> list[Any] | None:
-    """The content of entries, without their author and the commit of the inversions."""
+def _told(text: bytes | None) -> list[Any] | None:
+    """The content of a file of results, without their author and the commit of the inversions."""
     try:
         return [
             (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
-            for one in entries
+            for one in yaml.safe_load(text or b"")
         ]
-    except (TypeError, KeyError):
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
         return None
 
 
@@ -143,11 +136,11 @@ def propose(entries: Sequence[Entry]) -> Pushed:
     """
     model, repo_id = entries[0].model, entries[0].repo_id
     me = request(model.me, model.called)["name"]
-    reports = {one.path: one.reported(me) for one in entries}
+    reports = {one.path: _yaml(one.reported(me)).encode() for one in entries}
 
     def build(state: State) -> Change:
-        new = {p: r for p, r in reports.items() if _told(_listed(state.read(p))) != _told(r)}
-        return Change({path: Content(_yaml(report).encode()) for path, report in new.items()})
+        new = {p: r for p, r in reports.items() if _told(state.read(p)) != _told(r)}
+        return Change({path: Content(report) for path, report in new.items()})
 
     return model.put(build, f"STIR on {repo_id}", create_pr=True)
 

@@ -28,6 +28,9 @@ class Space:
     place: str
     """Its folder, beside the package or in it."""
     names: tuple[str, ...]
+    """Its files."""
+    name: str | None = None
+    """The only name that it may have."""
 
     def folder(self) -> Path:
         """Return the folder of its files.
@@ -53,9 +56,31 @@ class Space:
 
     @one_run()
     def publish(
-        self, repo_id: str, package: str | None, *, private: bool, create_pr: bool
+        self,
+        repo_id: str,
+        package: str | None = None,
+        *,
+        private: bool = False,
+        create_pr: bool = False,
     ) -> Pushed:
-        """Create or update the Space; args and errors as `publish_metric`."""
+        """Create or update the Space.
+
+        Args:
+            repo_id: the Space.
+            package: what pip installs; None: the repository of this installation at its commit.
+            private: make it private.
+            create_pr: open a pull request.
+
+        Raises:
+            RequestError: a name that is not allowed, a repo that this token may not write or that
+                is public where `private` is asked for, or no known place of the package.
+            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
+        """
+        repo_id = destination(repo_id, self.command, "space")
+        if self.name not in (None, repo_id.rpartition("/")[2]):
+            raise RequestError(
+                f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{self.name} alone"
+            )
         place = checked(package) if package else requirement()
         if place is None:
             raise RequestError(
@@ -63,8 +88,7 @@ class Space:
                 " commit its https remote has), and a Space must name a place to install it from:"
                 f" give --package '{EXAMPLE}'"
             )
-        files = self.files(place)
-        repo = Repo(destination(repo_id, self.command, "space"), "space")
+        change, repo = Change(self.files(place)), Repo(repo_id, "space")
         check_writable(repo, self.command, create_pr=create_pr)
         repo = repo.renamed()
         if private and repo.is_private() is False:
@@ -73,47 +97,18 @@ class Space:
             )
         if not create_pr:
             repo.create(private=private or None, space_sdk="gradio")
-        return repo.put(lambda _: Change(files), self.title, create_pr=create_pr)
+        return repo.put(lambda _: change, self.title, create_pr=create_pr)
 
 
 _SHARED = ("README.md", "app.py", "requirements.txt")
 METRIC = Space(
-    "publish-metric", "The STIR metric", f"metric_card/{NAME}", (*_SHARED, "stir.py", "tests.py")
+    "publish-metric",
+    "The STIR metric",
+    f"metric_card/{NAME}",
+    (*_SHARED, "stir.py", "tests.py"),
+    NAME,
 )
 PAGE = Space("publish-space", "STIR in a browser", "spaces_demo", (*_SHARED, "example.json"))
-
-
-def publish_metric(
-    repo_id: str, package: str | None = None, *, private: bool = False, create_pr: bool = False
-) -> Pushed:
-    """Create or update the Space `NAMESPACE/stir`.
-
-    Args:
-        repo_id: the Space; its name must be `stir`, which is what `evaluate` loads.
-        package: what pip installs; None: the repository of this installation at its commit.
-        private: make it private.
-        create_pr: propose it.
-
-    Raises:
-        RequestError: another name, a repo that this token may not write or that is public where
-            `private` is asked for, or no known place of the package.
-        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
-    """
-    repo_id = destination(repo_id, METRIC.command, "space")
-    if repo_id.rpartition("/")[2] != NAME:
-        raise RequestError(
-            f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{NAME} alone"
-        )
-    return METRIC.publish(repo_id, package, private=private, create_pr=create_pr)
-
-
-def publish_space(
-    repo_id: str, package: str | None = None, *, private: bool = False, create_pr: bool = False
-) -> Pushed:
-    """Create or update the Space that compares two checkpoints in a browser; args and errors as
-    `publish_metric`, of any name.
-    """
-    return PAGE.publish(repo_id, package, private=private, create_pr=create_pr)
 
 
 def install_metric() -> Path:
