@@ -19,7 +19,7 @@ from stir_hf.publish.benchmark import Entry, check_reportable, index, propose
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.repo import Limits, Pushed, Repo
-from stir_hf.publish.rights import check_writable, visibility
+from stir_hf.publish.rights import visibility, writable
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
@@ -155,7 +155,6 @@ def push_folder(
             not public into a public repo; other bytes for a row that is published.
         RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
     """
-    repo = Repo(destination(repo_id, "--to"))
     result = StirResult.load(folder) if (folder / RESULT).is_file() else None
     if scores_only and result is None:
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
@@ -168,7 +167,7 @@ def push_folder(
         raise RequestError(
             f"{folder} holds no finished inversions; run the command that makes them again"
         )
-    check_writable(repo, "--to", create_pr=share.create_pr)
+    repo = writable(repo_id, "--to", create_pr=share.create_pr)
     return _push(repo, sets, result, share, limits=limits, say=say)
 
 
@@ -220,8 +219,7 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
         RequestError, RunError: see `push_folder`.
     """
     share = ShareConfig.of(how)
-    repo = Repo(destination(repo_id, "push_to_hub"))
-    check_writable(repo, "push_to_hub", create_pr=share.create_pr)
+    repo = writable(repo_id, "push_to_hub", create_pr=share.create_pr)
     return _push(repo, sets, result, share).url
 
 
@@ -229,11 +227,10 @@ def check_destination(share: PublishConfig) -> None:
     """Check, before any work, that a run may be pushed to the repo that was given.
 
     Raises:
-        RequestError: see `check_writable`.
+        RequestError: see `writable`.
     """
     if share.push_to is not None:
-        repo = Repo(destination(share.push_to, "--push-to"))
-        check_writable(repo, "--push-to", create_pr=share.create_pr)
+        writable(share.push_to, "--push-to", create_pr=share.create_pr)
 
 
 def publish(

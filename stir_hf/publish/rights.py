@@ -6,20 +6,22 @@ from functools import cached_property
 from typing import Any, Literal
 
 from stir_hf.errors import RequestError, RunError, one_line
-from stir_hf.hub import about, request, split_revision
+from stir_hf.hub import about, destination, request, split_revision
+from stir_hf.hub.names import Kind
 from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.repo import Repo
 
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
-def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
-    """Check, before any work, that this token may write to a repo.
+def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset") -> Repo:
+    """Return a repo after checking, before any work, that this token may write to it.
 
     Args:
-        repo: the destination.
+        name: its id or address.
         option: the option or command that named it, for messages.
         create_pr: whether a pull request is opened.
+        kind: of the repo.
 
     Raises:
         RequestError: no repo id, no token or one that the Hub does not accept or that only reads,
@@ -27,6 +29,7 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
     """
     import huggingface_hub as hub
 
+    repo = Repo(destination(name, option, kind), kind)
     _check_id(repo, option)
     if not hub.get_token():
         raise RequestError(
@@ -40,6 +43,7 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
         raise RequestError(str(error)) from error
     if (lack := _lack(me, repo, create_pr=create_pr)) is not None:
         raise RequestError(f"{option} {repo.id}: {lack}")
+    return repo
 
 
 def _check_id(repo: Repo, option: str) -> None:

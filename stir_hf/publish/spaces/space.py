@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stir_hf.errors import RequestError
 from stir_hf.hub import destination, one_run
-from stir_hf.publish.repo import Change, Content, Pushed, Repo
-from stir_hf.publish.rights import check_writable
+from stir_hf.publish.repo import Change, Content, Pushed
+from stir_hf.publish.rights import writable
 from stir_hf.publish.spaces.requirement import EXAMPLE, PACKAGE, checked, requirement
 
 NAME = "stir"
@@ -88,9 +88,8 @@ class Space:
                 " commit its https remote has), and a Space must name a place to install it from:"
                 f" give --package '{EXAMPLE}'"
             )
-        change, repo = Change(self.files(place)), Repo(repo_id, "space")
-        check_writable(repo, self.command, create_pr=create_pr)
-        repo = repo.renamed()
+        change = Change(self.files(place))
+        repo = writable(repo_id, self.command, create_pr=create_pr, kind="space").renamed()
         if private and repo.is_private() is False:
             raise RequestError(
                 f"{self.command} {repo.id}: it is public already; make it private in its settings"
