@@ -18,14 +18,14 @@ from stir_hf.publish.repo import Change, Content, Repo, State
 from stir_hf.publish.rights import sources_of_score
 from stir_hf.publish.scored import ScoreFiles, is_score
 from stir_hf.publish.spaces.requirement import EXAMPLE, requirement
-from stir_hf.report import heat_map, labels
+from stir_hf.report import labels
 from stir_hf.report.cards import Held, Shown
-from stir_hf.report.figures import png
+from stir_hf.report.figures import figures, png
 from stir_hf.report.markup import is_repo
 from stir_hf.results import StirResult
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
-_HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-stir\.png", re.ASCII)
+_HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-matrix\.png", re.ASCII)
 _MOST_FIGURES = 4
 PUBLISHED = "published"
 """The key under which `score` records inversions of the Hub, `id` or `id@revision`, in
@@ -130,9 +130,9 @@ class Parcel:
             files |= change.files
             gone |= change.removed
         after = Change(files, frozenset(gone))
-        figures = _figures(state, after)
         places = sorted({*self.places, *places_in(before)} - {repo_id})
-        held = Held(_sets(state, after, there), *self.scored.rows(state), figures, places)
+        sets, maps = _sets(state, after, there), _heat_maps(state, after)
+        held = Held(sets, *self.scored.rows(state), maps, places)
         place = self.package or installed(before) or requirement()
         if place is None:
             self.told[
@@ -194,7 +194,7 @@ def _sets(state: State, after: Change, there: Mapping[str, Path]) -> list[Shown]
     return found
 
 
-def _figures(state: State, after: Change) -> list[str]:
+def _heat_maps(state: State, after: Change) -> list[str]:
     """The heat maps that the repo holds afterwards, of the most inputs first."""
     found = [m for p in {*state.files, *after.files} if (m := _HEAT_MAP.fullmatch(p))]
     return [m[0] for m in sorted(found, key=lambda m: (-int(m[1]), m[0]))[:_MOST_FIGURES]]
@@ -202,10 +202,6 @@ def _figures(state: State, after: Change) -> list[str]:
 
 def _drawn(result: StirResult, name: str) -> dict[str, Content]:
     """Heat maps, if there are more than two models, and scores for half of their fields."""
-    found, count = {}, len(labels(result))
-    if count > 2 and len(result.scores) >= count * (count - 1) / 2:
-        for value in ("stir", "similarity"):
-            figure = heat_map(result, value).get_figure(root=True)
-            assert figure is not None
-            found[f"figures/{name}-{value}.png"] = Content(png(figure, DPI))
-    return found
+    count = len(labels(result))
+    drawn = figures(result) if len(result.scores) >= count * (count - 1) / 2 else {}
+    return {f"figures/{name}-{kind}.png": Content(png(one, DPI)) for kind, one in drawn.items()}

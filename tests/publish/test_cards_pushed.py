@@ -64,7 +64,7 @@ def test_a_card_shows_every_score_and_the_heat_map(
     assert not [line for line in hub.seen if "/resolve/" in line and "/scores/" in line]
     text = card_of(hub, "lab/whole-matrix")
     assert len(table_rows(text)) == 6
-    (picture,) = [p for p in files_of(hub, "lab/whole-matrix") if p.endswith("-stir.png")]
+    (picture,) = [p for p in files_of(hub, "lab/whole-matrix") if p.endswith("-matrix.png")]
     assert f"]({picture})" in text
     assert worker.json("push", matrix, "--to", "lab/whole-matrix")["pushed"][0]["changed"] is False
 
