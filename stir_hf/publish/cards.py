@@ -10,8 +10,8 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import with_metadata
-from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scores import FOLDER as SCORES
+from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
 from stir_hf.report.markup import is_repo, prose
 
@@ -82,7 +82,7 @@ def _title_of_others(title: Any, before: str) -> bool:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Return a card's text before our part, our part, and the text after it; the marks are lines."""
+    """Return a card's text before our part, our part, and the text after it."""
     found = re.search(rf"^{BEGIN}.*?(?:^{END}$|\Z)", text, re.M | re.S)
     if found is None:
         return text.strip(), "", ""
