@@ -157,9 +157,19 @@ def test_wide_and_combining_characters_leave_a_table_straight() -> None:
 def test_the_line_of_a_run_names_what_did_not_converge() -> None:
     line = notes_line(result(("lab/a", "logits"), ("lab/b", "logits")))
     assert line is not None
-    assert "above the tolerance: a (10%), b (10%)" in line
-    assert "--steps" in line
+    assert "above the tolerance: a (10%), b (10%). They are good enough for the scores" in line
+    assert "no ceiling is below 0.98" in line
     assert "\n" not in line
+
+
+def test_the_line_of_a_run_says_what_to_do_where_a_ceiling_is_low() -> None:
+    done = result(("lab/a", "logits"), ("lab/b", "logits"))
+    (first, *others) = done.scores
+    assert first.debiased is not None
+    low = replace(first, debiased=replace(first.debiased, ceiling=0.6))
+    line = notes_line(replace(done, scores=(low, *others)))
+    assert line is not None
+    assert "Increase --steps or choose another layer; do not rely on a score with a low" in line
 
 
 def test_no_line_where_all_converged() -> None:

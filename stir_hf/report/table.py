@@ -1,5 +1,6 @@
 """A result as a table, for terminals and notebooks."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -9,7 +10,8 @@ import numpy as np
 
 from stir_hf.errors import printable
 from stir_hf.report.cells import Table, cell, escaped, heading, shown_fields, value
-from stir_hf.results import RelativeError, Score, SpreadError, StirResult
+from stir_hf.report.reading import GOOD_CEILING, Reading
+from stir_hf.results import RelativeError, Score, SpreadError, StirResult, published
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
@@ -97,21 +99,28 @@ def labels(result: StirResult) -> dict[tuple[str, str], str]:
 
 def notes_line(result: StirResult) -> str | None:
     """Return one line on the references whose inversions did not all reach the tolerance: the share
-    that did not, and a remedy. Return None where all did.
+    that did not, and the consequence. Return None where all did.
     """
-    names = labels(result)
-    above = {
-        names[one.reference, one.reference_layer]: 1 - one.converged
-        for one in result.scores
-        if one.converged < 1
-    }
+    names, affected = labels(result), [one for one in result.scores if one.converged < 1]
+    above = {names[one.reference, one.reference_layer]: 1 - one.converged for one in affected}
     if not above:
         return None
+    read_as = [Reading.of(published(one)) for one in affected]
+    ceilings = [one.ceiling if one.scale.is_share else None for one in read_as]
+    least = min(-math.inf if value is None else value for value in ceilings)
     listed = ", ".join(f"{printable(name)} ({_percent(share)})" for name, share in above.items())
-    return (
-        f"Inversions above the tolerance: {listed}. More --steps bring them closer; where the"
-        " ceiling is near 1 the scores can be read as they are."
-    )
+    if least >= GOOD_CEILING:
+        told = f"They are good enough for the scores: no ceiling is below {floored(least)}."
+    else:
+        told = (
+            "Increase --steps or choose another layer; do not rely on a score with a low ceiling."
+        )
+    return f"Inversions above the tolerance: {listed}. {told}"
+
+
+def floored(value: float) -> str:
+    """Return a value with two decimals, rounded down."""
+    return f"{math.floor(value * 100) / 100:.2f}"
 
 
 def _percent(share: float) -> str:
