@@ -15,8 +15,8 @@ class ShareConfig:
 
     private: bool | None = option(
         None,
-        "Make the repo on the Hub private, or public; default: private if the data or a model is not"
-        " public.",
+        "Make the repo on the Hub private, or public; default: private if the data or a model is"
+        " not public.",
         off="public",
     )
     without_images: bool = option(

@@ -59,8 +59,8 @@ class Packed:
         without_images = without_images or not inversions.has_originals
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(
-                f"--without-images: nobody could fetch the originals of {manifest.names['dataset']},"
-                " which is not on the Hub"
+                f"--without-images: nobody could fetch the originals of {manifest.names['dataset']}"
+                ", which is not on the Hub"
             )
         return cls(inversions, manifest, sources_of(manifest.names), without_images, into)
 
