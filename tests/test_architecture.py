@@ -1,6 +1,7 @@
 """The shape of the package: which modules import which."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -153,3 +154,66 @@ def test_every_name_of_publishing_is_there() -> None:
     package = import_module("stir_hf.publish")
     assert all(getattr(package, name) is not None for name in package.__all__)
     assert {"push_folder", "send", "ShareConfig"} <= set(package.__all__)
+
+
+ANY_KIND = ("engine/", "job/", "scoring/", "data/sets/", "data/files/", "publish/", "report/")
+"""The rooms that work with inputs of any kind, and ask the kind for what is special about it."""
+ABOUT_IMAGES = {
+    "report/figures.py": {"image", "images"},
+    "report/page.py": {"image", "images"},
+    "report/board_text.py": {"image", "images"},
+    "report/table.py": {"images"},
+    "report/saved.py": {"image"},
+    "report/cards/sets.py": {"images"},
+    "data/files/arrays.py": {"image"},
+    "data/sets/choice.py": {"images", "mode", "modes"},
+    "engine/config.py": {"images"},
+    "publish/benchmark.py": {"image"},
+    "publish/cards.py": {"image"},
+}
+"""Words of images that these rooms may use: figures, pages and texts for readers, the property
+`Inversions.image`, `common_mode`, two defaults in help texts, and the Hub's task
+`image-feature-extraction`.
+"""
+NAMES_OF_OTHERS = re.compile(r"inference_mode|download_mode|image_column|without[_-]images")
+
+
+def words_of(path: Path) -> set[str]:
+    """The words of images among the names and texts of a file, without docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [one for one in body if not is_text(one)]  # type: ignore[attr-defined]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        for name in ("id", "attr", "arg", "name", "asname", "value"):
+            text = getattr(node, name, None)
+            if isinstance(text, str):
+                plain = NAMES_OF_OTHERS.sub("", text)
+                found.update(re.findall(r"(?<![a-z])(?:images?|modes?|pixels?)(?![a-z])", plain))
+    return found
+
+
+def is_text(node: ast.AST) -> bool:
+    """Return whether a statement is only a text: a docstring."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def test_rooms_for_any_kind_of_input_have_no_words_of_images() -> None:
+    names = {path: path.relative_to(PACKAGE).as_posix() for path in FILES}
+    rooms = {path: name for path, name in names.items() if name.startswith(ANY_KIND)}
+    found = {name: words for path, name in rooms.items() if (words := words_of(path))}
+    assert found == ABOUT_IMAGES
+
+
+def test_words_of_images_are_found_in_names_and_texts(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        '"""Docstrings may name images."""\n'
+        "from x import pixels as p\n"
+        "def image_of(mode, image_column):\n"
+        '    """Of an image."""\n'
+        "    return f'{mode.images} of a set', imaged(remodel)\n"
+    )
+    assert words_of(path) == {"image", "images", "mode", "pixels"}

@@ -113,7 +113,7 @@ def test_a_revision_of_a_folder(model: Path) -> None:
         ({"image_column": "imag"}, ["no column 'imag'", "did you mean image?"]),
         ({"image_column": "label"}, ["column 'label'", "holds no images", "image"]),
         ({"config_name": "nothing"}, ["nothing", "default"]),
-        ({"num_samples": 10**6}, ["1000000 images asked for", "has "]),
+        ({"num_samples": 10**6}, ["1000000 samples requested", "has "]),
         ({"num_samples": 0}, ["num_samples", "at least 1", "not 0"]),
         ({"num_samples": 2}, ["num_samples=2", "at least 4"]),
         ({"num_samples": 4.0}, ["num_samples", "not 4.0"]),
@@ -282,7 +282,7 @@ def test_unfinished_inversions_are_not_judged(demo: Path, images: str, tmp_path:
     (shard,) = made.path.glob("*.parquet")
     whole = pq.read_table(shard)
     pq.write_table(whole.slice(0, 5), shard)
-    said = ["holds 5 of 8 inversions", "continues"]
+    said = ["holds 5 of 8 inversions", "run its command again to continue it"]
     told(lambda: stir_hf.score(reference, tmp_path, progress=False), *said)
     pq.write_table(whole.slice(3, 5), shard.with_name("part-again.parquet"))
     scores = stir_hf.score(reference, tmp_path, progress=False).scores

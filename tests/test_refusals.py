@@ -165,7 +165,7 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
     ),
     "float16": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--dtype", "float16"),
-        ["is in float16, in which the gradients of an inversion vanish"],
+        ["is in float16, in which the gradients of an inversion underflow"],
     ),
     "colour where grey is taken": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--image-mode", "RGB"),

@@ -211,7 +211,7 @@ def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
 
     try:
         refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
-    except Exception as error:  # of several libraries; what is not of the Hub goes on
+    except Exception as error:  # of several libraries; errors of others are raised
         if not is_of_the_hub(error):
             raise
         return []

@@ -152,7 +152,7 @@ def _write_list(found: Found, siblings: Sequence[Any]) -> bool:
     version of the client caches it differently.
     """
     try:
-        from huggingface_hub._tree_cache import (  # private; there is nothing public that writes it
+        from huggingface_hub._tree_cache import (  # private, as there is no public function for it
             TreeCacheEntry,
             write_tree_cache,
         )

@@ -148,7 +148,7 @@ def request(
         return again(call, what, passes=passes)
     except (RequestError, RunError):
         raise
-    except Exception as error:  # of several libraries; what is not of the Hub goes on
+    except Exception as error:  # of several libraries; errors of others are raised
         if not is_of_the_hub(error):
             raise
         raise RunError(refusal(error, what, context)) from error

@@ -28,7 +28,7 @@ def is_on_its_side(image: Image.Image) -> bool:
 def _turn_of(image: Image.Image) -> int:
     try:
         found = image.getexif().get(ORIENTATION)
-    except Exception:  # what cannot be read says nothing
+    except Exception:  # an unreadable header counts as no orientation
         return 1
     return found if isinstance(found, int) else 1
 
@@ -39,7 +39,7 @@ def upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except (OSError, Image.DecompressionBombError):
         raise
-    except Exception:  # of the rest of the header, which Pillow writes anew: it changes no pixel
+    except Exception:  # Pillow rewrites the rest of the header, which changes no pixel
         turn = _TURNS.get(_turn_of(image))
         turned = image.copy() if turn is None else image.transpose(turn)
         turned.info.pop("exif", None)

@@ -121,7 +121,7 @@ class Making:
     def put(self) -> None:
         """Measure the finished inversions, and write all rows to disk."""
         rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
-        self.work.rows.clear()  # before they are written: what failed is not repeated at the end
+        self.work.rows.clear()  # cleared first, so that a failed write is not repeated at the end
         shards.append(self.folder, rows, self.columns)
         errors = [row["relative_error"] for row in rows if "relative_error" in row]
         converged = sum(row["status"] == "converged" for row in rows)
@@ -134,7 +134,7 @@ class Making:
 
         def watch(seen: Watch) -> None:
             looked.append(time.perf_counter())
-            if len(looked) > 1:  # before the first look was the warm-up
+            if len(looked) > 1:  # the time before the first look is warm-up
                 self.claims.note(seen.passes, looked[1] - looked.pop(0))
             self.progress.look(
                 seen.passes, seen.active, seen.error, partial(self._in_progress, seen)

@@ -167,7 +167,7 @@ class Network:
         while True:
             try:
                 return self.feed(inputs, {}, hidden_states=True)
-            except Exception as error:  # code of a user's own refuses arguments in many ways
+            except Exception as error:  # a user's own code refuses arguments in many ways
                 refused = isinstance(error, TypeError) or runs_own_code(self.module)
                 found = self.arguments.without(error) if refused and self.arguments else None
                 if found is None:

@@ -15,7 +15,7 @@ class ShareConfig:
 
     private: bool | None = option(
         None,
-        "Make the repo on the Hub private, or public; default: private where images or a model are"
+        "Make the repo on the Hub private, or public; default: private if the data or a model is"
         " not public.",
         off="public",
     )

@@ -63,7 +63,7 @@ def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
                 " it; run the same command again"
             )
         about = models.get((score.model, score.layer), {})
-        yield {**_about(score, made[score.inversion_set], about, result), **_per_image(moved)}
+        yield {**_about(score, made[score.inversion_set], about, result), **_per_input(moved)}
 
 
 def _about(
@@ -100,7 +100,7 @@ def _engine(config: InversionConfig) -> dict[str, Any]:
     }
 
 
-def _per_image(moved: Displacement | None) -> dict[str, Any]:
+def _per_input(moved: Displacement | None) -> dict[str, Any]:
     names = ("index", "draw", "relative_distance", "cosine", "relative_error")
     return {name: [] if moved is None else getattr(moved, name).tolist() for name in names}
 

@@ -120,7 +120,7 @@ def _told(error: ChildFailedError) -> int:
     """Return the exit code of a failed run; log the signal that killed a process."""
     codes = {rank: int(failure.exitcode) for rank, failure in error.failures.items()}
     killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
-    if not killed and max(codes.values()) > 0:  # a process has told why
+    if not killed and max(codes.values()) > 0:  # a process has reported the reason
         return max(codes.values())
     rank = killed[0] if killed else next(iter(codes))
     name = signal.Signals(-codes[rank]).name

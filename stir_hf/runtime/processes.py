@@ -186,7 +186,7 @@ class Processes:
         """Propagate an exception to all processes at their next synchronisation."""
         try:
             yield
-        except Exception as error:  # whatever it is, the others must not wait for this process
+        except Exception as error:  # on any error, the others must not wait for this process
             if self.count > 1 and TOLD not in getattr(error, "__notes__", ()):
                 self._tell(error)
             raise
@@ -205,10 +205,10 @@ class Processes:
                 Counters(_STORES[0]).add("failed", 1)
             found: list[tuple[_Told, Any]] = self._gathered(((kind.__name__, text), None))
             self._forget()
-        except RunError:  # the others have ended; each tells by itself
+        except RunError:  # the others have ended, and each reports its own error
             return
         if any(told is not None for told, _ in found[: self.rank]):
-            error.add_note(TOLD)  # one tells: the first of those that failed by themselves
+            error.add_note(TOLD)  # report one error: the first original one
 
     def _forget(self) -> None:
         """Clear a failure that every process knows of, for the next run."""
@@ -288,7 +288,7 @@ def _ended() -> Iterator[None]:
     """Turn the error of torch.distributed about an ended process into a RunError."""
     try:
         yield
-    except RuntimeError as error:  # what torch.distributed raises
+    except RuntimeError as error:  # the error of torch.distributed
         raise RunError(
             f"another process of this run has ended ({one_line(error)}); the same command continues"
         ) from error

@@ -86,7 +86,7 @@ def counting() -> Iterator[dict[str, Any]]:
 def test_a_limit_ends_what_nobody_knows_the_end_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specs, "STREAM_LIMIT", 300)
     without_end = datasets.IterableDataset.from_generator(counting)
-    with pytest.raises(RequestError, match=r"more than 300 images.*give num_samples"):
+    with pytest.raises(RequestError, match=r"more than 300 samples.*give num_samples"):
         open_samples(without_end, DataSpec("it"))
     with pytest.raises(RequestError, match="more than 5 images"):
         open_samples(without_end, DataSpec("it", stream_limit=5))
@@ -151,7 +151,7 @@ def test_a_dataset_that_is_streamed_has_no_limit_but_its_own(
     name = str(tmp_path)
     pictures(4).to_parquet(tmp_path / "test.parquet")
     assert len(open_samples(name, DataSpec(name, streaming=True))) == 4
-    with pytest.raises(RequestError, match="more than 3 images"):
+    with pytest.raises(RequestError, match="more than 3 samples"):
         open_samples(name, DataSpec(name, streaming=True, stream_limit=3))
 
 
@@ -162,7 +162,7 @@ def test_a_limit_is_a_number(value: Any) -> None:
 
 
 def test_a_limit_is_for_streams() -> None:
-    with pytest.raises(RequestError, match="stream_limit is for streams"):
+    with pytest.raises(RequestError, match="stream_limit is only for streams"):
         open_samples(pictures(3), DataSpec("it", stream_limit=5))
 
 

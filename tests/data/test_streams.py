@@ -73,7 +73,7 @@ def test_a_buffer_is_part_of_the_identity_and_of_the_notes() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"shuffle_buffer": 5}, "shuffle_buffer is for streams"),
+        ({"shuffle_buffer": 5}, "shuffle_buffer is only for streams"),
         ({"shuffle_buffer": 0, "streaming": True}, "shuffle_buffer must be"),
         ({"streaming": True, "split": "test[:3]"}, "a stream has no slices"),
         ({"streaming": True, "num_samples": 13}, "13 samples requested, but .* has 12"),
@@ -89,7 +89,7 @@ def test_what_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> 
 def test_what_is_loaded_already_is_no_stream() -> None:
     with pytest.raises(RequestError, match="is loaded already"):
         open_samples(pictures(4), DataSpec("images", streaming=True))
-    with pytest.raises(RequestError, match="shuffle_buffer is for streams"):
+    with pytest.raises(RequestError, match="shuffle_buffer is only for streams"):
         open_samples(pictures(4), DataSpec("images", shuffle_buffer=4))
 
 

@@ -141,7 +141,7 @@ def test_a_transform_that_draws_at_random_is_refused() -> None:
         values = values[:, ::-1] if rng.random() < 0.5 else values
         return torch.from_numpy(values.copy()).permute(2, 0, 1) / 255
 
-    with pytest.raises(RequestError, match="draws at random"):
+    with pytest.raises(RequestError, match="is random: its outputs"):
         load_encoder(torch.nn.Flatten(), processor=transform)
 
 

@@ -80,7 +80,7 @@ class RowChecks:
                 one = self._decoded(cell, None if hashes is None else hashes[row])
             except ValueError as error:
                 raise self.bad(keys, row, f"{column}: {error}") from error
-            if not row:  # it has the shape: memory is asked for
+            if not row:  # allocate memory, as the first file has the right shape
                 found = np.empty((len(table), *self.kind.shape), np.float32)
             found[row] = one
         return found

@@ -93,7 +93,7 @@ def first_of_each(
     """The number of the first row of each (index, draw), sorted by (index, draw); a row that is
     `last` counts only if there is no other.
     """
-    order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
+    order = np.lexsort((last, draw, index))  # stable: equal keys keep their order
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
     return order[new]

@@ -117,7 +117,7 @@ def decoded_and_hashed(cell: Any) -> tuple[Image.Image, str | None]:
         return decoded(cell), None
     try:
         image = decoded({**cell, "bytes": data})
-    except Exception:  # decoders raise what they like; what they say of a file names it
+    except Exception:  # decoders raise errors of any type, which name the file
         image = decoded(cell)
     return image, _hash(data)
 

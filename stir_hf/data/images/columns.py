@@ -181,7 +181,9 @@ def _asked(
 ) -> ImageColumn:
     if name in named:
         return named[name]
-    if getattr(features.get(name), "dtype", None) in _BINARY:  # files, since they are asked for
+    if (
+        getattr(features.get(name), "dtype", None) in _BINARY
+    ):  # binary values count as files if requested
         return ImageColumn(name, (name,), datasets.Image(decode=False), None)
     if (first := named.get(re.sub(r"\[\d+\]", "[0]", name))) is not None:
         places = iter(int(place) for place in re.findall(r"\[(\d+)\]", name))

@@ -59,7 +59,7 @@ def _image(item: Any, place: int) -> Image.Image:
             return as_seen(item)
         except MemoryError:
             raise
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders raise errors of any type
             told = one_line(error)
             raise RequestError(
                 f"data must be images; item {place} is not an image: {told}"

@@ -142,7 +142,7 @@ def _configs(found: hub.Found) -> list[str]:
         return []
     try:
         return listed((found.folder / CARD).read_text("utf-8-sig"))
-    except ValueError as error:  # no UTF-8, or what `listed` says
+    except ValueError as error:  # not UTF-8, or an error of `listed`
         raise RequestError(
             f"the card of dataset {found.repo_id} at {found.commit} cannot be read:"
             f" {one_line(error)}"

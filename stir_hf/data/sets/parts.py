@@ -126,7 +126,7 @@ def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
             f"{target} holds inversions of other models, data or options; choose another folder"
         )
     target.mkdir(parents=True, exist_ok=True)
-    there = Manifest.read(folder)  # first: what it calls finished is in the files by then
+    there = Manifest.read(folder)  # read first, so that its finished rows are in the files
     give_way(target, reading(lambda: copied(files_of(folder), target)))
     there.write(target)
     return target

@@ -87,7 +87,7 @@ class Samples:
         try:
             row = self.rows[position]
             original, file_hash = self.column.read(row)
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders raise errors of any type
             raise self._unreadable(index, error) from error
         label = row[self.label_column] if self.label_column else None
         return Sample(index, original, label, file_hash)

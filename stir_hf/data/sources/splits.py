@@ -259,7 +259,7 @@ def _stand_in(path: Path, fetched: Path) -> None:
         if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
             return  # `datasets` warns of a card without metadata
         shutil.copyfile(fetched, path)
-    elif path.suffix == ".zip":  # its members decide on the reader: images
+    elif path.suffix == ".zip":  # its members decide on the reader; here images
         with ZipFile(path, "w") as archive:
             archive.writestr("image.png", b"")
     else:

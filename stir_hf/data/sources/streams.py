@@ -151,12 +151,14 @@ def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
-        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # of no one type
+        with suppress(
+            pa.ArrowException, TypeError, ValueError, OverflowError
+        ):  # values of mixed types
             found[name] = datasets.Dataset.from_dict({name: values}).features[name]
             if any(isinstance(value, _Encoded) for value in values):
                 found[name] = datasets.Image(decode=False)
     absent = [name for name in LABELS if found.get(name) == datasets.Value("null")]
-    if absent and label_column(found) is None:  # later rows may have some
+    if absent and label_column(found) is None:  # later rows may have labels
         found[absent[0]] = datasets.Value("int64")
     return needed(found, spec)
 
@@ -266,7 +268,7 @@ def _bare_rows(
             bare = {name: _bare(row.get(name), url) for name in (row if names is None else names)}
         except (RequestError, MemoryError):
             raise
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders raise errors of any type
             told = f"image {i} of {spec.dataset} cannot be read: {reason(error)}"
             raise RequestError(told) from error
         read(_size(bare))

@@ -105,8 +105,8 @@ def _check_repeats(process: Process, channels: int, called: str, times: int) -> 
         again = process(image)
         if again.shape != first.shape or not np.array_equal(again, first):
             raise RequestError(
-                f"{called} draws at random: the same image comes out otherwise each time; give one"
-                " for evaluation"
+                f"{called} is random: its outputs for one image differ; pass the transform for"
+                " evaluation"
             )
 
 
@@ -117,7 +117,7 @@ def _pixel_values(processor: Any, image: Image.Image) -> Any:
         return processor(image, boxes=boxes, return_tensors="pt")["pixel_values"]
     try:
         found = processor(image, return_tensors="pt")
-    except TypeError:  # a transform takes the image alone
+    except TypeError:  # a transform takes only the image
         found = processor(image)
     return found[None] if isinstance(found, torch.Tensor | np.ndarray) else found["pixel_values"]
 
@@ -150,7 +150,7 @@ def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
     wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
     try:
         filled = pixel_map.inverse(torch.from_numpy(process(wide))[None])
-    except Exception:  # processors fail in many ways, and all take squares
+    except Exception:  # processors fail in many ways, but all take squares
         return True
     return _off_eight_bits(filled)
 

@@ -129,7 +129,7 @@ def _loaded(
             dtype=how.dtype,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # to be told of them: they are refused below
+            ignore_mismatched_sizes=True,  # reported instead of raised: they are refused below
         )
     replaced = () if adapter is None else adapter.heads
     _check_shapes(model, info["mismatched_keys"], replaced)
@@ -150,7 +150,7 @@ def _over_images(
     """The part of a model of `transformers` that takes images."""
     family = family_of(whole.config)
     tower, module = image_tower(whole, model, family.encoder)
-    family = family_of(module.config)  # of a tower, its own
+    family = family_of(module.config)  # for a tower, its own configuration
     family.check_taken(model)
     family.set(module.config)
     if quantised:
@@ -186,8 +186,8 @@ def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: b
         return False
     if not trust:
         raise RequestError(
-            f"model {model} has no image processor, and brings code of its own; if that takes"
-            " vectors of features, --trust-remote-code runs it"
+            f"model {model} has no image processor, and needs Python code from its repo; if that is"
+            " a network over feature vectors, allow it with --trust-remote-code"
         )
     return True
 

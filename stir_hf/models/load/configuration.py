@@ -29,7 +29,7 @@ def entries(module: nn.Module) -> dict[str, Any]:
     if not hasattr(config, "to_dict"):
         return {}
     found = dict(_flat(config.to_dict(), ""))
-    with suppress(Exception):  # a class of somebody's own that needs arguments
+    with suppress(Exception):  # a user's own class that needs arguments
         declared = {name for name, _ in _flat(type(config)().to_dict(), "")}
         return {name: value for name, value in found.items() if name in declared}
     return found

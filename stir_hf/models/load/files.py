@@ -114,7 +114,7 @@ def _needed(found: hub.Found) -> list[str]:
     files = found.files
     named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
     top = [name for name in files if "/" not in name]
-    own_code = any(name.endswith(".py") for name in top)  # may read more
+    own_code = any(name.endswith(".py") for name in top)  # its code may read other files
     small = [name for name in top if _is_small(name) and (own_code or _is_configuration(name))]
     weights = [name for name in top if name.endswith(".safetensors")]
     if named is not None:
@@ -188,7 +188,7 @@ def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
     top = [name for name in names if "/" not in name]
     adapter = CONFIG not in top and ADAPTER_CONFIG in top
     if not adapter and CONFIG not in top:
-        raise RequestError(f"{called} has no config.json; expected what `save_pretrained` writes")
+        raise RequestError(f"{called} has no config.json; expected the files of `save_pretrained`")
     named = None if adapter else read_json(folder / CONFIG).get(NAMED)
     check_named(called, named)
     if any(name in top for name in ((ADAPTER,) if adapter else (WEIGHTS, INDEX, named))):

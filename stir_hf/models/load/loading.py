@@ -108,14 +108,16 @@ def _from_checkpoint(
     trust_remote_code: bool,
 ) -> Encoder:
     place = pick_device(device)
-    elsewhere = torch.get_default_device().type != "cpu"  # which transformers would load it on
+    elsewhere = (
+        torch.get_default_device().type != "cpu"
+    )  # transformers would load it on that device
     usual = torch.device("cpu") if elsewhere else nullcontext()
-    with _LOADING, usual, torch.inference_mode(False):  # the weights must let a gradient pass
+    with _LOADING, usual, torch.inference_mode(False):  # gradients must pass through the weights
         how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
         network = load_checkpoint(spec, how, processor)
         if device != SPREAD and network.quantised is None:
             module: Any = network.module.to(place)
-            with suppress(RuntimeError):  # weights of five axes, of a network of videos
+            with suppress(RuntimeError):  # five axes: a network over videos
                 module.to(memory_format=torch.channels_last)  # faster convolutions
     network.name = name or spec.name
     network.check_channels(channels)

@@ -90,7 +90,7 @@ def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Ne
     found = given_processor(processor, trust_remote_code=trust)
     pixels = pixels_of(found, module, called)
     network = _as_network(part, module, given, pixels, called, notes)
-    with suppress(RequestError):  # of a model that does not take images
+    with suppress(RequestError):  # the model does not take images
         before, whole = image_tower(given, called, family_of(given.config).encoder)
         if whole is not module:
             same = whole.config is module.config

@@ -42,7 +42,7 @@ def axes_made(rule: Rule, made: Made) -> Axes:
     """The axes by a rule; unknown if it returns None, or fails on unforeseen arguments."""
     try:
         found = rule(made)
-    except Exception:  # of a network that runs: never an error
+    except Exception:  # a rule must never stop a network that runs
         found = None
     return unknown(made.shape) if found is None or len(found) != len(made.shape) else found
 
@@ -113,7 +113,7 @@ def _product(at: int) -> Rule:
         rows = multiplied(right[-2], (*right[:-2], right[-1]), made.shape[-2])
         matrix: Tensor = made.args[at]
         if kind_of(rows) == "channel" and len(matrix) > 1 and matrix.ndim > 2:
-            rows = ((None, made.shape[-2]),)  # learned queries, perhaps, and no weights
+            rows = ((None, made.shape[-2]),)  # perhaps learnt queries instead of weights
         return (*right[:-2], rows, right[-1])
 
     return rule

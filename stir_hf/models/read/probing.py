@@ -113,7 +113,7 @@ def _lacks(seen: Trace, network: Network, tap: Tap, layer: Layer) -> Layer:
 def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
     tap = resolve(seen, network, selector)
     found = tensor_at(seen, tap)
-    if found is not None and found.value is None:  # it was written to later: copy it in time
+    if found is not None and found.value is None:  # it was overwritten: copy it in another pass
         seen = trace(network, kind, tap.module)
         found = tensor_at(seen, tap)
     whole = part_of(seen.result, tap.part) if tap.module is None else None

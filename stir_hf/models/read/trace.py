@@ -177,7 +177,7 @@ class _Watch:
     ) -> None:
         if get_ident() != self.thread:  # another thread's pass of the same network
             return
-        if not name:  # the network itself, perhaps after a pass that it did not take
+        if not name:  # the network itself, perhaps after a failed pass
             self.start()
         given = self.note(name, first_tensor((args, kwargs)))
         number, started = self.numbers[name], len(self.seen.starts)
@@ -189,7 +189,7 @@ class _Watch:
         if get_ident() != self.thread:
             return
         call = self.open.pop()
-        while call.name != name:  # an inner call that the network let fail
+        while call.name != name:  # an inner call that failed and was caught by the network
             call = self.open.pop()
         tensor = first_tensor(output)
         call.gave, call.ended = self.note(name, tensor), len(self.seen.starts)
@@ -231,7 +231,7 @@ def _watched(network: Network, probe: Tensor, kind: Kind, keep: str | None) -> T
     try:
         for name, module in network.module.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
-                continue  # it takes no hooks; what it gives can be read all the same
+                continue  # it takes no hooks, but its result can be read
             before, after = partial(watch.before, name), partial(watch.after, name)
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(module.register_forward_hook(after))

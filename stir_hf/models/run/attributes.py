@@ -27,7 +27,7 @@ class Attributes:
             (value, dict(value))
             for _, attributes in self._attributes
             for name, value in attributes.items()
-            if type(value) is dict and not name.startswith("_")  # torch's own begin so
+            if type(value) is dict and not name.startswith("_")  # torch's own names begin like this
         ]
 
     def restore(self) -> None:

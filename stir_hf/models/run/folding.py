@@ -44,7 +44,7 @@ class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         given, made = _storages((args, kwargs)), _storages(result)
         self._counts.update(given)
         for new in made - given:
-            self._counts[new] = 0  # a place that a tensor before it may have had
+            self._counts[new] = 0  # storage that an earlier tensor may have used
         return result
 
     def of(self, tensor: Tensor) -> int:
@@ -83,7 +83,7 @@ def folded(session: Session, kind: Kind) -> Network | None:
     if copy is None:
         return None
     other = replace(network, module=copy)
-    with suppress(Exception):  # a forward that asks the normalisation for what it was, say
+    with suppress(Exception):  # such as a forward that reads the attributes of the normalisation
         if _represents_alike(session, other, kind):
             return other
     return None

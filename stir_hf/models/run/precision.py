@@ -100,7 +100,7 @@ def _set_tf32(on: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = on
         torch.backends.cudnn.allow_tf32 = on
         for part in _new_terms():
-            if not on and part.fp32_precision in ("tf32", "bf16"):  # set or inherited otherwise
+            if not on and part.fp32_precision in ("tf32", "bf16"):  # set or inherited differently
                 part.fp32_precision = "ieee"
 
 

@@ -107,7 +107,7 @@ class Session:
         if self.autocast:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 tensor = self._read(inputs, beside)
-            tensor = tensor.to(self.input_dtype)  # a mean over space in bfloat16 is a coarse one
+            tensor = tensor.to(self.input_dtype)  # a mean over space in bfloat16 would be coarse
         else:
             tensor = self._read(inputs, beside)
         if len(tensor) != len(inputs):
@@ -134,7 +134,7 @@ class Session:
             probe = self.network.probe(kind).requires_grad_(gradient)
             fails = differentiable(self.network) if gradient else nullcontext()
             with torch.set_grad_enabled(gradient), fails:
-                found = self(probe.flip(0)).flip(0)  # beside other inputs than when it was traced
+                found = self(probe.flip(0)).flip(0)  # with its two inputs swapped
             with torch.no_grad():
                 check_repeats(self, found.detach(), kind)
                 check_steady(self, probe.detach())
