@@ -19,7 +19,7 @@ from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish.sources import Sources, sources_of
 from stir_hf.publish.state import Change, Content, State
-from stir_hf.report import pairs
+from stir_hf.report import drawable, pairs
 from stir_hf.results import RelativeError, SpreadError
 
 _PART = r"[^\s/'\":;,()<>|]+"
@@ -71,8 +71,10 @@ class Packed:
         return tuple(export(self.inversions.path, into, without_images=self.without_images))
 
     @cached_property
-    def picture(self) -> Path:
-        """The first pairs, drawn."""
+    def picture(self) -> Path | None:
+        """The first pairs, drawn; None for a kind that cannot be drawn."""
+        if not drawable(self.inversions):
+            return None
         path = self.into / f"{self.manifest.slug}.png"
         figure = pairs([self.inversions], originals=not self.without_images)
         figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
@@ -98,7 +100,7 @@ class Packed:
 
     def _files_hash(self) -> str:
         """A hash of the exported files, as `_hash_there` finds it in a repo."""
-        every = [*self.files, self.picture]
+        every = [*self.files, *([self.picture] if self.picture else [])]
         return hash_of({path.name: Content(path).digests[0] for path in every})
 
     def change(self, state: State, slug: str | None) -> Change:
@@ -109,11 +111,12 @@ class Packed:
         """
         name = slug or self.manifest.slug
         path, figure = f"{name}/{FILE_NAME}", f"figures/{self.manifest.slug}.png"
+        drawn = {figure} if drawable(self.inversions) else set()
         theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
         if slug is not None:
             record = json.loads(state.read(path) or b"{}")
             there = Manifest.from_dict(record, path)
-            made = {"made_from": self._made_from, "files": _hash_there(state, {*theirs, figure})}
+            made = {"made_from": self._made_from, "files": _hash_there(state, theirs | drawn)}
             if {key: record.get(key) for key in made} == made:
                 return Change({path: self._record({**made, "figures": record["figures"]}, there)})
         ours = {f"{name}/{file.name}": Content(file) for file in self.files}
@@ -124,7 +127,8 @@ class Packed:
                 return Change({})
         made = {"made_from": self._made_from, "files": self._files_hash()}
         record = self._record({**made, "figures": self._figures}, there if slug else None)
-        return Change({**ours, path: record, figure: Content(self.picture)}, gone)
+        picture = {figure: Content(self.picture)} if self.picture else {}
+        return Change({**ours, path: record, **picture}, gone)
 
     def _record(self, made: Mapping[str, Any], there: Manifest | None) -> Content:
         """`inversions.json` as the repo is to hold it; `there` is published already."""
@@ -134,7 +138,7 @@ class Packed:
             "figures": made["figures"],
             "licence": self.sources.licence,
             "without_images": self.without_images,
-            "figure": f"figures/{self.manifest.slug}.png",
+            "figure": f"figures/{self.manifest.slug}.png" if drawable(self.inversions) else None,
             "made_from": made["made_from"],
             "files": made["files"],
         }

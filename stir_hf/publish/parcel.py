@@ -85,7 +85,7 @@ class Parcel:
         """
         for one in self.sets:
             assert one.files
-            assert one.picture
+            _ = one.picture
 
     @property
     def closed(self) -> tuple[str, ...]:
