@@ -17,7 +17,7 @@ from stir_hf import Inversions, RequestError, RunError
 from stir_hf.data.identity import order_of
 from stir_hf.data.images import cells
 from stir_hf.data.sets.folder import OutputConfig
-from stir_hf.engine import InversionConfig, Paper
+from stir_hf.engine import Box, InversionConfig, Paper
 from stir_hf.inputs.orientation import upright
 from stir_hf.registry import Registry
 from stir_hf.similarity import MEASURES
@@ -134,7 +134,7 @@ def test_a_start_of_another_version_leaves_the_floor_undefined(tmp_path: Path) -
 
 def test_equal_configurations_are_spelt_alike() -> None:
     methods: list[Any] = [Paper(step_size=1), "paper:step_size=1", Paper(float(np.float32(1)))]
-    spellings = [InversionConfig(method=method).spelling() for method in methods]
+    spellings = [InversionConfig(method=method, constraint=Box()).spelling() for method in methods]
     assert spellings[0] == spellings[1] == spellings[2]
     assert all(type(s["method"]["step_size"]) is float for s in spellings)
 

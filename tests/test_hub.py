@@ -31,7 +31,7 @@ def answer(model=None, dataset=None, revision=None):
     try:
         if model:
             encoder = load_encoder(model, revision=revision, device="cpu")
-            width = encoder(torch.zeros(1, pixels_of(encoder).channels, 28, 28)).shape[1]
+            width = encoder(torch.zeros(1, *encoder.kind((28, 28)).shape)).shape[1]
             weights = encoder.identity()["weights"]
             return {**encoder.recorded(), "weights": weights, "width": width}
         samples = open_samples(dataset, DataSpec(dataset, num_samples=5, revision=revision))

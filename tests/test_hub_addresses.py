@@ -41,13 +41,13 @@ UNDERSTOOD: dict[str, tuple[Kind, str, str | None]] = {
     "http://127.0.0.1:8000/datasets/org/name": ("dataset", "org/name", None),
 }
 REFUSED: dict[str, tuple[Kind, str]] = {
-    "https://huggingface.co/datasets/org/name": ("model", "is the address of a dataset"),
+    "https://huggingface.co/datasets/org/name": ("model", "is the URL of a dataset"),
     "hf://datasets/org/name": ("model", "expected a model"),
     "https://huggingface.co/org/name": ("dataset", "https://huggingface.co/datasets/NAMESPACE/"),
-    "hf://spaces/org/name": ("model", "is the address of a space"),
-    "https://example.com/org/name": ("model", "not one of the Hub; give NAMESPACE/NAME"),
-    "https://huggingface.co.example.com/org/name": ("model", "not one of the Hub"),
-    "s3://bucket/name": ("dataset", "not one of the Hub"),
+    "hf://spaces/org/name": ("model", "is the URL of a space"),
+    "https://example.com/org/name": ("model", "not of the Hub; give NAMESPACE/NAME"),
+    "https://huggingface.co.example.com/org/name": ("model", "not of the Hub"),
+    "s3://bucket/name": ("dataset", "not of the Hub"),
     "https://huggingface.co/": ("model", "give NAMESPACE/NAME"),
     "https://huggingface.co/org/name/blob/main/config.json": ("model", "give org/name"),
     "https://huggingface.co/org/name/tree/main/folder": ("model", "give org/name"),

@@ -35,7 +35,7 @@ def test_another_activation_is_named(tmp_path: Path) -> None:
     made = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)
     edited(model_path("robust-0"), tmp_path / "other", hidden_act="relu6")
     shutil.copy(tmp_path / "other" / "config.json", tmp_path / "net")
-    said = r"is another one \(its configuration differs: hidden_act is 'relu6' and was 'relu'"
+    said = r"different outputs \(its configuration differs: hidden_act is 'relu6' and was 'relu'"
     with pytest.raises(RequestError, match=said):
         stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)
     fresh = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "fresh", **HOW)
@@ -129,7 +129,7 @@ def test_images_are_recorded_by_their_canvas_so_that_a_set_may_grow(tmp_path: Pa
     images = noise_images(9)
     images[int(order_of(9, 9)[1])] = images[int(order_of(9, 9)[0])]  # three of four that differ
     inverted(Sees(9), images, tmp_path, num_samples=4)
-    assert len(record(tmp_path)["images"]) == 3
+    assert len(record(tmp_path)["originals"]) == 3
     made = inverted(Sees(9), images, tmp_path, num_samples=9)
     assert len(made) == 9
     assert judged(Sees(9), made).stir == pytest.approx(1, abs=0.5)

@@ -117,7 +117,7 @@ def test_more_than_there_is_cannot_be_scored(more: dict[str, int], tmp_path: Pat
 def test_the_record_names_its_format_and_what_is_complete(tmp_path: Path) -> None:
     inverted(Net(), pictures(12), tmp_path, num_samples=6)
     found = record(tmp_path)
-    assert found["format"] == 1
+    assert found["format"] == 2
     assert found["complete"] == {"num_samples": 6, "draws": 1}
     assert "identity" in found
 

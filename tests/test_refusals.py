@@ -117,7 +117,7 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
         ["pickled weights only (pytorch_model.bin)", "save_pretrained", "spaces/safetensors/conv"],
     ),
     "truncated weights": (changed(truncated), ["broken or truncated"]),
-    "code of its own": (changed(coded), ["brings Python code", "--trust-remote-code"]),
+    "code of its own": (changed(coded), ["needs Python code from its repo", "--trust-remote-code"]),
     "no configuration": (
         changed(lambda folder: (folder / "config.json").unlink()),
         ["no config.json", "save_pretrained"],
@@ -157,7 +157,7 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
     ),
     "a device": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--device", "cuda:9"),
-        ["device 'cuda:9' is not there; this machine has cpu"],
+        ["device 'cuda:9' does not exist; this machine has cpu"],
     ),
     "a precision": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--dtype", "float12"),
@@ -194,11 +194,11 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
     ),
     "a slice": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--split", "test[a:b]"),
-        ["is no slice of 200 rows"],
+        ["is not a slice of 200 rows"],
     ),
     "more images than there are": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--num-samples", "900"),
-        ["900 images asked for, but ", "has 200"],
+        ["900 samples requested, but ", "has 200"],
     ),
     "a slice of a stream": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--streaming", "--split", "test[:9]"),
@@ -207,7 +207,10 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
 }
 HUB: dict[str, tuple[list[str], list[str]]] = {
     "pickled weights": (["layers", "lab/pickled"], ["pickled weights only", "spaces/safetensors"]),
-    "code of its own": (["layers", "lab/coded"], ["brings Python code", "--trust-remote-code"]),
+    "code of its own": (
+        ["layers", "lab/coded"],
+        ["needs Python code from its repo", "--trust-remote-code"],
+    ),
     "a gated model": (
         ["layers", "lab/gated"],
         ["is gated: ask for access on its page", "hf auth login", "the Hub says: Access to lab/g"],

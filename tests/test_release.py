@@ -132,14 +132,27 @@ def test_the_citation_is_of_this_version_and_the_paper() -> None:
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert about["version"] == stir_hf.__version__
     paper = about["preferred-citation"]
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert f"title     = {{{paper['title']}}}" in readme
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    assert f"title     = {{{paper['title']}}}" in page
     authors = (f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
-    assert f"author    = {{{' and '.join(authors)}}}" in readme
+    assert f"author    = {{{' and '.join(authors)}}}" in page
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert paper["title"] in readme
+    assert "Nanda et al." in readme
 
 
-def test_links_of_the_readme_work_away_from_the_repository() -> None:
+def test_links_of_the_readme_work_away_from_the_repository(project: dict[str, Any]) -> None:
+    """Links into the repository, which work where it is hosted, are left out of a release."""
     readme = (ROOT / "README.md").read_text("utf-8")
+    for link in re.findall(r"\]\(((?!https?:)[^)\s]+)", readme):
+        assert (ROOT / link).exists()
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
+    hook = hooks["metadata"]["hooks"]["fancy-pypi-readme"]
+    assert [one["path"] for one in hook["fragments"]] == ["README.md"]
+    assert "readme" in project["dynamic"]
+    for change in hook["substitutions"]:
+        readme = re.sub(change["pattern"], change["replacement"], readme)
+    assert "[" not in readme.partition("```")[0]
     links = re.findall(r"\]\(([^)\s]+)", readme) + re.findall(r"(?:href|src)=\"([^\"]+)", readme)
     assert [link for link in links if not re.match(r"https?://|#|mailto:", link)] == []
 

@@ -27,7 +27,7 @@ def resnet(folder: Path, tiny_models: TinyModels, **processor: Any) -> str:
 
 
 def told(notes: tuple[str, ...]) -> str:
-    (note,) = (note for note in notes if "changes its representation" in note)
+    (note,) = (note for note in notes if "under the reference's preprocessing" in note)
     return note
 
 
@@ -41,9 +41,8 @@ def test_the_resize_is_measured_and_told(tiny_models: TinyModels, tmp_path: Path
     own = torch.stack([torch.from_numpy(model.canvas(i)) for i in IMAGES]).float() / 255
     changes = (model(canvases) - model(own)).norm(dim=1) / model(own).norm(dim=1)
     note = told(result.scores[0].notes)
-    assert "the resize from it (32x32 to 20x20)" in note
-    assert "of 8 images" in note
-    percent = float(note.partition("by ")[2].partition("%")[0]) / 100
+    assert "(32x32, resized to 20x20), its representations of 8 images differ by" in note
+    percent = float(note.partition("differ by ")[2].partition("%")[0]) / 100
     assert float(changes.min()) - 0.01 < percent < float(changes.max()) + 0.01
     assert percent > 0.01
 
@@ -54,7 +53,8 @@ def test_another_crop_at_the_same_size_is_told(tiny_models: TinyModels, tmp_path
         size={"shortest_edge": 44}, crop_size={"height": 32, "width": 32}
     ).save_pretrained(tmp_path)
     result = stir_hf.compare(str(tmp_path), tiny_models.vit, IMAGES, device="cpu", **QUICK)
-    assert "the reference's crop or resize changes" in told(result.scores[0].notes)
+    note = told(result.scores[0].notes)
+    assert "under the reference's preprocessing, its representations of 8 images differ by" in note
 
 
 def blurred(image: Image.Image) -> torch.Tensor:
@@ -89,22 +89,22 @@ def test_the_rounding_is_part_of_what_is_told_of_a_processor_of_floats() -> None
         for i in (0, 1)
     )
     for score in stir_hf.compare(one, other, IMAGES, device="cpu", **QUICK).scores:
-        assert "the reference's crop, resize or rounding changes" in told(score.notes)
+        assert "under the reference's preprocessing, its representations of" in told(score.notes)
 
 
 def test_nothing_is_told_where_nothing_changes(tiny_models: TinyModels) -> None:
     result = stir_hf.compare(tiny_models.vit, tiny_models.vit, IMAGES, device="cpu", **QUICK)
     for score in result.scores:
-        assert not any("changes its representation" in note for note in score.notes)
+        assert not any("under the reference's preprocessing" in note for note in score.notes)
 
 
 def test_without_the_originals_the_canvas_is_asked(tiny_models: TinyModels, tmp_path: Path) -> None:
     small = resnet(tmp_path / "m", tiny_models, size={"height": 20, "width": 20}, resample=0)
     made = stir_hf.invert(tiny_models.vit, IMAGES, device="cpu", **QUICK)
     (score,) = stir_hf.score(small, made, device="cpu", progress=False).scores
-    assert told(score.notes).endswith("crop included, makes of the canvas")
+    assert told(score.notes).endswith("from those under its own preprocessing of the canvas")
     (same,) = stir_hf.score(tiny_models.vit, made, device="cpu", progress=False).scores
-    assert not any("changes its representation" in note for note in same.notes)
+    assert not any("under the reference's preprocessing" in note for note in same.notes)
 
 
 @pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
@@ -123,4 +123,4 @@ def test_a_native_size_that_is_not_square(
     made = stir_hf.invert(wide, IMAGES, device="cpu", **QUICK)
     assert made.inverted.shape == (10, 3, height, width)
     result = stir_hf.compare(wide, tiny_models.vit, IMAGES, device="cpu", **QUICK)
-    assert f"(32x32 to {height}x{width})" in told(result.scores[0].notes)
+    assert f"(32x32, resized to {height}x{width})" in told(result.scores[0].notes)

@@ -133,7 +133,7 @@ def test_a_long_mean_is_told_and_a_tolerance_of_the_spread_helps() -> None:
     assert loose.debiased.stir < 0.96
     (note,) = loose.notes
     assert "a tolerance of 0.02 is 0.6 of the spread of the representations" in note
-    assert f"is 30 of it): images count as converged with more than {LOOSE:g}" in note
+    assert f"is 30 of it): inputs count as converged with more than {LOOSE:g}" in note
     assert f"Give --tolerance {ADVISED}" in note
     good = problem.turned_score(problem.invert(tolerance=ADVISED))
     assert good.debiased is not None
@@ -277,7 +277,7 @@ def test_parts_are_of_one_spread(tmp_path: Path) -> None:
     assert joined.manifest.spread == pytest.approx(whole.manifest.spread, rel=1e-12)
     np.testing.assert_allclose(joined.relative_error, whole.relative_error, atol=1e-7)
     problem.invert(part="2/2", out=tmp_path / "fewer", num_samples=8, **how)
-    with pytest.raises(stir_hf.RequestError, match="ask for as many images in every part"):
+    with pytest.raises(stir_hf.RequestError, match="give every part the same --num-samples"):
         merge([tmp_path / "1", tmp_path / "fewer"], tmp_path / "other")
 
 
@@ -313,7 +313,7 @@ def test_wrong_tolerances_on_the_command_line(
 
 def test_images_that_are_all_the_same_have_no_spread_to_be_of() -> None:
     copies, how = noise_images(1) * 4, dict[str, Any](tolerance="spread:0.1")
-    said = "represents no two of them otherwise; give a number"
+    said = "represents all of them the same; give a number"
     with pytest.raises(stir_hf.RequestError, match=said):
         stir_hf.invert(Net(), copies, progress=False, **how)
     with pytest.raises(stir_hf.RequestError, match=said):

@@ -17,14 +17,35 @@ from tests.tiny import Net, compared, inverted, noise_images
 
 IMAGES = noise_images(8)
 OTHERS: dict[str, Any] = {
-    "tolerance": 0.3,
-    "steps": 3,
-    "exact": True,
     "autocast": True,
     "tf32": True,
     "seed": 1,
     "draws": 2,
 }
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "tolerance": (0.3, "0.02"),
+    "steps": (3, "2"),
+    "exact": (True, "False"),
+    "method": ("paper:step_size=0.3", "adam-polyak"),
+    "start": ("uniform", "noise"),
+}
+"""Options of the engine: another value, and the one in `inverted`."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_sets_of_other_options_of_the_engine_are_refused(name: str, tmp_path: Path) -> None:
+    value, usual = REFUSED[name]
+    plain = inverted(Net(), IMAGES, tmp_path / "a")
+    other = inverted(Net(), IMAGES, tmp_path / "b", **{"steps": 2, name: value})
+    with pytest.raises(RequestError) as told:
+        stir_hf.score([Net(1)], [plain, other], progress=False)
+    first, second = plain.path.name, other.path.name
+    assert f"{name}: {usual}" in str(told.value)
+    assert f" ({first}), {value}" in str(told.value)
+    assert str(told.value).count(f" ({second})") == 1
+    assert "Choose one set with --set" in str(told.value)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -54,14 +75,14 @@ def test_the_precision_of_each_set_is_told(tmp_path: Path) -> None:
 def test_all_sets_of_a_value_are_named_and_other_data_and_canvases_are_told(tmp_path: Path) -> None:
     how: list[tuple[Any, dict[str, Any]]] = [
         (IMAGES, {}),
-        (IMAGES, {"tolerance": 0.3}),
-        (IMAGES, {"tolerance": 0.3, "seed": 3}),
+        (IMAGES, {"seed": 3}),
+        (IMAGES, {"seed": 3, "draws": 2}),
         (noise_images(8, seed=4), {}),
     ]
     sets = [inverted(Net(), data, **more) for data, more in how]
     names = [one.path.name for one in sets]
     (note,) = {n for s in stir_hf.score(Net(1), sets, progress=False).scores for n in s.notes[-1:]}
-    assert f"tolerance: 0.02 ({names[0]} {names[3]}), 0.3 ({names[1]} {names[2]})" in note
+    assert f"seed: 0 ({names[0]} {names[3]}), 3 ({names[1]})" in note
     assert "first images of " in note
     larger = [Image.fromarray(np.kron(np.asarray(i), np.ones((2, 2, 1), np.uint8))) for i in IMAGES]
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(8), Net())
@@ -88,7 +109,9 @@ def test_sets_of_other_constraints_are_refused(tmp_path: Path) -> None:
             inverted(Net(), IMAGES),
             inverted(Net(), IMAGES, constraint="near-ball"),
         ]
-        with pytest.raises(RequestError, match="from noise within near-ball"):
+        with pytest.raises(
+            RequestError, match=r"differ in constraint: box .* near-ball:radius=2.0"
+        ):
             stir_hf.score(nn.Flatten(), sets, progress=False)
     finally:
         CONSTRAINTS.remove("near-ball")

@@ -1,5 +1,6 @@
 """The page of the documentation on the command line: `python -m stir_hf.cli.page > docs/cli.md`."""
 
+import sys
 from collections.abc import Iterator
 
 import click
@@ -39,4 +40,4 @@ def _block(context: click.Context) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    click.echo(page().rstrip())
+    sys.stdout.write(page())

@@ -1,1 +1,1 @@
-"""Samples with stable indices in; inversion sets out."""
+"""Samples with stable indices, and the inversion sets made from them."""

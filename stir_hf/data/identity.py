@@ -1,7 +1,8 @@
-"""What makes two inversion sets the same: content, never spelling.
+"""Identity of an inversion set, made of content and never of names or paths.
 
-An identity is plain data (JSON); its hash is that of its canonical JSON. What must agree but is
-not hashed, the representation of a fixed probe and the first start, is compared within a tolerance.
+An identity is plain data (JSON); its hash is that of its canonical JSON. The representation of a
+fixed probe and the first start must agree too; they are compared instead of hashed, the
+representation within a tolerance.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERMUTATION_SEED = 0
-"""Which images `num_samples` takes never depends on the run's seed."""
+"""Seed of the order in which `num_samples` takes rows, independent of the run's seed."""
 
 PROBE_TOLERANCE = {"float64": 1e-3, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
 """Relative distance up to which two representations of the probe count as the same network's."""
@@ -24,13 +25,13 @@ _PROBE_VALUES = 512
 
 
 def hash_of(value: Any) -> str:
-    """64 hexadecimal digits of plain data: equal data, equal digits."""
+    """Hash plain data to 64 hexadecimal digits: equal data, equal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def array_hash(array: NDArray[Any]) -> str:
-    """16 hexadecimal digits of an array: its dtype, shape and values."""
+    """Hash the dtype, shape and values of an array to 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
@@ -46,18 +47,18 @@ def slug(name: str, digest: str) -> str:
 
 
 def local_label(path: str, digest: str) -> str:
-    """What a local folder is called: its last name and 8 digits of what is in it."""
+    """Label of a local folder: the last part of its path and 8 digits of its content hash."""
     return f"{Path(path).expanduser().resolve().name or 'folder'}#{digest[:8]}"
 
 
 def order_of(
     rows: int | None, count: int, candidates: Sequence[int] | None = None
 ) -> NDArray[np.int64]:
-    """The first `count` row numbers of a split, in the order in which images are taken.
+    """The first `count` row numbers of a split, in the order in which rows are taken.
 
     Args:
-        rows: of the split; None for a stream, whose images are taken as they come.
-        count: at most as many as there are.
+        rows: number of rows of the split; None for a stream, which is taken in its own order.
+        count: at most the number of rows.
         candidates: the first row of a slice and the row after its last; None for the whole split.
     """
     if rows is None:
@@ -75,8 +76,8 @@ def data_order(data: Mapping[str, Any], count: int) -> NDArray[np.int64]:
 
 
 def probe_record(representation: NDArray[Any], most: int = _PROBE_VALUES) -> list[float]:
-    """Some of the values of a probe's representation (n, d), enough to tell networks apart: at
-    most 512, unless another number is given.
+    """Some values of a probe's representation (n, d), enough to tell networks apart: at most 512
+    unless `most` says otherwise.
     """
     flat = np.asarray(representation, np.float64).ravel()
     some = flat[np.linspace(0, flat.size - 1, min(flat.size, most)).astype(np.int64)]
@@ -84,7 +85,7 @@ def probe_record(representation: NDArray[Any], most: int = _PROBE_VALUES) -> lis
 
 
 def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) -> bool:
-    """Whether two records are of networks that represent the probe alike, up to rounding."""
+    """Return whether two probe records agree up to rounding, so that the networks are the same."""
     if len(found) != len(recorded):
         return False
     a, b = np.asarray(found), np.asarray(recorded)
@@ -95,7 +96,7 @@ def same_probe(found: Sequence[float], recorded: Sequence[float], dtype: str) ->
 
 
 def other_entries(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
-    """The entries of two configurations that both have and that differ, each in words."""
+    """The entries that two configurations share and that differ, each in words."""
     return [
         f"{name} is {found[name]!r} and was {recorded[name]!r}"
         for name in found
@@ -104,9 +105,7 @@ def other_entries(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> list
 
 
 def same_spread(found: float | None, recorded: float | None, dtype: str) -> bool:
-    """Return whether two spreads are of the same representations, up to rounding; or one is not
-    known.
-    """
+    """Return whether two spreads agree up to rounding; True if one of them is unknown."""
     if found is None or recorded is None:
         return True
     return abs(found - recorded) <= PROBE_TOLERANCE[dtype] * recorded

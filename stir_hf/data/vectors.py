@@ -1,4 +1,4 @@
-"""Vectors of features in the cells of a dataset, and in memory."""
+"""Feature vectors in the cells of a dataset, and in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _LISTS = tuple(
 
 @dataclass(frozen=True)
 class VectorColumn:
-    """Lists of numbers in a dataset."""
+    """A column of lists of numbers in a dataset."""
 
     kind: ClassVar[str] = "vector"
     name: str
@@ -30,14 +30,14 @@ class VectorColumn:
 
     @property
     def column(self) -> str:
-        """The column itself."""
+        """The name of the column of the dataset, which is the same."""
         return self.name
 
     def read(self, row: dict[str, Any]) -> tuple[NDArray[np.float32], str]:
         """The vector of a row, (d,), and the hash of its values.
 
         Raises:
-            ValueError: no vector, or values that are not finite as float32.
+            ValueError: not a vector, or values that are not finite as float32.
         """
         vector = _vector(row[self.name])
         if not np.isfinite(vector).all():
@@ -53,11 +53,11 @@ class VectorColumn:
         return None if row[self.name] is None else array_hash(_vector(row[self.name]))
 
     def is_nameless(self, row: dict[str, Any]) -> bool:  # noqa: ARG002 - a Column
-        """False: values have one encoding."""
+        """Return False, since values have only one encoding."""
         return False
 
     def check_files(self, table: pa.Table, roots: Any) -> None:
-        """Do nothing: vectors name no files."""
+        """Do nothing, since vectors name no files."""
 
     def record(self, original: NDArray[np.float32]) -> str:
         """The hash of a vector."""
@@ -75,7 +75,7 @@ def _vector(cell: Any) -> NDArray[np.float32]:
 
 
 def vector_columns(features: Any, asked: str | None = None) -> dict[str, VectorColumn]:
-    """The columns of lists of floats, by name; the one that is asked for may hold whole numbers."""
+    """The columns of lists of floats, by name; the requested one may hold integers."""
     return {
         name: VectorColumn(name, feature)
         for name, feature in (features or {}).items()
@@ -89,10 +89,10 @@ def _holds(feature: Any, kind: str) -> bool:
 
 
 def vector_column(found: Mapping[str, VectorColumn], spec: DataSpec) -> VectorColumn:
-    """The column of vectors that is asked for, or the only one.
+    """The requested column of vectors, or the only one.
 
     Raises:
-        RequestError: several of which none is asked for.
+        RequestError: several columns and no request.
     """
     if spec.image_column is not None:
         return found[spec.image_column]

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """Options of an inversion. All of them are part of the meaning of a score.
+    """Options of an inversion. A score depends on all of them.
 
-    Method, start and constraint are given by name, with options of their own
-    (`adam-polyak:length=1`), or as parts; they are kept as parts. `steps` and `start` default to
-    those of the method, `constraint` to that of the kind of input (`on`).
+    Method, start and constraint are names, perhaps with options (`adam-polyak:length=1`), or
+    objects; they are stored as objects. `steps` and `start` default to those of the method,
+    `constraint` to that of the kind of input (`on`).
     """
 
     method: Rule = option(
@@ -55,7 +55,7 @@ class InversionConfig:
         0, "Seed of the starts, used with the index of the input and the draw.", metavar="N"
     )
     exact: bool = option(
-        False, "Store inverted images as float32 arrays; default: as 8-bit PNG.", off="png"
+        False, "Store inversions as float32 arrays; default: images as 8-bit PNG files.", off="png"
     )
     constraint: Constraint | None = option(
         None,
@@ -88,7 +88,7 @@ class InversionConfig:
         return Tolerance.parse(self.tolerance)
 
     def on(self, kind: "Kind") -> "InversionConfig":
-        """The options for inputs of a kind: the default constraint is filled in.
+        """The options for inputs of a kind, with the default constraint filled in.
 
         Raises:
             RequestError: a box for inputs without bounds, or a method that filters along space for
@@ -107,7 +107,7 @@ class InversionConfig:
 
     @property
     def bound_by(self) -> Constraint:
-        """The constraint, of options that `on` has made.
+        """The constraint; requires options from `on`.
 
         Raises:
             ValueError: the kind of input is not known yet.

@@ -14,7 +14,7 @@ class Domain:
 
     constraint: Constraint
     space: tuple[int, ...] = ()
-    """The axes of one row that are space or time: 0 is the first after the batch axis."""
+    """The axes of one row that are space or time; 0 is the first axis after the batch axis."""
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -36,5 +36,5 @@ def first_iterate(
 
 
 def kept(constraint: Constraint, iterate: Tensor, origin: Tensor | None) -> Tensor:
-    """The inversions (b, …) that are stored of iterates (b, …), which may be changed."""
+    """The inversions (b, …) to store for iterates (b, …), which may be changed."""
     return constraint.project(iterate, origin)

@@ -1,4 +1,4 @@
-"""A few values per row in progress, which change in every pass."""
+"""The values per row in progress that change in every pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 HOST = "cpu"
-"""The device whose values can be looked at without waiting."""
+"""The device whose values can be read without synchronisation."""
 
 _COLUMNS = ("enough", "best", "passes", "finite")
 
@@ -16,13 +16,14 @@ _COLUMNS = ("enough", "best", "passes", "finite")
 class Ledger:
     """The best error of each slot, its number of passes, and a flag: were all its values finite?
 
-    On the CPU in NumPy, whose calls on so few values cost a fraction of torch's; on an accelerator
-    in torch, where the host does not wait for a value in every pass. Both run the same lines.
+    The values are NumPy arrays on the CPU, since small operations cost a fraction of torch's, and
+    torch tensors on an accelerator, so that the host does not wait in every pass. Both run the same
+    code.
     """
 
     def __init__(self, enough: Sequence[float], like: Tensor) -> None:
-        """Make one slot for each error at or below which its row is done; `like` has the device
-        and the precision of the errors.
+        """Make one slot for each sufficient error; `like` has the device and the precision of the
+        errors.
         """
         count, self.on_host = len(enough), like.device.type == HOST
         self._space: Any = np if self.on_host else torch
@@ -37,15 +38,15 @@ class Ledger:
         self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **place)
 
     def searching(self) -> Any:
-        """Rows (b,) without an error that is good enough and without a value that is not finite."""
+        """(b,): True for rows without a sufficient error and with finite values only."""
         return self.finite & (self.best > self.enough)
 
     def enter(self, error: Tensor, sums: Tensor) -> Any:
-        """Note one pass: errors (b,) and sums of the gradients (b,), which are not finite where
-        one of their values is not.
+        """Record one pass: errors (b,) and sums of the gradients (b,), which are not finite if one
+        of their values is not.
 
-        Passes after an error that is good enough, or after a value that is not finite, change
-        nothing. Returns the rows (b,) that are at their best so far.
+        Passes after a sufficient error, or after a value that is not finite, change nothing.
+        Returns a mask (b,) of the rows that are at their best so far.
         """
         searching, values = self.searching(), self._values(error)
         self.passes += searching
@@ -53,7 +54,7 @@ class Ledger:
         return self._improve(values, searching, valid)
 
     def enter_last(self, error: Tensor, among: list[bool]) -> Any:
-        """Note the errors (b,) of the last iterates of some rows, which take no further pass."""
+        """Record the errors (b,) of the last iterates of some rows, which take no further pass."""
         chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
         values = self._values(error)
         return self._improve(values, self.searching() & chosen, self._space.isfinite(values))
@@ -70,16 +71,16 @@ class Ledger:
         return values.numpy() if self.on_host else values
 
     def mean_best(self) -> float:
-        """The mean best error of the rows whose values are finite; NaN where there is none."""
+        """The mean best error of the rows with finite values; NaN if there are none."""
         errors = self.best[self.finite]
         return float(errors.mean()) if len(errors) else float("nan")
 
     def refill(self, rows: list[int], new: "Ledger") -> None:
-        """Replace the values of some slots by those of new ones."""
+        """Replace the values of some slots by those of new rows."""
         for name in _COLUMNS:
             getattr(self, name)[rows] = getattr(new, name)
 
     def keep(self, rows: list[int]) -> None:
-        """Keep some slots only."""
+        """Keep only some slots."""
         for name in _COLUMNS:
             setattr(self, name, getattr(self, name)[rows])

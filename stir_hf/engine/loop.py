@@ -1,5 +1,5 @@
-"""The loop: a full batch of rows descends together, each stops by itself, and others take its
-place.
+"""The descent: a full batch of rows is updated together, and each row that stops is replaced by the
+next.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,18 +17,16 @@ from stir_hf.engine.slots import Context, Inverted, Item, Slots
 __all__ = ["Context", "Inverted", "Item", "Objective", "Represent", "Watch", "descend"]
 
 Represent = Callable[[Tensor, Context], Tensor]
-"""Inputs (b, …) and their context to representations (b, d), differentiable, each row by
-itself.
+"""Differentiable function from inputs (b, …) and their context to representations (b, d), with
+independent rows.
 """
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Representations (b, d) and targets (b, d) to a loss (b,) whose least value is 0."""
+"""Function from representations (b, d) and targets (b, d) to a loss (b,) with least value 0."""
 
 LOOK_EVERY = {"cpu": 5}
 LOOK_EVERY_ELSEWHERE = 25
-"""Passes between two looks at the errors from the host, for which an accelerator has to be waited
-for.
-"""
+"""Number of passes between two reads of the errors by the host, which wait for the accelerator."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +57,29 @@ def descend(
     objective: Objective = relative_error,
     watch: Callable[[Watch], None] | None = None,
 ) -> Iterator[Inverted]:
-    """Invert each item in a batch that is kept full, and yield them as they finish, in no
+    """Invert each item in a batch that is kept full, and yield inversions as they finish, in no
     particular order.
 
     A row takes at most `passes` passes (one forward and one backward each). Under a rule that
     stops, it ends with its first iterate whose relative error is at or below 0.9 of the tolerance.
-    A row with a representation, gradient or iterate that is not finite ends by itself.
+    A row with a representation, gradient or iterate that is not finite ends without affecting
+    others.
 
     The result of a row does not depend on the others in its batch: the objective is summed over
-    rows, and the best iterate is chosen in every pass, though the host looks at the errors only
-    every 5 passes (CPU) or 25 (elsewhere).
+    rows, and the best iterate is chosen in every pass, although the host reads the errors only
+    every 5 passes (CPU) or 25 passes (elsewhere).
 
     Args:
-        represent: the map to be inverted. Gradients are enabled here, whatever the caller has set.
-        items: taken as slots come free; None leaves its slot empty and the batch smaller.
+        represent: the map to invert. Gradients are enabled here, even if the caller disabled them.
+        items: the inversions to make, taken as slots become free; None leaves a slot empty.
         rule: the update rule.
         domain: the set in which iterates lie, and the axes of space, for rules that filter along
             them.
-        passes: most passes per row, at least 1.
-        tolerance: of the relative error, for items without one of their own.
-        batch_size: most rows at a time.
-        objective: the loss, where it is not the relative error itself.
-        watch: called after each look.
+        passes: maximum number of passes per row, at least 1.
+        tolerance: tolerance of the relative error, for items without their own.
+        batch_size: maximum number of rows at a time.
+        objective: the loss; by default the relative error itself.
+        watch: function that is called after each read of the errors.
 
     Raises:
         ValueError: an item without an origin, under a constraint that uses it, or no axis of space
@@ -113,7 +112,7 @@ def descend(
 
 
 def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
-    """One pass of the whole batch, without looking at any value of an accelerator from the host."""
+    """Run one pass of the whole batch, without reading values from an accelerator."""
     x = slots.x.detach().requires_grad_(True)
     with torch.enable_grad():
         representation = represent(x, slots.context)
@@ -130,7 +129,7 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
 
 
 def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
-    """The iterate after the last step counts too, as in the original."""
+    """Record the iterates after the last step, which count too, as in the original."""
     error = relative_error(represent(slots.x, slots.context), slots.target)
     slots.note_last(error, [age >= passes for age in slots.ages])
 
@@ -140,7 +139,7 @@ def _taken(source: Iterator[Item | None], most: int) -> list[Item]:
 
 
 def _ended(slots: Slots, ended: list[int], source: Iterator[Item | None]) -> Iterator[Inverted]:
-    """Yield the inversions of the slots that ended; then refill the slots, or drop them."""
+    """Yield the inversions in slots that ended; then refill the slots, or drop them."""
     with torch.inference_mode(False), torch.no_grad():
         inverted = slots.take(ended)
     yield from inverted

@@ -14,42 +14,40 @@ from stir_hf.engine.rules import Rule
 from stir_hf.engine.shapes import per_row
 
 Context = Mapping[str, Tensor]
-"""Tensors (b, …) that a network is fed beside its inputs, such as a mask."""
+"""Tensors (b, …) that a network gets together with its inputs, such as a mask."""
 
 STOP_MARGIN = 0.9
-"""A row stops at this share of its tolerance, which leaves room for the error that rounding adds
-when it is stored.
-"""
+"""Share of its tolerance at which a row stops; the rest is for the error of rounding in storage."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One inversion to be made."""
+    """One inversion to make."""
 
     key: tuple[int, int]
     """Identifies the inversion."""
     start: Tensor
     """(…): the start."""
     target: Tensor
-    """(d,): the representation to be met."""
+    """(d,): the representation to match."""
     origin: Tensor | None = None
     """(…): the original, for a constraint that uses it."""
     tolerance: float | None = None
-    """Of the relative error; None is that of the run."""
+    """Tolerance of the relative error; None for that of the run."""
     context: Context = field(default_factory=dict)
     """Tensors without a batch axis, of equal names and shapes in all items of a descent."""
 
 
 @dataclass(frozen=True)
 class Inverted:
-    """One inversion made."""
+    """One finished inversion."""
 
     key: tuple[int, int]
-    """That of its item."""
+    """The key of its item."""
     value: Tensor
     """(…): the best iterate, within the constraint."""
     passes: int
-    """Passes until the error was good enough, or all passes."""
+    """Number of passes until the error was sufficient, or the maximum number."""
     finite: bool
     """False if a representation, gradient or iterate was not finite. The row ended there, and
     `value` is no inversion.
@@ -57,8 +55,8 @@ class Inverted:
 
 
 class Slots:
-    """Tensors whose first axis is the slot. Iterates change in place only in slots that are
-    refilled.
+    """The tensors of all slots, with the slot as the first axis. Iterates change in place only in
+    slots that are refilled.
     """
 
     def __init__(self, items: Sequence[Item], rule: Rule, domain: Domain, tolerance: float) -> None:
@@ -83,7 +81,7 @@ class Slots:
         return STOP_MARGIN * tolerance if self.rule.stops else -1.0
 
     def note(self, error: Tensor, gradient: Tensor) -> None:
-        """Record the errors of one pass; on the CPU a few passes are settled at once."""
+        """Record the errors of one pass; on the CPU, `settle` runs only every few passes."""
         self.noted.append((self.x, error, gradient.flatten(1).sum(1)))
         if not self.ledger.on_host:
             self.settle()
@@ -94,14 +92,14 @@ class Slots:
         self.noted.clear()
 
     def note_last(self, error: Tensor, among: list[bool]) -> None:
-        """Keep the last iterates of some rows where they are the best."""
+        """Keep the last iterates of some rows if they are the best."""
         self._remember([(self.x, self.ledger.enter_last(error, among))])
 
     def _remember(self, iterates: list[tuple[Tensor, Any]]) -> None:
-        """Keep iterates where they are the best so far, the later ones before the earlier ones.
+        """Keep iterates that are the best so far, the later ones before the earlier ones.
 
-        They are selected, as NaN times 0 is NaN. On the CPU that is done once for each row, by
-        rows.
+        Rows are selected instead of multiplied by a mask, since NaN times 0 is NaN; on the CPU,
+        each row is copied once.
         """
         if not self.ledger.on_host:
             for x, improved in iterates:
@@ -113,7 +111,7 @@ class Slots:
             taken |= improved
 
     def take(self, rows: list[int]) -> list[Inverted]:
-        """The inversions in some slots."""
+        """Return the inversions in some slots."""
         at = self._at(rows)
         origin = None if self.origin is None else self.origin.index_select(0, at)
         values = kept(self.domain.constraint, self.best.index_select(0, at), origin)
@@ -125,7 +123,7 @@ class Slots:
         ]
 
     def refill(self, rows: list[int], items: Sequence[Item]) -> None:
-        """Put new items in place of those in some slots."""
+        """Put new items into some slots."""
         new, at = Slots(items, self.rule, self.domain, self.tolerance), self._at(rows)
         for tensor, values in zip(self._tensors(), new._tensors(), strict=True):
             tensor.index_copy_(0, at, values)
@@ -134,7 +132,7 @@ class Slots:
         self.ledger.refill(rows, new.ledger)
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all other slots, when no item waits."""
+        """Drop all other slots, when no items are left."""
         at = self._at(rows)
         self.keys, self.ages = [self.keys[i] for i in rows], [self.ages[i] for i in rows]
         self.x, self.best, self.target = (
@@ -155,8 +153,8 @@ class Slots:
 
 
 def _copy_rows(into: Tensor, x: Tensor, chosen: np.ndarray) -> None:
-    """Copy some rows, on the CPU, where a mask of all values would cost more than the rest of a
-    step.
+    """Copy some rows by their numbers; on the CPU, a mask over all values would cost more than the
+    rest of a step.
     """
     rows, others = (torch.from_numpy(mask.nonzero()[0]) for mask in (chosen, ~chosen))
     if len(rows) > len(others):

@@ -14,7 +14,7 @@ def one_over_f(x: Tensor, power: float, axes: tuple[int, ...]) -> Tensor:
 
     Args:
         x: real values.
-        power: 0 is no filter.
+        power: the exponent; 0 for no filter.
         axes: the axes of space, the last axes of `x`, at least one.
     """
     if not power:
@@ -27,7 +27,7 @@ def one_over_f(x: Tensor, power: float, axes: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _gain(size: tuple[int, ...], power: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The filter at the frequencies that `rfftn` gives, (h, w // 2 + 1) or (n // 2 + 1,)."""
+    """The filter at the frequencies of `rfftn`, (h, w // 2 + 1) or (n // 2 + 1,)."""
     with torch.inference_mode(False):
         squares = torch.zeros(size, dtype=torch.float64, device="cpu")
         for axis, n in enumerate(size):

@@ -1,4 +1,4 @@
-"""When an inversion is good enough."""
+"""The tolerance of an inversion."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from stir_hf.errors import RequestError
 OF_SPREAD = "spread:"
 
 LOOSE = 0.1
-"""Of the spread: a tolerance above it is noted. On linear maps with a bias, whose rotation must get
-1, errors of .1 of the spread took at most .006 off the debiased score, of .2 .02, of .6 .16
-(docs/methods.md); .02 of the length is .025 of the spread for the embedded networks.
+"""Share of the spread above which a tolerance gets a warning. On linear maps with a bias, where a
+rotation must score 1, errors of 0.1 of the spread lowered the debiased score by at most 0.006, of
+0.2 by 0.02 and of 0.6 by 0.16 (docs/methods.md); 0.02 of the length is 0.025 of the spread for the
+embedded networks.
 """
 
 ADVISED = f"{OF_SPREAD}0.05"
@@ -29,7 +30,7 @@ class Tolerance:
 
     @classmethod
     def parse(cls, given: Any) -> "Tolerance":
-        """From a number, or from `spread:` and a number.
+        """Read a tolerance from a number, or from `spread:` and a number.
 
         Raises:
             RequestError: anything else, or a number that is not positive and finite.
@@ -46,15 +47,15 @@ class Tolerance:
 
     @property
     def plain(self) -> float | str:
-        """As it is given, and spelt in an identity."""
+        """The tolerance as a user gives it, and as an identity spells it."""
         return f"{OF_SPREAD}{self.value!r}" if self.of_spread else self.value
 
     def limit(self, length: float, spread: float | None) -> float:
-        """The largest relative error that is good enough.
+        """The largest sufficient relative error.
 
         Args:
-            length: of the original's representation.
-            spread: of all originals' representations; needed where the tolerance is of it.
+            length: the length of the original's representation.
+            spread: the spread of all originals' representations, for a tolerance relative to it.
         """
         if not self.of_spread:
             return self.value
@@ -63,16 +64,16 @@ class Tolerance:
         return self.value * spread / length if length else self.value
 
     def share(self, length: float, spread: float, measured: float | None = None) -> float:
-        """The tolerance over a spread, for an original whose representation has this length;
-        `measured` is the spread that the tolerance is of, where that is another.
+        """The tolerance relative to a spread, for an original whose representation has this length;
+        `measured` is the spread to which the tolerance itself is relative, if that is another.
         """
         if not self.of_spread:
             return self.value * length / spread
         return self.value * (measured or spread) / spread
 
     def warning(self, mean: float, spread: float, measured: float | None = None) -> str | None:
-        """A sentence where the tolerance is loose for representations of this spread whose mean is
-        so long; it says what to give instead. `measured` as in `share`.
+        """A warning with advice, if the tolerance is loose for representations of this spread whose
+        mean has the length `mean`; otherwise None. `measured` as in `share`.
         """
         share = self.share(math.hypot(mean, spread), spread, measured)
         if share <= LOOSE:

@@ -6,9 +6,7 @@ _EMPTY = re.compile(r"\A\s*---[ \t]*\r?\n---[ \t]*(?:\r?\n|\Z)")
 
 
 def with_metadata(card: str) -> str:
-    """A card as the client's classes read it without a warning: one that has no metadata begins
-    with empty ones.
-    """
+    """Return a card that the client reads without a warning, with empty metadata if it has none."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     if REGEX_YAML_BLOCK.match(card):

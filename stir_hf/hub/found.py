@@ -16,15 +16,15 @@ class Found:
     repo_type: RepoType
     commit: str
     reachable: bool
-    """True where the Hub gave an answer; else the cache is all there is."""
+    """True if the Hub answered; otherwise only the cache is available."""
     folder: Path = Path()
-    """The folder in the Hub's cache of its small files and of those that `fetch` adds."""
+    """The folder in the Hub's cache with its small files, to which `fetch` adds others."""
     files: tuple[str, ...] = ()
-    """The names of all its files; of those in the cache, where that is all that is known."""
+    """The names of all files, or of those in the cache if no others are known."""
     listed: bool = True
-    """True where all are named."""
+    """True if `files` is complete."""
     light: Mapping[str, int] = field(default_factory=dict)
-    """The files that are small enough to be fetched in one request each, with their sizes."""
+    """The files that are small enough for one request each, with their sizes."""
 
     @property
     def url(self) -> str:
@@ -33,5 +33,5 @@ class Found:
 
     @property
     def called(self) -> str:
-        """Its name in messages."""
+        """The name of the repo in messages."""
         return f"{self.repo_type} {self.repo_id}"

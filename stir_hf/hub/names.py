@@ -1,4 +1,4 @@
-"""Names that users give: ids and addresses of the Hub, and paths."""
+"""Names that users give: ids and URLs of the Hub, and paths."""
 
 import os
 import re
@@ -12,16 +12,16 @@ Kind = Literal["model", "dataset", "space"]
 
 
 def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None]:
-    """`id@revision`, or an address of the Hub, apart; a path is left whole, since a folder's name
-    may hold an `@`.
+    """Split `id@revision` or a URL of the Hub into id and revision. A path is not split, since the
+    name of a folder may contain an `@`.
 
     Args:
-        name: as a user gives it.
-        kind: of the repo that is meant; None takes any.
+        name: the name as the user gives it.
+        kind: the expected kind of repo; None for any.
 
     Raises:
-        RequestError: an address of another site, of another kind of repo, or of a page within one;
-            one of a repo whose id is also a folder here.
+        RequestError: a URL of another site, of another kind of repo, or of a page within a repo; or
+            a URL of a repo whose id is also a local folder.
     """
     if is_there(name):
         return name, None
@@ -29,7 +29,7 @@ def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None
         repo_id, revision = _parts(name, address, kind)
         if is_local(repo_id):
             raise RequestError(
-                f"{name} is an address of the Hub, and {repo_id} is a path here, which comes first;"
+                f"{name} is a URL of the Hub, but {repo_id} is also a path here, which comes first;"
                 " give that, or run the command in another folder"
             )
         return repo_id, revision
@@ -40,10 +40,10 @@ def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None
 
 
 def destination(name: str, option: str, kind: Kind = "dataset") -> str:
-    """The id of a repo that is to be written to, given by it or by its address.
+    """The id of a repo to write to, from its id or URL.
 
     Raises:
-        RequestError: see `split_revision`; a revision.
+        RequestError: as `split_revision`; or a name with a revision.
     """
     if _address(name) is None:
         return name
@@ -58,10 +58,10 @@ _SITES = ("https://huggingface.co", "https://hf.co")
 
 
 def _address(name: str) -> str | None:
-    """All of an address behind the Hub's own name; None for a name that is none.
+    """The part of a URL after the Hub's host name; None for a name that is not a URL.
 
     Raises:
-        RequestError: an address of another site.
+        RequestError: a URL of another site.
     """
     scheme, mark, rest = name.partition("://")
     if not mark:
@@ -78,11 +78,11 @@ def _address(name: str) -> str | None:
             if site and plain.lower().startswith(one):
                 return plain[len(one) :]
     shown = re.sub("//[^/]*@", "//", name)  # without a password or a token
-    raise RequestError(f"{shown} is an address, and not one of the Hub; give NAMESPACE/NAME")
+    raise RequestError(f"{shown} is a URL, but not of the Hub; give NAMESPACE/NAME")
 
 
 def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]:
-    """The id and the revision in an address; errors as `split_revision`."""
+    """The id and the revision in a URL; errors as `split_revision`."""
     plain, _, at = re.split("[?#]", address)[0].partition("@")
     parts = [part for part in plain.split("/") if part]
     named = _KINDS.get(parts[0]) if len(parts) > 1 else None
@@ -90,35 +90,37 @@ def _parts(name: str, address: str, kind: Kind | None) -> tuple[str, str | None]
     parts = parts[named is not None :]
     if not 1 <= len(parts) <= 2 and not (len(parts) == 4 and parts[2] == "tree"):
         known = f"give {'/'.join(parts[:2])}" if len(parts) > 2 else "give NAMESPACE/NAME"
-        raise RequestError(f"{name} is no address of a whole repo; {known}")
+        raise RequestError(f"{name} is not the URL of a repo; {known}")
     repo_id, revision = "/".join(parts[:2]), at or "".join(parts[3:4])
     if kind is not None and found != kind:
         folder = "" if kind == "model" else f"{kind}s/"
         raise RequestError(
-            f"{name} is the address of a {found}; expected a {kind}, whose address is"
+            f"{name} is the URL of a {found}; expected a {kind}, whose URL is"
             f" https://huggingface.co/{folder}NAMESPACE/NAME"
         )
     return repo_id, unquote(revision) or None
 
 
 def is_local(name: str) -> bool:
-    """Return whether `name` is a path on disk, or can only be meant as one."""
+    """Return whether `name` is an existing path, or can only be a path."""
     return is_there(name) or is_path(name)
 
 
 def is_path(name: str) -> bool:
-    """Return whether `name` can only be meant as a path."""
+    """Return whether `name` can only be a path."""
     return name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") > 1
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether `name` is a repo's id, with a revision or without, and no path on disk."""
+    """Return whether `name` is the id of a repo, perhaps with a revision, and not an
+    existing path.
+    """
     whole = re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", name)
     return whole is not None and not is_local(name)
 
 
 def is_there(name: str) -> bool:
-    """Return whether `name` is a path on disk; a name that no file system takes is none."""
+    """Return whether `name` is an existing path; False for a name that is invalid as a path."""
     try:
         return Path(name).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
@@ -126,7 +128,7 @@ def is_there(name: str) -> bool:
 
 
 def no_such_folder(name: str, what: str) -> RequestError:
-    """The error for a path that does not exist, with the names beside it."""
+    """The error for a path that does not exist, with the names next to it."""
     path = Path(name).expanduser()
     near = path.parent if is_there(str(path.parent)) and path.parent.is_dir() else None
     beside = [p.name for p in near.iterdir() if p.is_dir()] if near else []

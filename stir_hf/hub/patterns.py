@@ -1,16 +1,16 @@
-"""Patterns for the client, which takes no list of files."""
+"""Patterns of file names for the client, which does not accept a list of files."""
 
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from glob import escape
 
 _FEW = 100
-"""The number of patterns that take no time."""
+"""Number of patterns up to which matching takes no time."""
 
 
 def patterns_of(files: Sequence[str], there: Sequence[str]) -> list[str]:
-    """Patterns that these files of a repo match and no others there: few where the files share the
-    beginning or the end of their names, since the client tries every pattern on every file.
+    """Patterns that match exactly these files of a repo. Names with a common beginning or end share
+    a pattern, since the client tries every pattern on every file.
     """
     if len(files) <= _FEW:
         return [escape(name) for name in files]
@@ -24,8 +24,8 @@ def patterns_of(files: Sequence[str], there: Sequence[str]) -> list[str]:
 
 
 def _own(names: Sequence[str], others: set[str]) -> Iterator[tuple[str, int]]:
-    """Each name with the length of its shortest beginning that no other has; one more than its own
-    where all of it begins another.
+    """Each name with the length of its shortest unique prefix; one more than the length of the name
+    if it is a prefix of another.
     """
     ordered = sorted(others)
     for name in names:
@@ -35,6 +35,6 @@ def _own(names: Sequence[str], others: set[str]) -> Iterator[tuple[str, int]]:
 
 
 def _shared(one: str, other: str) -> int:
-    """The number of characters that two names begin with alike."""
+    """The length of the common prefix of two names."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

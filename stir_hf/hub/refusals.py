@@ -13,13 +13,13 @@ from stir_hf.hub.found import Found, RepoType
 _SHOWN = 3
 BUSY = 429
 STALE = (409, 412)
-"""Answers to a commit whose parent is not the newest one any more."""
+"""HTTP statuses for a commit whose parent is no longer the newest commit."""
 NOT_PASSING = (501, 507)
-"""Answers above 500 that stay what they are: the Hub cannot do it, or has no room."""
+"""HTTP statuses above 500 that a retry does not change: not implemented, or no storage left."""
 
 
 def not_cached(found: Found, names: Sequence[str]) -> RequestError:
-    """The error for files of a repo that are not in the cache while the Hub gives no answer."""
+    """The error for files of a repo that are not in the cache while the Hub does not answer."""
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     are = "are" if len(names) > 1 else "is"
     return RequestError(
@@ -28,7 +28,7 @@ def not_cached(found: Found, names: Sequence[str]) -> RequestError:
 
 
 def silence() -> str:
-    """The reason why the Hub gave no answer."""
+    """The reason why the Hub did not answer."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -38,11 +38,10 @@ def silence() -> str:
 
 @contextmanager
 def only_cached(found: Found) -> Iterator[None]:
-    """Add to an error about a repo that only a part of the repo may be in the cache, if the list of
-    its files is not known.
+    """Add to errors about a repo that its cache may be incomplete, if its list of files is unknown.
 
     Raises:
-        RequestError: in the place of one that was raised.
+        RequestError: the error with that addition.
     """
     try:
         yield
@@ -50,23 +49,23 @@ def only_cached(found: Found) -> Iterator[None]:
         if found.listed:
             raise
         raise RequestError(
-            f"{found.repo_type} {found.repo_id!r} is not in the cache as a whole, and {silence()};"
-            f" by what there is of it: {error}"
+            f"{found.repo_type} {found.repo_id!r} may be incomplete in the cache, and {silence()};"
+            f" with the files in the cache: {error}"
         ) from error
 
 
 @contextmanager
 def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line that says what to do.
+    """Turn errors of the Hub's client into one line that says what to do.
 
     Args:
-        repo_id: as it was given; it may be no repo id.
-        revision: of it; None is main.
-        repo_type: what messages call it.
+        repo_id: the id as it was given, perhaps invalid.
+        revision: the revision; None for main.
+        repo_type: the type of the repo, for messages.
 
     Raises:
-        RequestError: in the place of whatever the client raises of the repo or the connection; any
-            other exception passes.
+        RequestError: an error of the client about the repo or the connection; other exceptions are
+            not changed.
     """
     from huggingface_hub import errors
 
@@ -104,7 +103,7 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
 
 
 def _refused(error: BaseException, what: str) -> str:
-    """Return one line for an error status that the client has no class for."""
+    """Return one line for an HTTP status without its own class in the client."""
     status = status_of(error)
     if (wanted := _file_of(error)) is not None:
         what = f"{wanted} of {what}"
@@ -121,7 +120,7 @@ def _asks_to_wait(error: BaseException, what: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """The words of the Hub itself, if it gives any."""
+    """The Hub's own explanation, if any."""
     said = server_message(error)
     return f"; the Hub says: {said}" if said else ""
 
@@ -137,15 +136,15 @@ def server_message(error: BaseException) -> str | None:
 
 
 def _file_of(error: BaseException) -> str | None:
-    """The file of a repo that was asked for."""
+    """The requested file of a repo."""
     response = response_of(error)
     path = "" if response is None else str(response.url.path)
     return path.partition("/resolve/")[2].partition("/")[2] or None
 
 
 def response_of(error: BaseException) -> Any:
-    """The Hub's answer to which an error is due; the client wraps some of its errors in others.
-    None for an error that is told already.
+    """The Hub's response behind an error, which the client may have wrapped in others; None for an
+    error that already has a message of this package.
     """
     found: BaseException | None = None if isinstance(error, RequestError | RunError) else error
     while found is not None and getattr(found, "response", None) is None:
@@ -154,14 +153,14 @@ def response_of(error: BaseException) -> Any:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of a refusal."""
+    """The HTTP status behind an error."""
     status = getattr(response_of(error), "status_code", None)
     return None if status is None else int(status)
 
 
 def asked_wait(error: BaseException) -> float | None:
-    """The seconds that the Hub asks to wait: until its limit of requests begins anew, or as it says
-    in `Retry-After`; None where it says none, or zero.
+    """The seconds that the Hub asks to wait: until its rate limit is reset, or by `Retry-After`;
+    None if it gives none, or zero.
     """
     from huggingface_hub.utils import parse_ratelimit_headers
 
@@ -174,19 +173,19 @@ def asked_wait(error: BaseException) -> float | None:
 
 
 def is_of_the_hub(error: BaseException) -> bool:
-    """Return whether the Hub, or the way there, is at fault."""
+    """Return whether an error comes from the Hub or the connection to it."""
     return status_of(error) is not None or is_unreachable(error)
 
 
 def is_switched_off(error: BaseException) -> bool:
-    """Return whether the Hub was not asked, since the user wants it so."""
+    """Return whether the Hub was not asked, since the user disabled it (offline mode)."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE) and status_of(error) is None
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Return whether the Hub gave no answer: it is down, out of reach or switched off."""
+    """Return whether the Hub did not answer: it is down, unreachable or disabled (offline mode)."""
     from huggingface_hub import errors
 
     if (status := status_of(error)) is not None:
@@ -207,7 +206,7 @@ def _http_errors() -> tuple[type[Exception], ...]:
 
 
 def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
-    """The branches and tags of a repo; none where the Hub does not tell them."""
+    """The branches and tags of a repo; empty if the Hub does not list them."""
     import huggingface_hub as hub
 
     try:
@@ -223,8 +222,8 @@ _LACKS_A_RIGHT = re.compile(
     r"\brights?\b|permission|\bpermitted|create_pr|write access|not authori[sz]ed|not allowed",
     re.IGNORECASE,
 )
-"""Words of the Hub for a token or an account that may not write; other refusals with status 403 are
-about quotas and the like.
+"""Words of the Hub about missing write permission; other errors with status 403 concern quotas and
+the like.
 """
 
 
@@ -264,5 +263,5 @@ def storage_errors() -> Iterator[None]:
 
 
 def is_invalid(error: RunError) -> bool:
-    """Return whether the Hub refused what a commit holds."""
+    """Return whether the Hub rejected the content of a commit."""
     return error.__cause__ is not None and status_of(error.__cause__) in (400, 422)

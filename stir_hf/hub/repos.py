@@ -1,4 +1,4 @@
-"""Repos that are read: names and revisions resolved to commits, files fetched."""
+"""Reading repos: resolving names and revisions to commits, and fetching files."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,32 +17,31 @@ SMALL_FILES: dict[RepoType, tuple[str, ...]] = {
     "model": ("config.json", "preprocessor_config.json"),
     "dataset": ("README.md", ".huggingface.yaml", "dataset_infos.json"),
 }
-"""The files that are fetched of every repo, with the list of its files."""
+"""Files that are fetched from every repo together with the list of its files."""
 _LIGHT, _FEW, _AT_ONCE = 1_000_000, 20, 8
 _LONGEST = 60.0
-"""Seconds for the list of all files of a repo; the client sets no limit."""
+"""Time limit in seconds for the list of all files of a repo; the client sets none."""
 _LISTED = 100
-"""With more files than this the client asks for the list itself, which says of each how its storage
-is reached.
+"""Number of files above which the client requests the list itself, with the storage of each
+file.
 """
 
 
 def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
-    """The commit that a branch, tag or commit of a Hub repo names now, and its files; where the
-    Hub gives no answer, the commit that it named when it was last asked. Within a run the Hub is
-    asked once.
+    """Resolve a branch, tag or commit of a Hub repo to its present commit and files; if the Hub
+    does not answer, to the commit from the cache. Each run asks the Hub once.
 
     Raises:
-        RequestError: no such repo or revision, no access, a token that the Hub does not accept, or
-            no answer and nothing in the cache.
+        RequestError: no such repo or revision, no access, a rejected token, or no answer and
+            nothing in the cache.
     """
     key = "resolved", repo_type, repo_id, revision
     return once(key, lambda: _resolved(repo_id, revision, repo_type))
 
 
 def about(repo_id: str, repo_type: RepoType) -> Any:
-    """The Hub's `ModelInfo` or `DatasetInfo` of a repo, None where there is no such repo in sight;
-    that of a revision where this run has asked for one. What the client raises passes.
+    """The Hub's `ModelInfo` or `DatasetInfo` of a repo, for a revision if this run has requested
+    one; None if no such repo is visible. Errors of the client are not changed.
     """
     import huggingface_hub as hub
 
@@ -81,8 +80,8 @@ def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
 
 
 def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str, Any]:
-    """The commit, and what the Hub says of it; None where it gives no answer and the commit is
-    known without. A connection that fails is waited for where it is not.
+    """The commit and its info from the Hub; the info is None if the Hub does not answer and the
+    cache knows the commit. Requests are retried if it does not.
     """
     import huggingface_hub as hub
 
@@ -104,7 +103,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
     wait: dict[str, Any] = {"timeout": _LONGEST, "files_metadata": True}
 
     class Asking(hub.HfApi):
-        """The client, which keeps what it is told."""
+        """A client that keeps the info of its last request."""
 
         def repo_info(self, *args: Any, **how: Any) -> Any:
             ask = super().repo_info
@@ -135,7 +134,7 @@ def _folder(repo_id: str, repo_type: RepoType, commit: str) -> Path:
 
 
 def _keep_list(found: Found, info: Any) -> None:
-    """See to it that the client's cache has the list of the files, and a folder for them."""
+    """Make sure that the client's cache has the list of files, and a folder for them."""
     import huggingface_hub as hub
 
     found.folder.mkdir(parents=True, exist_ok=True)
@@ -149,8 +148,8 @@ def _keep_list(found: Found, info: Any) -> None:
 
 
 def _write_list(found: Found, siblings: Sequence[Any]) -> bool:
-    """Write the list of the files where the client keeps such, which spares a request; False where
-    this client keeps it otherwise.
+    """Write the list of files to the client's cache, which saves a request; return False if this
+    version of the client caches it differently.
     """
     try:
         from huggingface_hub._tree_cache import (  # private; there is nothing public that writes it
@@ -173,12 +172,10 @@ def _write_list(found: Found, siblings: Sequence[Any]) -> bool:
 
 
 def fetch(found: Found, files: Sequence[str]) -> Path:
-    """The folder in the Hub's cache with these files of a commit; what is there already is not
-    asked for.
+    """Fetch files of a commit into the Hub's cache, unless they are there, and return their folder.
 
     Raises:
-        RequestError: the Hub refuses a file, or gives no answer and not all of them are in the
-            cache.
+        RequestError: the Hub refuses a file, or does not answer and not all files are in the cache.
     """
     if not found.reachable:
         return _cached(found, files)
@@ -213,7 +210,7 @@ def _cached(found: Found, files: Sequence[str]) -> Path:
 
 
 def _from_client(found: Found, files: Sequence[str]) -> None:
-    """Let the client fetch files, in two requests each."""
+    """Fetch files with the client, which makes two requests each."""
     import huggingface_hub as hub
 
     hub.snapshot_download(
@@ -225,14 +222,14 @@ def _from_client(found: Found, files: Sequence[str]) -> None:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether a file of this name is in the folder, and in none above."""
+    """Return whether the path of a file stays inside its folder."""
     path = PureWindowsPath(name)  # the stricter kind
     return not path.is_absolute() and not path.drive and ".." not in path.parts
 
 
 def _get(found: Found, name: str) -> None:
-    """Fetch a small file in one request, where the client makes two, as a plain file in its cache,
-    which is how it keeps all on disks without links.
+    """Fetch a small file in one request, where the client makes two, to a plain file in its cache,
+    as the client itself does on file systems without links.
     """
     import huggingface_hub as hub
     from huggingface_hub.utils import build_hf_headers

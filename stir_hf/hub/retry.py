@@ -26,17 +26,17 @@ T = TypeVar("T")
 _log = logging.getLogger("stir_hf")
 
 HUB_TIMEOUT = "STIR_HF_HUB_TIMEOUT"
-"""Environment variable: how many seconds are waited at most for a Hub that is busy or away."""
+"""Environment variable with the maximum seconds to wait for a Hub that is busy or unavailable."""
 _AWAY, _LIMITED = 60.0, 300.0
-"""Seconds without that variable: for a Hub that is away, and where it says how long to wait; a
-limit of requests of the Hub lasts five minutes.
+"""Default seconds to wait: for an unavailable Hub, and if the Hub asks to wait. Its rate limits
+last five minutes.
 """
 _LONGEST_WAIT, _TOLD = 30.0, 4.0
 
 
 @dataclass
 class _Left:
-    """The seconds that may still be waited."""
+    """The remaining seconds to wait."""
 
     away: float
     limited: float
@@ -44,11 +44,11 @@ class _Left:
 
 @dataclass(frozen=True)
 class _Run:
-    """The state that the requests of one run share."""
+    """The state shared by the requests of one run."""
 
     answers: dict[Any, Any] = field(default_factory=dict)
     left: list[_Left] = field(default_factory=list)
-    """The time to wait that is left, while no answer has come yet."""
+    """The remaining waiting time of requests in progress."""
 
 
 _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
@@ -56,8 +56,8 @@ _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
 
 @contextmanager
 def one_run() -> Iterator[None]:
-    """Ask the Hub for the same thing once within, and wait for it no longer in all than the
-    patience lasts. Another thread, or a run inside another's, is none of its own.
+    """A context in which equal requests are made once, and all waiting together stays within the
+    timeout. It applies to its own thread; an inner context belongs to the outer run.
     """
     token = None if _run.get() else _run.set(_Run())
     try:
@@ -68,7 +68,9 @@ def one_run() -> Iterator[None]:
 
 
 def once(key: tuple[Any, ...], ask: Callable[[], T]) -> T:
-    """The answer of `ask`, or its earlier one in this run under this key; none is kept outside."""
+    """The answer of `ask`, or its earlier answer for this key in the same run; outside of a run
+    nothing is cached.
+    """
     run = _run.get()
     if run is None:
         return ask()
@@ -84,17 +86,17 @@ def again(
     *,
     passes: Callable[[BaseException], bool] = is_unreachable,
 ) -> T:
-    """Call again while the Hub is busy or away, with longer and longer waits, or those that the Hub
-    asks for; what it raises in the end passes on.
+    """Retry a request while the Hub is busy or unavailable, with increasing waits or those that the
+    Hub asks for; the last error is raised.
 
     Args:
-        call: what is asked.
-        what: the repo in words, `dataset lab/images`.
-        passes: whether an error may be otherwise in a while; one that says how long to wait, or
-            that too much was asked, always is.
+        call: the request.
+        what: the repo in words, such as `dataset lab/images`.
+        passes: predicate for transient errors. Rate limits and errors with a waiting time are
+            always transient.
 
     Raises:
-        RequestError: a patience that is no number of seconds.
+        RequestError: STIR_HF_HUB_TIMEOUT is not a number of seconds.
     """
     run = _run.get()
     waits = run.left if run else []
@@ -112,7 +114,7 @@ def again(
             if is_switched_off(error) or not (busy or passes(error)) or not enough:
                 raise
             if pause > _TOLD:
-                _log.warning(f"the Hub is busy or away: {what} is asked for again in {pause:.0f} s")
+                _log.warning(f"the Hub is busy or unavailable: retrying {what} in {pause:.0f} s")
             time.sleep(pause)
             if asked is None:
                 left.away, wait = left.away - pause, wait * 2
@@ -124,18 +126,19 @@ def again(
 
 
 def request(
-    call: Callable[[], T], what: str, context: str = "pushing failed, and what was made is kept"
+    call: Callable[[], T], what: str, context: str = "pushing failed, and all results are kept"
 ) -> T:
-    """Call as `again` does, also where another writer was faster, and tell a refusal in one line.
+    """Retry a request like `again`, also after conflicts with other writers, and raise its errors
+    in one line.
 
     Args:
-        call: what is asked.
-        what: the repo in words, `dataset lab/images`.
-        context: the beginning of the message of a refusal.
+        call: the request.
+        what: the repo in words, such as `dataset lab/images`.
+        context: the beginning of error messages.
 
     Raises:
-        RequestError: a patience that is no number of seconds.
-        RunError: another refusal, or the patience is over.
+        RequestError: STIR_HF_HUB_TIMEOUT is not a number of seconds.
+        RunError: the Hub refuses, or the timeout has passed.
     """
 
     def passes(error: BaseException) -> bool:

@@ -1,15 +1,15 @@
-"""Types of the columns in which inputs are stored, as Arrow has them."""
+"""Arrow types of the columns in which inputs are stored."""
 
 import pyarrow as pa
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """True for texts."""
+    """Return True for text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_floats(kind: pa.DataType, depth: int = 1) -> bool:
-    """True for lists of floats, nested so deep."""
+    """Return True for lists of floats, nested `depth` levels deep."""
     kind = getattr(kind, "storage_type", kind)
     if depth == 0:
         return bool(pa.types.is_floating(kind))
@@ -18,7 +18,7 @@ def is_floats(kind: pa.DataType, depth: int = 1) -> bool:
 
 
 def is_file(kind: pa.DataType) -> bool:
-    """True for the bytes and path of files."""
+    """Return True for the bytes and paths of files."""
     if not pa.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
         return False
     held, path = kind.field("bytes").type, kind.field("path").type

@@ -1,4 +1,4 @@
-"""The image formats that are read, and the only place where image files are opened."""
+"""The supported image formats, and the only function that opens image files."""
 
 import struct
 from pathlib import Path
@@ -24,21 +24,21 @@ READ = (
     "JXL",
     "TGA",
 )
-"""Formats of pixels alone, which Pillow, or a plug-in of the user for HEIF and JXL, decodes within
-this process. Those of pages and drawings (EPS, PDF, WMF), for which Pillow runs Ghostscript or a
-handler of others, are never read. The last has no signature.
+"""Raster formats that Pillow decodes within this process, with a plug-in of the user for HEIF and
+JXL. Formats of pages and drawings (EPS, PDF, WMF), for which Pillow runs Ghostscript or other
+handlers, are never read. TGA comes last since it has no signature.
 """
 
 _PREFIX = 16
 
 
 def open_image(file: Path | str | IO[bytes], formats: tuple[str, ...] = READ) -> Image.Image:
-    """Open an image file lazily, as `PIL.Image.open` does; headers of far too many pixels are
-    refused there.
+    """Open an image file lazily with `PIL.Image.open`, which refuses images with far too many
+    pixels.
 
     Raises:
-        ValueError: a file of a format that Pillow knows and that is not among `formats`.
-        UnidentifiedImageError: no image.
+        ValueError: a format that Pillow knows but that is not among `formats`.
+        UnidentifiedImageError: not an image.
         OSError: no such file.
     """
     Image.init()
@@ -47,7 +47,9 @@ def open_image(file: Path | str | IO[bytes], formats: tuple[str, ...] = READ) ->
         return Image.open(file, formats=known)
     except UnidentifiedImageError:
         if (name := _other_format(_beginning(file))) is not None:
-            raise ValueError(f"it is of format {name}, which is not read; use a PNG") from None
+            raise ValueError(
+                f"it is of format {name}, which is not supported; convert it to PNG"
+            ) from None
         raise
 
 
@@ -60,7 +62,7 @@ def _beginning(file: Path | str | IO[bytes]) -> bytes:
 
 
 def _other_format(prefix: bytes) -> str | None:
-    """The format that a file begins like, among those that are not read; no decoder is called."""
+    """The unsupported format that the first bytes of a file indicate, without calling a decoder."""
     for name, (_, accepts) in Image.OPEN.items():
         try:
             if name not in READ and accepts is not None and accepts(prefix) is True:

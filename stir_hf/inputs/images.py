@@ -1,6 +1,4 @@
-"""Images as tensors: values in [0, 1], their size and mode, and how they are stored and read
-back.
-"""
+"""Images as a kind of input: size, mode, storage, and values in [0, 1] as tensors."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +22,7 @@ Mode = Literal["L", "RGB"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
 
 _MOST_PIXELS = 89_478_485
-"""The pixels of the largest canvas: Pillow warns of larger images."""
+"""Number of pixels of the largest canvas; Pillow warns about larger images."""
 _SPELLING = Record({"mode": Text(("L", "RGB")), "size": ListOf(Whole(1, 65_535), 2, 2)})
 
 
@@ -37,29 +35,29 @@ class ImageKind:
     has_context: ClassVar[bool] = False
     mode: Mode
     size: Size
-    """(h, w)."""
+    """Height and width."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(c, h, w)."""
+        """The shape (c, h, w)."""
         return (1 if self.mode == "L" else 3, *self.size)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Black and white."""
+        """The values of black and white."""
         return 0.0, 1.0
 
     @property
     def space(self) -> tuple[int, ...]:
-        """Height and width."""
+        """The axes of height and width."""
         return 1, 2
 
     def scale(self, values: NDArray[np.float32]) -> float:  # noqa: ARG002 - a Kind
-        """1: starts do not depend on the image."""
+        """Return 1, since starts do not depend on the image."""
         return 1.0
 
     def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
-        """Nothing beside the pixels."""
+        """Return {}, since networks get only the pixels."""
         return {}
 
     def feature(self, *, exact: bool) -> Any:
@@ -69,44 +67,44 @@ class ImageKind:
         return datasets.Array3D(self.shape, "float32") if exact else datasets.Image()
 
     def is_column(self, column: Any, *, exact: bool) -> bool:
-        """True for arrays of three axes where the values are exact, otherwise for files."""
+        """Return True for arrays of three axes if values are exact, otherwise for files."""
         return is_floats(column, 3) if exact else is_file(column)
 
     def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """8-bit pixels, (h, w) or (h, w, 3)."""
+        """Return 8-bit pixels, (h, w) or (h, w, 3)."""
         return np.asarray(to_png(values))
 
     def values(self, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """8-bit pixels (c, h, w) as values in [0, 1]."""
+        """Turn 8-bit pixels (c, h, w) into values in [0, 1]."""
         return canvas.astype(np.float32) / np.float32(255)
 
     def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:
-        """(c, h, w) as float32, or as an image rounded to 8 bits."""
+        """Return (c, h, w) as a float32 array, or as an image rounded to 8 bits."""
         return np.asarray(value, np.float32) if exact else to_png(value)
 
     def restore(self, cell: Any) -> NDArray[np.float32]:
-        """A stored image or array as (c, h, w)."""
+        """Turn a stored image or array into (c, h, w)."""
         return to_array(cell)
 
     def check(self, stored: bytes) -> None:
-        """Raise ValueError where the header of a PNG file tells of another mode, size or depth."""
+        """Raise ValueError if the header of a PNG file has another mode, size or depth."""
         check_header(stored, self.mode, self.size)
 
     def canvas(self, stored: bytes) -> NDArray[np.uint8]:
-        """(c, h, w): the pixels of a PNG file of exactly this mode and size.
+        """Decode a PNG file of exactly this mode and size to pixels (c, h, w).
 
         Raises:
-            ValueError: anything else.
+            ValueError: any other file.
         """
         return png_pixels(stored, self.mode, self.size)
 
     def spelling(self) -> dict[str, Any]:
-        """Kind, mode and size."""
+        """Return kind, mode and size."""
         return {"kind": self.name, "mode": self.mode, "size": list(self.size)}
 
     @classmethod
     def fault(cls, spelling: Mapping[str, Any], where: str) -> str | None:
-        """What is wrong with mode or size."""
+        """Return the problem with the mode or size in words, or None."""
         if (fault := _SPELLING.fault(spelling, where)) is not None:
             return fault
         if math.prod(spelling["size"]) > _MOST_PIXELS:
@@ -115,42 +113,42 @@ class ImageKind:
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> "ImageKind":
-        """The inverse of `spelling`."""
+        """Make a kind from its spelling."""
         height, width = spelling["size"]
         return cls(spelling["mode"], (height, width))
 
 
 @dataclass(frozen=True)
 class PixelMap:
-    """The affine map from pixels in [0, 1] to what a network is fed: y = matrix · x + bias, per
+    """The affine map from pixels in [0, 1] to a network's inputs: y = matrix · x + bias per
     pixel.
     """
 
     matrix: Tensor
-    """(c, c), float64."""
+    """Matrix (c, c), float64."""
     bias: Tensor
-    """(c,), float64."""
+    """Vector (c,), float64."""
 
     @classmethod
     def identity(cls, channels: int) -> "PixelMap":
-        """For a network that brings its own normalisation."""
+        """The identity map, for a network that normalises its inputs itself."""
         like: Any = {"dtype": torch.float64, "device": "cpu"}
         return cls(torch.eye(channels, **like), torch.zeros(channels, **like))
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing is done."""
+        """Return whether the map is the identity."""
         eye = torch.eye(len(self.bias), dtype=torch.float64, device="cpu")
         return torch.equal(self.matrix, eye) and not bool(self.bias.any())
 
     def on(self, like: Tensor) -> "PixelMap":
-        """The same map with tensors of the device and dtype of `like`, so that applying it copies
+        """The same map on the device and in the dtype of `like`, so that applying it copies
         nothing.
         """
         return PixelMap(self.matrix.to(like), self.bias.to(like))
 
     def applied(self) -> "AppliedMap":
-        """The map as a function; whether the matrix is diagonal is decided here, once."""
+        """The map as a function; a diagonal matrix is detected here, once."""
         diagonal = self.matrix.diag()
         scales = torch.equal(self.matrix, diagonal.diag())
         return AppliedMap(
@@ -158,13 +156,13 @@ class PixelMap:
         )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype,
-        differentiable.
+        """Map images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype,
+        differentiably.
         """
         return self.on(images).applied()(images)
 
     def inverse(self, inputs: Tensor) -> Tensor:
-        """Network inputs (b, c, h, w) back to pixels, float64."""
+        """Map network inputs (b, c, h, w) back to pixels, float64."""
         shifted = inputs.double() - self.bias[:, None, None]
         return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.matrix), shifted)
 
@@ -174,20 +172,20 @@ class AppliedMap:
     """A pixel map on one device, as a function."""
 
     factor: Tensor
-    """(c, c), or a scale for each channel, (c, 1, 1)."""
+    """Matrix (c, c), or a scale for each channel, (c, 1, 1)."""
     bias: Tensor
-    """(c, 1, 1)."""
+    """Bias for each channel, (c, 1, 1)."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] to network inputs of the same shape."""
+        """Map images (b, c, h, w) in [0, 1] to network inputs of the same shape."""
         if self.factor.ndim == 3:
             return images * self.factor + self.bias
         return torch.einsum("ij,bjhw->bihw", self.factor, images) + self.bias
 
 
 def resize(images: Tensor, size: Size | None) -> Tensor:
-    """Antialiased bilinear resize of (b, c, h, w) to `size`, differentiable; nothing is done at
-    that size already.
+    """Resize (b, c, h, w) to `size` (antialiased, bilinear), differentiably; images of that size
+    are returned unchanged.
     """
     if size is None or images.shape[2:] == size:
         return images
@@ -195,11 +193,11 @@ def resize(images: Tensor, size: Size | None) -> Tensor:
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """An image with 8 bits per channel: 16-bit grey is scaled, which `convert` would cut off at
-    255.
+    """Return an image with 8 bits per channel; 16-bit grey is scaled, while `convert` would clip it
+    at 255.
 
     Raises:
-        ValueError: 32-bit integers or floats, whose range is not known.
+        ValueError: 32-bit integers or floats, whose range is unknown.
     """
     if image.mode.startswith("I;16"):
         values = np.asarray(image, np.uint16).astype(np.float64)
@@ -212,10 +210,10 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 
 def in_mode(image: Image.Image, mode: str | None) -> Image.Image:
-    """An image with 8 bits per channel in the mode that its dataset declares, if it declares one.
+    """Return an image with 8 bits per channel, in the mode that its dataset declares, if any.
 
-    Unlike `Image.convert`, which `datasets` uses: 16-bit grey is scaled, not cut off at 255, and
-    what is transparent shows white behind it, not the colour that its pixels happen to have.
+    Unlike `Image.convert`, which `datasets` uses, 16-bit grey is scaled instead of clipped at 255,
+    and transparent pixels get a white background instead of their hidden colour.
 
     Raises:
         ValueError: 32-bit integers or floats, or an unknown mode.
@@ -229,11 +227,11 @@ def in_mode(image: Image.Image, mode: str | None) -> Image.Image:
 
 
 def as_mode(image: Image.Image, mode: Mode) -> Image.Image:
-    """An image as L or RGB. What is transparent, by an alpha channel or a palette, shows white
-    behind it.
+    """Return an image as L or RGB, with a white background for transparent pixels (by an alpha
+    channel or a palette).
 
     Raises:
-        ValueError: 32-bit integers or floats, whose range is not known.
+        ValueError: 32-bit integers or floats, whose range is unknown.
     """
     image = eight_bit(image)
     if image.has_transparency_data:
@@ -244,7 +242,7 @@ def as_mode(image: Image.Image, mode: Mode) -> Image.Image:
 
 
 def to_array(image: Any) -> NDArray[np.float32]:
-    """A PIL image as float32 (c, h, w) in [0, 1]; a stored float array as it is."""
+    """Turn a PIL image into float32 (c, h, w) in [0, 1]; a stored float array is unchanged."""
     array = np.asarray(image)
     if not isinstance(image, Image.Image):
         return array.astype(np.float32)
@@ -254,6 +252,6 @@ def to_array(image: Any) -> NDArray[np.float32]:
 
 
 def to_png(pixels: NDArray[np.float32]) -> Image.Image:
-    """(c, h, w) in [0, 1], rounded to 8 bits."""
+    """Turn (c, h, w) in [0, 1] into an image, rounded to 8 bits."""
     array = np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
     return Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))

@@ -1,9 +1,9 @@
-"""Photographs as they are seen: turned as their header says."""
+"""The orientation of photographs, from their headers."""
 
 from PIL import Image, ImageOps
 
 ORIENTATION = 0x0112
-"""The tag of EXIF that says how an image is to be turned."""
+"""The EXIF tag of the orientation."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -17,8 +17,8 @@ _TURNS = {
 
 
 def is_on_its_side(image: Image.Image) -> bool:
-    """Whether an orientation in the header swaps height and width; a PNG without one would be
-    decoded to look.
+    """Return whether the orientation in the header swaps height and width; False for a PNG without
+    EXIF in its header, which would have to be decoded.
     """
     if image.format == "PNG" and "exif" not in image.info:
         return False
@@ -34,7 +34,7 @@ def _turn_of(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A copy of an image, turned as its header says."""
+    """A copy of an image with the orientation in its header applied."""
     try:
         return ImageOps.exif_transpose(image)
     except (OSError, Image.DecompressionBombError):

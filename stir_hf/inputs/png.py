@@ -1,4 +1,4 @@
-"""The PNG files of an inversion set: 8 bits per channel, and nothing but pixels."""
+"""The PNG files of an inversion set: 8 bits per channel and no metadata."""
 
 import io
 import struct
@@ -12,9 +12,9 @@ from stir_hf.inputs.formats import open_image
 
 _BEGINS = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _HEADER = len(_BEGINS) + 17
-"""Bytes up to the first chunk after the header."""
+"""Number of bytes before the first chunk after the header."""
 _PIXELS = (b"IDAT", b"IEND")
-"""The chunks that follow it."""
+"""The names of the chunks that may follow the header."""
 _COLOURS = {"L": 0, "RGB": 2}
 _NAMES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 
@@ -23,16 +23,15 @@ def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint
     """The pixels of a PNG file.
 
     Args:
-        data: of the file. Its header and chunks are looked at before anything is decoded.
+        data: the bytes of the file; its header and chunks are checked before it is decoded.
         mode: L or RGB.
         size: (h, w).
 
     Returns:
-        (c, h, w).
+        Pixels (c, h, w).
 
     Raises:
-        ValueError: another format, mode, depth or size; a file that is broken, or that holds more
-            than pixels.
+        ValueError: another format, mode, depth or size; a broken file, or one with metadata.
     """
     check_header(data, mode, size)
     more = next((name for name in _chunks(data) if name not in _PIXELS), None)
@@ -47,7 +46,7 @@ def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
-    """The names of what follows the header."""
+    """The names of the chunks after the header."""
     place = _HEADER
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -56,8 +55,8 @@ def _chunks(data: bytes) -> Iterator[bytes]:
 
 
 def check_header(data: bytes, mode: str, size: tuple[int, int]) -> None:
-    """Raise ValueError where a file is no PNG of this mode and size with 8 bits per channel, by its
-    first bytes.
+    """Raise ValueError unless the first bytes of a file are those of a PNG of this mode and size
+    with 8 bits per channel.
     """
     height, width = size
     header = struct.pack(">IIBB", width, height, 8, _COLOURS[mode])

@@ -1,4 +1,4 @@
-"""Vectors of features: embeddings, or the rows of a table."""
+"""Feature vectors as a kind of input: embeddings, or the rows of a table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ class VectorKind:
     name: ClassVar[str] = "vector"
     has_context: ClassVar[bool] = False
     length: int
-    """d, at least 1."""
+    """The length d, at least 1."""
 
     @property
     def shape(self) -> tuple[int]:
-        """(d,)."""
+        """The shape (d,)."""
         return (self.length,)
 
     @property
     def bounds(self) -> None:
-        """No bounds."""
+        """None, since values have no bounds."""
 
     @property
     def space(self) -> tuple[int, ...]:
-        """No axes: neighbouring features need not be alike."""
+        """No axes, since neighbouring features need not be similar."""
         return ()
 
     def scale(self, values: NDArray[np.float32]) -> float:
@@ -43,7 +43,7 @@ class VectorKind:
         return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
     def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
-        """Nothing beside the values."""
+        """Return {}, since networks get only the values."""
         return {}
 
     def feature(self, *, exact: bool) -> Any:  # noqa: ARG002 - vectors are always kept as floats
@@ -53,22 +53,22 @@ class VectorKind:
         return datasets.List(datasets.Value("float32"))
 
     def is_column(self, column: Any, *, exact: bool) -> bool:  # noqa: ARG002 - a Kind
-        """True for lists of floats."""
+        """Return True for lists of floats."""
         return is_floats(column)
 
     def picture(self, values: NDArray[np.float32]) -> None:
-        """None: vectors are not drawn."""
+        """Return None, since vectors are not drawn."""
 
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
-        """The vector itself."""
+        """Return the vector."""
         return np.asarray(canvas, np.float32)
 
     def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:  # noqa: ARG002 - a Kind
-        """The vector as float32."""
+        """Return the vector as float32."""
         return np.asarray(value, np.float32)
 
     def restore(self, cell: Any) -> NDArray[np.float32]:
-        """A stored list as (d,)."""
+        """Turn a stored list into (d,)."""
         return np.asarray(cell, np.float32)
 
     def check(self, stored: Any) -> None:
@@ -76,10 +76,10 @@ class VectorKind:
         self.canvas(stored)
 
     def canvas(self, stored: Any) -> NDArray[np.float32]:
-        """(d,): the vector.
+        """Read the vector, (d,).
 
         Raises:
-            ValueError: another length, or values that are no finite numbers.
+            ValueError: another length, or values that are not finite numbers.
         """
         if stored is None:
             raise ValueError("there is none")
@@ -94,15 +94,15 @@ class VectorKind:
         return found
 
     def spelling(self) -> dict[str, Any]:
-        """Kind and length."""
+        """Return kind and length."""
         return {"kind": self.name, "length": self.length}
 
     @classmethod
     def fault(cls, spelling: Mapping[str, Any], where: str) -> str | None:
-        """What is wrong with the length."""
+        """Return the problem with the length in words, or None."""
         return _SPELLING.fault(spelling, where)
 
     @classmethod
     def from_spelling(cls, spelling: Mapping[str, Any]) -> "VectorKind":
-        """The inverse of `spelling`."""
+        """Make a kind from its spelling."""
         return cls(int(spelling["length"]))

@@ -1,4 +1,4 @@
-"""Inversion sets in the making."""
+"""Making inversion sets."""
 
 from stir_hf.job.estimate import Estimate, estimate
 from stir_hf.job.inversion import InversionJob

@@ -1,4 +1,4 @@
-"""Which images a process makes: whoever has room takes the next ones."""
+"""Dynamic work sharing: each process takes the next inputs when it has free slots."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,25 +7,26 @@ from stir_hf.job.rows import Key
 from stir_hf.runtime import Counters
 
 FEW = 4
-"""Rows in flight that a slow process keeps: a batch of fewer costs nearly as much."""
+"""Number of rows that a slow process keeps in progress: a smaller batch costs nearly as much."""
 
 SLOW = 0.7
-"""A process is slow at this share of the mean speed."""
+"""Share of the mean speed at or below which a process is slow."""
 
 
 class Claims:
-    """What is left of a set, handed out in order. The draws of an image stay together, since it is
-    decoded once.
+    """The remaining rows of a set, handed out in order. The draws of an input stay together, since
+    it is decoded once.
 
-    One process takes full batches. Several take smaller ones, and one image at a time towards the
-    end, so that they finish together although images take different numbers of passes. One that is
-    slower than the others also keeps fewer in flight towards the end, its share by speed.
+    A single process takes full batches. Several processes take smaller ones, and one input at a
+    time towards the end, so that they finish together although inputs take different numbers of
+    passes. A process that is slower than the others also keeps fewer rows in progress towards the
+    end, in proportion to its speed.
 
     Args:
         keys: (n, 2): position and draw, sorted.
-        counters: how many positions were taken, by all processes.
-        name: of this set, among the counters.
-        processes: how many take.
+        counters: shared counters, for the number of positions taken.
+        name: name of this set among the counters.
+        processes: number of processes.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Claims:
         self._positions, self._ends = positions, np.append(first, len(keys))
 
     def __len__(self) -> int:
-        """How many rows were left when the run began."""
+        """The number of rows that were left when the run began."""
         return len(self._keys)
 
     def note(self, passes: int, seconds: float) -> None:
-        """Note how fast this process is: passes of one image, and how long they took."""
+        """Record the speed of this process: passes of single inputs, and their time."""
         if self._processes == 1:
             return
         micros = round(seconds * 1e6)
@@ -50,8 +51,8 @@ class Claims:
         self._counters.add(f"{self._name}-micros", micros)
 
     def enough(self, active: int) -> bool:
-        """Whether this process, with so many rows in flight, leaves the rest to faster ones for
-        now.
+        """Return whether this process, with `active` rows in progress, should leave the rest to
+        faster ones for now.
         """
         if active < FEW or (speed := self._speed()) > SLOW:
             return False
@@ -60,7 +61,7 @@ class Claims:
         return active >= left * speed / self._processes
 
     def _speed(self) -> float:
-        """As a share of that of all processes' mean."""
+        """The speed of this process relative to the mean of all."""
         if not self._micros:
             return 1.0
         passes, micros = (
@@ -69,7 +70,7 @@ class Claims:
         return (self._passes / self._micros) / (passes / micros)
 
     def take(self, most: int) -> list[Key]:
-        """The rows of up to `most` further positions; none when nothing is left."""
+        """Take the rows of up to `most` further positions; none if nothing is left."""
         there = len(self._positions)
         share = most
         if self._processes > 1:

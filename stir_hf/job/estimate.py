@@ -21,7 +21,7 @@ from stir_hf.job.making import Making
 from stir_hf.runtime import Counters, Processes, progress_bar, release_memory
 
 PASSES, WARM_UP = 6, 2
-"""So many passes of one batch are timed, after some that are not."""
+"""Number of timed passes of one batch, and number of untimed passes before them."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,21 @@ class Estimate:
 
     reference: str
     rows: int
-    """Inversions that are not there yet: originals times draws."""
+    """Number of inversions still to be made: originals times draws."""
     passes: int
-    """Most passes per inversion; those that reach the tolerance earlier take fewer."""
+    """Maximum number of passes per inversion; those that reach the tolerance stop earlier."""
     seconds_per_pass: tuple[float, ...]
-    """Of one inversion, by process."""
+    """Seconds of one pass of one inversion, by process."""
     seconds: float
-    """In all, at most, with all processes; each is busy for as long."""
+    """Maximum seconds of the run with all processes."""
     scoring_seconds: float
-    """Seconds of one model's judging on the whole set, if it is as fast as this one, with all
-    processes.
+    """Seconds for scoring one model on the whole set with all processes, if it is as fast as this
+    one.
     """
     memory: tuple[int, ...]
-    """Bytes, by process: of the device where it has memory of its own."""
+    """Peak memory in bytes, by process; that of the device if it has its own memory."""
     disk: int
-    """Bytes of the rows."""
+    """Bytes of the rows on disk."""
     notes: tuple[str, ...] = ()
     """Notes on a tolerance that is too loose for the spread of the first representations.
     """
@@ -53,12 +53,12 @@ class Estimate:
 def estimate(
     jobs: Sequence[InversionJob], folder: Path | None, processes: Processes
 ) -> list[Estimate]:
-    """Time a few passes of each set; nothing is kept.
+    """Time a few passes of each set, without keeping results.
 
     Args:
         jobs: the sets.
-        folder: of the run, whose rows need not be made again; None where there is none.
-        processes: all of them measure, each on its device.
+        folder: the folder of the run, whose rows count as made; None for a new run.
+        processes: the processes, each of which measures on its device.
 
     Raises:
         RunError: none of the first originals can be inverted; out of memory.
@@ -108,8 +108,8 @@ def _too_loose(job: InversionJob) -> tuple[str, ...]:
 def _timed(
     job: InversionJob, keys: NDArray[np.int64], folder: Path, processes: Processes
 ) -> tuple[float, float]:
-    """Seconds per inversion of one pass and of one forward pass; the rows of one batch are put
-    into the folder.
+    """Seconds per inversion of one pass and of one forward pass; the rows of one batch are written
+    to the folder.
     """
     counters, batch = Counters(None), job.batch_size
     with (

@@ -1,4 +1,4 @@
-"""An inversion set in progress: a reference, samples and options become rows on disk."""
+"""An inversion job, which turns a reference, samples and options into rows on disk."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,22 +29,22 @@ from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
 
 SPREAD_OVER = 64
-"""Number of the first samples over whose representations a tolerance's spread is measured."""
+"""Number of first samples whose representations give the spread of a relative tolerance."""
 
 
 class InversionJob:
-    """An inversion set in progress: everything is checked when the job is made, before anything is
-    written.
+    """An inversion set in progress. Everything is checked when the job is created, before anything
+    is written.
 
     Args:
-        network: the reference, its session open.
+        network: the reference with an open session.
         samples: the originals.
         config: options of the inversion.
         run: batch size and precision.
-        labels: names of local folders in results, by their paths.
+        labels: names of local folders in results, by path.
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
-        part: the part of the samples that is made here.
+        part: the part of the samples that this run makes.
 
     Raises:
         RequestError: starts that do not fit.
@@ -93,8 +93,8 @@ class InversionJob:
 
     def measured_spread(self) -> Spread | None:
         """The spread of the representations of the first 64 samples in the order of the data,
-        whichever of them are made here; None where fewer than two can be read, or all are
-        represented the same.
+        also those of other parts; None if fewer than two can be read, or all representations are
+        equal.
         """
         first = range(min(len(self.samples), SPREAD_OVER))
         canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
@@ -105,11 +105,11 @@ class InversionJob:
         return spread_of(found[found.isfinite().all(1)].numpy() for found in batches)
 
     def settle_spread(self, folder: Path | None, processes: Processes) -> None:
-        """Settle the spread of a tolerance of the spread: the one with which the folder's set was
-        begun, else the main process measures it.
+        """Set the spread for a tolerance that is relative to it: the recorded one of a set in the
+        folder, otherwise the main process measures it.
 
         Raises:
-            RequestError: there is none.
+            RequestError: the spread does not exist.
         """
         if not self.config.good_enough.of_spread:
             return
@@ -123,9 +123,9 @@ class InversionJob:
         spread = processes.on_main(found)
         if spread is None:
             raise RequestError(
-                f"tolerance={self.config.tolerance!r} is of the spread of the first"
-                f" {self.kind.name}s, and {self.network.where} represents no two of them"
-                " otherwise; give a number"
+                f"tolerance={self.config.tolerance!r} is relative to the spread of the first"
+                f" {self.kind.name}s, but {self.network.where} represents all of them the same;"
+                " give a number"
             )
         self.make = replace(self.make, spread=spread)
         self.manifest = replace(self.manifest, spread=spread)
@@ -134,23 +134,22 @@ class InversionJob:
         """Check that another network of equal identity has equal representations.
 
         Raises:
-            RequestError: it does not, so that it needs inversions of its own.
+            RequestError: they differ, so that the network needs its own inversions.
         """
         why = self.manifest.differs(self._manifest(other, {}))
         if why is not None:
             raise RequestError(
-                f"{self.network.encoder.name} and {other.encoder.name} have the same weights and"
-                f" are not the same ({why}); invert each into a folder of its own, then"
-                " score"
+                f"{self.network.encoder.name} and {other.encoder.name} have the same weights but"
+                f" different outputs ({why}); invert each into its own folder, then score"
             )
 
     @property
     def count(self) -> int:
-        """How many rows were asked for."""
+        """The number of requested rows."""
         return len(range(len(self.samples))[self.part.positions]) * self.config.draws
 
     def keys(self) -> NDArray[np.int64]:
-        """All that was asked for, (n, 2): position and draw, sorted."""
+        """(n, 2): position and draw of all requested rows, sorted."""
         return np.argwhere(self._asked())
 
     def _asked(self) -> NDArray[np.bool_]:
@@ -159,7 +158,7 @@ class InversionJob:
         return asked
 
     def todo(self, folder: Path) -> Left:
-        """Find the rows that were asked for and are not in `folder` yet.
+        """Find the requested rows that are not in `folder` yet.
 
         Raises:
             RequestError: a sample that has changed since it was inverted.
@@ -167,7 +166,8 @@ class InversionJob:
         return left_of(folder, self.canvases, self._asked())
 
     def finish(self, folder: Path) -> None:
-        """Compact the rows and record what is finished, unless this is a part; one process does.
+        """Compact the rows and record the finished prefix, unless this is a part. Call it in one
+        process.
 
         Raises:
             RunError: no sample could be inverted.
@@ -177,13 +177,13 @@ class InversionJob:
         if not len(found) and self.part.part is None:
             kinds = " or ".join(sorted(set(found.left_out.values())))
             raise RunError(
-                f"{self.network.where}: no image could be inverted: every one is {kinds}"
+                f"{self.network.where}: no {self.kind.name} could be inverted: all are {kinds}"
             )
         if self.part.part is None:
             Manifest.read(folder).finished(found.num_samples, found.draws).write(folder)
 
     def read(self, folder: Path) -> Inversions:
-        """What was asked for."""
+        """Read the requested rows."""
         return Inversions.read(folder, len(self.samples), self.config.draws, self.part.positions)
 
     def _identity(self) -> dict[str, Any]:
@@ -224,8 +224,8 @@ class InversionJob:
         }
 
     def _check_first(self) -> None:
-        """Check a few samples that differ, before any work, for representations that are constant
-        or not finite.
+        """Check a few distinct samples, before any work, for representations that are constant or
+        not finite.
         """
 
         def differing(count: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -253,9 +253,7 @@ class InversionJob:
         return start if values is None else start * self.kind.scale(values.numpy())
 
     def with_starts(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The start values that were handed in are kept with the rows, since nobody can draw them
-        again.
-        """
+        """Add start values from the user to the rows, since they cannot be drawn again."""
         if self.starts is not None:
             for row in rows:
                 row["start"] = self.starts[self._places[row["index"]]].numpy()

@@ -1,5 +1,5 @@
-"""The part of an inversion set that is still to be made, and the check that the rest is of the same
-samples.
+"""The rows of an inversion set that are still to be made, and the check that the other rows are of
+the same samples.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from stir_hf.data.sources.samples import Samples
 from stir_hf.errors import RequestError
 
 LOOKED_AT_AGAIN = 64
-"""So many finished samples whose bytes are not known are decoded again, evenly spread."""
+"""Number of finished samples without recorded bytes that are decoded again, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,26 @@ class Left:
     keys: NDArray[np.int64]
     """(n, 2): position and draw, sorted."""
     hashes: dict[int, str | None]
-    """The canvas hashes of those samples of which some rows are there, by index."""
+    """The canvas hashes of samples that have some rows, by index."""
     labels: dict[int, int | None] = field(default_factory=dict)
-    """The labels of all samples, by index, where the set has others, or other names of classes."""
+    """The labels of all samples by index, if the set has other labels or other class names."""
 
 
 def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
-    """Find what is missing of a set, and compare every sample that it holds with the data.
+    """Find the missing rows of a set, and compare every sample that it holds with the data.
 
-    The encoded bytes are compared by their hash; samples whose bytes differ are decoded, and
-    compared by the hash of their canvas, so that the same pixels in another file are the same. Of
-    those whose bytes are not known, then or now (a set of before they were recorded; images behind
-    an address), 64 are decoded.
+    The encoded bytes are compared by their hash. Samples with other bytes are decoded and compared
+    by the hash of their canvas, so that the same values in another file count as the same. Of the
+    samples without a hash of their bytes (in an older set, or at a URL), 64 are decoded.
 
     Args:
-        folder: of the set; it may be empty.
-        canvases: of the samples.
-        asked: (positions, draws): which rows are wanted.
+        folder: the folder of the set, which may be empty.
+        canvases: the canvases of the samples.
+        asked: (positions, draws): mask of the requested rows.
 
     Raises:
-        RequestError: a sample that has changed since it was inverted; labels that have, while the
-            set holds other samples, too, which would keep theirs.
+        RequestError: a sample has changed since it was inverted; or labels have changed, and the
+            set also holds other samples, which would keep theirs.
     """
     files, missing = shards.files_of(folder), asked.copy()
     if not files:
@@ -65,9 +64,8 @@ def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
     labels, changed = _labels(rows, np.flatnonzero(done), place, canvases.samples)
     if changed and not selected.all():
         raise RequestError(
-            f"labels of {canvases.samples.spec.dataset} have changed since its images were"
-            f" inverted; ask for all images that {folder} holds, which corrects them there, or"
-            " choose another --out"
+            f"labels of {canvases.samples.spec.dataset} have changed since it was inverted; request"
+            f" all samples in {folder} to update its labels, or choose another --out"
         )
     again = np.flatnonzero(wanted & np.any(missing, axis=1)[place])
     hashes = rows.values("canvas_hash", again)
@@ -92,9 +90,8 @@ def _check_bytes(
 def _labels(
     rows: Rows, numbers: NDArray[np.int64], place: NDArray[np.int64], samples: Samples
 ) -> tuple[dict[int, int | None], bool]:
-    """Return the labels of samples by index, where one differs from that of its row or the classes
-    have other names, and whether one differs; those of a set stay as they are where its data has
-    none now.
+    """The labels of samples by index, if one differs from that of its row or the classes have other
+    names, and whether one differs. A set keeps its labels if its data has none now.
     """
     if samples.label_column is None or LABEL not in rows.schema.names:
         return {}, False

@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 class Making:
-    """What one process makes of a set.
+    """The work of one process on a set.
 
     Args:
         job: the set.
-        folder: where its rows go.
-        claims: what is left, for whoever has room.
-        progress: of all processes.
-        processes: the others are looked after: what one fails with ends all.
+        folder: the folder for its rows.
+        claims: the remaining rows, shared by all processes.
+        progress: the progress of all processes.
+        processes: the processes of the run; an error in one ends all.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Making:
         )
 
     def run(self) -> None:
-        """Make rows as long as there is something to claim, and put them on disk a batch at a time.
-        What is there survives a kill.
+        """Claim and make rows until none are left, and write them to disk a batch at a time.
+        Written rows survive a kill.
 
-        Where the memory of the device is too small for a batch, half of it is tried.
+        The batch size is halved if the device is out of memory.
 
         Raises:
-            RequestError: a network that depends on the other rows of a batch.
-            RunError: out of memory with a single row; what another process failed with; a
-                network that has changed during the run.
+            RequestError: the network depends on the other rows of a batch.
+            RunError: out of memory with a single row; the error of another process; or a network
+                that has changed during the run.
         """
         doing = f"in {self.job.network.where}"
         try:
@@ -96,7 +96,7 @@ class Making:
 
     @contextmanager
     def _prepared(self) -> Iterator[Represent]:
-        """What is inverted, prepared where there is something to do."""
+        """A context with the map to invert, prepared only if there is something to do."""
         if not len(self.claims):
             yield self.job.network.session
             return
@@ -104,7 +104,7 @@ class Making:
             yield represent
 
     def _made_all(self, represent: Represent) -> bool:
-        """Whether memory lasted to the end."""
+        """Make all claimed rows; return False if the device ran out of memory."""
         work = self.work
         try:
             for result in self._descend(represent):
@@ -119,7 +119,7 @@ class Making:
         return True
 
     def put(self) -> None:
-        """Measure what is finished, and put all rows on disk."""
+        """Measure the finished inversions, and write all rows to disk."""
         rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
         self.work.rows.clear()  # before they are written: what failed is not repeated at the end
         shards.append(self.folder, rows, self.columns)
@@ -163,9 +163,9 @@ class Making:
         return {int(order[position]): value for (position, draw), value in pairs if not draw}
 
     def items(self) -> Iterator[Item | None]:
-        """What the engine is to invert, first what a smaller batch has to repeat; None for a slot
-        that stays empty, so that others take what is left. What cannot be inverted becomes a row at
-        once.
+        """The items for the engine, first those to repeat with a smaller batch size. None leaves a
+        slot empty, so that other processes take the remaining rows. A sample that cannot be
+        inverted becomes a row at once.
         """
         self.active = 0
         for item in self._items():

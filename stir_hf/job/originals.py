@@ -1,4 +1,4 @@
-"""The originals of inversions that were published without them."""
+"""Originals of inversion sets that were published without them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from stir_hf.models.load.spec import LoadConfig
 
 
 def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
-    """The same set; originals that it lacks are taken from their dataset by index, put on the
-    canvas by the reference's processor, and their hashes compared with those of the set.
+    """The same set with its originals. Missing ones are read from their dataset by index, put on
+    the canvas by the reference's processor, and compared with the hashes in the set.
 
     Raises:
-        RequestError: a dataset or a reference that is not on the Hub, or not any more as it was.
+        RequestError: a dataset or reference that is not on the Hub, or has changed there.
     """
     if inversions.has_originals:
         return inversions
@@ -36,8 +36,8 @@ def with_originals(inversions: Inversions, load: LoadConfig) -> Inversions:
 
 
 def _hindrance(name: object, revision: object) -> str | None:
-    """Why what a manifest names, which may be another's, is not taken from the Hub; never from a
-    folder of this machine.
+    """The reason why a repo that a manifest names cannot be taken from the Hub, or None. Manifests
+    are untrusted, so that a local folder is never used.
     """
     if not isinstance(name, str) or revision is None or hub.is_path(name):
         return "is not on the Hub"
@@ -66,10 +66,10 @@ class _Source:
         self.places = {index: position for position, index in enumerate(order)}
 
     def values(self, indices: Sequence[int], hashes: Sequence[str]) -> NDArray[np.float32]:
-        """(b, *shape): the originals of these indices.
+        """(b, *shape): the originals at some indices.
 
         Raises:
-            RequestError: one that is not what was inverted.
+            RequestError: an original that differs from the inverted one.
         """
         return np.stack([self._one(*pair) for pair in zip(indices, hashes, strict=True)])
 
@@ -80,7 +80,7 @@ class _Source:
             canvas = None
         if canvas is None or canvas.hash != digest:
             raise RequestError(
-                f"{self.kind.name} {index} of {self.canvases.samples.spec.dataset} is not what was"
-                " inverted: it, or what makes its canvas, has changed"
+                f"{self.kind.name} {index} of {self.canvases.samples.spec.dataset} has changed"
+                " since it was inverted, or the preprocessing of the reference has"
             )
         return self.kind.values(canvas.array)

@@ -1,5 +1,5 @@
-"""Records of a network's representations of the first originals, by which it is recognised: noise,
-as in the fixed probe, may not drive it as far as originals do.
+"""Records of a network's representations of the first originals, by which it is recognised.
+Originals activate a network more than the noise of the fixed probe.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from stir_hf.job.inputs import inputs_of
 from stir_hf.models import Opened
 
 FIRST = 4
-"""Number of the first originals that differ which are recorded."""
+"""Number of distinct first originals that are recorded."""
 VALUES = 128
-"""Most values of each."""
+"""Maximum number of values of each."""
 CONTRAST = 4.0
 """The factor of the distance of an original's values from their mean, within the bounds."""
 
 
 def records_of(network: Opened, canvases: Sequence[Canvas]) -> dict[str, list[float]]:
-    """Some values of the representations of originals, and of the same at high contrast, by the
-    hash of the canvas.
+    """Some values of the representations of originals, and of high-contrast copies of them, by
+    canvas hash.
     """
     kind = network.kind
     values, context = inputs_of(kind, canvases)

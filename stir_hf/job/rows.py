@@ -15,7 +15,7 @@ from stir_hf.job.inputs import inputs_of
 from stir_hf.models import Opened
 
 Key = tuple[int, int]
-"""(position, draw)."""
+"""Position and draw of a row."""
 
 
 @dataclass
@@ -36,11 +36,11 @@ class Work:
     claimed: set[Key] = field(default_factory=set)
     """Keys without a finished row."""
     pending: dict[int, Pending] = field(default_factory=dict)
-    """By position."""
+    """Samples with draws in progress, by position."""
     finished: list[Inverted] = field(default_factory=list)
-    """Inverted, not measured."""
+    """Finished inversions that are not measured yet."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """Not written."""
+    """Rows that are not written yet."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class RowMaker:
     tolerance: Tolerance
     labelled: bool
     spread: float | None = None
-    """The spread of the representations, where the tolerance is of it."""
+    """The spread of the representations, if the tolerance is relative to it."""
 
     def limits(self, targets: Tensor) -> list[float]:
-        """The relative error that is good enough for each of these representations (b, d)."""
+        """The relative error that suffices for each of these representations (b, d)."""
         if not self.tolerance.of_spread:
             return [self.tolerance.value] * len(targets)
         lengths = targets.cpu().double().norm(dim=1).tolist()
@@ -75,7 +75,7 @@ class RowMaker:
         return row
 
     def measured(self, work: Work) -> list[dict[str, Any]]:
-        """Round each finished inversion to what is stored, measure that, and make its row."""
+        """Round each finished inversion as in storage, measure the result, and make its row."""
         done = [(result, work.pending[result.key[0]]) for result in work.finished]
         work.finished.clear()
         good = [(result, one) for result, one in done if result.finite]
@@ -120,7 +120,7 @@ class RowMaker:
         errors: tuple[float, float],
         vectors: tuple[Any, Any],
     ) -> dict[str, Any]:
-        """The row of an inversion; `errors` are its own and the one that is good enough."""
+        """The row of an inversion; `errors` are its own error and the sufficient one."""
         error, limit = errors
         if not np.isfinite(error):
             return self.bare(one.canvas.index, draw, "not_finite", one.canvas)

@@ -1,4 +1,4 @@
-"""Several inversion sets of one run: what is missing is found, shared out, made and given back."""
+"""The inversion sets of one run: missing rows are found, shared among processes and made."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ from stir_hf.runtime import Processes, Watcher, environment, progress_bar
 def run_jobs(
     jobs: Sequence[InversionJob], folder: Path, processes: Processes, *, progress: bool | Watcher
 ) -> list[Inversions]:
-    """Make what is not in the folder yet; one bar over all sets and processes.
+    """Make all rows that are missing from the folder, with one progress bar over sets and
+    processes.
 
-    The folder has been claimed. A process that has nothing left to do in one set goes on with the
-    next.
+    The folder must be locked. A process that finishes its share of one set continues with the next.
 
     Raises:
-        RequestError: the folder holds another run's sets, or samples have changed.
-        RunError: a set of which no sample could be inverted; out of memory.
+        RequestError: the folder holds the sets of another run, or samples have changed.
+        RunError: no sample of a set could be inverted; or out of memory.
     """
     wanted = {job.manifest.hash: job.manifest for job in jobs}
     where = processes.on_main(partial(places, folder, wanted))
@@ -60,7 +60,7 @@ def run_jobs(
 
 
 def _record(job: InversionJob, folder: Path, *, anything_to_do: bool) -> None:
-    """Write down who continues the set."""
+    """Record the conditions of this run in the set."""
     exists = (folder / FILE_NAME).exists()
     there = Manifest.read(folder) if exists else job.manifest
     if exists and not anything_to_do:

@@ -19,7 +19,7 @@ from stir_hf.models.run.calling import PIXELS, Arguments, runs_own_code, with_fi
 from stir_hf.runtime import SPREAD, execution_device, is_spread, pick_device
 
 Context = Mapping[str, Tensor]
-"""Tensors (b, …) that are given beside the inputs, by keyword."""
+"""Tensors (b, …) that are passed together with the inputs, by keyword."""
 
 _SHAPES = re.compile(
     r"\b(sizes?|shapes?|channels?|dim(ension)?s?|[1-5]-?D|scalar types?)\b", re.IGNORECASE
@@ -39,26 +39,26 @@ class Network:
     commit: str | None = None
     """The commit of a checkpoint on the Hub."""
     transformers: bool = True
-    """A model of `transformers`, fed by keyword; otherwise an `nn.Module` over one tensor."""
+    """True for a model of `transformers`, called by keyword; otherwise an `nn.Module`."""
     in_memory: bool = False
-    """True if it was given as an object: the origin of its weights is not known."""
+    """True if it was passed as an object, so that the origin of its weights is unknown."""
     plain: bool = False
-    """True if it has no processor: it takes inputs of any kind as they are."""
+    """True without a processor: inputs of any kind are passed unchanged."""
     missing: frozenset[str] = frozenset()
     """Parameters missing from the checkpoint (randomly initialised)."""
     family: Family = ORDINARY
     notes: tuple[str, ...] = ()
-    """Notes of a result on the way in which it was read."""
+    """Notes of a result on how it was loaded."""
     quantised: str | None = None
-    """The method by which its weights were quantised, if they were."""
+    """The quantisation method of its weights; None if they are not quantised."""
     weights: str | None = None
-    """Of a quantised network, the hash of its weights from before its first pass."""
+    """For a quantised network, the hash of its weights from before its first pass."""
     whole: "Network | None" = None
-    """The model in memory that this is the part before the head of, by whose own names its other
-    modules are read.
+    """The whole model in memory, if this is its part before the head; it has the names of the other
+    modules.
     """
     arguments: Arguments | None = None
-    """The arguments of its forward, as they were found."""
+    """The arguments of its forward, once they are known."""
 
     def __post_init__(self) -> None:
         if self.quantised is not None and self.weights is None:
@@ -79,19 +79,21 @@ class Network:
 
     @property
     def is_spread(self) -> bool:
-        """Whether its weights are on several devices, or brought from memory or disk."""
+        """Return whether its weights are on several devices, or loaded from memory or disk
+        on use.
+        """
         return is_spread(self.module)
 
     @property
     def has_quantised_parts(self) -> bool:
-        """True where it was quantised, or has modules that compute with quantised numbers."""
+        """Return whether it was quantised, or has modules that compute with quantised numbers."""
         theirs = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
         kinds = (type(module).__module__ for module in self.module.modules())
         return self.quantised is not None or any(kind.startswith(theirs) for kind in kinds)
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are; where the first of them compute, if they are spread."""
+        """The device of the network's weights, or of its first computation if they are spread."""
         if (first := execution_device(self.module)) is not None:
             return first
         tensors = (*self.module.parameters(), *self.module.buffers())
@@ -123,12 +125,12 @@ class Network:
         return str(getattr(self.module, "main_input_name", "inputs"))
 
     def kind(self, extent: Extent) -> Kind:
-        """The kind of its own inputs: at the native extent, or at this one if it has none."""
+        """The kind of its own inputs, at the native extent or, if it has none, at `extent`."""
         return self.preprocessing.kind(self.preprocessing.extent or extent)
 
     def probe(self, kind: Kind) -> Tensor:
-        """Two inputs of noise, (2, *shape), always the same, where the network is; uniform in the
-        bounds, or N(0, 1).
+        """Two fixed inputs of noise, (2, *shape), on the network's device: uniform in the bounds,
+        or N(0, 1) without bounds.
         """
         generator = torch.Generator().manual_seed(0)
         draw: Any = torch.randn if kind.bounds is None else torch.rand
@@ -137,13 +139,13 @@ class Network:
         return noise.to(self.device, self.input_dtype)
 
     def arithmetic(self) -> Arithmetic | None:
-        """The arithmetic of the preprocessing, where the network is; None where there is none."""
+        """The arithmetic of the preprocessing, on the network's device; None if there is none."""
         like = torch.empty(0, device=self.device, dtype=self.input_dtype)
         return self.preprocessing.arithmetic(like)
 
     def feed(self, inputs: Tensor, context: Context, *, hidden_states: bool) -> Any:
-        """One forward pass; the network's result, with fields where its class is not one of
-        `transformers`. The context is given by keyword.
+        """Run one forward pass with the context as keywords, and return its result; the result of a
+        user's own class gets fields like those of `transformers`.
         """
         if not self.transformers:
             return self.module(inputs, **context)
@@ -159,8 +161,8 @@ class Network:
         return with_fields(result, getattr(config, "num_labels", None))
 
     def feed_first(self, inputs: Tensor) -> Any:
-        """One forward pass with hidden states, which finds the arguments that the network does not
-        take; later passes leave them out.
+        """Run one forward pass with hidden states, and learn from errors which arguments the
+        network does not take; later passes leave them out.
         """
         while True:
             try:
@@ -173,10 +175,10 @@ class Network:
                 self.arguments = found
 
     def check_as_it_is(self, device: str | None, dtype: str | None, channels: int | None) -> None:
-        """Refuse what is asked of a network in memory and is not so: it is taken as it is.
+        """Check that a request agrees with a network in memory, which is never changed.
 
         Raises:
-            RequestError: another device, precision or number of channels than it has.
+            RequestError: another device, precision or number of channels than the network has.
         """
         if device not in (None, SPREAD):
             asked, has = pick_device(device), self.device
@@ -192,17 +194,15 @@ class Network:
         self.check_channels(channels)
 
     def check_channels(self, channels: int | None) -> None:
-        """Raise RequestError where images of another number of channels than the network's are
-        asked for.
-        """
+        """Raise RequestError if images of another number of channels are requested."""
         has = getattr(self.preprocessing, "channels", None)
         if None not in (channels, has) and channels != has:
             asked = MODES.get(int(channels or 0), f"{channels} channels")
             raise RequestError(f"{self.name} takes {MODES[int(has or 0)]} images, not {asked!r}")
 
     def check_there(self) -> None:
-        """Raise RequestError where weights have no values: those of a lazy module, or on the meta
-        device and not brought from elsewhere.
+        """Raise RequestError if weights have no values: in a lazy module, or on the meta device and
+        not loaded on use.
         """
         for name, value in (*self.module.named_parameters(), *self.module.named_buffers()):
             if nn.parameter.is_lazy(value):
@@ -216,22 +216,23 @@ class Network:
                 )
 
     def check_batchnorm(self) -> None:
-        """Raise RequestError where the network normalises by the statistics of the batch."""
+        """Raise RequestError if the network normalises by the statistics of the batch."""
         for name, module in self.module.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
                 raise RequestError(
                     f"{self.name} normalises by the statistics of the batch ({name}), so an"
-                    " input has no representation of its own; give it running statistics"
+                    " input has no fixed representation; give it running statistics"
                 )
 
     @contextmanager
     def taking(self, kind: Kind) -> Iterator[None]:
-        """A context of forward passes of a kind of input: errors that mean that the network does
-        not take it are raised as RequestError.
+        """A context for forward passes with a kind of input. An error of the network that means
+        that it does not take such inputs is raised as RequestError.
 
         Raises:
-            RequestError: it does not take such inputs, or is quantised and does not run here.
-            RunError: there is too little memory.
+            RequestError: the network does not take such inputs, or is quantised and does not run
+                here.
+            RunError: out of memory.
         """
         inputs = f"{kind.name}s of shape {'x'.join(map(str, kind.shape))}"
         try:
@@ -250,7 +251,7 @@ class Network:
             if self.is_spread and _DEVICES.search(str(error)):
                 raise RequestError(
                     f"model {self.name} cannot be spread over several devices, as it reads weights"
-                    f" of its parts by itself ({one_line(error)}); choose one: --device cpu"
+                    f" of its submodules directly ({one_line(error)}); choose one: --device cpu"
                 ) from error
             kinds = {str(p.dtype) for p in self.module.parameters() if p.is_floating_point()}
             if len(kinds) > 1:

@@ -1,4 +1,4 @@
-"""Preprocessing of modules that bring their own normalisation, by kind of input."""
+"""Preprocessing for modules that normalise their inputs themselves, by kind of input."""
 
 from stir_hf.models.images.pixels import own_size
 from stir_hf.models.preprocessing import Preprocessing
@@ -6,5 +6,5 @@ from stir_hf.models.vectors.plain import PlainVectors
 
 
 def plain_preprocessing(modality: str, channels: int = 3) -> Preprocessing:
-    """Inputs as they are: images in [0, 1] at their own size, or vectors."""
+    """Preprocessing that changes nothing: images in [0, 1] at their own size, or vectors."""
     return own_size(channels) if modality == "image" else PlainVectors()

@@ -10,14 +10,14 @@ from torch import Tensor
 from stir_hf.inputs.base import Kind
 
 LEAST_BATCH = 4
-"""Smaller batches are filled up: convolution libraries treat them by other code, which rounds
-differently, and an inversion would depend on how many rows were left at its end."""
+"""Size to which smaller batches are padded: convolution libraries use other code for them, which
+rounds differently, and an inversion would depend on the number of rows left at its end."""
 
 Extent = tuple[int, ...]
-"""The part of an input's shape that may vary: (h, w) of images, (d,) of vectors."""
+"""The part of an input's shape that may vary: (h, w) for images, (d,) for vectors."""
 
 Arithmetic = Callable[[Tensor], Tensor]
-"""A differentiable map of values to the inputs of a network."""
+"""A differentiable map from values to the inputs of a network."""
 
 
 class Preprocessing(Protocol):
@@ -30,7 +30,7 @@ class Preprocessing(Protocol):
 
     @property
     def extent(self) -> Extent | None:
-        """The network's native extent; None if it takes inputs of any."""
+        """The network's native extent; None if it takes inputs of any extent."""
 
     @property
     def processor(self) -> str | None:
@@ -38,20 +38,20 @@ class Preprocessing(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes of a result on the way in which the processor is called."""
+        """Notes of a result on how the processor is called."""
 
     @property
     def rounds(self) -> bool:
-        """True if the canvas rounds values of the processor."""
+        """True if the canvas rounds the values of the processor."""
 
     def kind(self, extent: Extent) -> Kind:
         """The kind of input at an extent."""
 
     def extent_of(self, shape: Extent) -> Extent:
-        """The extent of the canvas of an original of a shape, (h, w) or (d,)."""
+        """The extent of the canvas for an original of a shape, (h, w) or (d,)."""
 
     def refusal(self, kind: Kind) -> str | None:
-        """The reason why the network does not take inputs of a kind; None if it does."""
+        """The reason why the network does not take inputs of a kind; None if it takes them."""
 
     def expected(self) -> str:
         """The shape of a batch, in words."""
@@ -60,24 +60,24 @@ class Preprocessing(Protocol):
         """True for a batch of the right shape."""
 
     def canvas(self, original: Any) -> NDArray[Any]:
-        """An original as the processor's geometry makes it; hashed and stored."""
+        """Apply the geometry of the processor to an original; the canvas is hashed and stored."""
 
     def values(self, original: Any) -> Tensor:
-        """The values of an original as the processor makes it, not rounded."""
+        """The values of an original after the geometry of the processor, not rounded."""
 
     def resize(self, values: Tensor) -> Tensor:
-        """A batch at the native extent, differentiable; as it is if it has that."""
+        """Resize a batch to the native extent, differentiably; unchanged if it has that extent."""
 
     def arithmetic(self, like: Tensor) -> Arithmetic | None:
         """The arithmetic, on the device and in the dtype of a tensor; None if there is none."""
 
     def rounding(self, extent: Extent) -> tuple[Tensor, Tensor] | None:
-        """A fixed original's values (*shape) before and after the canvas rounds them; None if it
-        rounds nothing, or the network may not take such an input.
+        """The values (*shape) of a fixed original before and after the canvas rounds them; None if
+        it rounds nothing, or if the network may not take such an input.
         """
 
     def identity(self) -> dict[str, Any]:
-        """The geometry and arithmetic by content, hashed with the weights."""
+        """The geometry and arithmetic by content, for the identity of the network."""
 
 
 def prepare(
@@ -86,15 +86,15 @@ def prepare(
     arithmetic: Arithmetic | None,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Values (b, *shape) to the inputs of a network: at least 4 rows, a tensor of its own."""
+    """Turn values (b, *shape) into the inputs of a network: a new tensor of at least 4 rows."""
     inputs = preprocessing.resize(fill(values)).contiguous()  # decoded pixels lie channels last
     inputs = (inputs if arithmetic is None else arithmetic(inputs)).to(dtype)
     return inputs.clone() if inputs is values else inputs  # the network may work in place
 
 
 def fill(values: Tensor) -> Tensor:
-    """Rows, and after them copies of the first, or zeros where there is none, up to 4; the copies
-    carry no gradient.
+    """Pad rows up to 4 with copies of the first (or zeros without a first), which carry no
+    gradient.
     """
     count, shape = values.shape[0], values.shape[1:]
     if count >= LEAST_BATCH:

@@ -1,5 +1,5 @@
-"""Pushes to the Hub, and scores that are read from there; each part is imported when it is first
-used, since a leaderboard needs no torch.
+"""Pushing to the Hub, and reading scores from there; each part is imported on first use, since a
+leaderboard needs no torch.
 """
 
 import lazy_loader

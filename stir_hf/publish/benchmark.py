@@ -22,10 +22,10 @@ EVAL, RESULTS = "eval.yaml", ".eval_results"
 
 
 def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
-    """`eval.yaml` of a repo: one task per inversion set, beside what others put there.
+    """`eval.yaml` of a repo: one task per inversion set; entries by others are kept.
 
     Raises:
-        RequestError: one that cannot be read.
+        RequestError: the existing file cannot be read.
     """
     try:
         there = yaml.safe_load(before or b"{}") or {}
@@ -49,7 +49,7 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
 
 
 def notes_of(row: Mapping[str, Any]) -> str:
-    """The text beside the number, in one line that `reported.read_notes` reads back."""
+    """The notes next to the value, in one line that `reported.read_notes` reads back."""
     shown = {
         "set": row["inversion_set"],
         "layer": row["layer"],
@@ -66,7 +66,7 @@ def notes_of(row: Mapping[str, Any]) -> str:
 
 
 def _framework(row: Mapping[str, Any]) -> str:
-    """The package that made a score, with its version where that is known."""
+    """The package that made a score, with its version if that is known."""
     made = json.loads(row.get("environment") or "{}")
     return " ".join(["stir-hf", *([made["stir_hf"]] if made.get("stir_hf") else [])])
 
@@ -83,7 +83,7 @@ def _listed(text: bytes | None) -> Any:
 
 
 def _told(entries: Any) -> list[Any] | None:
-    """The content of entries, without the commit that they were made at and their author."""
+    """The content of entries, without their author and the commit of the inversions."""
     try:
         return [
             (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
@@ -95,7 +95,7 @@ def _told(entries: Any) -> list[Any] | None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One score for the repo of the model that it is of."""
+    """One score for the repo of its model."""
 
     row: Mapping[str, Any]
     repo_id: str
@@ -103,10 +103,10 @@ class Entry:
     slug: str
     """The config of the set."""
     revision: str | None = None
-    """The commit of that repo."""
+    """The commit of the repo of the inversions."""
 
     def check(self) -> None:
-        """Raise RequestError where there is no number, or the model is not on the Hub."""
+        """Raise RequestError if the score has no value, or the model is not on the Hub."""
         name = self.row["model"]
         if self.row["model_revision"] is None:
             raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
@@ -120,7 +120,7 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """The address of the score with all its numbers."""
+        """The URL of the score with all its values."""
         return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
 
     @property
@@ -129,7 +129,7 @@ class Entry:
         return f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
 
     def reported(self, user: str) -> Any:
-        """The content of that file, as the Hub documents it; `user` is who reports it."""
+        """The content of that file, as the Hub documents it; `user` is the author of the report."""
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         entry = EvalResultEntry(
@@ -165,8 +165,8 @@ class Entry:
 
 
 def propose(entries: Sequence[Entry]) -> Pushed:
-    """Open one pull request in a model's repo with a file for each of its scores; a file that is
-    there and differs in the commit of the inversions or in its author alone stays.
+    """Open one pull request in a model's repo with a file for each of its scores. An existing file
+    that differs only in its author or the commit of the inversions is kept.
 
     Raises:
         RunError: the Hub refuses.
@@ -183,10 +183,10 @@ def propose(entries: Sequence[Entry]) -> Pushed:
 
 
 def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
-    """Put a model's scores into the `model-index` of its card, beside what is there.
+    """Add a model's scores to the `model-index` of its card.
 
     Raises:
-        RequestError: a card that cannot be read.
+        RequestError: the card cannot be read.
         RunError: the Hub refuses.
     """
     model, repo_id = entries[0].model, entries[0].repo_id
@@ -196,7 +196,7 @@ def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
 
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:
-    """The card with the results that it lacks; all else in it as it is."""
+    """The card with its missing results added, and otherwise unchanged."""
     import huggingface_hub as hub
 
     try:

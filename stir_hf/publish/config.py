@@ -1,4 +1,4 @@
-"""The options of what is sent to the Hub, and to whom it shows."""
+"""Options of pushes to the Hub, and of their visibility."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,12 +11,12 @@ from stir_hf.registry import option
 
 @dataclass(frozen=True)
 class ShareConfig:
-    """The options by which a repo on the Hub is written."""
+    """Options of writing to a repo on the Hub."""
 
     private: bool | None = option(
         None,
-        "Make the repo on the Hub private, or public; default: private where images or a model are"
-        " not public.",
+        "Make the repo on the Hub private, or public; default: private if the data or a model is not"
+        " public.",
         off="public",
     )
     without_images: bool = option(
@@ -33,10 +33,10 @@ class ShareConfig:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """A configuration from keyword options.
+        """Make a configuration from keyword options.
 
         Raises:
-            RequestError: an unknown option, or a value that it does not take.
+            RequestError: an unknown option, or an invalid value.
         """
         known = [field.name for field in fields(cls)]
         for name in given:
@@ -55,7 +55,7 @@ class ShareConfig:
 
 @dataclass(frozen=True)
 class PublishConfig(ShareConfig):
-    """The repo to which a run is published when it is done, and how."""
+    """The repo to which a finished run is pushed, and the options of that push."""
 
     push_to: str | None = option(
         None,

@@ -1,4 +1,4 @@
-"""The names by which the Hub knows judged models now, and scores of one network put together."""
+"""Present Hub ids of judged models, and grouping of the scores of one network."""
 
 import logging
 import re
@@ -10,17 +10,17 @@ from stir_hf.hub import is_of_the_hub, is_unreachable, status_of
 
 _log = logging.getLogger("stir_hf")
 MOST_ASKED = 200
-"""The number of models that are asked for; the others stay as their scores name them."""
+"""Number of models for which the Hub is asked; others keep the name in their scores."""
 _AT_A_TIME = 8
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 
 def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The id that the Hub gives each model now, by `id_key`: of one that was renamed, or is spelt
-    with other capitals.
+    """The present Hub id of each model by `id_key`, as models may be renamed or spelt with other
+    capitals.
 
-    Each id is asked for once; one that is gone, that may not be seen or that has no such commit is
-    not in what is returned. A Hub out of reach is not asked further.
+    Each id is requested once. Models that are deleted, not visible or without such a commit are
+    left out. If the Hub is unreachable, no further requests are made.
 
     Args:
         judged: names of models, each with a commit.
@@ -42,7 +42,7 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _present_id(judged: tuple[str, str]) -> str | None:
-    """The id of a model now; empty where the Hub shows none, None where it gives no answer."""
+    """The present id of a model; empty if the Hub shows none, None if it does not answer."""
     import huggingface_hub as hub
 
     name, commit = judged
@@ -56,22 +56,23 @@ def _present_id(judged: tuple[str, str]) -> str | None:
 
 
 def id_key(name: str) -> str:
-    """The part that the names of one model share: its id without the revision and capitals."""
+    """The common part of all names of a model: its id in lower case without a revision."""
     return repo_of(name).casefold()
 
 
 def repo_of(name: str) -> str:
-    """The id in what a score calls a network of the Hub, which may be any text: `id@revision`."""
+    """The id in the name of a network in a score, such as `id@revision`; the name may be
+    any text.
+    """
     return name.partition("@")[0]
 
 
 def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Places of scores that are of one network: those that share any of their keys, directly or
-    through others.
+    """Group scores by network: the positions of scores that share any key, directly or through
+    other scores.
 
     Args:
-        keys: for each score, what it may share with others, by the kind of key; None is shared
-            with none.
+        keys: for each score its keys by kind; None equals no other key.
     """
     groups: list[list[int]] = []
     of: dict[tuple[str, Any], int] = {}

@@ -1,4 +1,4 @@
-"""One inversion set, and what a repo is to hold of it."""
+"""Packing one inversion set into the files of a repo."""
 
 import json
 import os
@@ -32,11 +32,11 @@ _PATH = re.compile(
 
 @dataclass(frozen=True)
 class Packed:
-    """One inversion set to be sent; its rows are exported when a repo turns out to lack them."""
+    """One inversion set to push; its rows are exported only if the repo lacks them."""
 
     inversions: Inversions
     manifest: Manifest
-    """The record of what made it, without paths."""
+    """The manifest of the set, without paths."""
     sources: Sources
     without_images: bool
     into: Path
@@ -44,12 +44,12 @@ class Packed:
 
     @classmethod
     def of(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
-        """Read what a set is; nothing is written.
+        """Read a set; nothing is written.
 
         Args:
-            folder: of the set.
+            folder: the folder of the set.
             into: a folder for its files.
-            without_images: leave the originals out.
+            without_images: leave out the originals.
 
         Raises:
             RequestError: no finished set, or originals left out that nobody could fetch.
@@ -59,20 +59,20 @@ class Packed:
         without_images = without_images or not inversions.has_originals
         if without_images and manifest.names.get("data_revision") is None:
             raise RequestError(
-                f"--without-images: nobody could fetch the images of {manifest.names['dataset']},"
+                f"--without-images: nobody could fetch the originals of {manifest.names['dataset']},"
                 " which is not on the Hub"
             )
         return cls(inversions, manifest, sources_of(manifest.names), without_images, into)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """The rows, exported."""
+        """The files of the exported rows."""
         into = self.into / self.manifest.slug
         return tuple(export(self.inversions.path, into, without_images=self.without_images))
 
     @cached_property
     def picture(self) -> Path | None:
-        """The first pairs, drawn; None for a kind that cannot be drawn."""
+        """A figure of the first pairs; None for inputs that cannot be drawn."""
         if not drawable(self.inversions):
             return None
         path = self.into / f"{self.manifest.slug}.png"
@@ -93,21 +93,21 @@ class Packed:
 
     @cached_property
     def _made_from(self) -> str:
-        """A hash of all that the exported files follow from."""
+        """A hash of everything that determines the exported files."""
         rows = sorted(Content(path).digests[0] for path in files_of(self.inversions.path))
         names, complete = self.manifest.names, self.manifest.complete
         return hash_of([__version__, names, complete, self.without_images, rows])
 
     def _files_hash(self) -> str:
-        """A hash of the exported files, as `_hash_there` finds it in a repo."""
+        """A hash of the exported files, comparable to `_hash_there`."""
         every = [*self.files, *([self.picture] if self.picture else [])]
         return hash_of({path.name: Content(path).digests[0] for path in every})
 
     def change(self, state: State, slug: str | None) -> Change:
-        """Say what the repo is to hold of this set; `slug` is its name there, if it is listed.
+        """The change to the repo for this set; `slug` is its name there, if it is listed.
 
         Raises:
-            RequestError: other bytes for a row that is published.
+            RequestError: a row differs from the published one.
         """
         name = slug or self.manifest.slug
         path, figure = f"{name}/{FILE_NAME}", f"figures/{self.manifest.slug}.png"
@@ -131,7 +131,7 @@ class Packed:
         return Change({**ours, path: record, **picture}, gone)
 
     def _record(self, made: Mapping[str, Any], there: Manifest | None) -> Content:
-        """`inversions.json` as the repo is to hold it; `there` is published already."""
+        """The new `inversions.json` of the repo; `there` is the published one."""
         record = {
             **self.manifest.to_dict(),
             **({} if there is None else self._with(there)),
@@ -145,7 +145,7 @@ class Packed:
         return Content(json_text(record).encode())
 
     def _with(self, there: Manifest) -> dict[str, Any]:
-        """The finished prefix and the runs, those that are published included."""
+        """The finished prefix and the runs, including published ones."""
         done = there.complete or {"num_samples": 0, "draws": 0}
         both = self.manifest.finished(done["num_samples"], done["draws"])
         runs = [*there.runs, *(run for run in self.manifest.runs if run not in there.runs)]
@@ -154,7 +154,7 @@ class Packed:
     def _joined(
         self, state: State, ours: dict[str, Content], theirs: set[str]
     ) -> tuple[dict[str, Content], frozenset[str]]:
-        """Find our files that are new beside those there, and those there that they replace."""
+        """The files to add, and the published files that they replace."""
         extra = sorted(theirs - set(ours))
         if not extra:
             return ours, frozenset()
@@ -164,20 +164,21 @@ class Packed:
                 f"{state.repo_id} holds {self.manifest.slug} with other columns (with or without"
                 " the originals); push it as it is there, or to another repo"
             )
+        name = self.inversions.kind.name
         other = row_digests(there)
         replaced = set(other) <= set(self._rows)
         for key, theirs_of in other.items():
             digest, label = self._rows.get(key, theirs_of)
             if digest != theirs_of[0]:
                 raise RequestError(
-                    f"{state.repo_id} holds another inversion of image {key[0]} (draw {key[1]}) in"
+                    f"{state.repo_id} holds another inversion of {name} {key[0]} (draw {key[1]}) in"
                     f" {self.manifest.slug}, made with the same settings on another machine; push"
                     " to another repo, or score on what is published"
                 )
             if label != theirs_of[1] and not replaced:
                 raise RequestError(
-                    f"{state.repo_id} holds another label of image {key[0]} in"
-                    f" {self.manifest.slug}; push all images that it holds, which corrects them"
+                    f"{state.repo_id} holds another label of {name} {key[0]} in"
+                    f" {self.manifest.slug}; push all {name}s that it holds, which corrects them"
                     " there, or push to another repo"
                 )
         if replaced:
@@ -190,7 +191,7 @@ class Packed:
 
 
 def _hash_there(state: State, paths: Iterable[str]) -> str | None:
-    """A hash of files that a repo holds; None where one is not in the Hub's storage."""
+    """A hash of files in a repo; None if one is not in the Hub's storage."""
     found: dict[str, str] = {}
     for path in paths:
         if (stored := getattr(state.files.get(path), "lfs", None)) is None:
@@ -205,7 +206,7 @@ def _without_paths(manifest: Manifest) -> Manifest:
 
 
 def without_paths(value: Any) -> Any:
-    """Plain data in which every path is its last name alone, whatever machine it is of."""
+    """Plain data with every path, of any operating system, replaced by its last part."""
     if isinstance(value, str):
         for place in (str(Path.home()), tempfile.gettempdir(), os.getcwd()):
             value = value.replace(f"{place}/", "/./")

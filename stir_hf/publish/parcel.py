@@ -1,4 +1,4 @@
-"""All that one push sends, staged in a folder, and what a repo is to hold with it."""
+"""The content of one push, staged in a folder, and the resulting content of a repo."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Parcel:
-    """All that one push sends, staged in a folder."""
+    """The content of one push, staged in a folder."""
 
     sets: tuple[Packed, ...]
     rows: tuple[dict[str, Any], ...]
@@ -44,19 +44,19 @@ class Parcel:
     """The scores, the result and its figures, by path."""
     scored: ScoreFiles = field(repr=False)
     package: str | None = None
-    """The requirement that the card says to install."""
+    """The requirement for pip in the card."""
     proposed: bool = False
-    """Tells whether it is sent as a pull request."""
+    """True if it is sent as a pull request."""
     places: tuple[str, ...] = ()
     """Public repos that hold the inversions of the scores."""
     told: dict[str, None] = field(default_factory=dict, repr=False)
-    """Lines for the user; each once, however often the push is tried."""
+    """Lines for the user, each shown once even if the push is retried."""
 
     @classmethod
     def pack(
         cls, sets: Sequence[Path], result: StirResult | None, into: Path, share: ShareConfig
     ) -> "Parcel":
-        """Gather it; nothing is sent, and no rows are exported."""
+        """Collect the content; nothing is sent, and no rows are exported."""
         packed = [Packed.of(one, into, without_images=share.without_images) for one in sets]
         rows: list[dict[str, Any]] = []
         ours: dict[str, tuple[Content, dict[str, Any]]] = {}
@@ -80,16 +80,14 @@ class Parcel:
         return cls(tuple(packed), tuple(rows), files, scored, **how)
 
     def export(self) -> None:
-        """Write all files of the sets, so that what is wrong with them is found before a repo is
-        made.
-        """
+        """Write all files of the sets, so that errors are found before a repo is created."""
         for one in self.sets:
             assert one.files
             _ = one.picture
 
     @property
     def closed(self) -> tuple[str, ...]:
-        """The reasons for which it should not be public."""
+        """The reasons why it should not be public."""
         of_sets = [why for one in self.sets for why in one.sources.closed]
         hashes = {one.manifest.hash[:16] for one in self.sets}
         of_scores = [
@@ -102,11 +100,11 @@ class Parcel:
 
     @property
     def words(self) -> str:
-        """The things that become public, in words."""
+        """The content that becomes public, in words."""
         told = []
         for one in self.sets:
             names, count = one.manifest.names, len(one.inversions)
-            originals = "" if one.without_images else f"images of {names['dataset']} and "
+            originals = "" if one.without_images else f"originals of {names['dataset']} and "
             told.append(f"{originals}{count} inversions by {names['reference']}")
         return ", ".join(told) or "scores"
 
@@ -119,7 +117,9 @@ class Parcel:
         return f"STIR of {', '.join(dict.fromkeys(row['model'] for row in self.rows))}"
 
     def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
-        """Say what the repo is to hold, given what it holds; `benchmark`: `eval.yaml`, too."""
+        """The change to the repo, given its present files; with `benchmark`, also of
+        `eval.yaml`.
+        """
         before, there = _card(state), records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
         bare = self.proposed and not self.sets and scores.FOLDER in _configs(state)
@@ -152,17 +152,17 @@ class Parcel:
 
 
 def records_in(state: State) -> dict[str, Path]:
-    """`inversions.json` of each set that the card of a repo lists, fetched; no rows are.
+    """Fetch `inversions.json` of each set in the card of a repo, without rows.
 
     Raises:
-        RequestError: a card that cannot be read.
+        RequestError: the card cannot be read.
     """
     paths = {config: f"{config}/{FILE_NAME}" for config in _configs(state)}
     return {config: state.local(p) for config, p in paths.items() if p in state.files}
 
 
 def _public(result: StirResult | None) -> tuple[str, ...]:
-    """The public repo of the inversions that a result was made on, if it is one."""
+    """The repo of the inversions behind a result, if it is public."""
     place = str((result.config if result else {}).get(PUBLISHED, "")).partition("@")[0]
     return (place,) if is_repo(place) and Repo(place).is_private() is False else ()
 
@@ -184,7 +184,7 @@ def _configs(state: State) -> list[str]:
 
 
 def _sets(state: State, after: Change, there: Mapping[str, Path]) -> list[Shown]:
-    """All sets that the repo holds afterwards, by name."""
+    """All sets in the repo after the push, by name."""
     records = {config: path.read_bytes() for config, path in there.items()}
     for path, content in after.files.items():
         if path.endswith(f"/{FILE_NAME}"):
@@ -201,13 +201,13 @@ def _sets(state: State, after: Change, there: Mapping[str, Path]) -> list[Shown]
 
 
 def _figures(state: State, after: Change) -> list[str]:
-    """The heat maps that the repo holds afterwards, of the most images first."""
+    """The heat maps in the repo after the push, those with the most inputs first."""
     found = [m for p in {*state.files, *after.files} if (m := _HEAT_MAP.fullmatch(p))]
     return [m[0] for m in sorted(found, key=lambda m: (-int(m[1]), m[0]))[:_MOST_FIGURES]]
 
 
 def _drawn(result: StirResult, name: str, into: Path) -> dict[str, Path]:
-    """Heat maps where there are more than two models, and scores for half of their fields."""
+    """Draw heat maps if there are more than two models and scores for half of the cells."""
     found, count = {}, len(labels(result))
     if count > 2 and len(result.scores) >= count * (count - 1) / 2:
         for value in ("stir", "similarity"):

@@ -1,4 +1,4 @@
-"""A run, or one inversion set, into a dataset repo on the Hub; scores into the models' repos."""
+"""Pushing a run or one inversion set to a dataset repo on the Hub."""
 
 import logging
 import shlex
@@ -39,21 +39,21 @@ def push_folder(
     limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Send a run's folder: its finished inversion sets, `result.json` and figures made from them;
-    nothing else that lies there.
+    """Push the folder of a run: its finished inversion sets, `result.json` and figures of them;
+    other files in the folder are not sent.
 
     Args:
-        folder: of a run, or of one set.
-        repo_id: a dataset repo, made where there is none.
-        share: who may see it, and how.
-        scores_only: send the scores alone.
-        limits: up to where it is one commit.
-        say: what the user must know goes there, a line at a time.
+        folder: the folder of a run, or of one set.
+        repo_id: a dataset repo, created if it does not exist.
+        share: options of the push and its visibility.
+        scores_only: push only the scores.
+        limits: the largest push that is one commit.
+        say: function that is called with each line for the user.
 
     Raises:
-        RequestError: nothing finished in the folder; a repo that this token may not write; what is
-            not public into a public repo; other bytes for a row that is published.
-        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
+        RequestError: nothing finished in the folder; the token cannot write to the repo; data from
+            private sources for a public repo; or a row that differs from the published one.
+        RunError: the Hub refuses, or is unavailable for longer than STIR_HF_HUB_TIMEOUT.
     """
     repo = Repo(destination(repo_id, "--to"))
     result = StirResult.load(folder) if (folder / RESULT).is_file() else None
@@ -85,7 +85,7 @@ def push(
     limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Send inversion sets and a result; args and errors as `push_folder`."""
+    """Push inversion sets and a result; arguments and errors as for `push_folder`."""
     repo = Repo(repo_id).renamed()
     if repo.id != repo_id:
         say(f"{repo.kind} {repo_id} is called {repo.id} on the Hub; it goes there")
@@ -124,10 +124,10 @@ def _tell(parcel: Parcel, say: Say) -> None:
 
 @one_run()
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
-    """Check the repo, then push to it, and return its URL; `how` are the fields of `ShareConfig`.
+    """Check the repo, push to it, and return its URL; `how` are the fields of `ShareConfig`.
 
     Raises:
-        RequestError, RunError: see `push_folder`.
+        RequestError, RunError: as `push_folder`.
     """
     share = ShareConfig.of(how)
     repo = Repo(destination(repo_id, "push_to_hub"))
@@ -136,10 +136,10 @@ def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: A
 
 
 def check_destination(share: PublishConfig) -> None:
-    """Check, before any work, that a run may be pushed to the repo that was given.
+    """Check, before any work, that a run may be pushed to the given repo.
 
     Raises:
-        RequestError: see `check_writable`.
+        RequestError: as `check_writable`.
     """
     if share.push_to is not None:
         repo = Repo(destination(share.push_to, "--push-to"))
@@ -177,7 +177,7 @@ def publish(
 
 
 def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
-    """The command that sends the same later."""
+    """The command that pushes the same again."""
     words = ["stir-hf", "push", str(folder), "--to", str(share.push_to)]
     words += [] if share.private is None else ["--private" if share.private else "--public"]
     words += ["--without-images"] if share.without_images else []
@@ -187,15 +187,15 @@ def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
 
 
 def entries(folder: Path, repo_id: str) -> list[Entry]:
-    """The scores of a run's folder, for the repos of the models that they are of.
+    """The scores in the folder of a run, as entries for the repos of their models.
 
     Args:
-        folder: of the run.
-        repo_id: the repo of the inversions, which lists them already.
+        folder: the folder of the run.
+        repo_id: the repo of the inversions, which must list them.
 
     Raises:
-        RequestError: no scores there, or of a model that is not on the Hub; a repo that does not
-            list the inversions.
+        RequestError: no scores in the folder, a score of a model that is not on the Hub, or a repo
+            that does not list the inversions.
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     repo_id = repo.id
@@ -214,10 +214,10 @@ def entries(folder: Path, repo_id: str) -> list[Entry]:
 
 
 def scores_in(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the scores of a run's folder.
+    """The rows of the scores in the folder of a run.
 
     Raises:
-        RequestError: none there.
+        RequestError: no scores.
     """
     if not (folder / RESULT).is_file():
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
@@ -225,10 +225,10 @@ def scores_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def check_models(folder: Path) -> None:
-    """Check, before anything is sent, that every score has a number and a model on the Hub.
+    """Check, before anything is sent, that every score has a value and a model on the Hub.
 
     Raises:
-        RequestError: one has not.
+        RequestError: a score without them.
     """
     for row in scores_in(folder):
         Entry(row, "", "").check()

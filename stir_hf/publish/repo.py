@@ -1,4 +1,4 @@
-"""A repo of the Hub that is written to.
+"""Writing to a repo on the Hub.
 
 A commit is built from the files of its parent commit, so that it can be retried after any error of
 the Hub or the network: files that have arrived are found there and are not sent again.
@@ -37,7 +37,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Repo:
-    """A repo that is written to."""
+    """A repo to write to."""
 
     id: str
     kind: Kind = "dataset"
@@ -51,12 +51,12 @@ class Repo:
 
     @property
     def called(self) -> str:
-        """Its name in messages."""
+        """The name of the repo in messages."""
         return f"{self.kind} {self.id}"
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """The URL of the repo's page."""
         folder = "" if self.kind == "model" else f"{self.kind}s/"
         return f"{self.api.endpoint}/{folder}{self.id}"
 
@@ -72,7 +72,7 @@ class Repo:
         return once(("me", hub.get_token()), self.api.whoami)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
-        """Make the repo, unless it exists.
+        """Create the repo, unless it exists.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.

@@ -1,5 +1,5 @@
-"""Scores that models' owners report in the models' own repos: `.eval_results`, as the Hub lists
-them for a dataset. They are claims; nothing of them is checked but that they are possible.
+"""Scores that owners of models report in their repos (`.eval_results`), as the Hub lists them for a
+dataset. They are claims, which are only checked for plausible values.
 """
 
 import logging
@@ -24,20 +24,20 @@ _NAMES = {
     "floor": "floor",
     "stir_debiased": "stir_debiased",
 }
-"""Columns of a score by the names that the notes of a reported result give them."""
+"""Columns of a score, by their names in the notes of a reported result."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """One result as a row like those of `scores.read`, and where it stands."""
+    """One reported result, as a row like those of `scores.read`, with its location."""
 
     row: Mapping[str, Any]
     source: str
 
 
 def reported(repo_id: str) -> tuple[list[Reported], list[str]]:
-    """Ask the Hub for a dataset's results, those of derived models included: those that are of use,
-    and a line for each of the others.
+    """Fetch the results for a dataset from the Hub, including derived models: the usable ones, and
+    a line for each of the others.
     """
     found: list[Reported] = []
     left_out: list[str] = []
@@ -76,10 +76,10 @@ def _listed(repo_id: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _read(entry: Mapping[str, Any]) -> Reported:
-    """One entry.
+    """Read one entry.
 
     Raises:
-        ValueError: a number out of range, no number, or notes that do not say of what it is.
+        ValueError: a value out of range or missing, or notes that do not identify the score.
     """
     notes = read_notes(entry["notes"])
     given = {column: notes.get(name) for name, column in _NAMES.items()}
@@ -93,6 +93,6 @@ def _read(entry: Mapping[str, Any]) -> Reported:
 
 
 def read_notes(text: Any) -> dict[str, str]:
-    """The inverse of `benchmark.notes_of`; of others' notes, nothing."""
+    """Read the notes that `benchmark.notes_of` wrote; {} for other notes."""
     parts = [part.strip().partition("=") for part in str(text or "")[:2000].split(";")]
     return {name: value for name, equals, value in parts if equals and value != "none"}

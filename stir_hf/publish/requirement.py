@@ -1,7 +1,7 @@
-"""The requirement by which pip gets exactly this package: its repository at a commit.
+"""The requirement for pip to install exactly this package: its repository at a commit.
 
-There is no release under the package's name, and a name that nobody has registered is open to
-squatters, so that no page may tell anybody to install it by its name alone.
+The package has no release under its name, and anybody could register an unused name, so that no
+page may recommend installing it by its name alone.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from stir_hf.errors import RequestError, one_line
 
 NAME, PACKAGE = "stir-hf", Path(__file__).parent.parent
 ADDED = ("metric_card", "spaces_demo")
-"""Folders that a wheel has in the package, and a clone beside it (pyproject.toml)."""
+"""Folders that are inside the package in a wheel, but next to it in a clone (pyproject.toml)."""
 EXAMPLE = f"{NAME} @ git+https://HOST/OWNER/NAME@COMMIT"
 _EXPECTED = f"expected '{EXAMPLE}' or another place of a package"
 
 
 def checked(given: str) -> str:
-    """A requirement that names a place.
+    """Return a requirement that names the source of this package.
 
     Raises:
-        RequestError: no requirement, another package, or a name alone.
+        RequestError: not a requirement, another package, or only a name.
     """
     try:
         asked = Requirement(given)
@@ -45,9 +45,8 @@ def checked(given: str) -> str:
 
 
 def requirement() -> str | None:
-    """The requirement that gives this installation: the repository that it came from, at its
-    commit, also where it was installed from a clone of that; None where that is not known or not
-    public.
+    """The requirement for this installation: its repository at its commit, also if it was installed
+    from a clone; None if that is not known or not public.
     """
     try:
         text = distribution(NAME).read_text("direct_url.json")
@@ -63,7 +62,7 @@ def requirement() -> str | None:
 
 
 def repository(place: str | None) -> str | None:
-    """The page of the repository that a requirement names; None where it names none."""
+    """The URL of the repository in a requirement; None if there is none."""
     found = re.fullmatch(
         rf"{NAME}(?:\[[\w,-]+\])? @ git\+(https://[\w./:-]+?)(?:\.git)?@.*", place or ""
     )
@@ -71,7 +70,9 @@ def repository(place: str | None) -> str | None:
 
 
 def _of_checkout(folder: Path) -> str | None:
-    """The requirement of a clone whose commit holds this package, if its remote has it, too."""
+    """The requirement for a clone whose commit contains this package, if its remote has that
+    commit.
+    """
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
     url = re.sub(r"^(?:ssh://git@([^:/]+)(?::\d+)?/|git@([^:/]+):)", r"https://\1\2/", remote)
@@ -81,7 +82,9 @@ def _of_checkout(folder: Path) -> str | None:
 
 
 def _holds_this(folder: Path) -> bool:
-    """Tell whether the commit of a clone holds the modules of this package as they run here."""
+    """Return whether the commit of a clone contains the modules of this package as they run
+    here.
+    """
     listed = _git(folder, "ls-tree", "-r", "HEAD", "--", PACKAGE.name).splitlines()
     there = {path: about.split()[2] for about, _, path in (line.partition("\t") for line in listed)}
     here = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}

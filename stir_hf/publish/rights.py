@@ -16,11 +16,11 @@ def check_writable(repo: Repo, option: str, *, create_pr: bool) -> None:
     Args:
         repo: the destination.
         option: the option or command that named it, for messages.
-        create_pr: whether a pull request is opened.
+        create_pr: True if a pull request is opened.
 
     Raises:
-        RequestError: no repo id, no token or one that the Hub does not accept or that only reads,
-            another's namespace without `create_pr`, or no such repo with it; a Hub out of reach.
+        RequestError: not a repo id; no token, a rejected one or a read-only one; another user's
+            namespace without `create_pr`, or a missing repo with it; or an unreachable Hub.
     """
     import huggingface_hub as hub
 
@@ -66,14 +66,14 @@ def _check_id(repo: Repo, option: str) -> None:
 
 
 def _only_reads(org: Mapping[str, Any]) -> bool:
-    """Return whether a member of an organisation may write to none of its repos. In one that pays,
-    groups of repos may give rights which the Hub does not tell.
+    """Return whether a member of an organisation has no write access to its repos. In paid plans,
+    resource groups may give access that the Hub does not report.
     """
     return org.get("roleInOrg") == "read" and not (org.get("isEnterprise") or org.get("plan"))
 
 
 def _lack(me: Mapping[str, Any], repo: Repo, *, create_pr: bool) -> str | None:
-    """The right that the token lacks, as far as the Hub tells the rights of tokens."""
+    """The permission that the token lacks, as far as the Hub reports permissions; None if none."""
     token = (me.get("auth") or {}).get("accessToken") or {}
     called = f"the token {token.get('displayName') or ''}".rstrip()
     if token.get("role") == "read":

@@ -1,4 +1,4 @@
-"""The score files of a repo and of a push, read for its card."""
+"""The score files of a repo and of a push, for its card."""
 
 import logging
 from collections.abc import Mapping
@@ -11,29 +11,26 @@ from stir_hf.report.cards import Row
 
 _log = logging.getLogger("stir_hf")
 MOST_READ = 300
-"""Score files of others that a push fetches for the card."""
+"""Maximum number of other score files that a push fetches for the card."""
 
 
 def is_score(path: str) -> bool:
-    """Tell whether a path is that of a score."""
+    """Return whether a path is that of a score file."""
     folder, _, name = path.rpartition("/")
     return folder == FOLDER and name.endswith(".parquet")
 
 
 @dataclass(frozen=True)
 class ScoreFiles:
-    """The score files of a repo and of a push; each is read once, however often the push is
-    tried.
-    """
+    """The score files of a repo and of a push; each is read once, even if the push is retried."""
 
     ours: Mapping[str, tuple[Content, Row]]
-    """The files that the push brings, by path."""
+    """The files of the push, by path."""
     _read: dict[str, Row | None] = field(default_factory=dict, repr=False)
 
     def rows(self, state: State) -> tuple[list[Row], int]:
-        """Return the rows of what is there, and of what is new beside it; then the number of files
-        that were not read, as there are too many. A file that cannot be read is left out, and the
-        log names it.
+        """Return the rows of existing and new files, and the number of files that were not read
+        since there are too many. A file that cannot be read is left out and named in the log.
         """
         same = {p for p, (content, _) in self.ours.items() if state.holds(p, content)}
         theirs = sorted({p for p in state.files if is_score(p)} - same)

@@ -1,4 +1,4 @@
-"""Datasets and models that published data comes from, and their visibility on the Hub."""
+"""Datasets and models from which published data is made, and their visibility on the Hub."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Licence = str | list[str] | None
 
 @dataclass(frozen=True)
 class Sources:
-    """The data and the reference that a set was made from."""
+    """The licence and visibility of the data and the reference of a set."""
 
     licence: Licence
     """The licence that the dataset states."""
@@ -28,16 +28,16 @@ def sources_of(names: Mapping[str, Any]) -> Sources:
     Raises:
         RunError: the Hub is away for longer than STIR_HF_HUB_TIMEOUT.
     """
-    images, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
+    data, licence = _asked("dataset", names["dataset"], names.get("data_revision"))
     network, _ = _asked("model", names["reference"], names.get("revision"))
-    told = [f"the dataset {names['dataset']} is {images}"] if images else []
+    told = [f"the dataset {names['dataset']} is {data}"] if data else []
     told += [f"the reference {names['reference']} is {network}"] if network else []
     return Sources(licence, tuple(told))
 
 
 def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reasons why a score should not be public: as that of its set, or a judged model
-    that is private on the Hub. (Of a local model a score tells no more than its folder's name.)
+    """The reasons why a score should not be public: those of its set, or a judged model that is
+    private on the Hub. (For a local model, a score contains only the name of its folder.)
     """
     names = {
         "dataset": row["dataset"],
@@ -53,7 +53,7 @@ def sources_of_score(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licence]:
-    """Return why a repo is not public (None if it is), and its licence."""
+    """The reason why a repo is not public (None if it is), and its licence."""
     if commit is None:
         return "local", None
     repo_id = split_revision(name)[0]
@@ -67,18 +67,18 @@ def _asked(kind: Any, name: str, commit: str | None) -> tuple[str | None, Licenc
 def visibility(
     repo: Repo, closed: Sequence[str], share: ShareConfig, contents: str
 ) -> tuple[bool | None, str | None]:
-    """Return whether to make the repo private, and a line for the user. None leaves it to the Hub's
-    default, or to the repo that exists.
+    """Return whether to make the repo private, and a line for the user. None leaves the visibility
+    to the Hub's default, or that of an existing repo.
 
     Args:
-        repo: where it goes.
-        closed: why it should not be public.
-        share: what was asked for.
-        contents: what becomes public, in words.
+        repo: the destination.
+        closed: the reasons why the content should not be public.
+        share: the options of the push.
+        contents: the content that becomes public, in words.
 
     Raises:
-        RequestError: it should not be public, the repo is, and nobody allowed it; `--private` for a
-            repo that is public.
+        RequestError: the repo is public, the content should not be, and no option allows it; or
+            `--private` for a public repo.
     """
     there, why = repo.is_private(), "; ".join(dict.fromkeys(closed))
     if there:

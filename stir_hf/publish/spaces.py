@@ -1,4 +1,4 @@
-"""The two Spaces: of the evaluate module, which `evaluate` finds in its cache, too, and of the page
+"""The two Spaces: that of the evaluate module, which can also be installed locally, and the page
 that compares two checkpoints.
 """
 
@@ -18,7 +18,7 @@ NAME = "stir"
 METRIC_FILES = ("README.md", "app.py", "requirements.txt", "stir.py", "tests.py")
 """The files of the metric's Space."""
 FROM_A_CLONE = "`pip install .` in a clone of the package's repository first."
-"""The advice of the metric's card, which names the place of the package in the Space."""
+"""Advice in the metric's card, which the requirement of the package replaces in the Space."""
 PAGE_FILES = ("README.md", "app.py", "requirements.txt", "example.json")
 """The files of the page's Space."""
 
@@ -42,7 +42,7 @@ def page_folder() -> Path:
 
 
 def _installed(name: str) -> Path:
-    """A folder beside the package, or inside it where it is installed."""
+    """A folder next to the package in a clone, or inside the installed package."""
     package = Path(__file__).parent.parent
     for folder in (package / name, package.parent / name):
         if (folder / "app.py").is_file():
@@ -51,11 +51,10 @@ def _installed(name: str) -> Path:
 
 
 def install_metric() -> Path:
-    """Put the module into evaluate's cache, where `evaluate.load("stir")` finds it without the
-    Hub; returns the folder.
+    """Copy the module to evaluate's cache, where `evaluate.load("stir")` finds it without the Hub,
+    and return the folder.
 
-    `evaluate` looks on the Hub first, so that a canonical module of that name, once there is one,
-    is what it takes.
+    `evaluate` searches the Hub first, so a canonical module of that name would be used instead.
     """
     from evaluate import loading
 
@@ -74,10 +73,10 @@ def install_metric() -> Path:
 
 
 def uninstall_metric() -> Path:
-    """Take the module out of evaluate's cache again; returns the folder that is gone.
+    """Remove the module from evaluate's cache, and return its former folder.
 
     Raises:
-        RequestError: it is not there.
+        RequestError: the module is not installed.
     """
     folder = _cached()
     if not folder.is_dir():
@@ -96,15 +95,15 @@ def publish_metric(
     """Create or update the Space `NAMESPACE/stir`.
 
     Args:
-        repo_id: the Space; its name must be `stir`, which is what `evaluate` loads.
-        package: what pip installs; None: the repository of this installation at its commit.
-        private: make it private.
-        create_pr: propose it.
+        repo_id: the Space; its name must be `stir`, the name that `evaluate` loads.
+        package: the requirement for pip; None for the repository of this installation.
+        private: make the Space private.
+        create_pr: open a pull request.
 
     Raises:
-        RequestError: another name, a repo that this token may not write or that is public where
-            `private` is asked for, or no known place of the package.
-        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
+        RequestError: another name, no write access, `private` for a public repo, or an unknown
+            requirement of the package.
+        RunError: the Hub refuses, or is unavailable for longer than STIR_HF_HUB_TIMEOUT.
     """
     repo_id = destination(repo_id, "publish-metric", "space")
     if repo_id.rpartition("/")[2] != NAME:
@@ -122,8 +121,8 @@ def publish_space(
     private: bool = False,
     create_pr: bool = False,
 ) -> Pushed:
-    """Create or update the Space that compares two checkpoints in a browser; args and errors as
-    `publish_metric`, of any name.
+    """Create or update the Space that compares two checkpoints in a browser; arguments and errors
+    as for `publish_metric`, but with any name.
     """
     files, title = page_files(_place_of(package)), "STIR in a browser"
     return _put("publish-space", repo_id, files, title, private=private, create_pr=create_pr)
@@ -163,7 +162,7 @@ def _put(
 
 
 def metric_files(place: str) -> dict[str, Content]:
-    """The files of the metric's Space; `place` is what pip installs."""
+    """The files of the metric's Space; `place` is the requirement for pip."""
     texts = _texts(card_folder(), METRIC_FILES, place)
     url = place.partition("@")[2].strip()
     texts["stir.py"] = re.sub(r"# From: .*", lambda _: f"# From: {url}", texts["stir.py"])
@@ -173,13 +172,13 @@ def metric_files(place: str) -> dict[str, Content]:
 
 
 def page_files(place: str) -> dict[str, Content]:
-    """The files of the page's Space; `place` is what pip installs."""
+    """The files of the page's Space; `place` is the requirement for pip."""
     texts = _texts(page_folder(), PAGE_FILES, place)
     return {name: Content(text.encode()) for name, text in texts.items()}
 
 
 def _texts(folder: Path, names: Sequence[str], place: str) -> dict[str, str]:
-    """The files, the place of the package first among the requirements; comments are left out."""
+    """The files, with the package as the first requirement, and without comments."""
     texts = {name: (folder / name).read_text("utf-8") for name in names}
     others = [line for line in texts["requirements.txt"].splitlines() if not line.startswith("#")]
     texts["requirements.txt"] = "\n".join([place, *others]) + "\n"

@@ -11,7 +11,7 @@ Kind = Literal["model", "dataset", "space"]
 
 
 class Content:
-    """The content of a file to be sent: bytes, or a file on disk."""
+    """The content of a file to send: bytes, or a file on disk."""
 
     def __init__(self, source: Path | bytes) -> None:
         self.source = source
@@ -28,7 +28,7 @@ class Content:
 
     @cached_property
     def digests(self) -> tuple[str, str]:
-        """SHA-256, by which the Hub knows large files, and git's hash, by which it knows others."""
+        """SHA-256 and git's hash, by which the Hub identifies large and other files."""
         sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % self.size)
         if isinstance(self.source, bytes):
             parts: Iterator[bytes] = iter([self.source])

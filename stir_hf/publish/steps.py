@@ -26,21 +26,21 @@ def push_all(
     limits: Limits | None = None,
     say: Callable[[str], None],
 ) -> list[Pushed]:
-    """Send a run's folder, and its scores to the judged models' repos.
+    """Push the folder of a run, and its scores to the judged models' repos.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         repo_id: a dataset repo.
-        share: who may see it, and how.
+        share: options of the push and its visibility.
         eval_results: propose the scores of each model to its repo as `.eval_results`.
         model_index: put the scores of each model into its card.
-        scores_only: as `push_folder`, like `limits` and `say`.
-        limits: up to where the data is one commit.
-        say: a function that is given a line for the user.
+        scores_only: push only the scores.
+        limits: the largest push that is one commit.
+        say: function that is called with each line for the user.
 
     Raises:
-        RequestError, RunError: see `push_folder`; of the steps in models' repos, when all were
-            tried, with those that were done and those that were not.
+        RequestError, RunError: as `push_folder`; an error of a step in a model's repo is raised
+            after all steps were tried, and names those that succeeded and those that failed.
     """
     if eval_results or model_index:
         check_models(folder)
@@ -64,7 +64,7 @@ def push_all(
 
 
 def _in_turn(done: list[Pushed], steps: Sequence[tuple[str, Callable[[], Pushed]]]) -> list[Pushed]:
-    """The outcomes of all steps; the first error where there is one, when all were tried."""
+    """Run all steps, and return their outcomes or raise the first error."""
     failed: dict[str, RequestError | RunError] = {}
     for what, step in steps:
         try:
@@ -78,7 +78,7 @@ def _in_turn(done: list[Pushed], steps: Sequence[tuple[str, Callable[[], Pushed]
 
 
 def _told(done: Sequence[Pushed], left: Sequence[str]) -> str:
-    """A sentence on what was done and what was not."""
+    """A sentence that names the finished and the failed steps."""
     urls = _few([one.url for one in done])
     return f"done: {urls}; not done: {_few(left)}; the same command does the rest"
 

@@ -44,7 +44,7 @@ def _by_process(one: "Estimate") -> list[str]:
     speeds = [1 / seconds for seconds in one.seconds_per_pass]
     return [
         f"  process {rank}: {one.rows * speed / sum(speeds):.0f} inversions in"
-        f" {duration(one.seconds)}, {speed:.3g} passes of one image per second, {size(memory)}"
+        f" {duration(one.seconds)}, {speed:.3g} passes of one input per second, {size(memory)}"
         for rank, (speed, memory) in enumerate(zip(speeds, one.memory, strict=True))
     ]
 

@@ -25,7 +25,7 @@ def pick_device(device: str | None) -> torch.device:
         torch.empty(1, device=place) + 1
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         raise RequestError(
-            f"device {device!r} is not there; this machine has {', '.join(_devices())}"
+            f"device {device!r} does not exist; this machine has {', '.join(_devices())}"
         ) from error
     if place.type == "meta":
         raise RequestError(

@@ -55,8 +55,8 @@ def _tell_waiting() -> None:
     launch = launch_of_this()
     if launch is not None and launch.size > 1:
         logger.warning(
-            "process %s still waits for the others of %s that the environment names, at %s;"
-            " where nothing was launched, unset RANK, WORLD_SIZE and MASTER_ADDR",
+            "process %s is waiting for the others of %s processes in the environment, at %s;"
+            " if no launcher has started them, unset RANK, WORLD_SIZE and MASTER_ADDR",
             launch.rank,
             launch.size,
             os.environ.get(MEETING),

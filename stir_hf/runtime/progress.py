@@ -32,19 +32,19 @@ class Step:
     what: str
     """`inverting …` or `judging …`, with the network's name; `reading …`, with the stream's."""
     done: int
-    """Images finished in this bar, by all processes."""
+    """Number of inputs finished in this bar, by all processes."""
     total: int
-    """Number of images; for a stream of unknown length, the number read so far."""
+    """Number of inputs; for a stream of unknown length, the number read so far."""
     passes: int = 0
-    """During inversion: passes of single images that this process has made so far."""
+    """During inversion: passes of single inputs that this process has made so far."""
     error: float | None = None
-    """During inversion: mean of the best relative errors of the images in progress."""
+    """During inversion: mean of the best relative errors of the inputs in progress."""
     in_progress: InProgress | None = None
     """During inversion: returns the best inversions in progress. Call it within the watcher."""
 
 
 Watcher: TypeAlias = Callable[[Step], None]
-"""Receives every step. An exception that it raises ends the run; finished images are kept."""
+"""Receives every step. An exception that it raises ends the run; finished inversions are kept."""
 
 
 class Progress:
@@ -63,13 +63,13 @@ class Progress:
         self._what = what
 
     def look(self, passes: int, active: int, error: float, in_progress: InProgress) -> None:
-        """Report the images that are being inverted.
+        """Report the inversions in progress.
 
         Args:
-            passes: passes of single images since the previous report.
-            active: number of images in progress.
+            passes: passes of single inputs since the previous report.
+            active: number of inputs in progress.
             error: mean of their best errors.
-            in_progress: returns the images.
+            in_progress: function that returns the inversions in progress.
         """
         self._passes += passes
         self.show(active=active)
@@ -81,7 +81,7 @@ class Progress:
             self._watcher(Step(self._what, done, self._total, self._passes, error, in_progress))
 
     def add(self, count: int, **sums: float) -> None:
-        """Count images that this process has finished, and add to the sums that the bar shows:
+        """Count inputs that this process has finished, and add to the sums that the bar shows:
         `inverted`, `converged` and `error`.
         """
         self._counters.add("done", count)
@@ -105,11 +105,11 @@ class Progress:
 def progress_bar(
     total: int, done: int, counters: Counters, progress: bool | Watcher, *, main: bool
 ) -> Iterator[Progress]:
-    """Open a progress bar over images.
+    """Open a progress bar over inputs.
 
     Args:
-        total: number of images.
-        done: images that were finished before this run.
+        total: number of inputs.
+        done: number of inputs that were finished before this run.
         counters: shared counters of all processes.
         progress: True shows a bar; a watcher is called instead of it.
         main: True in the main process, which shows the bar or calls the watcher.

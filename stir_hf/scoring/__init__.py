@@ -1,4 +1,4 @@
-"""One model judged on one inversion set: three forward passes per image."""
+"""Scores of models on inversion sets: three forward passes per input."""
 
 from stir_hf.scoring.checks import JudgeConfig, check, check_count, check_first
 from stir_hf.scoring.judging import judge

@@ -1,4 +1,4 @@
-"""Options of scoring, and checks before any of it is done."""
+"""Options of scoring, and checks before any work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class JudgeConfig:
 
 
 def check_count(count: int | None, measure: Measure, dataset: str) -> None:
-    """Raise RequestError where fewer samples are asked for, or there, than the measure needs; None
-    is not known yet.
+    """Raise RequestError if there are fewer samples than the measure needs; None for an unknown
+    number.
     """
     if count is not None and count < measure.least_rows:
         raise RequestError(
@@ -38,7 +38,7 @@ def check_count(count: int | None, measure: Measure, dataset: str) -> None:
 
 
 def check(encoder: Encoder, sets: Sequence[Inversions], measure: Measure) -> None:
-    """Check that a network can be judged on these inversions, before any of it is done.
+    """Check that a network can be scored on these inversions, before any work.
 
     Raises:
         RequestError: fewer originals than the measure needs, or inputs of another kind than the
@@ -58,7 +58,7 @@ def check_first(networks: Sequence[Opened], sets: Sequence[Inversions]) -> None:
     finite.
 
     Raises:
-        RunError: representations that are not finite, or the same for originals that differ.
+        RunError: representations that are not finite, or equal for distinct originals.
     """
     first = sets[0]
     rows = range(min(LOOKED_AT, len(first)))

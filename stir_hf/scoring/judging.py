@@ -27,7 +27,7 @@ from stir_hf.scoring.resizing import canvas_note
 from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
 
 Judged = tuple[Score, Displacement]
-"""A score, and how far the model moves on each pair."""
+"""A score, and the displacement of each pair in the model."""
 
 
 def judge(
@@ -39,19 +39,19 @@ def judge(
     samples: Samples | None = None,
     progress: bool | Watcher,
 ) -> list[Judged]:
-    """The score of each network on each inversion set; one bar over all of them. The processes
-    share the images, and all get the scores.
+    """The score of each network on its inversion set, with one progress bar over all of them. The
+    processes share the inputs, and all get the scores.
 
     Args:
         pairs: networks and sets.
-        measure: of similarity.
-        run: how large the batches are.
-        processes: of the run.
-        samples: the images that were inverted, where they are there; only a note is made of them.
-        progress: whether there is a bar, or who is told instead.
+        measure: the measure of similarity.
+        run: the batch size.
+        processes: the processes of the run.
+        samples: the originals before preprocessing, if available, for a note on the canvas.
+        progress: show a progress bar, or a watcher that is called instead.
 
     Raises:
-        RunError: a representation that is not finite, or constant; fewer images left than the
+        RunError: representations that are not finite, or constant; or fewer inputs left than the
             measure needs.
     """
     total = sum(len(inversions) for _, inversions in pairs)
@@ -72,7 +72,7 @@ def _noted(
     samples: Samples | None,
     processes: Processes,
 ) -> Judged:
-    """With what the canvas changes."""
+    """Add the note on the effect of the canvas to a score."""
     score, moves = judged
     note = processes.on_main(lambda: canvas_note(network, inversions, samples))
     return (score if note is None else replace(score, notes=(*score.notes, note))), moves
@@ -86,13 +86,13 @@ def score(
     processes: Processes,
     progress: Progress,
 ) -> Judged:
-    """STIR(network | what made the inversions), with its anchors. With several draws, the mean of
-    their scores.
+    """STIR(network | reference of the inversions), with its anchors; the mean of the scores of
+    several draws.
 
-    `check` has been called.
+    `check` must have been called.
 
     Raises:
-        RunError: a representation that is not finite, or constant over the images.
+        RunError: a representation that is not finite, or constant over the inputs.
     """
     without = no_floor(inversions)
     anchors = [name for name in ANCHORS if name != "floor" or without is None]
@@ -110,7 +110,7 @@ def _score(
     parts: Sequence[Mapping[str, Accumulator]],
     without: str | None,
 ) -> Score:
-    """The score; `without` says why there is no floor."""
+    """Make the score; `without` is the reason why there is no floor."""
     names, notes = inversions.manifest.names, [*notes_on(inversions), *network.network_notes]
     if same_network(network, inversions):
         notes.append("the model and the reference are the same network")
@@ -154,7 +154,7 @@ def _score(
 def _mean(
     parts: Sequence[Accumulator], name: str, where: str, measure: Measure, notes: list[str]
 ) -> tuple[float | None, float | None]:
-    """One value over all draws, plain and debiased."""
+    """The mean of one value over all draws, plain and debiased."""
     try:
         value = float(np.mean([part.value() for part in parts]))
     except ConstantError as error:

@@ -1,4 +1,4 @@
-"""Notes that a reader of a score must know."""
+"""Notes for readers of a score."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,13 +24,13 @@ from stir_hf.results import RelativeError
 from stir_hf.scoring.representations import start_of
 
 LOOKED_AT = 4
-"""Number of originals by which the network that made the inversions is recognised."""
+"""Number of originals that identify the network that made the inversions."""
 NAMED = 10
-"""Number of originals that were left out which a note names."""
+"""Number of left-out originals that a note names."""
 
 
 def notes_on(inversions: Inversions) -> Iterator[str]:
-    """Notes on an inversion set that a reader of its scores must know."""
+    """Notes on an inversion set for readers of its scores."""
     engine, above = inversions.manifest.identity["engine"], ~inversions.converged
     tolerance = Tolerance.parse(engine["tolerance"])
     yield from inversions.manifest.names.get("notes", ())
@@ -67,8 +67,8 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
 
 
 def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
-    """Notes on a tolerance so loose that originals count as converged before they are inverted, or
-    on the reason why that is not known.
+    """Notes on a tolerance so loose that starts may count as converged, or on the reason why that
+    is unknown.
     """
     spread, left = inversions.spread, inversions.spread_error
     if spread is None or left is None:
@@ -84,7 +84,7 @@ def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
 
 
 def copies_in(inversions: Inversions) -> Iterator[str]:
-    """Notes on originals that are the same as others, on the canvas."""
+    """Notes on originals that are equal to others on the canvas."""
     _, once = np.unique(inversions.index, return_index=True)
     hashes = inversions.stored.values("canvas_hash", once)
     first: dict[str | None, int] = {}
@@ -101,7 +101,7 @@ def copies_in(inversions: Inversions) -> Iterator[str]:
 
 
 def same_network(network: Opened, inversions: Inversions) -> bool:
-    """True if the judged network, its layer included, is the one that made the inversions."""
+    """Return whether the judged network and layer are those that made the inversions."""
     manifest = inversions.manifest
     made_by = dict(manifest.identity["network"])
     precision = {"dtype": made_by["precision"]["dtype"]}
@@ -124,7 +124,7 @@ def same_network(network: Opened, inversions: Inversions) -> bool:
 
 
 def no_floor(inversions: Inversions) -> str | None:
-    """The reason why the starts give no floor; None where they do."""
+    """The reason why there is no floor; None if there is one."""
     engine = inversions.manifest.identity["engine"]
     try:
         start = STARTS.build(engine["start"])

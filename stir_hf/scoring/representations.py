@@ -1,4 +1,4 @@
-"""Representations of the judged model and the reference, batch by batch, in accumulators."""
+"""Representations by the judged model and the reference, accumulated batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -36,13 +36,13 @@ def accumulate(
     processes: Processes,
     progress: Progress,
 ) -> tuple[Parts, Displacement]:
-    """Represent all batches of a set: accumulators, and the displacement of each pair.
+    """Represent all batches of a set, and return accumulators and the displacement of each pair.
 
-    Every process takes its share of the batches; the main process gets the sum of all, as sums or,
-    where there are fewer rows than columns, as rows.
+    Every process takes a share of the batches; the main process gets the totals, as sums or, with
+    fewer rows than columns, as rows.
 
     Raises:
-        RequestError: a network that depends on the other rows of a batch.
+        RequestError: the network depends on the other rows of a batch.
         RunError: a representation that is not finite.
     """
     parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
@@ -67,8 +67,8 @@ def accumulate(
 def add(
     part: Mapping[str, Accumulator], pairs: Mapping[str, tuple[Tensor, Tensor]], here: Tensor
 ) -> None:
-    """Add the pairs of rows where `here` is true to the accumulator of their anchor. Rows that
-    several anchors have are copied once, and shared by the accumulators that can.
+    """Add the pairs of rows where `here` is true to the accumulator of their anchor. Rows of
+    several anchors are copied once, and shared by accumulators that support it.
     """
     chosen = {id(rows): rows[here] for pair in pairs.values() for rows in pair}
     for name, (x, y) in pairs.items():
@@ -81,7 +81,7 @@ _Seen = tuple[Parts, NDArray[np.float32]]
 
 
 def _merged(mine: _Seen, other: _Seen) -> _Seen:
-    """The sum of two processes; the moves of each are 0 in the rows of the other."""
+    """The total of two processes; the displacements of each are 0 in the rows of the other."""
     for part, of_other in zip(mine[0], other[0], strict=True):
         for name, accumulator in part.items():
             accumulator.merge(of_other[name])
@@ -89,7 +89,7 @@ def _merged(mine: _Seen, other: _Seen) -> _Seen:
 
 
 def _moves(original: Tensor, inverted: Tensor) -> NDArray[np.float32]:
-    """(2, b): relative distance and cosine of each pair of rows; NaN where a row is zero."""
+    """(2, b): relative distance and cosine of each pair of rows; NaN if a row is zero."""
     x, y = original.double(), inverted.double()
     norm = x.norm(dim=1)
     distance = (y - x).norm(dim=1) / norm
@@ -136,7 +136,7 @@ def _represent(network: Opened, values: NDArray[np.float32], context: Context) -
 def _starts(
     inversions: Inversions, rows: NDArray[np.int64], originals: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(b, *shape): the starts as the engine would have kept them, had the first iterate been the
+    """(b, *shape): the starts as the engine would have stored them if the first iterate were the
     best.
     """
     engine = inversions.manifest.identity["engine"]

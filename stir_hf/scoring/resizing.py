@@ -15,24 +15,24 @@ from stir_hf.inputs.base import Kind
 from stir_hf.models import Opened
 
 LOOKED_AT = 8
-"""Number of originals that are represented both ways."""
+"""Number of originals that are represented with both kinds of preprocessing."""
 TOLD_ABOVE = 0.01
-"""A smaller relative difference is not worth a note."""
+"""Smallest relative difference that gets a note."""
 
 
 def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None) -> str | None:
-    """A note on the canvas, where it changes a judged model's representations of the first
-    originals by more than 1 %, compared with the model's own preprocessing.
+    """A note on the canvas, if it changes a judged model's representations of the first originals
+    by more than 1 %, compared with the model's own preprocessing.
 
     Args:
         network: the model.
         inversions: a set with at least one original.
-        samples: the originals before the reference's preprocessing; None where these are not there.
-            Then the model's own processor gets the canvas, and only where the two sizes differ.
+        samples: the originals before the reference's preprocessing; None if they are not available.
+            Then the model's own processor gets the canvas, and only if the two sizes differ.
 
     Returns:
-        The note, with the median of |canvas - own| / |own| over at most 8 originals; None where
-        there is nothing to say, or the model takes inputs of any size as they are.
+        The note, with the median of |canvas - own| / |own| over at most 8 originals; None if the
+        change is small, or the model takes inputs of any size.
     """
     encoder, kind = network.encoder, inversions.kind
     own_kind = encoder.own(kind)
@@ -62,7 +62,7 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
 
 
 def _size(kind: Kind) -> str:
-    """The axes of space, such as `224x224`."""
+    """The lengths of the axes of space, such as `224x224`."""
     return "x".join(str(kind.shape[axis]) for axis in kind.space)
 
 

@@ -136,7 +136,7 @@ def test_a_picture_one_pixel_high(tiny_models: TinyModels) -> None:
     [
         (np.zeros((4, 3, 8, 8), np.uint8), r"item 0 is a uint8 array of shape \(3, 8, 8\)"),
         (np.zeros((4, 8, 8, 3)), r"item 0 is a float64 array of shape \(8, 8, 3\)"),
-        ([Image.new("RGB", (0, 4))], "item 0 is none: it is empty"),
+        ([Image.new("RGB", (0, 4))], "item 0 is not an image: it is empty"),
         (np.zeros((8, 8, 3), np.uint8), r"shape \(8, 8, 3\) is one image"),
         ([np.zeros((0, 8, 3), np.uint8)], r"shape \(0, 8, 3\)"),
         ([[1, 2]], "item 0 is a list"),

@@ -62,7 +62,7 @@ ENDING: dict[str, tuple[Callable[[], Stream], int]] = {
 
 @pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
 def test_a_stream_that_repeats_for_ever_is_refused(make: Callable[[], Stream]) -> None:
-    with pytest.raises(RequestError, match="repeats for ever; give num_samples"):
+    with pytest.raises(RequestError, match="is an endless stream; give num_samples"):
         open_samples(make(), DataSpec("it"))
 
 
@@ -118,7 +118,7 @@ def test_by_itself_a_generator_is_limited(
     make: Callable[[], Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(specs, "STREAM_LIMIT", 3)
-    told = r"more than 3 images, and its length is not known; give num_samples, or stream_limit="
+    told = r"more than 3 samples and an unknown length; give num_samples, or a stream_limit above"
     with pytest.raises(RequestError, match=told):
         open_samples(make(), DataSpec("it"))
 

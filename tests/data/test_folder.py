@@ -57,7 +57,7 @@ def test_another_runs_sets_are_refused(tmp_path: Path) -> None:
 
 def test_a_set_of_another_forward_pass_is_refused(tmp_path: Path) -> None:
     replace(ONE, probe=[3.0, 2.0]).write(tmp_path / "inversions" / ONE.slug)
-    with pytest.raises(RequestError, match="that is another one"):
+    with pytest.raises(RequestError, match="same weights but different outputs"):
         places(tmp_path, {ONE.hash: ONE})
 
 

@@ -239,7 +239,7 @@ def test_parts_of_two_versions_of_the_data_are_not_joined(tmp_path: Path) -> Non
     for part, data in (("1/2", old), ("2/2", new)):
         inverted(Net(), data, tmp_path / part[0], part=part)
     inverted(Net(), old, tmp_path / "right", part="2/2")
-    with pytest.raises(RequestError, match=f"image {changed} has other pixels .*the same data"):
+    with pytest.raises(RequestError, match=f"sample {changed} has other values .*the same data"):
         Inversions.load([tmp_path / "1", tmp_path / "2"])
     assert len(Inversions.load([tmp_path / "1", tmp_path / "right"])) == 24
 

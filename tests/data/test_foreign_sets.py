@@ -44,7 +44,7 @@ def test_images_come_from_their_bytes_alone(
     noise_images(1)[0].save(elsewhere)
     for number, path in enumerate((str(elsewhere), "http://127.0.0.1:9/x.png")):
         inversions = changed(tmp_path / str(number), naming(column, {"bytes": held, "path": path}))
-        said = f"{column}: it names the file {path}, and does not hold it"
+        said = f"{column}: it names the file {path} instead of containing it"
         for read in (lambda: inversions.values(column), inversions.to_dataset):  # noqa: B023
             with pytest.raises(RequestError, match=said):
                 read()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stir_hf import Inversions, RequestError
 from stir_hf.data.sets.manifest import FILE_NAME
 from tests.data.hostile import refused, whole_set
 
@@ -61,8 +62,8 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "nested values": (put("settings", json.loads("[" * 60 + "]" * 60)), "nested too deeply"),
     "very long": (lambda about: b" " * 11_000_000 + json.dumps(about).encode(), "11"),
     "a name twice": (as_text(lambda text: text[:-1] + ', "probe": []}'), "a name twice"),
-    "a later format, as a text": (put("format", "1"), "format must be 1"),
-    "format true": (put("format", True), "format must be 1"),
+    "a later format, as a text": (put("format", "2"), "format must be 2"),
+    "format true": (put("format", True), "format must be 2"),
     "NaN": (put("identity.network.x", float("nan")), "not finite"),
     "Infinity": (put("settings", {"a": float("inf")}), "not finite"),
     "1e999": (as_text(lambda text: text.replace('"seed": 0', '"seed": 1e999')), "engine.seed"),
@@ -78,7 +79,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an unknown dtype": (put("identity.network.precision.dtype", "int4"), "dtype must be one of"),
     "a dtype of a list": (put("identity.network.precision.dtype", ["float32"]), "dtype must be"),
     "no canvas": (without("identity.canvas"), "identity.canvas is missing"),
-    "an unknown kind": (put("identity.canvas.kind", "audio"), "identity.canvas.kind must be"),
+    "a kind of a number": (put("identity.canvas.kind", 3), "identity.canvas.kind must be"),
     "an unknown mode": (put("identity.canvas.mode", "CMYK"), "identity.canvas.mode must be"),
     "a canvas of 10^12": (put(SIZE, [10**12, 10**12]), f"{SIZE}[0] must be a whole number"),
     "a large canvas": (put(SIZE, [60_000, 60_000]), "identity.canvas.size must be of at most"),
@@ -139,10 +140,18 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no images": (put("complete.num_samples", 0), "complete.num_samples must be"),
     "no draws": (without("complete.draws"), "complete.draws is missing"),
     "runs of a text": (put("runs", "x"), "runs must be a list"),
-    "images of a list": (put("images", []), "images must be an object"),
+    "originals of a list": (put("originals", []), "originals must be an object"),
     "settings of a number": (put("settings", 3), "settings must be an object"),
     "a spread of 0": (put("spread", 0), "spread must be a positive number"),
 }
+
+
+def test_a_kind_of_a_later_version_is_told_by_name(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "set")
+    made = put("identity.canvas.kind", "audio")(json.loads((folder / FILE_NAME).read_text()))
+    (folder / FILE_NAME).write_text(json.dumps(made))
+    with pytest.raises(RequestError, match="'audio' are unknown; this stir-hf knows image, vector"):
+        Inversions.read(folder)
 
 
 @pytest.mark.parametrize("kind", MANIFESTS)

@@ -50,8 +50,8 @@ def doubled(table: pa.Table) -> pa.Table:
 NO = "representation"
 INV = "representation_inverted"
 ROWS: dict[str, tuple[Change, str]] = {
-    "rows twice, with other images": (doubled, "draw 0: it is there twice, and not the same"),
-    "images swapped": (swapped, "image: its pixels are not those of its canvas_hash"),
+    "rows twice, with other images": (doubled, "draw 0: it is there twice, with different content"),
+    "images swapped": (swapped, "image: its values are not those of its canvas_hash"),
     "hashes rewritten": (column("canvas_hash", lambda v: ["0" * 16] * len(v)), "image "),
     "draws of other canvases": (column("canvas_hash", at(7, "0" * 16)), "draws are of different"),
     "no hash": (column("canvas_hash", at(7, None)), "draws are of different canvases"),

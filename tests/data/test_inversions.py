@@ -112,7 +112,7 @@ def test_save_and_load(tmp_path: Path, exact: bool) -> None:
     if exact:
         assert np.array_equal(one.inverted, np.stack([pixels_of(i + 100) for i in one.index]))
     manifest(seed=1, complete=(5, 1)).write(tmp_path / "c")
-    with pytest.raises(RequestError, match="made otherwise"):
+    with pytest.raises(RequestError, match="of other models, data or options"):
         one.save(tmp_path / "c")
 
 
@@ -203,7 +203,7 @@ def test_a_prefix_is_what_a_smaller_run_would_have_given(tmp_path: Path) -> None
     assert whole.prefix() is whole
     with pytest.raises(RequestError, match="8 of 9 inversions"):
         whole.prefix(9, 1)
-    with pytest.raises(RequestError, match=r"10 images asked for, but the split of .* has 9"):
+    with pytest.raises(RequestError, match=r"10 images requested, but the split of .* has 9"):
         whole.prefix(10)
 
 
@@ -243,11 +243,10 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
         a_set(folder, 3)
         identity = {**one.manifest.identity, "engine": {**one.manifest.identity["engine"], **other}}
         replace(one.manifest, identity=identity).write(folder)
+        (name,) = [n for n in other if other[n] != one.manifest.identity["engine"][n]]
         said = (
-            r"the inversion sets are of 2 methods, starts or constraints, whose scores cannot be"
-            r" compared"
-            rf" \(adam-polyak from noise within box: a; {other['method']['name']} from"
-            rf" {other['start']['name']} within box: b\); give one of them with --set"
+            rf"the inversion sets differ in {name}: .* \(a\), {other[name]['name']} \(b\); their"
+            r" scores are different estimates and cannot be compared. Choose one set with --set"
         )
         with pytest.raises(RequestError, match=said):
             choose(tmp_path, SetConfig())

@@ -65,7 +65,7 @@ def test_it_is_read_back_and_later_fields_are_passed_over(tmp_path: Path) -> Non
     MANIFEST.write(tmp_path)
     assert Manifest.read(tmp_path) == MANIFEST
     about = json.loads((tmp_path / FILE_NAME).read_text())
-    assert about["format"] == 1
+    assert about["format"] == 2
     (tmp_path / FILE_NAME).write_text(json.dumps({**about, "later": 1}))
     assert Manifest.read(tmp_path) == MANIFEST
     assert [p.name for p in tmp_path.iterdir()] == [FILE_NAME]
@@ -74,7 +74,8 @@ def test_it_is_read_back_and_later_fields_are_passed_over(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 2, "identity": {}}', "is of format 2; this stir-hf reads format 1"),
+        ('{"format": 3, "identity": {}}', "is of format 3; this stir-hf reads format 2"),
+        ('{"format": 1, "identity": {}}', "format must be 2"),
         ('{"reference": {}}', "older stir-hf"),
         ("[]", "older stir-hf"),
         ("{", "inversions.json is broken: Expecting property name"),
@@ -98,9 +99,9 @@ def test_the_largest_finished_prefix_is_kept() -> None:
 
 def test_another_forward_pass_or_start_stream_does_not_continue(tmp_path: Path) -> None:
     other = Manifest(MANIFEST.identity, [1.0, 2.1], "ab")
-    with pytest.raises(RequestError, match="that is another one"):
+    with pytest.raises(RequestError, match="same weights but different outputs"):
         other.check_continues(MANIFEST, tmp_path)
     other = Manifest(MANIFEST.identity, [1.0, 2.0], "cd")
-    with pytest.raises(RequestError, match="other start images"):
+    with pytest.raises(RequestError, match="from other starts"):
         other.check_continues(MANIFEST, tmp_path)
     Manifest(MANIFEST.identity, [1.0, 2.000001], "ab").check_continues(MANIFEST, tmp_path)

@@ -64,7 +64,7 @@ def test_the_largest_prefix_counts(folders: list[Path], tmp_path: Path) -> None:
     (made,) = map(Inversions.read, merge([folders[0], folders[1]], tmp_path / "a"))
     assert made.manifest.complete == {"num_samples": 2, "draws": 1}
     assert len(made) == 2
-    with pytest.raises(stir_hf.RequestError, match="first image is in none of the folders"):
+    with pytest.raises(stir_hf.RequestError, match="no folder contains its first sample"):
         merge(folders[1:], tmp_path / "b")
     (made,) = map(Inversions.read, merge(folders, tmp_path / "a"))  # what came late
     assert len(made) == 11

@@ -251,14 +251,14 @@ def test_a_broken_saved_dataset_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_more_images_than_there_are(streamed: bool) -> None:
     data = grey_squares(3).to_iterable_dataset() if streamed else grey_squares(3)
-    with pytest.raises(RequestError, match="4 images asked for, but squares has 3"):
+    with pytest.raises(RequestError, match="4 samples requested, but squares has 3"):
         open_samples(data, DataSpec("squares", num_samples=4))
 
 
 def test_a_slice_that_ends_before_it_begins_has_no_images() -> None:
     spec = DataSpec("squares", split="test[4:2]")
     named = datasets.DatasetDict({"test": grey_squares(5)})
-    with pytest.raises(RequestError, match=r"at least one image asked for, .* has 0$"):
+    with pytest.raises(RequestError, match=r"at least one sample requested, .* has 0$"):
         open_samples(named, spec)
 
 

@@ -67,7 +67,7 @@ def test_a_buffer_is_part_of_the_identity_and_of_the_notes() -> None:
     assert drawn.manifest.identity["data"]["shuffle_buffer"] == 8
     assert drawn.manifest.hash != plain.manifest.hash
     (score,) = stir_hf.score(Net(1), drawn, progress=False).scores
-    assert "6 images of a stream, drawn from a buffer of 8" in score.notes
+    assert "6 images of a stream, from a shuffle buffer of 8" in score.notes
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_buffer_is_part_of_the_identity_and_of_the_notes() -> None:
         ({"shuffle_buffer": 5}, "shuffle_buffer is for streams"),
         ({"shuffle_buffer": 0, "streaming": True}, "shuffle_buffer must be"),
         ({"streaming": True, "split": "test[:3]"}, "a stream has no slices"),
-        ({"streaming": True, "num_samples": 13}, "13 images asked for, but .* has 12"),
+        ({"streaming": True, "num_samples": 13}, "13 samples requested, but .* has 12"),
         ({"streaming": True, "split": "tset"}, "no split 'tset'; did you mean test?"),
     ],
 )

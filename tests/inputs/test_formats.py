@@ -29,7 +29,7 @@ EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 showpage
 %%EOF
 """
-SAID = r"it is of format EPS, which is not read; use a PNG"
+SAID = r"it is of format EPS, which is not supported; convert it to PNG"
 BYTES = datasets.Features(image=datasets.Image(decode=False))
 
 
@@ -114,7 +114,9 @@ def test_no_way_in_starts_ghostscript(way: str, tmp_path: Path, ghostscript: Pat
 def test_other_formats_are_named(kind: str) -> None:
     begins = {"EPS": EPS, "PSD": b"8BPS", "PDF": b"%PDF-1.7", "FITS": b"SIMPLE", "ICNS": b"icns"}
     data = begins.get(kind, b"\xd7\xcd\xc6\x9a\0\0") + b"\0" * 20
-    with pytest.raises(ValueError, match=f"it is of format {kind}, which is not read; use a PNG"):
+    with pytest.raises(
+        ValueError, match=f"it is of format {kind}, which is not supported; convert it to PNG"
+    ):
         open_image(io.BytesIO(data))
 
 

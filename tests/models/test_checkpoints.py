@@ -45,7 +45,7 @@ def test_code_is_never_run_nor_asked_about(with_code: Path) -> None:
     command = [sys.executable, "-m", "stir_hf", "layers", str(with_code), "--json"]
     ended = subprocess.run(command, input="y\n" * 4, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "brings Python code of its own, which is not run" in ended.stderr
+    assert "needs Python code from its repo, which is not run" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert not (with_code.parent / "RAN").exists()
     with pytest.raises(RequestError, match="--trust-remote-code"):
@@ -85,7 +85,7 @@ def test_a_broken_configuration_is_told(text: str, tiny_models: TinyModels, tmp_
     folder = tmp_path / "broken"
     shutil.copytree(tiny_models.vit, folder)
     (folder / "config.json").write_text(text)
-    with pytest.raises(RequestError, match=r"broken/config.json is no JSON object"):
+    with pytest.raises(RequestError, match=r"broken/config.json is not a JSON object"):
         load_encoder(str(folder))
 
 

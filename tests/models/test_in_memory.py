@@ -175,7 +175,7 @@ def test_a_pooler_in_memory_may_be_random_and_is_not_chosen(tiny_models: TinyMod
 
 
 def test_a_wrapper_is_refused_with_what_is_inside(vit: Any) -> None:
-    with pytest.raises(RequestError, match=r"give that itself \(model\.module\)"):
+    with pytest.raises(RequestError, match=r"pass the model inside \(model\.module\)"):
         load_encoder(nn.DataParallel(vit))
     compiled: Any = torch.compile(vit, backend="eager")
     with pytest.raises(RequestError, match=r"model\._orig_mod"):

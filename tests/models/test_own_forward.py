@@ -155,7 +155,7 @@ def test_a_bare_tensor_says_not_what_it_is() -> None:
     with torch.no_grad():
         expected = model.logits(pixels_of(encoder).map(IMAGES))
     torch.testing.assert_close(encoder(IMAGES), expected)
-    with pytest.raises(RequestError, match=r"cannot be told for certain .*choose a layer: .*head"):
+    with pytest.raises(RequestError, match=r"cannot be determined .*choose a layer: .*head"):
         load_encoder(model, processor=PROCESSOR)
 
 

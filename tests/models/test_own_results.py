@@ -101,7 +101,7 @@ class Embedded(Own2):
 def test_of_several_vectors_none_is_taken_for_logits_by_its_place() -> None:
     model = own(Embedded)
     assert model.config.num_labels != 7
-    with pytest.raises(RequestError, match="cannot be told for certain"):
+    with pytest.raises(RequestError, match="cannot be determined"):
         load_encoder(model, processor=PROCESSOR)(IMAGES)
     layer = load_encoder(model, "head", processor=PROCESSOR)
     with torch.no_grad():

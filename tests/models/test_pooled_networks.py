@@ -189,7 +189,7 @@ def test_a_pooling_that_was_asked_for_is_never_replaced() -> None:
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_cannot_be_told_is_asked_about(name: str) -> None:
-    with pytest.raises(RequestError, match=r"cannot be told which axes of .* hold channels"):
+    with pytest.raises(RequestError, match=r"it is unknown which axes of .* hold channels"):
         load_encoder(Net(UNKNOWN[name]).eval(), "shown")(IMAGES)
 
 

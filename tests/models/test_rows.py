@@ -27,7 +27,7 @@ def pixtral() -> Any:
     "layer", [None, "output", "hidden_states[1]", "hidden_states[-1]", "ln_pre", "transformer"]
 )
 def test_a_tower_that_packs_its_images_is_refused_with_the_shape(layer: str | None) -> None:
-    said = r"gives a tensor of shape \(1, 64, 16\) for 4 images, not a row for each"
+    said = r"gives a tensor of shape \(1, 64, 16\) for 4 inputs, not one row for each"
     with pytest.raises(LayerError, match=said) as raised:
         load_encoder(pixtral(), layer, processor=PROCESSOR)
     assert [one.name for one in raised.value.layers] == ["patch_conv"]

@@ -337,7 +337,7 @@ def test_a_network_that_draws_at_random_is_refused_and_the_module_named() -> Non
     encoder.find_layer((6, 6))
     with (
         encoder.session() as session,
-        pytest.raises(RequestError, match=r"Draws gives other representations .* 'noise'"),
+        pytest.raises(RequestError, match=r"Draws gives different representations .* 'noise'"),
     ):
         session.check(session.network.kind((6, 6)), gradient=True)
     steady = load_encoder(encoder.module, "second")

@@ -136,7 +136,7 @@ def test_a_launch_that_never_comes_is_told() -> None:
     )
     done = run(["-c", code], 120, **env)
     assert done.returncode == 7
-    assert "process 0 still waits for the others of 2 that the environment names" in done.stderr
+    assert "process 0 is waiting for the others of 2 processes in the environment" in done.stderr
 
 
 def test_the_commands_ask_one_place() -> None:

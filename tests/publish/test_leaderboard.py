@@ -185,8 +185,13 @@ def test_each_model_is_asked_once_and_torch_not_at_all(client: Client, hub: Stan
         "heavy = ('torch', 'transformers', 'datasets', 'pandas', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
-    words = [sys.executable, "-c", code, "leaderboard", BOARD]  # a new process: nothing is loaded
-    done = subprocess.run(words, env=client.env(), capture_output=True, text=True, check=True)
+    done = subprocess.run(  # a new interpreter: others have loaded torch
+        [sys.executable, "-c", code, "leaderboard", BOARD],
+        env=client.env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "[]"
     asked = [path for path in hub.seen if path.startswith("GET /api/models/")]
     names = [path.split("/")[4].casefold() for path in asked]

@@ -14,7 +14,7 @@ from stir_hf.publish import spaces
 from stir_hf.publish.requirement import EXAMPLE, PACKAGE, repository, requirement
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "hub.md").read_text("utf-8")
 ADDRESS = "https://example.org/lab/stir-hf.git"
 
 
@@ -93,9 +93,9 @@ def test_a_space_needs_a_place_and_says_how_it_is_given(monkeypatch: pytest.Monk
         assert EXAMPLE in str(told.value)
 
 
-def test_the_readme_says_how_the_place_is_given() -> None:
-    (line,) = [one for one in README.splitlines() if one.startswith("`stir-hf publish-metric")]
-    assert f'--package "{EXAMPLE}"' in line
+def test_the_page_says_how_the_place_is_given() -> None:
+    part = PAGE.partition("`stir-hf publish-metric")[2].partition("##")[0]
+    assert f'--package "{EXAMPLE}"' in part
 
 
 @pytest.mark.parametrize(

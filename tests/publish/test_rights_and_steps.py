@@ -190,7 +190,7 @@ def test_places_are_given_by_their_address(worker: Worker, run: Path, hub: Stand
         "leaderboard", "lab/by-address"
     )
     line = worker.refused(2, "score", model, "--inversions", f"{hub.url}/lab/by-address")
-    assert "is the address of a model; expected a dataset" in line
+    assert "is the URL of a model; expected a dataset" in line
 
 
 def test_the_command_line_prints_its_own_lines_alone(

@@ -49,8 +49,8 @@ def record_is(data: bytes) -> Callable[[Files], Files]:
 
 
 BROKEN: dict[str, tuple[Callable[[Files], Files], str]] = {
-    "rows are HTML": (rows_are(lambda _: b"<html>"), "it is cut off, or no Parquet"),
-    "rows are cut": (rows_are(lambda data: data[:-9]), "it is cut off, or no Parquet"),
+    "rows are HTML": (rows_are(lambda _: b"<html>"), "it is truncated, or not a Parquet file"),
+    "rows are cut": (rows_are(lambda data: data[:-9]), "it is truncated, or not a Parquet file"),
     "PostScript": (rows_are(with_eps), "inverted: it is no PNG, not a PNG of 28x28, L, 8 bits"),
     "a record of a list": (record_is(b"[]"), "of an older stir-hf"),
     "a record of 12 MB": (record_is(b" " * 12_000_000), "has 12000000 bytes; expected at most"),

@@ -37,7 +37,7 @@ def test_what_is_not_public_makes_the_repo_private(
         assert hub.repo("dataset", to).private
         assert worker.json("push", out, "--to", to)["pushed"][0]["changed"] is False
         opened = worker.run("push", out, "--to", f"{to}-open", "--public")
-        assert "this becomes public: images of " in opened.stderr
+        assert "this becomes public: originals of " in opened.stderr
         assert not hub.repo("dataset", f"{to}-open").private
         line = worker.refused(2, "push", out, "--to", f"{to}-open")
         assert "is public, and" in line
@@ -73,7 +73,7 @@ def test_without_images_the_originals_come_from_their_dataset(
     line = worker.refused(
         2, "push", local_run(worker, tmp_path), "--to", "lab/nobody", "--without-images"
     )
-    assert "nobody could fetch the images" in line
+    assert "nobody could fetch the originals" in line
 
 
 @pytest.mark.verify
@@ -94,7 +94,7 @@ def test_an_image_that_changed_at_its_source_is_named(
     record["names"]["data_revision"] = commit
     hub.add("dataset", "lab/of-changing", {made: json.dumps(record).encode()})
     line = worker.refused(2, "score", "lab/standard-0", "--inversions", "lab/of-changing")
-    assert re.search(r"image \d+ of lab/changing is not what was inverted", line)
+    assert re.search(r"image \d+ of lab/changing has changed since it was inverted", line)
 
 
 def local_run(worker: Worker, tmp_path: Path) -> Path:

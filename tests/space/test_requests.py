@@ -108,7 +108,7 @@ ABUSES: dict[str, tuple[dict[str, Any], str]] = {
     "a split of code": ({"split": "test; import os"}, "is no name"),
     "a split upwards": ({"split": "../../test"}, "is no name"),
     "pickles": ({"model": "lab/pickled"}, "pickled weights only"),
-    "code": ({"model": "lab/coded"}, "brings Python code of its own, which is not run"),
+    "code": ({"model": "lab/coded"}, "needs Python code from its repo, which is not run"),
     "an adapter": ({"model": "lab/adapter"}, "is an adapter, which is not taken here"),
     "a gated model": ({"model": "lab/gated"}, "is gated"),
     "no such model": ({"reference": "lab/nothing"}, "no model 'lab/nothing' on the Hub"),

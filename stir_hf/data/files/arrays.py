@@ -62,17 +62,17 @@ class RowArrays:
 
     @property
     def representation(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the image, read from disk."""
+        """(n, d): representations of the originals by the reference, read from disk."""
         return self.vectors("representation")
 
     @property
     def representation_inverted(self) -> NDArray[np.float32]:
-        """(n, d): the reference's, of the stored inverted image, read from disk."""
+        """(n, d): representations of the stored inversions by the reference, read from disk."""
         return self.vectors("representation_inverted")
 
     @property
     def label(self) -> NDArray[np.int64] | None:
-        """(n,) when the dataset has labels."""
+        """(n,): the labels; None if the dataset has none."""
         if "label" not in self.features:
             return None
         return np.asarray(
@@ -80,11 +80,11 @@ class RowArrays:
         )
 
     def values(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, *shape): a column of inputs, of some rows or all.
+        """(b, *shape): a column of inputs, for some rows or all.
 
         Args:
             column: the kind's name (`image`, `vector`) for the originals, `inverted` or `start`.
-            rows: their numbers.
+            rows: row numbers; None for all.
 
         Raises:
             BrokenError: an input that is not as stir-hf stores it, or does not have the hash of its
@@ -101,11 +101,11 @@ class RowArrays:
         return self.values(self.kind.name, rows)
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """(b, d): a column of representations, of some rows or all.
+        """(b, d): a column of representations, for some rows or all.
 
         Raises:
-            BrokenError: representations of other widths, or that are not finite, or whose distance
-                is not the error that is stored with them.
+            BrokenError: representations that differ in width, are not finite, or whose distance
+                is not the error stored with them.
         """
         return self._reader.vectors(column, list(range(len(self)) if rows is None else rows))
 

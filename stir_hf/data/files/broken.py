@@ -1,4 +1,4 @@
-"""The error for an inversion set that is not as stir-hf writes it; the set may be a stranger's."""
+"""The error for an inversion set that stir-hf did not write like this; sets may be untrusted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class BrokenError(RequestError):
     Args:
         called: the set or the file.
         why: what is wrong with it.
-        advice: what can be done, where it is a file of this machine.
+        advice: what can be done, if the file is on this machine.
     """
 
     def __init__(self, called: str | Path, why: str, advice: str | None = None) -> None:
@@ -23,13 +23,13 @@ class BrokenError(RequestError):
 
 @contextmanager
 def of_set(called: str | None) -> Iterator[None]:
-    """Tell of a broken file as of the set of the Hub that it belongs to.
+    """Report errors about a broken file as errors about its inversion set on the Hub.
 
     Args:
-        called: the set; None for one in a folder of this machine, whose files are named.
+        called: name of the set; None for a local set, whose files are named instead.
 
     Raises:
-        BrokenError: in the place of one of a file.
+        BrokenError: the error of a file, naming the set.
     """
     try:
         yield

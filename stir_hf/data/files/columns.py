@@ -47,14 +47,14 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
 
 
 def columns_of(folder: Path) -> datasets.Features | None:
-    """The columns of the rows that are there; None while there are none. A set has one schema."""
+    """The columns of the rows on disk; None if there are no rows yet. A set has one schema."""
     files = files_of(folder)
     return datasets.Features.from_arrow_schema(Rows(files[:1]).schema) if files else None
 
 
 def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features:
-    """The columns of a set that are there, with the types that such a set has. Of the types that
-    the files declare, only the names of classes are used.
+    """The columns present in a set, with the types that stir-hf gives them. Only the class names
+    are taken from the types that the files declare.
     """
     known = features(kind, exact, True, _label(schema))
     return datasets.Features(**{name: known[name] for name in schema.names if name in known})

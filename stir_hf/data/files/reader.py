@@ -18,13 +18,13 @@ from stir_hf.errors import RequestError
 _AT_ONCE = 64
 
 Originals = Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]]
-"""From the indices of originals and the hashes of their canvases to their values."""
+"""Function from the indices and canvas hashes of originals to their values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Rows by their place. Every method raises BrokenError, with the set, index and draw of the
-    first row that contradicts itself.
+    """Rows by position. Every method raises BrokenError, naming the set, index and draw of the
+    first inconsistent row.
     """
 
     stored: Stored
@@ -36,7 +36,7 @@ class Reader:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns that are there."""
+        """The names of the columns present."""
         return list(self.stored.schema.names)
 
     @cached_property
@@ -52,14 +52,14 @@ class Reader:
 
     @property
     def _inputs(self) -> set[str]:
-        """The columns of inputs that are there."""
+        """The columns of inputs present."""
         return {self.original, "inverted", "start"} & set(self.columns)
 
     def values(self, column: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(b, *shape): originals, `inverted` or `start` of some rows.
+        """(b, *shape): the originals, `inverted` or `start` column of some rows.
 
         Raises:
-            RequestError: originals that are not there.
+            RequestError: the originals are not available.
         """
         if column == self.original and column not in self.columns:
             return self._from_source(rows)
@@ -96,14 +96,14 @@ class Reader:
 
     @cached_property
     def _width(self) -> int | None:
-        """Values of a representation: those of the first row."""
+        """The number of values in a representation, from the first row; None without rows."""
         if not len(self.keys.index):
             return None
         column = self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]]
         return int(pc.list_value_length(column)[0].as_py() or 0)
 
     def look(self) -> None:
-        """Compare the first row, if there is one, with the canvas, before memory is asked for;
+        """Compare the first row, if there is one, with the canvas before memory is allocated;
         nothing is decoded or kept.
         """
         if not len(self.keys.index):
@@ -114,7 +114,7 @@ class Reader:
         self.stored.forget()
 
     def check(self, rows: Sequence[int]) -> None:
-        """Read some rows."""
+        """Read some rows, which checks them."""
         for column in self._inputs:
             self.values(column, rows)
         self.vectors(REPRESENTATIONS[0], rows)

@@ -19,40 +19,40 @@ from stir_hf.inputs.base import Kind, kind_of
 REPRESENTATIONS = ("representation", "representation_inverted")
 
 _ROUNDING = 1e-5
-"""Relative, of an error and of what it is compared with: both are stored as float32."""
+"""Relative rounding of an error and of the value it is compared with, both float32 on disk."""
 _OTHER_HASH = "its values are not those of its canvas_hash"
 _LEAST = 1e-6
-"""The least difference of errors: a smaller one of float64 representations is lost in storage."""
+"""Smallest difference of errors that counts; float32 storage loses smaller float64 ones."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Rows of a set, by what is in memory of them."""
+    """The columns of some rows that are kept in memory."""
 
     index: NDArray[np.int64]
-    """(b,)."""
+    """(b,): the row of the original in its split."""
     draw: NDArray[np.int32]
-    """(b,)."""
+    """(b,): the number of the inversion of that original."""
     error: NDArray[np.float32]
-    """(b,)."""
+    """(b,): the relative error."""
     converged: NDArray[np.bool_]
-    """(b,)."""
+    """(b,): True if the status says that the inversion converged."""
 
     def of(self, rows: Sequence[int]) -> "Keys":
-        """Some of them."""
+        """The keys of some of the rows."""
         some = list(rows)
         return Keys(self.index[some], self.draw[some], self.error[some], self.converged[some])
 
 
 @dataclass(frozen=True)
 class RowChecks:
-    """The rows of one set.
+    """Checks of the rows of one set.
 
     Every method raises BrokenError, with the set, index and draw of the first bad row.
     """
 
     called: str
-    """The set, in messages."""
+    """Name of the set in messages."""
     manifest: Manifest
 
     @cached_property
@@ -66,7 +66,7 @@ class RowChecks:
         return BrokenError(self.called, f"{where}: {why}")
 
     def values(self, keys: Keys, column: str, table: pa.Table) -> NDArray[np.float32]:
-        """(b, *shape): a column of files or of floats; of originals, `canvas_hash` too."""
+        """(b, *shape): a column of files or floats; originals are compared with `canvas_hash`."""
         if not pa.types.is_struct(table[column].type):
             values = self._floats(keys, column, table[column])
             if "canvas_hash" in table.column_names:
@@ -136,7 +136,7 @@ class RowChecks:
         return found
 
     def vectors(self, keys: Keys, table: pa.Table, width: int | None) -> list[NDArray[np.float32]]:
-        """(b, d) of the originals and of the inversions; `width` is d, where it is known."""
+        """(b, d): representations of originals and of inversions; `width` is d, if known."""
         pair = [self._matrix(keys, name, table[name], width) for name in REPRESENTATIONS]
         if pair[0].shape != pair[1].shape:
             raise self.bad(
@@ -163,7 +163,7 @@ class RowChecks:
     def _check_errors(
         self, keys: Keys, original: NDArray[np.float64], inverted: NDArray[np.float64]
     ) -> None:
-        """Compare the errors with those of the stored representations, and with the status."""
+        """Compare the errors with the distances of stored representations, and with the status."""
         lengths = np.linalg.norm(original, axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.linalg.norm(inverted - original, axis=1) / lengths
@@ -189,21 +189,21 @@ class RowChecks:
 
     @cached_property
     def tolerance(self) -> Tolerance:
-        """The error that is good enough."""
+        """The tolerance of the set."""
         return Tolerance.parse(self.manifest.identity["engine"]["tolerance"])
 
     @cached_property
     def _share(self) -> float:
-        """The relative distance of an error, as it was computed, from that of what is stored."""
+        """Relative difference allowed between a computed error and that of the stored inversion."""
         precision = self.manifest.identity["network"]["precision"]
         return PROBE_TOLERANCE["bfloat16" if precision.get("autocast") else precision["dtype"]]
 
 
 def _held(cell: Any) -> bytes:
-    """The bytes of a stored file; a file or an address that is named instead is never opened."""
+    """The bytes of a stored file; a path or URL in their place is never opened."""
     if cell is None or not (cell["bytes"] or cell["path"]):
         raise ValueError("there is none")
     if not cell["bytes"]:
-        raise ValueError(f"it names the file {cell['path']}, and does not hold it")
+        raise ValueError(f"it names the file {cell['path']} instead of containing it")
     held: bytes = cell["bytes"]
     return held

@@ -19,32 +19,32 @@ from stir_hf.errors import RequestError, RunError, one_line
 from stir_hf.pointers import check_pointer
 
 UNREADABLE = "unreadable"
-"""The status of a sample that could not be decoded; it is tried again."""
+"""Status of a sample that could not be decoded; continuing a run tries it again."""
 
 GROUP_BYTES = 4 << 30
-"""The most that a row group, which is read whole, takes in memory."""
+"""Memory limit of a row group, which is read as a whole."""
 _AT_ONCE = 64
 _LONGEST_TEXT = 256
-"""Bytes of a status or a hash; a file may say the same text of many rows in few bytes."""
+"""Limit in bytes of a status or a hash; a small file can repeat one long text in many rows."""
 
 STATUSES = ("converged", "max_steps", "not_finite", UNREADABLE)
 
 
 class GoneError(RequestError):
-    """A file that is not there any more, or not as it was when its rows were counted."""
+    """A file that was deleted or replaced since its rows were counted."""
 
 
 @contextmanager
 def opened(
     path: Path, called: Path | None = None, texts: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file; the checksums of its pages are compared as they are read. Nothing else
-    belongs in the body: errors there are told as those of this file.
+    """Open a parquet file with its page checksums verified. The body should do nothing else:
+    its errors are reported as errors of this file.
 
     Args:
-        path: of the file.
-        called: by what errors name it, where it is a copy.
-        texts: columns of which equal texts are kept once, where they are texts.
+        path: the file.
+        called: the path that errors name, if `path` is a copy.
+        texts: columns of text in which equal values are kept once.
 
     Raises:
         GoneError: it is not there.
@@ -70,17 +70,17 @@ def opened(
                 f"{name} is a folder, where a file of inversions is expected; move it away"
             ) from error
         advice = "remove it, and the command that made the inversions makes its rows again"
-        raise BrokenError(name, f"it is cut off, or no Parquet ({one_line(error)})", advice) from (
-            error
-        )
+        raise BrokenError(
+            name, f"it is truncated, or not a Parquet file ({one_line(error)})", advice
+        ) from (error)
 
 
 def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
     """The rows of a parquet file, a row group at a time.
 
     Raises:
-        GoneError, RequestError, RunError: as `opened`, whose arguments these are; what fails
-            between two groups is not told as an error of the file.
+        GoneError, RequestError, RunError: as `opened`, which has the same arguments; an error
+            between two groups is not reported as an error of the file.
     """
     with opened(path, called) as file:
         for number in range(file.num_row_groups):
@@ -90,8 +90,8 @@ def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
 def first_of_each(
     index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """The number of the first row of each (index, draw), sorted by it; rows that are `last` come
-    after all others.
+    """The number of the first row of each (index, draw), sorted by (index, draw); a row that is
+    `last` counts only if there is no other.
     """
     order = np.lexsort((last, draw, index))  # stable: equal ones as they stand
     new = np.ones(len(order), bool)
@@ -100,7 +100,7 @@ def first_of_each(
 
 
 def _small(file: "_File", names: Sequence[str]) -> pa.Table:
-    """Columns of numbers and of short texts of a file.
+    """The columns of numbers and short texts of a file.
 
     Raises:
         BrokenError: a long text.
@@ -132,9 +132,9 @@ class _File:
 
     path: Path
     stamp: tuple[int, int]
-    """Bytes and time of its last change."""
+    """Size in bytes and time of the last change."""
     groups: tuple[int, ...]
-    """Rows of each row group."""
+    """The number of rows in each row group."""
 
     @classmethod
     def of(cls, path: Path) -> "_File":
@@ -145,10 +145,10 @@ class _File:
 
     @contextmanager
     def opened(self, texts: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-        """Open it; `texts` as for `opened`.
+        """Open the file; `texts` as for `opened`.
 
         Raises:
-            GoneError: it is another file now.
+            GoneError: it was replaced.
         """
         with opened(self.path, texts=texts) as file:
             if _stamp(self.path) != self.stamp:
@@ -162,18 +162,18 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 class Rows:
-    """Rows of several parquet files by number, read a row group at a time; nothing is kept but the
-    last group.
+    """Rows of several parquet files by number, read a row group at a time; only the last group is
+    kept in memory.
 
-    The files are those that were there when this was made, and stay as they were: a file that is
-    gone or another one since raises `GoneError` where it is read.
+    The list of files is fixed at construction; reading a file that was deleted or replaced since
+    then raises `GoneError`.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """Count the rows of the files.
 
         Raises:
-            GoneError, RequestError: a file that is not there, or broken.
+            GoneError, RequestError: a file that is missing or broken.
         """
         self._files = [_File.of(path) for path in paths]
         self._groups = [(file, g) for file in self._files for g in range(len(file.groups))]
@@ -186,7 +186,7 @@ class Rows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns, with what `datasets` recorded of their types."""
+        """The columns, with the types that `datasets` recorded."""
         return next(self.schemas)
 
     @property
@@ -197,7 +197,7 @@ class Rows:
                 yield file.schema_arrow
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
-        """Columns of numbers of all rows, (n,) each; `status` as its number among `STATUSES`.
+        """Numeric columns of all rows, (n,) each; `status` as its number among `STATUSES`.
         Every file is opened once.
         """
         if not self._files:
@@ -207,7 +207,7 @@ class Rows:
         return [whole[name].to_numpy() for name in names]
 
     def values(self, column: str, numbers: NDArray[np.int64]) -> list[Any]:
-        """A column of small values, of some rows; None where a file does not have it."""
+        """A column of small values for some rows; None for rows of files without that column."""
         found: list[Any] = []
         for file in self._files:
             with file.opened() as opened_file:
@@ -221,11 +221,10 @@ class Rows:
         return some
 
     def tables(self, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
-        """File by file, those that hold wanted rows: the columns, and these rows a row group at a
-        time.
+        """For each file with wanted rows: its columns, and these rows a row group at a time.
 
         Args:
-            wanted: (n,).
+            wanted: (n,): mask of the rows.
         """
         first = 0
         for file in self._files:
@@ -245,7 +244,7 @@ class Rows:
             yield found
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """Some rows, in the order given; images are undecoded, whatever the files say of types."""
+        """Some rows in the given order, undecoded, whatever types the files declare."""
         if not len(numbers):
             return self.schema.remove_metadata().empty_table().select(list(columns))
         group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
@@ -266,7 +265,7 @@ class Rows:
         return whole.take(pa.array(back, pa.int64())).replace_schema_metadata(None)
 
     def forget(self) -> None:
-        """Drop the last group."""
+        """Drop the cached row group."""
         self._last.clear()
 
     def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
@@ -277,7 +276,7 @@ class Rows:
         return kept[1]
 
     def _read_group(self, one: "_File", number: int, columns: Sequence[str]) -> pa.Table:
-        """Read a row group some rows at a time: what it takes in memory is told nowhere."""
+        """Read a row group some rows at a time, since its size in memory is unknown."""
         batches, size = [], 0
         with one.opened() as file:
             there = [name for name in columns if name in file.schema_arrow.names]

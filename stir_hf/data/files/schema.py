@@ -1,4 +1,4 @@
-"""Schema of `inversions.json`, which may be a stranger's."""
+"""Schema of `inversions.json`, which may come from an untrusted source."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from stir_hf.inputs.base import kind_named
 from stir_hf.registry import OptionError
 
 LARGEST = 10_000_000
-"""Bytes of the file; one of a hundred runs has a tenth of it."""
+"""Size limit of the file in bytes, ten times that of a set with a hundred runs."""
 
 _DEEPEST = 32
 
@@ -25,7 +25,7 @@ class Limit:
     """A tolerance, as the engine spells it."""
 
     def fault(self, value: Any, where: str) -> str | None:
-        """As `Expected.fault`."""
+        """Return the problem with a value in words, or None, like `Expected.fault`."""
         try:
             Tolerance.parse(value)
         except (RequestError, OverflowError):
@@ -35,7 +35,7 @@ class Limit:
 
 _COUNT, _HASH, _NAME = Whole(1, 1_000_000_000), Text(), Maybe(Text())
 _ROWS = Whole(1, 1 << 28)
-"""The rows of a split, whose permutation is in memory."""
+"""Number of rows of a split, limited since its permutation is kept in memory."""
 _PART = Record({"name": Text(), "version": Whole(0, 1_000_000)})
 _PROBE = ListOf(Real(finite=False), 4096)
 
@@ -95,10 +95,10 @@ MANIFEST = Record(
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of a stranger.
+    """Read an untrusted JSON file.
 
     Raises:
-        ValueError: too large, no JSON, nested too deeply, a name twice in an object.
+        ValueError: too large, not JSON, nested too deeply, or a name twice in an object.
         OSError: it cannot be read.
     """
     if (size := path.stat().st_size) > LARGEST:
@@ -128,7 +128,7 @@ def _inside(value: Any) -> list[Any]:
 
 
 def fault_of(found: Mapping[str, Any]) -> str | None:
-    """What is wrong with the content of `inversions.json`; None where nothing is.
+    """Return the first problem with the content of `inversions.json` in words, or None.
 
     Raises:
         RequestError: a kind of input that this version does not know.
@@ -150,7 +150,9 @@ def fault_of(found: Mapping[str, Any]) -> str | None:
 
 
 def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
-    """Parts and options that this version does not have are a later one's, or the user's own."""
+    """Return the problem with the parts of an engine, or None. Unknown parts and options pass: they
+    may be from a later version or registered by a user.
+    """
     known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
     for name, registry in known.items():
         try:

@@ -1,8 +1,8 @@
 """The rows of an inversion set on disk: small parts while it is made, compacted to large shards
 when it is finished.
 
-A row that is there twice is there identically, so that a kill at any moment, also while shards are
-compacted, does no harm: readers take the first. Pages have checksums, which readers compare.
+Copies of a row are identical and readers take the first, so a run can be killed at any moment,
+also while shards are compacted. Pages have checksums, which readers verify.
 """
 
 import os
@@ -24,8 +24,8 @@ from stir_hf.data.files.rows import STATUSES, UNREADABLE, GoneError, Rows, first
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
 GROUP_BYTES = 1 << 20
-"""A group of a shard has at least so many rows and bytes: what is read of it is read whole, and
-what describes it is in memory all the time.
+"""Least number of rows and bytes in a row group of a shard. Groups are read as a whole, so they
+are small; the metadata of every group stays in memory, so they are not tiny.
 """
 _PART, _SHARD = "part", "data"
 
@@ -41,7 +41,7 @@ def is_rows(name: str) -> bool:
 
 
 def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features) -> None:
-    """Put rows on disk, all or none. What this has returned from survives a kill."""
+    """Write rows to disk, all or none. Once this returns, they survive a kill."""
     if rows:
         whole = [{name: row.get(name) for name in columns} for row in rows]
         table = datasets.Dataset.from_list(whole, features=columns).data.table
@@ -50,16 +50,16 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
 
 
 def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> list[Path]:
-    """Copy files of another folder, and return where they are now.
+    """Copy files of another folder, and return their new paths.
 
     Args:
-        files: each is read once, so that a broken one is told and not copied.
-        folder: where they are copied to.
-        as_parts: to be compacted with those that are there.
+        files: the files; each is read first, so that a broken one raises and is not copied.
+        folder: the destination.
+        as_parts: name the copies as parts, which are compacted with those already there.
 
     Raises:
-        GoneError: one is not there any more.
-        RequestError, RunError: one is broken, or cannot be read now.
+        GoneError: a file was deleted.
+        RequestError, RunError: a file is broken, or cannot be read now.
     """
     made = []
     for path in files:
@@ -77,10 +77,10 @@ def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> li
 
 
 class NewFile:
-    """A file that takes its name when it is complete."""
+    """A file that gets its final name when it is complete."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """`name` is without the ending `.parquet`."""
+        """Begin a file; `name` is without the ending `.parquet`."""
         self.path = folder / f"{name}.parquet"
         self.partial = folder / f".{name}.{uuid.uuid4().hex[:8]}.partial"
 
@@ -99,7 +99,7 @@ class NewFile:
 def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
     """Join the parts, and shards that are less than half full, to shards of about `shard_bytes`.
 
-    Nothing is removed before what replaces it is complete, and doing it again changes nothing.
+    A file is removed only after its replacement is complete; a second call changes nothing.
     """
     for stale in folder.glob(".*.partial"):
         stale.unlink(missing_ok=True)
@@ -113,13 +113,13 @@ def compact(folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
 
 
 def give_way(folder: Path, kept: Sequence[Path]) -> None:
-    """Remove the rows of a folder that some of its files have, too, from its other files."""
+    """Remove the rows that the `kept` files of a folder hold from all its other files."""
     others = [path for path in files_of(folder) if path not in kept]
     _rewritten(folder, others, kept, SHARD_BYTES)
 
 
 def _rewritten(folder: Path, files: Sequence[Path], kept: Sequence[Path], shard_bytes: int) -> None:
-    """Replace files by shards of those of their rows that the files to be kept do not have."""
+    """Replace files by shards with those of their rows that the `kept` files do not hold."""
     groups = _row_groups(files, kept, min(GROUP_BYTES, shard_bytes // 8))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
@@ -140,8 +140,8 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
 
 
 def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iterator[pa.Table]:
-    """The rows of some files in groups of at least so many bytes, each (index, draw) once, without
-    those that the files to be kept have; with the columns of all of them.
+    """The rows of some files in groups of at least `least` bytes, each (index, draw) once, without
+    those that the `kept` files hold, and with the columns of all files.
     """
     wanted, empty = _counting(files, kept), _columns_of_all(files)
     waiting: list[pa.Table] = []
@@ -160,7 +160,7 @@ def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iter
 
 
 def _columns_of_all(files: Sequence[Path]) -> pa.Table:
-    """No rows, with each column that one of some files has, as the first of these has it."""
+    """An empty table with all columns of some files; a type is that of the first file with it."""
     schemas = [datasets.Features.from_arrow_schema(schema) for schema in Rows(files).schemas]
     names = dict.fromkeys(name for features in schemas for name in features)
     first = {name: next(one[name] for one in schemas if name in one) for name in names}
@@ -168,9 +168,9 @@ def _columns_of_all(files: Sequence[Path]) -> pa.Table:
 
 
 def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:
-    """Which rows of some files count: of each (index, draw) the first, one that is kept before one
-    that is not. A sample that could be read at last has a row that says so, which counts before one
-    that says it could not.
+    """(n,): mask of the rows that count: the first of each (index, draw), with the `kept` files
+    before the others. For a sample that was unreadable once and could be read later, the row with
+    its inversion counts.
     """
     rows, before = Rows([*kept, *files]), len(Rows(kept))
     index, draw, status = rows.columns("index", "draw", "status")

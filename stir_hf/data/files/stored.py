@@ -1,4 +1,4 @@
-"""The rows of an inversion set that were found when it was loaded, wherever they are now."""
+"""The rows that an inversion set had when it was loaded, found again if files were compacted."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,14 +17,14 @@ from stir_hf.errors import RequestError
 T = TypeVar("T")
 
 TRIES = 3
-"""A folder that is compacted again and again while it is read is given up after so many."""
+"""Attempts at reading a folder that is compacted at the same time."""
 
 
 def reading(read: Callable[[], T]) -> T:
-    """Read a folder, again where a run compacts it meanwhile.
+    """Read a folder, with retries if a run compacts it meanwhile.
 
     Raises:
-        GoneError: it was compacted each time.
+        GoneError: it was compacted during every attempt.
     """
     for _ in range(TRIES - 1):
         try:
@@ -35,18 +35,18 @@ def reading(read: Callable[[], T]) -> T:
 
 
 class Stored:
-    """Rows of a set by their place, read from its folder.
+    """Rows of a set by position, read from its folder.
 
     A run that continues the set may compact the folder; the rows are then found again by index and
     draw.
 
     Args:
-        folder: of the set.
-        rows: in its files.
-        numbers: (n,): where each of the rows stands in the files.
-        keys: (n, 2): index and draw of each, sorted.
-        errors: (n,): the relative error of each, by which a row is known again.
-        called: the set in messages, where it is one of the Hub.
+        folder: the folder of the set.
+        rows: the rows of its files.
+        numbers: (n,): the row number of each position in the files.
+        keys: (n, 2): index and draw of each row, sorted.
+        errors: (n,): the relative error of each row, which identifies it after compaction.
+        called: name of the set in messages, if it is from the Hub.
     """
 
     def __init__(
@@ -68,21 +68,21 @@ class Stored:
         return self._read(lambda rows, _: rows.schema)
 
     def only(self, keep: NDArray[np.bool_]) -> "Stored":
-        """Those of the rows that a mask (n,) holds."""
+        """The rows that a mask (n,) selects."""
         rows, numbers = self._there
         keys, errors = self._keys[keep], self._errors[keep]
         return Stored(self.folder, rows, numbers[keep], keys, errors, self.called)
 
     def take(self, places: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """Some rows, in the order given, as they are stored.
+        """Some rows in the given order, as they are stored.
 
         Raises:
-            RequestError: the folder does not hold them any more.
+            RequestError: the folder no longer holds them.
         """
         return self._read(lambda rows, numbers: rows.take(numbers[list(places)].tolist(), columns))
 
     def values(self, column: str, places: NDArray[np.int64]) -> list[Any]:
-        """A column of small values, of some rows; None where there is none.
+        """A column of small values for some rows; None for rows of files without that column.
 
         Raises:
             RequestError: as `take`.
@@ -90,7 +90,7 @@ class Stored:
         return self._read(lambda rows, numbers: rows.values(column, numbers[places]))
 
     def forget(self) -> None:
-        """Keep no rows in memory."""
+        """Drop all rows from memory."""
         self._there[0].forget()
 
     def order(self) -> NDArray[np.int64]:

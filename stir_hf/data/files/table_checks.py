@@ -15,7 +15,7 @@ from stir_hf.inputs import kind_of
 from stir_hf.inputs.arrow import is_floats, is_text
 
 _OWN = ("index", "draw", "file_hash", "start", "label")
-"""Columns that are not compared between rows of equal index and draw."""
+"""Columns that are left out when rows of equal index and draw are compared."""
 _AT_ONCE = 64
 
 
@@ -34,7 +34,7 @@ _OPTIONAL = {"file_hash", "label"}
 
 
 def _inputs(manifest: Manifest) -> dict[str, tuple[Any, str]]:
-    """The columns of inputs: a test of their types, and words for what it expects."""
+    """For each column of inputs: a test of its type, and the expected type in words."""
     kind, exact = kind_of(manifest.identity["canvas"]), manifest.identity["engine"]["exact"]
     arrays = partial(kind.is_column, exact=True), "arrays"
     stored = partial(kind.is_column, exact=False), f"{kind.name}s"
@@ -42,7 +42,7 @@ def _inputs(manifest: Manifest) -> dict[str, tuple[Any, str]]:
 
 
 def check_files(rows: Rows, manifest: Manifest) -> None:
-    """Compare the columns and sizes of all files with what such a set has, by their footers.
+    """Compare the columns and sizes in the footers of all files with those expected.
 
     Raises:
         BrokenError: a file that differs.
@@ -81,12 +81,12 @@ def check_small(called: str, columns: Mapping[str, NDArray[Any]], manifest: Mani
     """Check the columns that are in memory.
 
     Args:
-        called: the set, in messages.
+        called: name of the set in messages.
         columns: index, draw, status and relative_error, (n,) each.
         manifest: of the set.
 
     Raises:
-        BrokenError: a row that cannot be.
+        BrokenError: a row with impossible values.
     """
     index, draw, status = (columns[name] for name in ("index", "draw", "status"))
     error = np.asarray(columns["relative_error"], np.float32)
@@ -113,17 +113,18 @@ def check_copies(
     order: NDArray[np.int64],
     manifest: Manifest,
 ) -> None:
-    """Compare rows of equal index and draw: they are copies, or of one that could be read at last.
+    """Compare rows of equal index and draw: they must be copies, unless a sample that was
+    unreadable once could be read later.
 
     Args:
-        called: the set, in messages.
-        rows: of all files.
-        columns: index, draw and status of each.
+        called: name of the set in messages.
+        rows: the rows of all files.
+        columns: index, draw and status of each row.
         order: the first row of each index and draw.
         manifest: of the set.
 
     Raises:
-        BrokenError: two that differ.
+        BrokenError: two copies that differ.
     """
     index, draw, status = (columns[name] for name in ("index", "draw", "status"))
     again = np.ones(len(index), bool)
@@ -143,7 +144,7 @@ def check_copies(
             row = next(i for i in range(len(some)) if not one.slice(i, 1).equals(other.slice(i, 1)))
             what = kind_of(manifest.identity["canvas"]).name
             where = f"{what} {index[some[row]]}, draw {draw[some[row]]}"
-            raise BrokenError(called, f"{where}: it is there twice, and not the same")
+            raise BrokenError(called, f"{where}: it is there twice, with different content")
 
 
 def check_hashes(
@@ -156,14 +157,14 @@ def check_hashes(
     """Compare the canvas hashes of readable rows, one for each original.
 
     Args:
-        called: the set, in messages.
+        called: name of the set in messages.
         index: (n,): the original of each row.
-        hashes: n: the canvas of each row.
-        identity: the canvases of the first originals, as the identity of the set has them.
-        name: of the kind of input.
+        hashes: n canvas hashes, one for each row.
+        identity: the canvas hashes of the first originals in the identity of the set.
+        name: name of the kind of input.
 
     Raises:
-        BrokenError: two canvases of one original, or another one than in the identity.
+        BrokenError: two canvas hashes of one original, or another one than in the identity.
     """
     first: dict[int, str | None] = {}
     for number, digest in zip(index.tolist(), hashes, strict=True):

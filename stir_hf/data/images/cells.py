@@ -1,4 +1,4 @@
-"""One image as a dataset stores it: the bytes of its file, or where the file is."""
+"""One image as a dataset stores it: the bytes of its file, or the path or URL of the file."""
 
 import errno
 import hashlib
@@ -23,12 +23,12 @@ from stir_hf.inputs.orientation import is_on_its_side, upright
 from stir_hf.pointers import pointer_at, pointer_in
 
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
-"""Errors of the machine, not of the image."""
+"""Codes of errors that the machine causes, not the image."""
 
 
 def is_inside(named: str, root: str) -> bool:
-    """Whether a stored image names a file below `root`, a folder or an address: the file itself,
-    or a member of a zip archive there.
+    """Return whether a stored image names a file below `root`, a folder or URL: the file itself, or
+    a member of a zip archive there.
     """
     *members, file = named.split("::")
     plain = ".." not in re.split(r"[/\\]|::", named)
@@ -36,15 +36,13 @@ def is_inside(named: str, root: str) -> bool:
 
 
 def check_inside(named: str, roots: Sequence[str]) -> None:
-    """Raise RequestError where a stored image of a repo names a file that is not below one of
-    `roots`.
-    """
+    """Raise RequestError if a stored image of a repo names a file outside of all `roots`."""
     if not any(is_inside(named, root) for root in roots):
         raise RequestError(f"the dataset names a file outside of its repo: {named}")
 
 
 def check_files(images: pa.ChunkedArray, roots: Sequence[str]) -> None:
-    """`check_inside` for all files that stored images name."""
+    """Call `check_inside` for all files that stored images name."""
     named = files_named(images)
     plain = "|".join(re.escape(root) for root in roots if ":" not in root) or "$^"
     inside = pc.match_substring_regex(named, rf"^(zip://[^:]*::)*({plain})/[^:]*$")
@@ -61,13 +59,13 @@ def files_named(images: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _check_there(cell: Any) -> None:
-    """Raise ValueError where there is no image; empty bytes are none, whatever file is named."""
+    """Raise ValueError if there is no image; empty bytes are no image, even next to a path."""
     if cell is None or cell["bytes"] == b"" or not (cell["bytes"] or cell["path"]):
         raise ValueError("there is none")
 
 
 def _opened(cell: Any) -> Image.Image:
-    """Open a stored image lazily; one at an address, or in an archive, is read whole."""
+    """Open a stored image lazily; an image at a URL or in an archive is read as a whole."""
     path = cell["path"]
     if cell["bytes"] is not None:
         return open_image(io.BytesIO(cell["bytes"]))
@@ -79,7 +77,7 @@ def _opened(cell: Any) -> Image.Image:
 
 @contextmanager
 def _pointers_told(cell: Any) -> Iterator[None]:
-    """Raise ValueError in place of what Pillow says of a pointer to an image."""
+    """Raise ValueError in place of Pillow's error if the file is a git-lfs or git-annex pointer."""
     try:
         yield
     except UnidentifiedImageError:
@@ -90,8 +88,8 @@ def _pointers_told(cell: Any) -> Iterator[None]:
 
 
 def decoded(cell: Any) -> Image.Image:
-    """A stored image, turned as its header says; decoders raise what they like. Formats that are
-    not among `stir_hf.inputs.formats.READ` are not decoded, as `datasets` would do.
+    """Decode a stored image and apply the orientation in its header; decoders raise errors of any
+    type. Unlike `datasets`, only the formats in `stir_hf.inputs.formats.READ` are decoded.
     """
     _check_there(cell)
     with _pointers_told(cell), _opened(cell) as file:
@@ -103,7 +101,7 @@ def size_of(cell: Any) -> tuple[int, int]:
     """The size (h, w) that the header of a stored image gives, without decoding it.
 
     Raises:
-        ValueError: there is none, or one whose values have no known range.
+        ValueError: there is no image, or its values have no known range.
     """
     _check_there(cell)
     with _pointers_told(cell), _opened(cell) as image:
@@ -113,7 +111,7 @@ def size_of(cell: Any) -> tuple[int, int]:
 
 
 def decoded_and_hashed(cell: Any) -> tuple[Image.Image, str | None]:
-    """Return `decoded` and `hash_of_file` of a stored image, whose file is read once."""
+    """Return `decoded` and `hash_of_file` of a stored image, reading its file once."""
     data = _bytes_of(cell)
     if data is None:
         return decoded(cell), None
@@ -125,8 +123,8 @@ def decoded_and_hashed(cell: Any) -> tuple[Image.Image, str | None]:
 
 
 def hash_of_file(cell: Any) -> str | None:
-    """16 hexadecimal digits of a stored image's encoded bytes; None where there is none, where it
-    cannot be read, or where it would have to be fetched.
+    """Hash the encoded bytes of a stored image to 16 hexadecimal digits; None if there is no image,
+    or it cannot be read, or it would have to be fetched.
     """
     data = _bytes_of(cell)
     return None if data is None else _hash(data)
@@ -152,7 +150,7 @@ def _bytes_of(cell: Any) -> bytes | None:
 
 
 def is_ours(error: Exception) -> bool:
-    """Whether the machine, the network or the Hub failed, and not the image."""
+    """Return whether the machine, the network or the Hub failed, and not the image."""
     if isinstance(error, MemoryError | HfHubHTTPError):
         return True
     return getattr(error, "errno", None) in _OURS or is_unreachable(error)
@@ -164,5 +162,5 @@ def is_denied(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Why an image cannot be read, in a line that is the same each time."""
+    """The reason why an image cannot be read, in one line that is the same each time."""
     return re.sub(r" <[^<>]* object at 0x[0-9a-fA-F]+>", "", one_line(error))

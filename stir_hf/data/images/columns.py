@@ -33,9 +33,9 @@ class ImageColumn:
 
     kind: ClassVar[str] = "image"
     name: str
-    """The name by which they are asked for."""
+    """The name by which a request gives them."""
     steps: tuple[Step, ...]
-    """The way from a row to the image; the first step is the column."""
+    """The steps from a row to the image; the first is the column."""
     feature: Any
     """The feature of the column, its images undecoded."""
     mode: str | None
@@ -51,7 +51,7 @@ class ImageColumn:
         return str(self.steps[0])
 
     def cells(self, table: pa.Table) -> pa.ChunkedArray:
-        """The undecoded images of all rows; those at any place of a list."""
+        """The undecoded images of all rows, including all items of lists."""
         found = table.column(self.column)
         for step in self.steps[1:]:
             found = (
@@ -60,7 +60,7 @@ class ImageColumn:
         return found
 
     def cell(self, row: dict[str, Any]) -> Any:
-        """The undecoded image of a row, `bytes` and `path`; None where there is none."""
+        """The undecoded image of a row, `bytes` and `path`; None if there is none."""
         found: Any = row
         for step in self.steps:
             if found is None or (isinstance(step, int) and step >= len(found)):
@@ -124,7 +124,7 @@ def undecoded(feature: Any) -> Any:
 
 
 def image_columns(features: Any) -> list[ImageColumn]:
-    """All images of a dataset, those deep inside others first."""
+    """All columns and fields of images of a dataset, the most deeply nested first."""
     found = [
         ImageColumn(
             _named(steps),
@@ -147,11 +147,11 @@ def _undecoded_files(feature: Any) -> Any:
 
 
 def image_column(features: Any, spec: DataSpec) -> ImageColumn:
-    """The images that are asked for, or the only column of images: of those that are declared as
-    images, and only where there are none of those that hold files.
+    """The requested images, or the only column of images: the one declared as images or, if none
+    is declared, the one that holds files.
 
     Raises:
-        RequestError: none, or several of which none is asked for; no such column, or one without
+        RequestError: no images; several columns and no request; no such column, or one without
             images.
     """
     found = image_columns(features)
@@ -162,7 +162,7 @@ def image_column(features: Any, spec: DataSpec) -> ImageColumn:
 
 
 def _only(found: list[ImageColumn], dataset: str) -> ImageColumn:
-    """The one of these that is a column."""
+    """The only top-level column among `found`."""
     top = [column for column in found if len(column.steps) == 1]
     if len(top) == 1:
         return top[0]
@@ -199,7 +199,7 @@ def _asked(
 
 
 def _images(feature: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    """The images in a feature: the way to each, and itself."""
+    """The images in a feature: the steps to each, and its feature."""
     if _is_image(feature):
         yield steps, feature
     elif isinstance(feature, dict):

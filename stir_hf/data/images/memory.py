@@ -12,8 +12,8 @@ from stir_hf.inputs.orientation import upright
 
 
 def as_seen(image: Image.Image) -> Image.Image:
-    """A copy of an image in memory as it is seen: turned as its header says, in a mode that a file
-    keeps without loss, palettes and transparency included.
+    """A copy of an image in memory as viewers show it: with the orientation in its header applied,
+    in a mode that a file keeps without loss, palettes and transparency included.
     """
     image = upright(image)
     if image.has_transparency_data:
@@ -26,14 +26,14 @@ _ACCEPTED = "PIL images or uint8 arrays of shape (h, w), (h, w, 3) or (h, w, 4)"
 
 
 def as_images(given: Any) -> list[Image.Image]:
-    """Images that were handed in, as they are seen.
+    """Images that were passed in, as `as_seen` shows them.
 
     Args:
         given: PIL images or uint8 arrays of shape (h, w), (h, w, 3) or (h, w, 4), or one array of
             several.
 
     Raises:
-        RequestError: anything else; the first item that is none is named.
+        RequestError: anything else; the first item that is not an image is named.
     """
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Image.Image)
     if not several or isinstance(given, Tensor | dict | set):
@@ -51,7 +51,7 @@ def as_images(given: Any) -> list[Image.Image]:
 
 
 def _image(item: Any, place: int) -> Image.Image:
-    """One image as it is seen."""
+    """One image, as `as_seen` shows it."""
     if isinstance(item, Image.Image):
         try:
             if 0 in item.size:
@@ -61,7 +61,9 @@ def _image(item: Any, place: int) -> Image.Image:
             raise
         except Exception as error:  # decoders raise what they like
             told = one_line(error)
-            raise RequestError(f"data must be images; item {place} is none: {told}") from error
+            raise RequestError(
+                f"data must be images; item {place} is not an image: {told}"
+            ) from error
     got = type(item).__name__
     if isinstance(item, np.ndarray):
         array = item[..., 0] if item.ndim == 3 and item.shape[2] == 1 else item

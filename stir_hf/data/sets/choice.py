@@ -1,4 +1,4 @@
-"""The inversion sets to be judged, and the originals on which they are."""
+"""The choice of the inversion sets to score, and the originals that they have in common."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from stir_hf.registry import option
 
 @dataclass(frozen=True)
 class SetConfig:
-    """The inversions to be judged: one set of several, or a prefix of each."""
+    """The inversions to score: one set of several, or a prefix of each."""
 
     set: str | None = option(
-        None, "Judge on one inversion set of several, by its name.", metavar="NAME"
+        None, "Score only the inversion set of this name; default: all sets.", metavar="NAME"
     )
     num_samples: int | None = option(
         None, "Score only the first N inputs of each set; default: all completed ones.", metavar="N"
@@ -45,12 +45,12 @@ _ASKED = (
 def choose(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
-    """The inversion sets to be judged: all of one kind of input, made with equal options of the
-    engine, except for seed and draws.
+    """The inversion sets to score: of one kind of input, made with equal options of the engine
+    except for seed and draws.
 
     Raises:
-        RequestError: no such set, a prefix of which not all is there, or sets whose scores are
-            different estimates; the options that differ are named.
+        RequestError: no such set, an incomplete prefix, or sets whose scores are different
+            estimates; the options that differ are named.
     """
     sets = _found(given, which)
     made: dict[str, list[Inversions]] = {}
@@ -63,13 +63,13 @@ def choose(
         )
         raise RequestError(
             f"the inversion sets differ in {told}; their scores are different estimates and cannot"
-            " be compared. Choose one set with --set, or sets that were made alike"
+            " be compared; choose one set with --set, or sets made with the same options"
         )
     return sets
 
 
 def _engine(one: Inversions) -> dict[str, Any]:
-    """The options of the engine that sets of one table have in common, in words."""
+    """The options of the engine that all sets of one table must share, in words."""
     engine = one.manifest.identity["engine"]
     found = {name: _word(value) for name, value in engine.items() if name not in _FREE}
     return {"kind": one.kind.name, **found}
@@ -91,7 +91,7 @@ def _word(value: Any) -> Any:
 def _differing(
     sets: Sequence[Inversions], settings: Callable[[Inversions], Mapping[str, Any]]
 ) -> dict[str, dict[str, list[str]]]:
-    """The settings in which sets differ: the names of the sets by the value."""
+    """The settings that differ between sets: for each, the names of the sets by value."""
     found: dict[str, dict[str, list[str]]] = {}
     for one in sets:
         for name, value in settings(one).items():
@@ -102,7 +102,7 @@ def _differing(
 
 
 def unlike(sets: Sequence[Inversions]) -> str | None:
-    """A note on the settings in which the sets of one table differ; None where there is none."""
+    """A note on the settings that differ between the sets of one table, or None."""
     told = [
         f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
         for name, values in _differing(sets, _settings).items()
@@ -116,8 +116,8 @@ def unlike(sets: Sequence[Inversions]) -> str | None:
 
 
 def _settings(one: Inversions) -> dict[str, Any]:
-    """The settings that scores of one table should have in common. The canvas and the originals on
-    it, which every network has for itself, are compared between sets of one network only.
+    """The settings that scores of one table should share. Every network has its own canvas with
+    its own originals, so those are compared only between sets of one network.
     """
     identity, names = one.manifest.identity, one.manifest.names
     engine, network, data = identity["engine"], identity["network"], identity["data"]
@@ -135,8 +135,8 @@ def _settings(one: Inversions) -> dict[str, Any]:
 
 
 def of_hashes(folder: Path, hashes: Collection[str]) -> list[Inversions]:
-    """The sets under a folder whose identities begin with these 16 digits, by name; other sets
-    that lie there are passed over.
+    """The sets under a folder whose hashes begin with these 16 digits, by name; other sets in the
+    folder are ignored.
     """
     found = [path for path in find_sets(folder) if Manifest.read(path).hash[:16] in hashes]
     return [Inversions.read(path) for path in found]
@@ -161,7 +161,7 @@ def _found(
 
 
 def on_common_originals(sets: Sequence[Inversions]) -> list[Inversions]:
-    """The sets with the originals that could be inverted in all of them."""
+    """The sets, restricted to the originals that could be inverted in all of them."""
     common = set.intersection(*(set(s.index.tolist()) for s in sets))
     lost = {index: why for one in sets for index, why in one.left_out.items()}
     return [one.restrict_to(common, lost) for one in sets]

@@ -1,4 +1,4 @@
-"""The finished rows of a set as files that are named by their content, to be sent elsewhere."""
+"""The finished rows of a set as files named by their content, for publishing."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ _SMALL = (*_KEY, "status", "canvas_hash")
 
 
 def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
-    """Write the rows of the finished prefix alone, each (index, draw) once, file by file.
+    """Write the rows of the finished prefix, each (index, draw) once, file by file.
 
-    Equal rows give equal files of equal names, so that a set that was extended keeps those of
-    before.
+    Equal rows give equal files with equal names, so a set that was extended keeps its earlier
+    files.
 
     Args:
-        folder: of the set.
+        folder: the folder of the set.
         into: a folder for the files.
         without_images: leave out the originals and their labels.
 
@@ -55,7 +55,7 @@ def _exported(folder: Path, manifest: Manifest, into: Path, without_images: bool
 def _written(
     schema: pa.Schema, tables: Iterator[pa.Table], into: Path, left_out: Sequence[str]
 ) -> Path:
-    """Some rows of a file as one of its own, at least `GROUP_ROWS` at a time."""
+    """Write some rows to a file named by its content, in groups of at least `GROUP_ROWS`."""
     features = datasets.Features.from_arrow_schema(schema)
     names = [name for name in schema.names if name not in left_out]
     kept = datasets.Features(**{name: features[name] for name in names}).arrow_schema
@@ -81,8 +81,8 @@ def columns(file: Path) -> list[str]:
 
 
 def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | None]]:
-    """Return what each (index, draw) holds: a hash of its status, canvas and inverted image as it
-    is stored, and its label.
+    """For each (index, draw), its label and a hash of its status, canvas hash and stored
+    inversion.
     """
     found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for path in files:

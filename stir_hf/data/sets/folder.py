@@ -1,6 +1,4 @@
-"""The folder of a run: who may write there, which inversion sets it holds, and folders that are
-not kept.
-"""
+"""The folder of a run: its lock, its inversion sets, and temporary folders."""
 
 import errno
 import json
@@ -26,10 +24,10 @@ from stir_hf.results import StirResult
 from stir_hf.runtime import Processes
 
 SETS = "inversions"
-"""The folder of the inversion sets in a run's folder."""
+"""Name of the folder of inversion sets in the folder of a run."""
 
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
-"""What a file system answers that knows no locks, such as a bucket that is mounted."""
+"""Error codes of file systems without locks, such as a mounted bucket."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +36,17 @@ _LOCK, _HOLDER = ".stir-hf.lock", ".stir-hf.holder.json"
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """Where results go, and what local folders are called in them."""
+    """The folder for results, and the names of local folders in them."""
 
     out: str | os.PathLike[str] | None = option(
         None,
-        "Folder for result.json, figures and inversions; the same command continues there.",
+        "Folder for result.json, figures and inversions; the same command again continues there.",
         metavar="DIR",
     )
     name: str | tuple[str, ...] = option(
         (),
-        "What results call a local model or dataset instead of its folder's last name and a hash:"
-        " FOLDER=NAME,"
-        " or NAME alone for the first model. May be given several times.",
+        "Name of a local model or dataset in results, instead of its folder's last name and a hash:"
+        " FOLDER=NAME, or NAME alone for the first model. May be given several times.",
         metavar="FOLDER=NAME",
         many=True,
     )
@@ -58,7 +55,7 @@ class OutputConfig:
         given: Any = (self.name,) if isinstance(self.name, str) else self.name or ()
         listed = isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)
         if not listed:
-            raise RequestError(f"name must be FOLDER=NAME or a list of such, not {self.name!r}")
+            raise RequestError(f"name must be FOLDER=NAME or a list of these, not {self.name!r}")
         object.__setattr__(self, "name", tuple(given))
         if self.out is not None:
             if not isinstance(self.out, str | os.PathLike) or not str(self.out):
@@ -68,14 +65,17 @@ class OutputConfig:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the run; None where nothing is kept."""
+        """The folder of the run; None if results are not kept."""
         return None if self.out is None else Path(self.out)
 
     def labels(self, *given: str) -> dict[str, str]:
-        """Names by what was given; one without a folder, that of the first model, is at "".
+        """The names, by the argument that they replace; a name without a folder is at "".
+
+        Args:
+            given: the models and datasets of the command, as they were given.
 
         Raises:
-            RequestError: a folder that is none of those.
+            RequestError: a folder that is not among them.
         """
         found: dict[str, str] = {}
         for text in self.name:
@@ -96,10 +96,10 @@ def _resolved(folder: str) -> Path:
 
 
 def writable(folder: Path) -> Path:
-    """The folder, or what will be one.
+    """Return the folder, which need not exist yet.
 
     Raises:
-        RequestError: a file is in the way, or nothing may be written there.
+        RequestError: a file is in the way, or the folder is not writable.
     """
     try:
         whole = folder.expanduser().absolute()
@@ -109,23 +109,23 @@ def writable(folder: Path) -> Path:
     if not there.is_dir():
         raise RequestError(f"--out {folder} cannot be a folder: {there} is a file")
     if not os.access(there, os.W_OK):
-        raise RequestError(f"--out {folder}: nothing may be written in {there}")
+        raise RequestError(f"--out {folder}: no permission to write in {there}")
     return whole
 
 
 def temporary() -> Path:
-    """A new folder for what nobody asked to keep; whoever asks for it removes it."""
+    """Make a temporary folder, which the caller removes."""
     return Path(tempfile.mkdtemp(prefix="stir-hf-"))
 
 
 def remove(folder: Path) -> None:
-    """Remove a temporary folder, as far as that goes."""
+    """Remove a temporary folder; errors are ignored."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder for one run alone: its ranks share the claim, another run ends at once.
+    """Lock the folder for one run: its processes share the lock, another run stops at once.
 
     Raises:
         RequestError: another run is writing there.
@@ -134,7 +134,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+        raise RequestError(f"--out {folder}: no permission to write there ({error})") from error
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -143,13 +143,14 @@ def claimed(folder: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         if getattr(error, "errno", errno.ENOSYS) in _NO_LOCKS:
             logger.warning(
-                "%s is on a file system without locks: see that no other run writes there", folder
+                "%s is on a file system without locks: make sure that no other run writes there",
+                folder,
             )
             yield
             return
         if made:
             folder.rmdir()
-        raise RequestError(f"--out {folder}: nothing may be written there ({error})") from error
+        raise RequestError(f"--out {folder}: no permission to write there ({error})") from error
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname()}
         (folder / _HOLDER).write_text(json.dumps(me), "utf-8")
@@ -178,16 +179,16 @@ def sets_in(folder: Path) -> dict[str, Path]:
 
 
 def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
-    """Where each set of a run is, or will be; a set is found by its hash, whatever its folder is
-    called.
+    """The folder of each set of a run, existing or new; an existing one is found by its hash,
+    whatever its name.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         wanted: the sets of this run, by hash.
 
     Raises:
-        RequestError: the folder holds a set that is not of this run, or one of equal hash that
-            another network or another start stream made.
+        RequestError: the folder holds a set of another run, or one of equal hash that was made by
+            another network or from other starts.
     """
     there = sets_in(folder)
     for digest, path in there.items():
@@ -206,21 +207,20 @@ def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
 def run_folder(
     out: str | os.PathLike[str] | None, digest: str, processes: Processes, *, keep: bool = False
 ) -> Iterator[Path]:
-    """The folder of a run, claimed; without `out` a temporary one.
+    """The locked folder of a run; without `out` a temporary one.
 
     Args:
-        out: where results are kept.
-        digest: identifies the run; a result of another one is left alone.
-        processes: of the run; the main one claims.
-        keep: whether a temporary folder outlives this, unless there is an error; the caller
-            removes it.
+        out: the folder for results, if they are kept.
+        digest: hash that identifies the run; a result of another run is never overwritten.
+        processes: the processes of the run; the main process takes the lock.
+        keep: keep a temporary folder unless there is an error; the caller removes it.
 
     Raises:
-        RequestError: nothing can be written there, it is another run's, or the processes see other
-            models or data, or no common temporary folder.
+        RequestError: the folder is not writable or belongs to another run, or the processes have
+            different models or data, or no common temporary folder.
     """
     if len(set(processes.exchange(digest))) > 1:
-        raise RequestError("the processes of this run see other models or data than each other")
+        raise RequestError("the processes of this run have different models or data")
     if out is None:
         with _temporary(processes, keep=keep) as folder:
             yield folder
@@ -249,7 +249,7 @@ def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
 
 
 def check_result(folder: Path, digest: str) -> None:
-    """Raise RequestError where the folder holds the result of another run."""
+    """Raise RequestError if the folder holds the result of another run."""
     path = folder / RESULT
     if path.exists() and StirResult.load(folder).config.get("hash") != digest:
         raise RequestError(f"{path} is the result of another run; choose another --out")

@@ -1,4 +1,4 @@
-"""Inversions as a dataset: pairs (original, inverted), read from disk when they are indexed."""
+"""Inversions as a dataset: pairs (original, inverted), read from disk on indexing."""
 
 import os
 import weakref
@@ -25,7 +25,7 @@ from stir_hf.data.sets.spread import Spread, SpreadOfSet
 from stir_hf.errors import RequestError
 
 _ROWS = 64
-"""Most representations in memory at a time."""
+"""Number of representations in memory at a time."""
 
 
 class _Keeper:
@@ -34,10 +34,10 @@ class _Keeper:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inversions(RowArrays):
-    """One row per (image, draw), sorted by (index, draw); numbers as NumPy arrays.
+    """One row per (original, draw), sorted by (index, draw); numbers as NumPy arrays.
 
     Index, draw, status and error are in memory; everything else is read from disk when it is
-    used. An original that could not be read or inverted is not among the rows (`left_out`).
+    used. Originals that could not be read or inverted have no rows (`left_out`).
     """
 
     path: Path
@@ -45,9 +45,9 @@ class Inversions(RowArrays):
     manifest: Manifest
     """The set's identity with its hash, and the names that results show."""
     num_samples: int
-    """Originals of this prefix of the set, those that were left out included."""
+    """Number of originals in this prefix of the set, including those that were left out."""
     draws: int
-    """Inversions per original; there is a row for each (index, draw)."""
+    """Number of inversions per original; there is a row for each (index, draw)."""
     stored: Stored
     """The rows in the files."""
     index: NDArray[np.int64]
@@ -55,25 +55,28 @@ class Inversions(RowArrays):
     draw: NDArray[np.int32]
     """(n,): the number of the inversion of that original, from 0."""
     relative_error: NDArray[np.float32]
-    """(n,): of the stored inversion."""
+    """(n,): the relative error of the inversion, whose distance to the reference is stored."""
     converged: NDArray[np.bool_]
     """(n,): True if the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
-    """The originals that are not among the rows, by index: `not_finite` or `unreadable`."""
+    """The originals without rows, by index: `not_finite` or `unreadable`."""
     originals: Originals | None = None
-    """For a set without its originals: from their indices and canvas hashes to their values."""
+    """For a set without originals: function from their indices and canvas hashes to values."""
     called: str | None = None
     """Name of the set in messages, with repo and commit, if it is from the Hub."""
     _keeper: object = None
-    """Keeps a temporary folder while this set or a part of it exists."""
+    """Keeps a temporary folder while this set or a subset of it exists."""
 
     @classmethod
     def load(
         cls, path: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
     ) -> "Inversions":
-        """Load the finished part of one inversion set, from its folder, a folder DIR or a dataset
-        repo on the Hub (`id`, `id@revision`) that holds exactly one; or, from a list of folders,
-        the set whose parts they hold (`stir-hf merge`), joined in a temporary one.
+        """Load the finished prefix of one inversion set.
+
+        Args:
+            path: the folder of the set; or the folder of a run or a dataset repo on the Hub (`id`,
+                `id@revision`) that holds exactly one set; or a list of folders with the parts of
+                one set, which are joined in a temporary folder as `stir-hf merge` does.
 
         Raises:
             RequestError: no inversion set there, several, or one that is not finished.
@@ -90,7 +93,7 @@ class Inversions(RowArrays):
 
     @classmethod
     def load_all(cls, path: str | os.PathLike[str]) -> "list[Inversions]":
-        """The finished parts of all sets under a folder or in a repo on the Hub, by name.
+        """The finished prefixes of all sets under a folder or in a repo on the Hub, by name.
 
         Raises:
             RequestError: no inversion set there, no such repo, or a set that is not finished.
@@ -106,25 +109,25 @@ class Inversions(RowArrays):
         part: slice = WHOLE,
         called: str | None = None,
     ) -> "Inversions":
-        """A prefix of the set in `folder`, or a part of it; None: what is recorded as finished.
+        """Read a prefix of the set in `folder`, or a part of that prefix.
 
         Args:
-            folder: of the set.
-            num_samples: images of the prefix.
-            draws: inversions of each.
+            folder: the folder of the set.
+            num_samples: originals of the prefix; None for the recorded finished ones.
+            draws: inversions of each original; None for the recorded finished ones.
             part: positions in the prefix.
-            called: the set in messages, where it is one of the Hub.
+            called: name of the set in messages, if it is from the Hub.
 
         Raises:
-            BrokenError: a set that is not as stir-hf writes it; the first row is looked at.
-            RequestError: not all of that prefix is there.
+            BrokenError: stir-hf did not write the set like this; the first row is checked.
+            RequestError: the prefix is not complete.
         """
         with of_set(called):
             manifest = Manifest.read(folder)
             if manifest.complete is None and (num_samples is None or draws is None):
                 raise RequestError(
-                    f"{called or folder} holds no finished inversions yet; run the command that"
-                    " makes them again, and it continues"
+                    f"{called or folder} holds no finished inversions yet; run its command again"
+                    " to continue it"
                 )
             done = manifest.complete or {}
             count, k = num_samples or done["num_samples"], draws or done["draws"]
@@ -134,10 +137,10 @@ class Inversions(RowArrays):
         return made
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
-        """The same set with fewer images or draws, as if no more had been asked for.
+        """The same set with fewer originals or draws, as if it had been made with these numbers.
 
         Raises:
-            RequestError: more than there are.
+            RequestError: more originals or draws than the set has.
         """
         if num_samples is None and draws is None:
             return self
@@ -148,7 +151,7 @@ class Inversions(RowArrays):
     def restrict_to(
         self, indices: set[int], left_out: Mapping[int, str] | None = None
     ) -> "Inversions":
-        """The same set with the rows of these originals only; `left_out` gives the status of the
+        """The same set with only the rows of these originals; `left_out` gives the status of the
         others.
         """
         keep = np.isin(self.index, sorted(indices))
@@ -160,8 +163,8 @@ class Inversions(RowArrays):
         return replace(self, stored=self.stored.only(keep), left_out=lost, **parts)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the whole set to a folder of its own; returns it. Rows that the folder holds of an
-        earlier copy give way to those of this one, and stay where this one has none.
+        """Copy the whole set to a folder and return its path. Rows of an earlier copy in the folder
+        are replaced by the rows of this one, and kept if this one does not have them.
 
         Raises:
             RequestError: the folder holds another set.
@@ -169,16 +172,16 @@ class Inversions(RowArrays):
         return copy_set(self.path, self.manifest, Path(folder).expanduser())
 
     def push_to_hub(self, repo_id: str, **how: Any) -> str:
-        """Send the finished part of the set to a dataset repo on the Hub; returns its URL.
+        """Push the finished prefix of the set to a dataset repo on the Hub, and return its URL.
 
         Args:
-            repo_id: `NAMESPACE/NAME`, made where there is none.
-            how: `private`, `without_images`, `create_pr`, as those of `stir-hf push`.
+            repo_id: `NAMESPACE/NAME`; created if it does not exist.
+            how: `private`, `without_images` and `create_pr`, like the options of `stir-hf push`.
 
         Raises:
-            RequestError: a repo that this token may not write; what is not public into a public
-                repo; other bytes for a row that is published.
-            RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
+            RequestError: the token cannot write to the repo; data from private sources for a
+                public repo; a row that differs from the published one.
+            RunError: the Hub refuses, or is unavailable for longer than STIR_HF_HUB_TIMEOUT.
         """
         from stir_hf.publish import send
 
@@ -188,7 +191,7 @@ class Inversions(RowArrays):
         return send(repo_id, [self.path], None, **how)
 
     def deleting(self, folder: Path) -> "Inversions":
-        """The same set, which deletes a temporary folder when it and all its parts are gone."""
+        """The same set; a temporary folder is deleted with the last reference to its rows."""
         keeper = _Keeper()
         weakref.finalize(keeper, folders.remove, folder)
         return replace(self, _keeper=keeper)
@@ -204,7 +207,7 @@ class Inversions(RowArrays):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The set as results describe it: names, engine and the hash of its identity."""
+        """The description of the set in results: names, engine and the hash of its identity."""
         identity = self.manifest.identity
         return {
             **self.manifest.names,
@@ -223,13 +226,13 @@ class Inversions(RowArrays):
     @property
     def spread(self) -> Spread | None:
         """The spread of the reference's representations of the originals, each once, in float64;
-        None where there are fewer than two originals, or all are represented the same.
+        None if there are fewer than two originals, or all have the same representation.
         """
         return self._spread.of_originals
 
     @property
     def spread_error(self) -> NDArray[np.float64] | None:
-        """(n,): the distance of `relative_error` over the spread; None where there is none."""
+        """(n,): like `relative_error`, but divided by the spread; None without a spread."""
         if self.spread is None:
             return None
         return self.relative_error * self._spread.lengths / self.spread.spread

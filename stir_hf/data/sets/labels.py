@@ -1,4 +1,4 @@
-"""Labels of a set whose data has other ones by now."""
+"""Replacement of the labels of a set when those of its data have changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +15,18 @@ LABEL = "label"
 
 
 def renamed(rows: Rows, feature: Any) -> bool:
-    """Return True where a file of a set names the classes otherwise than its data now."""
+    """Return True if a file of a set has other class names than its data has now."""
     there = (datasets.Features.from_arrow_schema(schema).get(LABEL) for schema in rows.schemas)
     return isinstance(feature, datasets.ClassLabel) and any(one != feature for one in there)
 
 
 def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> None:
-    """Write the label column of a set anew, file by file; each takes its place when it is complete.
+    """Rewrite the label column of a set file by file; each file is replaced when it is complete.
 
     Args:
-        folder: of the set.
-        labels: by index; images that are not among them keep theirs.
-        feature: of the label column; None leaves its type as it is.
+        folder: the folder of the set.
+        labels: labels by index; rows of other indices keep theirs.
+        feature: the feature of the label column; None leaves its type as it is.
     """
     for path in files_of(folder):
         with opened(path) as file:

@@ -1,4 +1,4 @@
-"""Where inversion sets are: in a folder, or in a dataset repo on the Hub."""
+"""Lookup of inversion sets in a folder or in a dataset repo on the Hub."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,23 +23,23 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Place:
-    """The place of an inversion set."""
+    """The location of an inversion set."""
 
     path: Path
-    """Its folder."""
+    """The folder of the set."""
     called: str | None = None
-    """Its name in messages, with repo and commit; None where its folder is the user's own."""
+    """Name of the set in messages, with repo and commit; None for a local folder."""
 
 
 def located(name: str | os.PathLike[str], config_name: str | None = None) -> list[Place]:
-    """The folders of the inversion sets under a folder, or of a dataset repo on the Hub, fetched.
+    """The inversion sets under a folder, or those of a dataset repo on the Hub, which are fetched.
 
     Args:
-        name: a folder, a Hub id, `id@revision` or an address of the Hub.
-        config_name: one of them; None is all.
+        name: a folder, a Hub id, `id@revision` or a URL of the Hub.
+        config_name: name of one set; None for all.
 
     Raises:
-        RequestError: there are none, or none of that name.
+        RequestError: no inversion set, or none of that name.
     """
     repo_id, revision = hub.split_revision(str(name), "dataset")
     if isinstance(name, str) and not hub.is_local(repo_id) and repo_id.count("/") == 1:
@@ -58,7 +58,7 @@ def only_set(name: str | os.PathLike[str]) -> Place:
     """Find the only inversion set of a folder or repo.
 
     Raises:
-        RequestError: as `located`, or several; they are named.
+        RequestError: as `located`; or several sets, which are named.
     """
     first, *others = located(name)
     if not others:
@@ -75,7 +75,7 @@ def find_sets(path: Path) -> list[Path]:
     """The folders of the inversion sets at or under `path`.
 
     Raises:
-        RequestError: there are none.
+        RequestError: no inversion set.
     """
     if not hub.is_there(str(path)):
         raise hub.no_such_folder(str(path), "folder of inversions")
@@ -107,16 +107,16 @@ def listed(card: str) -> list[str]:
 
 
 def fetched(name: str, config_name: str | None = None) -> list[Place]:
-    """The folders of the inversion sets of a repo, fetched, by name; a set that the card does not
+    """Fetch the inversion sets of a repo, and return them by name; a set that the card does not
     list counts as absent. No other files are fetched.
 
     Args:
         name: Hub id, or `id@revision`.
-        config_name: one of them; None is all.
+        config_name: name of one set; None for all.
 
     Raises:
-        RequestError: no such repo, none that this token may see, no inversions in it, or a card
-            that cannot be read.
+        RequestError: the repo does not exist or is not visible to this token, holds no inversions,
+            or has an unreadable card.
     """
     repo_id, revision = hub.split_revision(name)
     found = hub.resolve(repo_id, revision, "dataset")
@@ -150,7 +150,7 @@ def _configs(found: hub.Found) -> list[str]:
 
 
 def _check_sizes(found: hub.Found, called: Mapping[str, str]) -> None:
-    """Refuse an `inversions.json` that is far too large, before it is fetched."""
+    """Raise if an `inversions.json` is far too large, before it is fetched."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -165,7 +165,7 @@ def _check_sizes(found: hub.Found, called: Mapping[str, str]) -> None:
 
 
 def _is_of(path: str, sets: Sequence[str]) -> bool:
-    """Return whether a file of a repo is one that is read of these sets."""
+    """Return whether a file of a repo is one of those that these sets consist of."""
     folder, _, name = path.rpartition("/")
     return folder in sets and (name == FILE_NAME or is_rows(name))
 
@@ -175,7 +175,7 @@ def _is_set(path: str) -> bool:
 
 
 def _held(configs: list[str], found: hub.Found) -> str:
-    """Say in words what the repo holds instead."""
+    """Describe in words what the repo holds instead."""
     if configs:
         return f"it holds the configs {', '.join(configs[:_SHOWN])}"
     files = [f for f in found.files if not f.startswith(".")]

@@ -1,4 +1,4 @@
-"""`inversions.json`: what made an inversion set, and how much of it is finished."""
+"""`inversions.json`: the provenance of an inversion set, and its finished prefix."""
 
 import json
 import os
@@ -19,30 +19,30 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Manifest:
-    """What made an inversion set."""
+    """The provenance of an inversion set, and its finished prefix."""
 
     identity: dict[str, Any]
-    """What is hashed: `network`, `data` and `engine`."""
+    """The hashed part: `network`, `canvas`, `data` and `engine`."""
     probe: list[float]
-    """Values of the reference's representation of a fixed probe: compared, not hashed."""
+    """Values of the reference's representation of a fixed probe; compared, not hashed."""
     first_start: str
-    """Hash of the first image's start: compared, not hashed."""
+    """Hash of the start of the first original; compared, not part of the identity."""
     names: dict[str, Any] = field(default_factory=dict)
-    """What the reference, its layer and the dataset are called in results."""
+    """Names of the reference, its layer and the dataset in results."""
     complete: dict[str, int] | None = None
-    """The largest finished prefix, as `num_samples` and `draws`; None while there is none."""
+    """The largest finished prefix, as `num_samples` and `draws`; None if there is none yet."""
     spread: float | None = None
-    """Of the representations of the first images, where the tolerance is of it: measured before
-    the first inversion, then used by all; compared, not hashed.
+    """Spread of the representations of the first originals, if the tolerance is relative to it:
+    measured before the first inversion and used by all; compared, not hashed.
     """
     runs: tuple[dict[str, Any], ...] = ()
-    """What recorded each continuation: device, threads, batch size, versions."""
+    """Conditions of each run that continued the set: device, threads, batch size, versions."""
     originals: dict[str, list[float]] = field(default_factory=dict)
-    """Values of its representations of the first originals, by the hashes of their canvases:
-    compared, not hashed.
+    """Values of the reference's representations of the first originals, by canvas hash; compared,
+    not hashed.
     """
     settings: dict[str, Any] = field(default_factory=dict)
-    """The entries of the reference's configuration that may change what it computes: compared, not
+    """The entries of the reference's configuration that may change its outputs; compared, not
     hashed.
     """
 
@@ -58,16 +58,16 @@ class Manifest:
 
     @property
     def dtype(self) -> str:
-        """The precision in which the reference ran."""
+        """The dtype in which the reference ran."""
         return str(self.identity["network"]["precision"]["dtype"])
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read a set's file; fields of later versions are passed over.
+        """Read the manifest of a set; fields of later versions are ignored.
 
         Raises:
-            BrokenError: a broken file, of whatever kind.
-            RequestError: no such file, or one of a later format.
+            BrokenError: a broken file of any kind.
+            RequestError: no such file, or a later format.
         """
         path = folder / FILE_NAME
         try:
@@ -80,10 +80,10 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, found: Any, path: str | Path) -> "Manifest":
-        """The manifest from the content of such a file; `path` is what messages call it.
+        """Make a manifest from the content of its file; `path` names the file in messages.
 
         Raises:
-            BrokenError: something else.
+            BrokenError: the content is not that of a manifest.
             RequestError: a later format.
         """
         if not isinstance(found, Mapping) or "identity" not in found:
@@ -103,20 +103,18 @@ class Manifest:
         return cls(**whole)
 
     def to_dict(self) -> dict[str, Any]:
-        """What its file holds."""
+        """The content of the file."""
         return {"format": FORMAT, **asdict(self)}
 
     def write(self, folder: Path) -> None:
-        """Write the set's file, in one step."""
+        """Write the file atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{FILE_NAME}.{uuid.uuid4().hex[:8]}.partial"
         partial.write_text(json_text(self.to_dict()), "utf-8")
         os.replace(partial, folder / FILE_NAME)
 
     def check_continues(self, there: "Manifest", folder: Path) -> None:
-        """Raise RequestError where this network or start stream is not what `there` was made
-        with.
-        """
+        """Raise RequestError if `there` was made with another network or other starts."""
         if (why := self.differs(there)) is not None:
             raise RequestError(
                 f"{folder} was made by a model with the same weights but different outputs ({why});"
@@ -124,20 +122,18 @@ class Manifest:
             )
         if self.first_start != there.first_start:
             raise RequestError(
-                f"{folder} was begun from other start images than this version draws; choose"
+                f"{folder} was begun from other starts than this version draws; choose"
                 " another --out"
             )
         if not same_spread(self.spread, there.spread, self.dtype):
             raise RequestError(
-                f"{folder} was made to a tolerance of the spread {there.spread}, this to one of the"
-                f" spread {self.spread}; ask for as many images in every part, or choose another"
-                " --out"
+                f"{folder} was made with a tolerance relative to the spread {there.spread}, this run"
+                f" has the spread {self.spread}; give every part the same --num-samples, or choose"
+                " another --out"
             )
 
     def differs(self, other: "Manifest") -> str | None:
-        """Return the difference between the networks of two manifests of equal identity; None where
-        there is none.
-        """
+        """The difference between the networks of two manifests of equal identity, or None."""
         if told := other_entries(self.settings, other.settings):
             return f"its configuration differs: {', '.join(told)}"
         both = [h for h in self.originals if h in other.originals]
@@ -150,7 +146,7 @@ class Manifest:
         return "its representations differ: its forward pass or a constant in it has changed"
 
     def finished(self, num_samples: int, draws: int) -> "Manifest":
-        """With a finished prefix recorded, unless a larger one is."""
+        """Return a copy that records a finished prefix, unless a larger one is recorded."""
         there = self.complete or {"num_samples": 0, "draws": 0}
         if (num_samples, draws) <= (there["num_samples"], there["draws"]):
             return self
@@ -158,7 +154,7 @@ class Manifest:
 
 
 def _shown(value: Any) -> Any:
-    """Names that every terminal shows as they are."""
+    """Replace characters in names that a terminal would not show as they are."""
     if isinstance(value, dict):
         return {name: _shown(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -167,5 +163,5 @@ def _shown(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Plain data as it is written to files."""
+    """Plain data as the JSON text of files."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

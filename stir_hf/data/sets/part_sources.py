@@ -1,5 +1,5 @@
-"""The data that a part of an inversion set was made of: the hashes of all its samples, those of the
-other parts included, so that parts of two versions of the data are not joined.
+"""Record of the data behind a part of an inversion set: the hashes of all samples, including those
+of the other parts, so that parts of two versions of the data are not joined.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,31 +18,31 @@ from stir_hf.data.sources.canvases import Canvases
 from stir_hf.errors import RequestError
 
 FILE_NAME = "sources.parquet"
-"""Beside the rows: index, file_hash and label of every sample, canvas_hash where it is known."""
+"""File next to the rows: index, file_hash and label of every sample, canvas_hash if known."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One sample; None is not known, or a label that there is none of."""
+    """Hashes and label of one sample; None for an unknown hash or a missing label."""
 
     file_hash: str | None
     label: int | None
     canvas_hash: str | None = None
 
     def differs(self, other: "Source") -> str | None:
-        """Name the difference to the other; None where it is the same sample."""
-        pixels = None not in (self.canvas_hash, other.canvas_hash)
-        if pixels and self.canvas_hash != other.canvas_hash:
-            return "other pixels"
+        """Name the difference to another record; None if they are of the same sample."""
+        decoded = None not in (self.canvas_hash, other.canvas_hash)
+        if decoded and self.canvas_hash != other.canvas_hash:
+            return "other values"
         known = None not in (self.file_hash, other.file_hash)
-        if not pixels and known and self.file_hash != other.file_hash:
+        if not decoded and known and self.file_hash != other.file_hash:
             return "other bytes"
         return "another label" if self.label != other.label else None
 
 
 def record(folder: Path, canvases: Canvases) -> None:
-    """Write down which samples a part is one of. Those without a file's name are decoded, once:
-    other releases of Pillow or zlib encode the same pixels otherwise.
+    """Record the samples of all parts. Samples without a file name are decoded once, since other
+    releases of a library (Pillow, zlib) may encode the same values differently.
     """
     known, indices = _written_down(folder), enumerate(canvases.samples.order.tolist())
     keep(folder, {index: _source(canvases, p, known.get(index)) for p, index in indices})
@@ -59,7 +59,7 @@ def _source(canvases: Canvases, position: int, known: Source | None) -> Source:
 
 
 def keep(folder: Path, sources: Mapping[int, Source]) -> None:
-    """Write down samples, by index."""
+    """Write the records of samples, by index."""
     table = pa.table(
         {
             "index": pa.array(sources, pa.int64()),
@@ -74,24 +74,24 @@ def keep(folder: Path, sources: Mapping[int, Source]) -> None:
 
 
 def check_same(folders: Iterable[Path]) -> dict[int, Source]:
-    """All samples of the parts of a set, by index.
+    """The records of all samples of the parts of a set, by index.
 
     Raises:
-        RequestError: a sample with other pixels or another label in one of them.
+        RequestError: a sample with other values or another label in one of the parts.
     """
     whole: dict[int, Source] = {}
     for folder in folders:
         for index, source in _found(folder).items():
             if (differs := whole.setdefault(index, source).differs(source)) is not None:
                 raise RequestError(
-                    f"image {index} has {differs} in the data of which {folder} was made than in"
-                    " that of the other parts; make them from the same data"
+                    f"sample {index} has {differs} in the data of {folder} than in the data of the"
+                    " other parts; make all parts from the same data"
                 )
     return whole
 
 
 def _found(folder: Path) -> dict[int, Source]:
-    """The samples that a folder tells of: those that were written down, and those of its rows."""
+    """The samples known to a folder: those recorded, and those of its rows."""
     rows = Rows(files_of(folder))
     index, place = np.unique(rows.columns("index")[0], return_index=True)
     columns: Sequence[list[Any]] = [

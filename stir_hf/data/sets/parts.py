@@ -1,4 +1,4 @@
-"""Parts of an inversion set that were made in folders of their own, and how they are joined."""
+"""Parts of an inversion set that were made in separate folders, and their merge."""
 
 import os
 import re
@@ -25,11 +25,11 @@ from stir_hf.registry import option
 
 @dataclass(frozen=True)
 class PartConfig:
-    """Which images of a set are made, where several runs share it without a common folder."""
+    """The part of a set that a run makes, when several runs share a set without a common folder."""
 
     part: str | None = option(
         None,
-        "Make the I-th of N parts alone, in a folder of its own; `stir-hf merge` joins them.",
+        "Make only the I-th of N parts, in its own folder; `stir-hf merge` joins the parts.",
         metavar="I/N",
     )
 
@@ -44,7 +44,7 @@ class PartConfig:
 
     @property
     def positions(self) -> slice:
-        """Those of its images, among all that were asked for: every N-th."""
+        """The positions of the part among all requested samples: every N-th."""
         if self.part is None:
             return WHOLE
         number, parts = map(int, self.part.split("/"))
@@ -52,19 +52,19 @@ class PartConfig:
 
 
 def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> list[Path]:
-    """Join the sets of several folders in another one, and return where; the folders stay as they
-    are.
+    """Join the sets of several folders in another folder and return their paths there; the input
+    folders are not changed.
 
-    What is there twice counts once. What is finished is the largest prefix of the data's order of
-    which all rows are there.
+    Copies of a row count once. The finished prefix is the largest one, in the order of the data,
+    that has all its rows.
 
     Args:
-        folders: each that of a run, or of a set.
-        out: where they are joined; parts that it holds of an earlier merge are kept.
+        folders: folders of runs or of sets.
+        out: the folder for the joined sets; rows from an earlier merge are kept.
 
     Raises:
-        RequestError: no inversions in a folder, or of another identity than in the others; a set
-            whose first image is nowhere.
+        RequestError: a folder without inversions, or with another identity than the others; a set
+            without its first original.
     """
     target = writable(Path(out))
     there = [
@@ -87,10 +87,10 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
 
 
 def merged(parts: Sequence[str | os.PathLike[str]]) -> tuple[Path, Path]:
-    """Join the only set of several folders in a temporary one; returns that, and the set's folder.
+    """Join the only set of several folders in a temporary folder; return that folder and the set's.
 
     Raises:
-        RequestError: as `merge`; several sets there.
+        RequestError: as `merge`; or several sets.
     """
     _check_one(parts)
     folder = temporary()
@@ -114,16 +114,16 @@ def _check_one(parts: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
-    """Copy the set in a folder to another one; rows that are there already give way.
+    """Copy a set to another folder; the copies replace rows that are already there.
 
     Raises:
-        RequestError: another set is there.
+        RequestError: the target holds another set.
     """
     if target.resolve() == folder.resolve():
         return target
     if (target / FILE_NAME).exists() and Manifest.read(target).hash != manifest.hash:
         raise RequestError(
-            f"{target} holds inversions that were made otherwise; choose another folder"
+            f"{target} holds inversions of other models, data or options; choose another folder"
         )
     target.mkdir(parents=True, exist_ok=True)
     there = Manifest.read(folder)  # first: what it calls finished is in the files by then
@@ -150,8 +150,7 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
         count, draws = _finished(Rows(files_of(folder)), first)
         if not count:
             raise RequestError(
-                f"{first.slug}: its first image is in none of the folders; give the part that has"
-                " it"
+                f"{first.slug}: no folder contains its first sample; add the folder of part 1"
             )
     sources.keep(folder, samples)
     runs = {str(run): run for manifest in manifests for run in manifest.runs}
@@ -166,7 +165,7 @@ def _copied_from(part: Path, folder: Path) -> None:
 
 @contextmanager
 def _as_before_a_failure(folder: Path) -> Iterator[None]:
-    """Remove the files that a failure leaves behind, as long as those of before are all there."""
+    """After a failure, remove the new files, provided that all earlier files still exist."""
     before = set(files_of(folder))
     try:
         yield
@@ -180,7 +179,7 @@ def _as_before_a_failure(folder: Path) -> Iterator[None]:
 
 
 def _finished(rows: Rows, manifest: Manifest) -> tuple[int, int]:
-    """The images and draws of the largest prefix of which all rows are there."""
+    """The numbers of originals and draws of the largest prefix that has all its rows."""
     index, draw = rows.columns("index", "draw")
     data = manifest.identity["data"]
     most = len(index) if data["rows"] is None else int(data["rows"])

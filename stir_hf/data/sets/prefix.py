@@ -1,4 +1,4 @@
-"""The finished rows of an inversion set: those of its first images in the order of the data."""
+"""The finished rows of an inversion set: a prefix in the order of the data."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError
 
 WHOLE = slice(None)
-"""All positions of a prefix, where not a part is meant."""
+"""All positions of a prefix, instead of a part."""
 
 
 def selected(
@@ -28,7 +28,7 @@ def selected(
     called: str | None = None,
 ) -> dict[str, Any]:
     """The rows of a prefix, or of a part of it, each (index, draw) once, without the originals
-    that were left out; `called` is the set in messages, if not its folder.
+    that were left out; `called` replaces the folder in messages.
     """
     rows = Rows(files_of(folder))
     first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part, called)
@@ -57,12 +57,12 @@ def prefix_rows(
     part: slice = WHOLE,
     called: str | None = None,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The numbers (n,) of the rows of a prefix, each (index, draw) once, with those of originals
-    that were left out; and the small columns of all rows, `status` as a number among `STATUSES`.
+    """The numbers (n,) of the rows of a prefix, each (index, draw) once, including originals that
+    were left out; and the small columns of all rows, `status` as a number among `STATUSES`.
 
     Raises:
-        BrokenError: files or rows that no such set has.
-        RequestError: not all of that prefix is there.
+        BrokenError: files or rows that the set cannot have.
+        RequestError: the prefix is not complete.
     """
     check_files(rows, manifest)
     name, count = called or str(folder), len(range(num_samples)[part]) * draws
@@ -70,7 +70,7 @@ def prefix_rows(
     first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
     if end - first_row < num_samples:
         raise RequestError(
-            f"{num_samples} {kind}s asked for, but the split of {name} has {end - first_row}"
+            f"{num_samples} {kind}s requested, but the split of {name} has {end - first_row}"
         )
     _check_there(len(rows), count, folder, manifest, called)
     wanted = data_order(data, num_samples)
@@ -91,7 +91,7 @@ def prefix_rows(
 def _check_there(
     there: int, count: int, folder: Path, manifest: Manifest, called: str | None
 ) -> None:
-    """Raise where fewer rows are there than are asked for."""
+    """Raise if there are fewer rows than requested."""
     if there >= count:
         return
     told = f"holds {there} of {count} inversions"
@@ -99,8 +99,8 @@ def _check_there(
     if called is not None and done is not None and count <= done["num_samples"] * done["draws"]:
         raise BrokenError(called, f"it {told}")
     raise RequestError(
-        f"{called or folder} {told} (finished: {_finished(manifest)}); run the command that makes"
-        " them again, and it continues"
+        f"{called or folder} {told} (finished: {_finished(manifest)}); run its command again to"
+        " continue it"
     )
 
 

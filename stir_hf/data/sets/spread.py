@@ -1,4 +1,4 @@
-"""The spread of representations, against which an error is read."""
+"""The spread of representations, a scale for errors."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Spread:
     spread: float
     """Root mean square distance from their mean, above 0."""
     mean: float
-    """The length of their mean."""
+    """The length of their mean vector."""
 
     @property
     def length(self) -> float:
@@ -25,8 +25,8 @@ class Spread:
 
 
 def spread_of(batches: Iterable[NDArray[np.floating[Any]]]) -> Spread | None:
-    """The spread of representations (b, d), batch by batch, in float64; None where there are fewer
-    than two, or all are the same.
+    """The spread of representations (b, d), batch by batch, in float64; None if there are fewer
+    than two, or all are equal.
     """
     count, squares = 0, 0.0
     origin = total = np.zeros(0)
@@ -53,19 +53,19 @@ class SpreadOfSet:
     """The spread of the reference's representations of a set's originals, and their lengths."""
 
     of_originals: Spread | None
-    """Over the originals, each once; None where there is none."""
+    """Spread over the originals, each once; None if it does not exist."""
     lengths: NDArray[np.float64]
-    """(n,): of the representation of each row's original."""
+    """(n,): the length of the representation of each row's original."""
 
     @classmethod
     def of(
         cls, index: NDArray[np.int64], batches: Iterable[tuple[NDArray[np.int64], NDArray[Any]]]
     ) -> "SpreadOfSet":
-        """Take the representations of a set once.
+        """Compute the spread and lengths in one pass over the representations of a set.
 
         Args:
             index: (n,): the original of each row.
-            batches: numbers of rows, and the representations (b, d) of their originals.
+            batches: row numbers, and the representations (b, d) of their originals.
         """
         lengths, once = np.zeros(len(index)), np.zeros(len(index), bool)
         once[np.unique(index, return_index=True)[1]] = True

@@ -1,4 +1,4 @@
-"""Samples on the reference's canvas: each is decoded and processed once, and hashed."""
+"""Samples on the reference's canvas, each decoded, processed and hashed once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stir_hf.errors import RequestError, one_line
 
 @dataclass(frozen=True)
 class Canvas:
-    """One sample as the reference's processor makes it."""
+    """One sample after the geometry of the reference's processor."""
 
     position: int
     index: int
@@ -25,13 +25,13 @@ class Canvas:
 
 
 class Canvases:
-    """The samples on the canvas, by position. What was looked at beforehand is kept until it is
+    """The samples on the canvas, by position. A canvas that was peeked at is cached until it is
     taken.
 
     Args:
-        samples: what is decoded.
-        make: the geometry of the processor, an original to an array.
-        shape: of the canvas; a sample of another shape counts as unreadable.
+        samples: the samples to decode.
+        make: the geometry of the processor, from an original to an array.
+        shape: the shape of the canvas; a sample of another shape counts as unreadable.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Canvases:
         self._kept: dict[int, Canvas | UnreadableError] = {}
 
     def peek(self, position: int) -> Canvas | None:
-        """The canvas at a position, kept for `take`; None for a sample that cannot be decoded."""
+        """The canvas at a position, cached for `take`; None for a sample that cannot be decoded."""
         if position not in self._kept:
             try:
                 self._kept[position] = self.read(position)
@@ -61,7 +61,7 @@ class Canvases:
         return found
 
     def read(self, position: int) -> Canvas:
-        """The canvas at a position, decoded anew.
+        """Decode the sample at a position again, and return its canvas.
 
         Raises:
             UnreadableError: it cannot be decoded.
@@ -91,7 +91,7 @@ class Canvases:
         return [None if canvas is None else canvas.hash for canvas in found]
 
     def differing(self, count: int, most: int) -> list[Canvas]:
-        """Up to `count` canvases that differ, looked for among the first `most` samples."""
+        """Up to `count` distinct canvases among the first `most` samples."""
         found: dict[str, Canvas] = {}
         for position in range(min(len(self.samples), most)):
             if (canvas := self.peek(position)) is not None:
@@ -101,11 +101,11 @@ class Canvases:
         return list(found.values())
 
     def expect(self, hashes: Mapping[int, str | None]) -> None:
-        """Compare what is decoded from now on with these hashes, by index; `read` raises."""
+        """From now on, let `read` raise for a canvas whose hash is not the given one, by index."""
         self._expected = hashes
 
     def check_again(self, positions: Sequence[int], hashes: Sequence[str | None]) -> None:
-        """Decode these finished samples again, and compare the hashes of their canvases.
+        """Decode finished samples again, and compare the hashes of their canvases.
 
         Raises:
             RequestError: a sample that has changed; it is named.
@@ -116,7 +116,7 @@ class Canvases:
                 self._refuse(int(self.samples.order[position]))
 
     def hash_at(self, position: int) -> str | None:
-        """The hash of the canvas at a position, which is not kept for that; None for a sample that
+        """The hash of the canvas at a position, without caching the canvas; None for a sample that
         cannot be decoded.
         """
         kept = position in self._kept

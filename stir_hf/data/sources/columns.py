@@ -1,4 +1,4 @@
-"""The column of a dataset that holds the originals, of whatever kind, and its column of labels."""
+"""The column of originals of a dataset, of any kind, and its column of labels."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -10,7 +10,7 @@ from stir_hf.data.sources.spec import DataSpec
 from stir_hf.data.vectors import vector_column, vector_columns
 
 LABELS = ("label", "labels", "cls", "fine_label")
-"""Usual names of a column of labels."""
+"""Common names of a column of labels."""
 
 
 class Column(Protocol):
@@ -21,7 +21,7 @@ class Column(Protocol):
 
     @property
     def name(self) -> str:
-        """The name by which it is asked for."""
+        """The name by which a request gives it."""
 
     @property
     def column(self) -> str:
@@ -29,20 +29,20 @@ class Column(Protocol):
 
     @property
     def feature(self) -> Any:
-        """The feature by which the column is read, its cells undecoded."""
+        """The feature with which the column is read, without decoding its cells."""
 
     def read(self, row: dict[str, Any]) -> tuple[Any, str | None]:
-        """Decode the original of a row, and hash its encoded bytes where they are on this machine
-        (16 hexadecimal digits); raises any error of a decoder.
+        """Decode the original of a row, and hash its encoded bytes (16 hexadecimal digits) if they
+        are on this machine; raises any error of a decoder.
         """
 
     def shape(self, row: dict[str, Any]) -> tuple[int, ...] | None:
-        """The shape of the original of a row, without decoding it; None if it is elsewhere.
-        Raises any error of a decoder.
+        """The shape of the original of a row, without decoding it; None if its file is not on this
+        machine. Raises any error of a decoder.
         """
 
     def file_hash(self, row: dict[str, Any]) -> str | None:
-        """The hash of the encoded bytes of a row, as `read` gives it."""
+        """The same hash of the encoded bytes as `read` returns."""
 
     def is_nameless(self, row: dict[str, Any]) -> bool:
         """True for bytes without the name of a file: other versions of a library may encode the
@@ -53,11 +53,11 @@ class Column(Protocol):
         """Raise RequestError if a row names a file outside of `roots`."""
 
     def record(self, original: Any) -> Any:
-        """A description of an original by its content, as JSON."""
+        """A description of an original by its content, as plain data for JSON."""
 
 
 def label_column(features: Any) -> str | None:
-    """The column of labels, if there is one: of classes, or of whole numbers under a usual name."""
+    """The column of labels, if any: of class labels, or of integers under a common name."""
     classes = (name for name, f in features.items() if isinstance(f, datasets.ClassLabel))
     numbers = (name for name in LABELS if _is_whole(features.get(name)))
     return next(classes, None) or next(numbers, None)
@@ -68,11 +68,11 @@ def _is_whole(feature: Any) -> bool:
 
 
 def find_column(features: Any, spec: DataSpec) -> Column:
-    """The column that is asked for; else the only column of images; else, in a dataset without
-    images, the only column of vectors.
+    """The requested column; by default the only column of images or, in a dataset without images,
+    the only column of vectors.
 
     Raises:
-        RequestError: no such column, or several of which none is asked for.
+        RequestError: no such column, or several columns and no request.
     """
     asked, vectors = spec.image_column, vector_columns(features, asked=spec.image_column)
     if vectors and (asked in vectors or (asked is None and not image_columns(features))):
@@ -81,7 +81,7 @@ def find_column(features: Any, spec: DataSpec) -> Column:
 
 
 def needed(features: Any, spec: DataSpec) -> datasets.Features:
-    """The columns that are read: the originals, undecoded, and the labels.
+    """The columns to read: the originals, undecoded, and the labels.
 
     Raises:
         RequestError: as `find_column`.

@@ -1,5 +1,5 @@
-"""Where `datasets` keeps what it makes of local files: by their contents, since its own cache goes
-by their paths and times, and would read a file that was replaced as the one that it was.
+"""Caches for tables that `datasets` makes of local files, keyed by the contents of the files: its
+own cache is keyed by paths and times, and may return old rows for a file that was replaced.
 """
 
 from pathlib import Path
@@ -13,28 +13,28 @@ from stir_hf.data.sources.tree import tree_of
 from stir_hf.pointers import check_pointer
 
 KEPT = "stir_hf"
-"""The folder for this in the cache of `datasets`."""
+"""Name of the folder for these tables in the cache of `datasets`."""
 
 _AT_ONCE = 1 << 20
 _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
-"""The files that `save_to_disk` writes beside the tables."""
+"""The files that `save_to_disk` writes next to the tables."""
 
 
 def kept_folder() -> Path:
-    """The folder for what is kept."""
+    """The folder for these tables in the cache of `datasets`."""
     return Path(datasets.config.HF_DATASETS_CACHE) / KEPT
 
 
 def cache_of(
     root: Path, names: dict[str, list[str]], referenced: frozenset[str], *, streamed: bool
 ) -> Path:
-    """The folder for what `datasets` makes of these files; for other contents, another.
+    """The cache folder for the tables of these files; other contents have another folder.
 
     Args:
-        root: the folder that they are in.
+        root: the folder of the files.
         names: the files of each split.
-        referenced: those of which a table holds the names alone; they are not read.
-        streamed: whether nothing is made of the files, which are not read for it either.
+        referenced: files that the tables only name; their contents are not read.
+        streamed: the files are streamed and no tables are made, so contents are not read.
 
     Raises:
         RequestError: a file is a pointer of git-lfs or git-annex.
@@ -50,8 +50,8 @@ def cache_of(
 
 
 def saved_at(path: Path) -> Any:
-    """What `save_to_disk` wrote; pointers are looked for among what it writes, where that cannot be
-    read.
+    """Load a dataset that `save_to_disk` wrote; if that fails, raise for a file that is a git-lfs
+    or git-annex pointer.
     """
     try:
         return datasets.load_from_disk(str(path))

@@ -1,5 +1,5 @@
-"""What the names of a folder's files say about it: how `datasets` reads them, which are in which
-split, and which images are in none.
+"""Layout of a folder by the names of its files: the reader of `datasets`, the files of each split,
+and images that are in no split.
 """
 
 import re
@@ -20,9 +20,9 @@ from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.pointers import check_pointer
 
 IMAGES = "imagefolder"
-"""The reader of image files."""
+"""Name of the reader of image files."""
 _TEXT = ("csv", "json", "text", "xml")
-"""Readers of what may lie beside images as annotations."""
+"""Readers of file types that may be annotations next to images."""
 _EXTENSIONS = {*ImageFolder.EXTENSIONS, ".avif", ".heic", ".heif", ".jxl"}
 _METADATA = tuple(ImageFolder.METADATA_FILENAMES)
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
@@ -31,28 +31,28 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Layout:
-    """One configuration of a dataset, as its card and the names of its files have it."""
+    """One configuration of a dataset, from its card and the names of its files."""
 
     builder: Any
     """The `datasets.DatasetBuilder`."""
     reader: str
-    """Its name in `datasets`: parquet, imagefolder, …"""
+    """The name of its reader in `datasets`: parquet, imagefolder, …"""
     files: dict[str, list[str]]
     """The files of each split, relative to the root."""
     images: frozenset[str]
-    """Of a folder of image files, all of them."""
+    """All image files, if the reader is that of image files; otherwise empty."""
     remark: str | None = None
     """Further notes of a result on the files."""
 
     @property
     def features(self) -> datasets.Features | None:
-        """What the card says about the columns, where the reader follows it."""
+        """The columns that the card declares, if the reader follows it."""
         found: datasets.Features | None = self.builder.info.features
         return None if self.reader == IMAGES else found
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the card sets of the reader's options."""
+        """The options of the reader that the card sets."""
         config = self.builder.config
         common = {field.name for field in fields(datasets.BuilderConfig)} | {"features"}
         return {
@@ -62,13 +62,13 @@ class Layout:
         }
 
     def left_out(self, split: str, used: Iterable[str], *, asked: bool) -> list[str]:
-        """The image files that the split does not hold, though they may be meant: those in no
-        split, and, where none was asked for, those that only a word in their name put into another.
+        """Image files that are not in the split but were perhaps meant to be: files in no split, or
+        (if no split was requested) files that only a keyword in their name assigned to another.
 
         Args:
-            split: the one that was taken.
+            split: the chosen split.
             used: its images, relative to the root.
-            asked: whether the split was named in the request.
+            asked: True if the request names the split.
         """
         taken = set(used)
         deliberate = {PurePosixPath(name).parent for name in taken} if not asked else set()
@@ -80,7 +80,7 @@ class Layout:
         )
 
     def check_count(self, split: str, count: int, called: str) -> None:
-        """Raise RequestError where the card gives a split another number of rows."""
+        """Raise RequestError if the card declares another number of rows for a split."""
         about = (self.builder.info.splits or {}).get(split)
         if about is not None and about.num_examples and about.num_examples != count:
             raise RequestError(
@@ -96,21 +96,20 @@ def layout_of(
     cache: Path | None = None,
     stands_for: tuple[Path, ...] = (),
 ) -> Layout:
-    """Ask `datasets` how it reads a folder; nothing is read but names and the card.
+    """Ask `datasets` how it reads a folder; only file names and the card are read.
 
-    Images with a text file beside each are images: `datasets` would read the texts.
+    A folder with images and a text file for each counts as images; `datasets` would read the texts.
 
     Args:
         root: the folder.
-        config_name: which configuration; None: the default one, or the only one.
-        called: what messages call the dataset.
-        cache: where `datasets` leaves its locks, and looks for what it knows of the folder; None:
-            in its own cache.
-        stands_for: other paths of the folder, which its card may name files by.
+        config_name: name of a configuration; None for the default or the only one.
+        called: name of the dataset in messages.
+        cache: cache folder for `datasets`, with its locks; None for its usual one.
+        stands_for: other paths of the folder, which its card may use to name files.
 
     Raises:
-        RequestError: no such configuration, files that `datasets` has no reader for, or a card that
-            names files outside.
+        RequestError: no such configuration, files without a reader in `datasets`, or a card that
+            names files outside of the folder.
     """
     root = root.resolve()
     names = tree_of(root).files
@@ -137,7 +136,7 @@ def layout_of(
 
 
 def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
-    """The name of a file in a folder, which has several paths."""
+    """The name of a file relative to a folder that has several paths."""
     for root in roots:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
@@ -147,7 +146,7 @@ def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
 
 
 def _zipped_alone(builder: Any) -> bool:
-    """Whether all images are in archives, of whose folders `datasets` cannot make labels."""
+    """Return whether all images are in archives, from which `datasets` cannot make labels."""
     if _reader(builder) != IMAGES or builder.config.drop_labels is not None:
         return False
     names = [str(path) for paths in (builder.config.data_files or {}).values() for path in paths]
@@ -155,7 +154,7 @@ def _zipped_alone(builder: Any) -> bool:
 
 
 def _refused(error: Exception, root: Path, config_name: str | None, called: str) -> RequestError:
-    """What `datasets` says when it cannot read a folder, in one line."""
+    """The error of `datasets` for a folder that it cannot read, in one line."""
     known = re.findall(r"'([^']+)'", str(error).partition("[")[2].partition("]")[0])
     if known and config_name is None and "Config name is missing" in str(error):
         told = f"dataset {called} has several configurations; give --config-name: "
@@ -166,11 +165,11 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
     script = called.rpartition("/")[2] + ".py"
     if "data files found" in str(error) and (root / script).is_file():
         return RequestError(
-            f"dataset {called} is a script, which is not run; the Hub may have it as parquet, at"
+            f"dataset {called} is a loading script, which is not run; the Hub may have it as parquet, at"
             f" {called}@refs/convert/parquet"
         )
     for name in tree_of(root).files:
-        if name.lower().endswith(_ARCHIVES):  # which are opened to see what they hold
+        if name.lower().endswith(_ARCHIVES):  # `datasets` opens these for their file names
             check_pointer(root / name)
     told = one_line(error).replace(str(root), called)
     return RequestError(f"dataset {called} cannot be loaded: {told}")
@@ -179,14 +178,14 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
 def files_note(
     layout: Layout, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
 ) -> tuple[str, ...]:
-    """What to say of image files that a split of a folder does not hold, if there are any.
+    """A note on image files that are not in the split of a folder, if there are any.
 
     Args:
-        layout: of the folder.
+        layout: the layout of the folder.
         root: the folder.
-        rows: the split.
-        column: its images.
-        asked: whether the split was named in the request.
+        rows: the rows of the split.
+        column: its column of images.
+        asked: True if the request names the split.
     """
     if not layout.images or column not in rows.features:
         return ()
@@ -209,8 +208,8 @@ def files_note(
 
 
 def all_shards(names: Iterable[str]) -> list[str]:
-    """The names of files, and of the other shards that those of the form `…-00000-of-00002…` tell
-    of.
+    """The names of files, and of the other shards that a name such as `…-00000-of-00002…`
+    implies.
     """
     found = dict.fromkeys(names)
     for name in list(found):
@@ -224,7 +223,7 @@ def _is_image(name: str) -> bool:
 
 
 def _is_read(name: str) -> bool:
-    """Whether the reader of image files takes anything from a file."""
+    """Return whether the reader of image files uses a file."""
     path = PurePosixPath(name)
     suffixes = (*ImageFolder.EXTENSIONS, *_ARCHIVES)
     return path.name in _METADATA or path.suffix.lower() in suffixes
@@ -235,11 +234,11 @@ def _reader(builder: Any) -> str:
 
 
 def check_card(root: Path, called: str) -> None:
-    """See that the card of a repo names no files but its own.
+    """Check that the card of a repo names only files of that repo.
 
     Raises:
-        RequestError: it names an address, another folder, or files above its own; YAML that cannot
-            be read.
+        RequestError: the card names a URL or files outside of its folder, or its YAML cannot be
+            read.
     """
     card, beside = root / "README.md", root / ".huggingface.yaml"
     try:
@@ -269,7 +268,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _configured(root: Path) -> bool:
-    """Whether the card says which files are data."""
+    """Return whether the card lists the data files."""
     card = root / "README.md"
     said = metadata_load(card) if card.is_file() else None
     return bool((said or {}).get("configs"))

@@ -1,4 +1,4 @@
-"""Samples: rows of a split with stable indices, each decoded when it is asked for."""
+"""Samples: rows of a split with stable indices, each decoded on demand."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,13 +21,13 @@ from stir_hf.hub import split_revision
 from stir_hf.runtime import Watcher
 
 HEADERS_LOOKED_AT = 10_000
-"""Samples whose header is read before any work; a file that fails later is left out and named."""
+"""Number of samples whose headers are read before any work; a later failure is left out."""
 
 NAMED = 10
-"""Samples that cannot be read and are named."""
+"""Number of unreadable samples that an error names."""
 
 FIRST = 4
-"""First samples in the order in which they are taken, by which the data is identified."""
+"""Number of first samples, in the order of the run, that identify the data."""
 
 
 class UnreadableError(Exception):
@@ -41,30 +41,30 @@ class Sample:
     index: int
     """The row in the split; in a stream, the position."""
     original: Any
-    """Decoded: a PIL image, or a vector (d,) of float32."""
+    """The decoded original: a PIL image, or a vector (d,) of float32."""
     label: int | None
     file_hash: str | None = None
-    """16 hexadecimal digits of its encoded bytes, where they are on this machine."""
+    """16 hexadecimal digits of its encoded bytes, if they are on this machine."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The rows that were asked for, in the order in which they are taken."""
+    """The requested rows, in the order in which a run takes them."""
 
     rows: datasets.Dataset
-    """Undecoded: row i is at position i."""
+    """The undecoded rows: row i is at position i."""
     order: NDArray[np.int64]
-    """(n,): the rows of the split, position by position."""
+    """(n,): the row of the split at each position."""
     spec: DataSpec
     """The request, with the split filled in."""
     column: Column
     label_column: str | None
     total: int | None
-    """Rows of the split; None of a stream."""
+    """Number of rows of the split; None for a stream."""
     candidates: tuple[int, int] | None
-    """Of a slice: its first row and the row after its last."""
+    """The first row of a slice and the row after its last; None for a whole split."""
     commit: str | None
-    """Of a dataset on the Hub."""
+    """The commit of a dataset on the Hub; None otherwise."""
     notes: tuple[str, ...] = ()
     """Notes of a result on the data, such as image files that are not in the split."""
 
@@ -125,10 +125,10 @@ class Samples:
         return tuple(self._read_or_error(p) for p in range(min(FIRST, len(self))))
 
     def sample(self, position: int) -> Sample:
-        """As `read`, without decoding the first four samples again.
+        """Like `read`, but the first four samples are decoded only once.
 
         Raises:
-            UnreadableError: a file that is no image, or one whose values have no known range.
+            UnreadableError: it cannot be decoded, or its values have no known range.
             RunError: a file that cannot be read now.
         """
         if position >= FIRST:
@@ -171,7 +171,7 @@ class Samples:
         raise RequestError(told)
 
     def common_shape(self, model: str) -> tuple[int, ...]:
-        """The shape of all samples, for a model that takes them at their own: (h, w) or (d,).
+        """The common shape of all samples, for a model without a native size: (h, w) or (d,).
 
         Raises:
             RequestError: shapes that differ.
@@ -188,8 +188,8 @@ class Samples:
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits of the data for any reference: the rows of the split and its first
-        four samples.
+        """Hash of the data, independent of the reference: the number of rows of the split and its
+        first four samples, as 64 hexadecimal digits.
         """
         shown = [
             None if isinstance(s, UnreadableError) else [s.index, *self._recorded(s.original)]
@@ -203,21 +203,21 @@ class Samples:
 
     @property
     def label_feature(self) -> Any:
-        """The feature of the label column; None where there is none."""
+        """The feature of the label column; None without labels."""
         return self.rows.features[self.label_column] if self.label_column else None
 
 
 def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Samples:
-    """Find the samples of `data` and read their headers, so that broken ones are known before any
-    work.
+    """Find the samples of `data` and read their headers, so that broken ones are reported before
+    any work.
 
     Args:
         data: Hub id, local folder, or a dataset in memory.
-        spec: the request; `spec.dataset` only describes `data` when that is in memory.
-        progress: a bar over what is read of a stream, or who is told instead.
+        spec: the request; for data in memory, `spec.dataset` is only a description.
+        progress: show a progress bar while a stream is read, or a watcher that is called instead.
 
     Raises:
-        RequestError: no such dataset, split or column; too few samples; a file that is no image.
+        RequestError: no such dataset, split or column; too few samples; an unreadable sample.
     """
     whole, part = _slice_of(spec)
     given: Any = data
@@ -262,7 +262,7 @@ _DATASETS = (datasets.Dataset, datasets.DatasetDict)
 
 
 def _as_dataset(data: Any) -> Any:
-    """A dataset as it is; a list of PIL images or uint8 arrays, or an array of vectors, as one."""
+    """Return a dataset unchanged, and images or vectors in memory as a dataset."""
     if isinstance(data, (*_DATASETS, *STREAMS)):
         return data
     if (vectors := as_vectors(data)) is not None:
@@ -272,7 +272,7 @@ def _as_dataset(data: Any) -> Any:
 
 
 def _slice_of(spec: DataSpec) -> tuple[DataSpec, str | None]:
-    """A split such as `test[:500]` apart: the spec of the whole split, and the slice."""
+    """Separate a split such as `test[:500]` into the spec of the whole split and the slice."""
     name, bracket, part = (spec.split or "").partition("[")
     if not bracket:
         return spec, None
@@ -284,7 +284,7 @@ def _rows_of(part: str, total: int, spec: DataSpec) -> tuple[int, int]:
         (found,) = datasets.ReadInstruction.from_spec(f"all[{part}]").to_absolute({"all": total})
     except (AssertionError, ValueError, KeyError) as error:
         raise RequestError(
-            f"split {spec.split!r} is no slice of {total} rows; expected NAME[10:20], NAME[:10%]"
+            f"split {spec.split!r} is not a slice of {total} rows; expected NAME[10:20], NAME[:10%]"
             " or the like"
         ) from error
     return found.from_ or 0, total if found.to is None else found.to

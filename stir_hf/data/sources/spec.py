@@ -1,4 +1,4 @@
-"""Which images: a split of a dataset, by name."""
+"""The request for data: a split of a dataset, by name."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,12 @@ from stir_hf.registry import option
 ImageMode = Literal["RGB", "L"]
 
 STREAM_LIMIT = 1_000_000
-"""Most images of a stream of a generator, whose length nobody knows."""
+"""Default limit on the samples of a generator, whose length is unknown."""
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A split of images."""
+    """The request for a split of a dataset."""
 
     dataset: str
     """Hub id or local folder; for a dataset in memory, a description."""
@@ -27,38 +27,36 @@ class DataSpec:
         None, "Split; default: test, validation or the only one.", metavar="NAME"
     )
     revision: str | None = None
-    """Branch, tag or commit on the Hub; None is the default branch."""
+    """Branch, tag or commit on the Hub; None for the default branch."""
     image_column: str | None = option(
         None,
-        "Column of images, NAME.FIELD or NAME[0] for those inside others; default: the only column"
-        " of type Image.",
+        "Column of images (inside another column NAME.FIELD or NAME[0]) or of vectors; default: the"
+        " only column of images, else of vectors.",
         metavar="NAME",
     )
     image_mode: ImageMode | None = option(
-        None, "RGB or L; default: what the models take.", metavar="MODE"
+        None, "RGB or L (grey); default: the mode that the models take.", metavar="MODE"
     )
     num_samples: int | None = option(
         None,
-        "How many images, drawn by a fixed permutation of the split; default: all. A larger number"
+        "Number of samples, in a fixed random order of the split; default: all. A larger number"
         " later continues the same inversions.",
         metavar="N",
     )
 
     streaming: bool = option(
         False,
-        "Read the split row by row, without fetching or keeping all of it, and take its first"
-        " images.",
+        "Read the split row by row, without downloading all of it, and take its first samples.",
     )
     shuffle_buffer: int | None = option(
         None,
-        "Draw the images of a stream from a buffer of so many, by a fixed seed; default: the first"
-        " ones.",
+        "Size of the shuffle buffer of a stream (fixed seed); default: no shuffling.",
         metavar="N",
     )
     stream_limit: int | None = option(
         None,
-        "Refuse a stream of more images than this where --num-samples is not given; default:"
-        " 1000000 of a generator, any number of files or of what is in memory.",
+        "Refuse a stream with more samples than this, unless --num-samples is given; default:"
+        " 1000000 for a generator, no limit for files and data in memory.",
         metavar="N",
     )
 
@@ -81,47 +79,45 @@ class DataSpec:
 
 
 def check_stream_options(spec: DataSpec, *, stream: bool) -> None:
-    """Raise RequestError when an option of streams is given where there is none."""
+    """Raise RequestError if an option for streams is given without a stream."""
     if spec.shuffle_buffer is not None and not stream:
         raise RequestError(
-            "shuffle_buffer is for streams; all other images are drawn by a fixed permutation"
+            "shuffle_buffer is only for streams; other data is always taken in a fixed random order"
         )
     if spec.stream_limit is not None and not stream:
-        raise RequestError("stream_limit is for streams; here num_samples says how many images")
+        raise RequestError("stream_limit is only for streams; use num_samples")
 
 
 def check_limit(count: int, spec: DataSpec) -> None:
-    """Raise RequestError when more images of a stream are read than there may be."""
+    """Raise RequestError if a stream exceeds its limit."""
     if (most := limit_of(spec)) is not None and count > most:
         raise RequestError(
-            f"{spec.dataset} has more than {most} images, and its length is not known; give"
-            f" num_samples, or stream_limit=N, N above {most}"
+            f"{spec.dataset} has more than {most} samples and an unknown length; give num_samples,"
+            f" or a stream_limit above {most}"
         )
 
 
 def limit_of(spec: DataSpec) -> int | None:
-    """How many images of a stream are read at most where their number is not asked for; None: all
-    that there are.
-    """
+    """The limit on the samples of a stream if `num_samples` is not given; None for no limit."""
     return None if spec.num_samples is not None else spec.stream_limit
 
 
 def with_limit(spec: DataSpec) -> DataSpec:
-    """Return `spec` for a stream that may have no end."""
+    """Return `spec` with a limit, for a stream that may be endless."""
     return spec if spec.stream_limit else replace(spec, stream_limit=STREAM_LIMIT)
 
 
 def check_enough(there: int, spec: DataSpec) -> None:
-    """Raise RequestError when there are fewer images than are asked for."""
+    """Raise RequestError if there are fewer samples than requested."""
     if there < (spec.num_samples or 1):
-        asked = f"{spec.num_samples} images" if spec.num_samples else "at least one image"
+        asked = f"{spec.num_samples} samples" if spec.num_samples else "at least one sample"
         where = f" split {spec.split}" if spec.split else ""
-        raise RequestError(f"{asked} asked for, but {spec.dataset}{where} has {there}")
+        raise RequestError(f"{asked} requested, but {spec.dataset}{where} has {there}")
 
 
 def described(data: Any) -> dict[str, str | None]:
-    """The fields of `DataSpec` that the argument `data` gives: a name and a revision, or what it
-    is.
+    """The fields of `DataSpec` that follow from the argument `data`: a name and a revision, or a
+    description.
     """
     if not isinstance(data, str | Path):
         return {"dataset": "a dataset in memory"}

@@ -37,24 +37,24 @@ Data: TypeAlias = (
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a dataset; of a stream, its first images."""
+    """One split of a dataset, or the first rows of a stream."""
 
     rows: datasets.Dataset
     spec: DataSpec
-    """What was asked for, with the split's name filled in."""
+    """The request, with the name of the split filled in."""
     commit: str | None = None
-    """Of a dataset on the Hub."""
+    """The commit of a dataset on the Hub; None otherwise."""
     layout: Layout | None = None
-    """Of a folder or repo of files."""
+    """The layout of a folder or repo of files; None otherwise."""
     root: Path = Path()
-    """The folder, or where the files of the repo are in the Hub's cache."""
+    """The folder of the files, for a repo its folder in the Hub's cache."""
     stream: bool = False
-    """Whether these are the first images of a stream."""
+    """True if the rows are the first ones of a stream."""
 
     @property
     def roots(self) -> list[str] | None:
-        """The folders of all files that images may name; None: any, the data is the user's own or
-        was looked at before it was kept.
+        """The folders below which rows may name files; None for any folder, if the data is the
+        user's own or was checked before it was cached.
         """
         if self.commit is None or self.stream:
             return None
@@ -62,11 +62,11 @@ class Split:
         return [str(form) for folder in folders for form in (folder.absolute(), folder.resolve())]
 
     def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
-        """What a result says of the files that are not in the split.
+        """Notes of a result on files that are not in the split.
 
         Args:
-            column: the images.
-            asked: whether the split was named in the request.
+            column: the column of images.
+            asked: True if the request names the split.
         """
         if self.layout is None:
             return ()
@@ -75,12 +75,12 @@ class Split:
 
 
 def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
-    """Find the split that is asked for; of a stream, its first images.
+    """Find the requested split; for a stream, read its first rows.
 
     Args:
         data: Hub id, local folder, or a dataset in memory.
-        spec: which split.
-        progress: a bar over what is read of a stream, or who is told instead.
+        spec: the request.
+        progress: show a progress bar while a stream is read, or a watcher that is called instead.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
@@ -96,7 +96,7 @@ def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> 
 
 
 def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
-    """The split that is meant of a dataset in memory, or of a saved one."""
+    """The requested split of a dataset in memory, or of a saved one."""
     if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, data)
         data = data[str(spec.split)]
@@ -162,7 +162,7 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
 
 
 def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) -> Split:
-    """A split of a folder that holds files; of image files with the labels of all splits."""
+    """A split of a folder of files; image files get the labels of all splits."""
     root = path.resolve()
     layout = _local_layout(path, tree, spec)
     spec = _named(spec, layout.files)
@@ -181,8 +181,8 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) 
 
 
 def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
-    """Ask `datasets` about a folder; it is shown one without linked folders, which it passes
-    over.
+    """The layout of a local folder. `datasets` ignores linked folders, so it gets a folder without
+    such links.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         root = path.resolve()
@@ -194,8 +194,8 @@ def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
 
 
 def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
-    """Fetch the files of one split alone into the Hub's cache and read them there, with or without
-    the Hub.
+    """Fetch only the files of one split into the Hub's cache and read them there; this also works
+    offline once they are cached.
     """
     found = hub.resolve(str(name), spec.revision, "dataset")
     with hub.only_cached(found):
@@ -218,7 +218,7 @@ def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Spl
 
 
 def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | None = None) -> Any:
-    """One split of files, kept in a cache of their own or in the one of `datasets`."""
+    """Read one split of files, with the given cache folder or the cache of `datasets`."""
     return datasets.load_dataset(  # type: ignore[call-overload]  # a stream or not
         layout.reader,
         data_files=files,
@@ -238,8 +238,8 @@ def _streamed(data: Any) -> Any:
 
 
 def _layout(found: hub.Found, config_name: str | None) -> Layout:
-    """Ask `datasets` about a folder with the card of the repo and empty files in place of all
-    others: no data is needed to know which files belong to a split.
+    """The layout of a repo, from a folder with its card and empty files in place of all others: the
+    names are enough to know the files of a split.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         root = Path(folder).resolve() / "repo"
@@ -251,7 +251,7 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
 
 
 def _stand_in(path: Path, fetched: Path) -> None:
-    """A file that `datasets` takes for the one in the repo when it only looks at names and the
+    """Write a placeholder for a file of the repo, for when `datasets` reads only names and the
     card.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -267,7 +267,7 @@ def _stand_in(path: Path, fetched: Path) -> None:
 
 
 def _named(spec: DataSpec, splits: Any) -> DataSpec:
-    """`spec` with the name of the split that is meant."""
+    """Return `spec` with the name of the requested or default split."""
     names = [str(name) for name in splits]
     name = (
         spec.split
@@ -286,7 +286,7 @@ def _named(spec: DataSpec, splits: Any) -> DataSpec:
 
 
 def _in_memory(data: Any, spec: DataSpec) -> Any:
-    """A dataset that is what it is: no configuration or revision can be chosen any more."""
+    """Return a dataset in memory, for which no configuration or revision can be chosen."""
     for option, value in (("config_name", spec.config_name), ("revision", spec.revision)):
         if value is not None:
             raise RequestError(

@@ -1,4 +1,4 @@
-"""The first images of a stream, on disk: only some at a time are in memory."""
+"""The first rows of a stream, written to disk with only some rows in memory at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,28 +31,28 @@ from stir_hf.errors import RequestError
 from stir_hf.runtime import Watcher, reading_bar
 
 ROWS_AT_ONCE = 256
-"""So many rows of a stream are in memory until they are written, or fewer large ones."""
+"""Number of rows of a stream in memory until they are written; fewer if they are large."""
 BYTES_AT_ONCE = 64 << 20
 
 
 def taken(
     stream: datasets.IterableDataset, spec: DataSpec, progress: bool | Watcher = False
 ) -> datasets.Dataset:
-    """The first images of a stream, or of one that a buffer shuffles, in a file that goes when
-    nobody reads it any more.
+    """The first rows of a stream, perhaps after a shuffle buffer, in a temporary file that is
+    deleted with its last reader.
 
     Args:
-        stream: of images.
-        spec: which of them.
-        progress: a bar over what is read, or who is told instead.
+        stream: the stream.
+        spec: the request.
+        progress: show a progress bar, or a watcher that is called instead.
 
     Raises:
-        RequestError: it has no end, or more images than there may be, and how many are wanted is
-            not said; whatever else is wrong with it.
+        RequestError: an endless stream or one above its limit, without `num_samples`; no originals
+            in its rows; fewer rows than requested.
     """
     steps = getattr(stream, "_ex_iterable", None)
     if spec.num_samples is None and is_endless(steps, _repeats):
-        raise RequestError(f"{spec.dataset} repeats for ever; give num_samples")
+        raise RequestError(f"{spec.dataset} is an endless stream; give num_samples")
     if is_endless(steps, _is_generator):
         spec = with_limit(spec)
     with TemporaryDirectory(prefix="stir-hf-", ignore_cleanup_errors=True) as folder:
@@ -68,12 +68,12 @@ def kept(
     url: str,
     progress: bool | Watcher = False,
 ) -> datasets.Dataset:
-    """As `taken`, of a dataset on the Hub at a commit, files included, and kept in the cache of
-    `datasets`: the other processes of a machine, and the command that continues, do not fetch it
-    again.
+    """Like `taken` for a dataset on the Hub at a commit, with the files that its rows name, and
+    stored in the cache of `datasets`, so that the other processes of a machine and a command that
+    continues do not fetch it again.
 
     Raises:
-        RequestError: as `taken`; a row that names a file outside of the repo, which is at `url`.
+        RequestError: as `taken`; or a row that names a file outside of the repo at `url`.
     """
     names = ("dataset", "config_name", "split", "image_column", "num_samples", "shuffle_buffer")
     asked = {name: getattr(spec, name) for name in names}
@@ -91,12 +91,12 @@ def kept(
 
 
 def is_endless(rows: Any, step: Callable[[Any], bool]) -> bool:
-    """Return whether a stream, as `datasets` chains its steps, has a step without an end and
-    nothing ends it.
+    """Return whether a stream is endless: one of the steps that `datasets` chains has no end, and
+    no later step limits it.
 
     Args:
         rows: the last step.
-        step: whether a step has no end.
+        step: predicate for a step without an end.
     """
     if isinstance(rows, TakeExamplesIterable):
         return False
@@ -114,7 +114,7 @@ def _repeats(rows: Any) -> bool:
 
 
 def _is_generator(rows: Any) -> bool:
-    """Whether a step gives the rows of a user's function; those of files and of tables end."""
+    """Return whether a step yields the rows of a user's function; files and tables always end."""
     if not isinstance(rows, ExamplesIterable):
         return False
     source = getattr(rows.generate_examples_fn, "__self__", None)
@@ -127,8 +127,8 @@ def _opened(path: Path, spec: DataSpec) -> datasets.Dataset:
 
 
 def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.IterableDataset:
-    """A stream without the columns that nobody asks for, where they are known; images undecoded:
-    nothing is compressed a second time.
+    """The stream, shuffled if requested, with only the needed columns if they are known. Originals
+    stay undecoded, so that none is compressed a second time.
     """
     stream = stream.with_format(None)
     if spec.shuffle_buffer is not None:
@@ -143,11 +143,11 @@ def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Iterab
 
 
 class _Encoded(dict[str, Any]):
-    """An image that was in memory, as a file."""
+    """An image from memory, encoded as a file."""
 
 
 def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
-    """The columns that are needed of rows that do not declare any."""
+    """The needed columns of rows without declared columns."""
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
@@ -169,11 +169,11 @@ def _write(
     url: str | None = None,
     progress: bool | Watcher = False,
 ) -> None:
-    """Rows as one arrow file, some at a time; `whole` fetches what they name.
+    """Write rows to one arrow file, some at a time; `whole` fetches the files that they name.
 
     Raises:
-        RequestError: no images in what is asked for, known before more than the first rows are
-            read; an image in memory that cannot be read; fewer rows than are asked for.
+        RequestError: no originals in the requested column, checked on the first rows; an image in
+            memory that cannot be encoded; fewer rows than requested.
     """
     stream = _needed(stream, spec)
     most = limit_of(spec)
@@ -199,7 +199,7 @@ def _write(
 
 
 class _Labels:
-    """The labels of rows that declare no types: there are some, and all are whole numbers."""
+    """Checks of labels in rows without declared types: they count if all are integers."""
 
     def __init__(self, name: str | None, columns: datasets.Features) -> None:
         self.name, self.some, self.whole = name, False, True
@@ -207,11 +207,11 @@ class _Labels:
 
     @property
     def are_there(self) -> bool:
-        """Whether the rows so far have labels."""
+        """Return whether the rows so far have labels."""
         return self.some and self.whole
 
     def kept(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row, without a label that is no whole number."""
+        """The row, with a label that is not an integer set to None."""
         value = None if self.name is None else row[self.name]
         if self.name is None or self.range is None or value is None:
             return row
@@ -224,7 +224,7 @@ class _Labels:
 
 
 def _leave_out(name: str, path: Path, columns: datasets.Features) -> None:
-    """Write a file anew without one of its columns."""
+    """Rewrite a file without one of its columns."""
     others = datasets.Features(**{n: feature for n, feature in columns.items() if n != name})
     anew = path.with_suffix(".anew")
     with pa.memory_map(str(path)) as file, pa.ipc.new_stream(anew, others.arrow_schema) as writer:
@@ -234,7 +234,7 @@ def _leave_out(name: str, path: Path, columns: datasets.Features) -> None:
 
 
 def _some(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The next rows, as many as are in memory at a time."""
+    """The next rows, up to the limits on rows in memory."""
     found, size = [], 0
     for row in rows:
         found.append(row)
@@ -258,8 +258,8 @@ def _bare_rows(
     url: str | None,
     read: Callable[[int], None],
 ) -> Iterator[dict[str, Any]]:
-    """Numbered rows as `_bare` has them, of these columns; None: of all. `read` is told the size
-    of each.
+    """Apply `_bare` to numbered rows, restricted to `names` unless that is None; `read` is called
+    with the size of each row.
     """
     for i, row in rows:
         try:
@@ -274,8 +274,8 @@ def _bare_rows(
 
 
 def _bare(value: Any, url: str | None) -> Any:
-    """An image in memory as a file that keeps it as it is seen, without loss; those inside a list
-    or a dictionary too. A file that is named must be below `url`, if there is one.
+    """Replace images in memory by lossless files of the image as viewers show it, also inside lists
+    and dictionaries. A named file must be below `url`, if that is given.
     """
     if isinstance(value, dict):
         if value.keys() == {"bytes", "path"}:

@@ -1,5 +1,5 @@
-"""The files of a folder, links followed as `ls` follows them; neither `datasets` nor pathlib
-does.
+"""The files of a folder, with links to folders followed, which neither `datasets` nor
+pathlib does.
 """
 
 import os
@@ -17,26 +17,26 @@ _BACK = "to a folder around it, not followed"
 
 @dataclass(frozen=True)
 class Tree:
-    """The content of a folder; names are relative to it. Of what `datasets` passes over, only the
-    files are told.
+    """The content of a folder, with names relative to it. For hidden folders, which `datasets`
+    ignores, only files are listed.
     """
 
     files: tuple[str, ...]
     """All files, at any depth."""
     linked: bool
-    """True where a folder in it is a link."""
+    """True if a folder in it is a link."""
     broken: tuple[str, ...] = ()
-    """Links that lead nowhere."""
+    """Links to missing targets."""
     absent: tuple[str, ...] = ()
     """Links of git-annex to files that were not fetched."""
     closed: tuple[str, ...] = ()
-    """What may not be opened."""
+    """Files and folders without read permission."""
     back: tuple[str, ...] = ()
-    """Links to a folder that they are in; these are not followed."""
+    """Links to a folder that contains them, which are not followed."""
 
     @property
     def note(self) -> str | None:
-        """A note on what was not read, if there is any."""
+        """A note on files and folders that were not read; None if there are none."""
         told = (
             _told(self.broken, "link leads nowhere", "links lead nowhere"),
             _told(self.absent, f"file {NOT_FETCHED}", f"files {NOT_FETCHED}"),
@@ -55,13 +55,13 @@ def _told(names: tuple[str, ...], one: str, several: str) -> str | None:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file, or a folder that it is in, is one that `datasets` passes over."""
+    """Return whether a file or one of its folders is hidden, so that `datasets` ignores it."""
     return any(part.startswith((".", "__")) for part in name.split("/"))
 
 
 def tree_of(root: Path) -> Tree:
-    """Walk a folder. A link to a folder is followed, out of `root` too, unless it leads back to
-    where it was come from, or above that.
+    """Walk a folder. A link to a folder is followed, also out of `root`, unless its target contains
+    the link.
     """
     walk = _Walk(root)
     waiting: list[tuple[str, tuple[Path, ...]]] = [("", (root.resolve(),))]
@@ -72,7 +72,7 @@ def tree_of(root: Path) -> Tree:
 
 
 class _Walk:
-    """What is found on the way through a folder."""
+    """The findings of a walk through a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.linked = root, False
@@ -82,7 +82,7 @@ class _Walk:
     def folder(
         self, inside: str, above: tuple[Path, ...]
     ) -> Iterator[tuple[str, tuple[Path, ...]]]:
-        """Look at what is in a folder; give the folders in it, each with those that it is in."""
+        """List a folder; yield the folders in it, each with the folders that contain it."""
         try:
             entries = sorted(os.scandir(self.root / inside), key=lambda entry: entry.name)
         except OSError:
@@ -116,8 +116,8 @@ class _Walk:
 
 @contextmanager
 def without_linked_folders(root: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Put links to the files of a folder into real folders of a temporary one, which `datasets`
-    reads the names of.
+    """Make a temporary folder with links to the files of a folder inside real folders, so that
+    `datasets` sees their names.
     """
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         staged = Path(folder).resolve() / "data"

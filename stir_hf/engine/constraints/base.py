@@ -11,18 +11,17 @@ class Constraint(Protocol):
     """A set in which iterates must lie."""
 
     uses_origin: ClassVar[bool]
-    """True if the set depends on the original, which `project` then gets."""
+    """True if the set depends on the original, which is then passed to `project`."""
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
-        """The points of the set nearest to x (b, …), which is given away: it may be changed and
-        returned.
+        """Return the points of the set nearest to x (b, …), which may be changed in place.
 
-        `origin` (b, …) stays as it is; None where it is not used.
+        `origin` (b, …) is not changed; it is None if it is not used.
         """
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient, but zero where a step against it from x, a point of the set, is blocked;
-        both stay as they are.
+        """Return the gradient, with zeros where the set blocks a step against it from x, a point of
+        the set; the arguments are not changed.
         """
 
 

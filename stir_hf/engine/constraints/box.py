@@ -34,7 +34,7 @@ class Box:
         return x.clamp_(self.low, self.high)
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient, zero where a value is at a bound and would leave the box."""
+        """Return the gradient, with zeros where a value at a bound would leave the box."""
         # In floats, because boolean masks cost more than the rest of a step on the CPU. The largest
         # number times the least one above 0 still moves any x in the box.
         far = torch.sub(x, gradient, alpha=torch.finfo(x.dtype).max)

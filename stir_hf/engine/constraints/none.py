@@ -16,9 +16,9 @@ class Free:
     uses_origin: ClassVar[bool] = False
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:  # noqa: ARG002 - a Constraint
-        """The values as they are."""
+        """Return the values unchanged."""
         return x
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG002 - a Constraint
-        """The gradient as it is."""
+        """Return the gradient unchanged."""
         return gradient

@@ -1,4 +1,4 @@
-"""Update rules, one per file; a new file registers by being here."""
+"""Update rules, one per file; a new file in this folder is registered automatically."""
 
 import pkgutil
 from importlib import import_module

@@ -46,7 +46,7 @@ class AdamPolyak(Polyak):
             )
 
     def begin(self, x: Tensor) -> State:
-        """Zero moments."""
+        """Return a state with zero moments."""
         squares = Squares.begin(x) if self.metric == "adam" else {}
         return {**super().begin(x), **squares}
 
@@ -58,7 +58,7 @@ class AdamPolyak(Polyak):
         state: State,
         domain: Surface,  # noqa: ARG002 - a Polyak
     ) -> Tensor:
-        """P g_f."""
+        """Return P g_f."""
         if self.metric == "l2":
             return allowed.clone()
         root = Squares.root(gradient, self.decay, state)

@@ -33,23 +33,23 @@ class Rule(Protocol):
     needs_space: ClassVar[bool]
     """True if it filters along axes of space."""
     default_steps: ClassVar[int]
-    """The most passes per row, by default."""
+    """The default maximum number of passes per row."""
     default_start: ClassVar[str]
-    """The start, by default."""
+    """The default start."""
 
     def begin(self, x: Tensor) -> State:
-        """The state at first iterates (b, …)."""
+        """Return the state at the first iterates (b, …)."""
 
     def step(
         self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
     ) -> Tensor:
-        """The next iterate, not yet projected: a new tensor, as x stays what it is.
+        """Return the next iterate as a new tensor, not yet projected; x is not changed.
 
         Args:
             x: the iterate (b, …).
             error: the objective at x (b,), whose least value is 0.
-            gradient: that of `error`, (b, …).
-            state: as `begin` made it; updated in place.
+            gradient: the gradient of `error`, (b, …).
+            state: the state from `begin`, updated in place.
             domain: the constraint's effect on a gradient, and the axes of space.
         """
 

@@ -1,4 +1,4 @@
-"""The rule of the original."""
+"""The update rule of the original paper."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ from stir_hf.registry import option
 class Paper:
     """The original's rule, which never stops early.
 
-    x ← project(x - η g / (‖g‖₂ + 1e-10)), from the start as it is. Nanda et al. 2022; their code
+    x ← project(x - η g / (‖g‖₂ + 1e-10)), from the unprojected start. Nanda et al. 2022; their code
     `UnconstrainedStep` with η = 0.5. The gradient is the true one: their CIFAR ResNets pass it
     through the last ReLU as if that were the identity.
     """
@@ -31,7 +31,7 @@ class Paper:
         check_number("paper", "step_size", self.step_size, above=0)
 
     def begin(self, x: Tensor) -> State:  # noqa: ARG002 - a Rule
-        """Nothing is remembered."""
+        """Return an empty state."""
         return {}
 
     def step(
@@ -42,6 +42,6 @@ class Paper:
         state: State,  # noqa: ARG002 - a Rule
         domain: Surface,  # noqa: ARG002 - a Rule
     ) -> Tensor:
-        """One normalised gradient step."""
+        """Take one normalised gradient step."""
         norm = linalg.vector_norm(gradient, dim=tuple(range(1, x.ndim)), keepdim=True).add_(1e-10)
         return x - (self.step_size * gradient).div_(norm)

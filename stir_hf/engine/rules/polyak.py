@@ -1,4 +1,4 @@
-"""Steps of Polyak's length along a preconditioned gradient: what several rules share."""
+"""Steps of Polyak's length along a preconditioned gradient, shared by several rules."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -13,12 +13,12 @@ TINY = 1e-30
 
 
 class Polyak(ABC):
-    """No learning rate, since the least error is known to be 0 (Polyak 1969, "Minimization of
-    unsmooth functionals"), and a running mean of the steps.
+    """Descent without a learning rate, since the least error is known to be 0 (Polyak 1969,
+    "Minimization of unsmooth functionals"), with a running mean of the steps.
 
-    With r the error, g = ∂r/∂x, g_f = g without what the constraint blocks, d the direction that
-    the rule makes of it, k the passes before this one: c = length / (1 + k / half), or length where
-    half is 0; a = c r / ⟨g_f, d⟩; m ← β m - (1 - β) a d; x ← project(x + m / (1 - βᵏ⁺¹)).
+    With r the error, g = ∂r/∂x, g_f = g with zeros where the constraint blocks it, d the direction
+    that the rule derives from it, k the number of earlier passes: c = length / (1 + k / half), or
+    length if half is 0; a = c r / ⟨g_f, d⟩; m ← β m - (1 - β) a d; x ← project(x + m / (1 - βᵏ⁺¹)).
     """
 
     length: float
@@ -33,18 +33,18 @@ class Polyak(ABC):
     def direction(
         self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Surface
     ) -> Tensor:
-        """The direction d, (b, …), against which a step goes: a new tensor.
+        """Return the direction d, (b, …), as a new tensor; a step goes against it.
 
         Args:
             x: the iterate.
-            gradient: of the error.
-            allowed: what the constraint leaves of the gradient; stays as it is.
-            state: updated in place.
+            gradient: the gradient of the error.
+            allowed: the gradient with zeros where the constraint blocks it; not changed.
+            state: the state of the rule, updated in place.
             domain: the constraint's effect on a direction, and the axes of space.
         """
 
     def begin(self, x: Tensor) -> State:
-        """Zero moments, and the powers of the bias corrections.
+        """Return zero moments, and the powers of the bias corrections.
 
         The powers are products: a vectorised pow rounds differently from one place of a batch to
         another, and hundreds of steps amplify that.
@@ -55,9 +55,7 @@ class Polyak(ABC):
     def step(
         self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
     ) -> Tensor:
-        """One preconditioned step, with as few temporary tensors and calls as its arithmetic
-        allows.
-        """
+        """Take one preconditioned step, with as few temporary tensors and calls as possible."""
         allowed = domain.free(x, gradient)
         direction = self.direction(x, gradient, allowed, state, domain)
         products = allowed * direction
@@ -78,12 +76,12 @@ class Squares:
 
     @staticmethod
     def begin(x: Tensor) -> State:
-        """Nothing seen."""
+        """Return the state before the first gradient."""
         return {"v": torch.zeros_like(x), "decay_k": per_row(x.new_ones(len(x)), x)}
 
     @staticmethod
     def root(gradient: Tensor, decay: float, state: State) -> Tensor:
-        """√v̂ + 1e-3 ‖g‖ / √D of gradients (b, …) of D values, after this one was seen."""
+        """Add gradients (b, …) of D values to the mean, and return √v̂ + 1e-3 ‖g‖ / √D."""
         axes, size = tuple(range(1, gradient.ndim)), gradient.numel() // len(gradient)
         seen = torch.rsub(state["decay_k"].mul_(decay), 1)
         v = state["v"].mul_(decay).addcmul_(gradient, gradient, value=1 - decay)

@@ -1,4 +1,4 @@
-"""Inversion in a smooth metric: a regularised method with a name of its own."""
+"""Inversion in a smooth metric, which is a regularised method."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ from stir_hf.registry import option
 @RULES.add("smooth")
 @dataclass(frozen=True)
 class Smooth(Polyak):
-    """As adam-polyak in a 1/f metric, from grey: finds smoother inversions, and other scores.
+    """Like adam-polyak in a 1/f metric, from grey: smoother inversions, and other scores.
 
     S½ is the filter |f|^(-power), f the spatial frequency in cycles per value but at least one per
     axis, scaled to unit root mean square; h = S½ g_f; v the running mean of h²; P = 1 / (√v̂ +
@@ -42,7 +42,7 @@ class Smooth(Polyak):
         check_number("smooth", "power", self.power, below=4)
 
     def begin(self, x: Tensor) -> State:
-        """Zero moments."""
+        """Return a state with zero moments."""
         return {**super().begin(x), **Squares.begin(x)}
 
     def direction(
@@ -53,7 +53,7 @@ class Smooth(Polyak):
         state: State,
         domain: Surface,
     ) -> Tensor:
-        """S½ P S½ g_f."""
+        """Return S½ P S½ g_f."""
         filtered = one_over_f(allowed, self.power, domain.axes)
         root = Squares.root(filtered, self.decay, state)
         return domain.free(x, one_over_f(filtered.div_(root), self.power, domain.axes))

@@ -1,4 +1,4 @@
-"""Starts, one kind per file; a new file registers by being here."""
+"""Starts, one kind per file; a new file in this folder is registered automatically."""
 
 import pkgutil
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The protocol of starts: first values of one row, drawn from (seed, index, draw) alone."""
+"""The protocol of starts: first values of a row, which depend only on (seed, index, draw)."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
@@ -19,7 +19,7 @@ class Start(Protocol):
     """True if another draw gives another start."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """One start, float32, not projected."""
+        """Draw one start, float32, not projected."""
 
 
 STARTS: Registry[Start] = Registry("start")

@@ -1,4 +1,4 @@
-"""One value everywhere."""
+"""Constant starts."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +17,7 @@ class White:
     random: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
-        """Ones."""
+        """Return ones."""
         return np.ones(shape, np.float32)
 
 
@@ -30,5 +30,5 @@ class Black:
     random: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
-        """Zeros."""
+        """Return zeros."""
         return np.zeros(shape, np.float32)

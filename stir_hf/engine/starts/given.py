@@ -1,4 +1,4 @@
-"""Starts that the user brings."""
+"""Starts from the user."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,9 +17,9 @@ class Given:
     random: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start
-        """Never called: what is handed in takes the place of a draw.
+        """Raise an error, since starts from the user are not drawn.
 
         Raises:
-            ValueError: it was called.
+            ValueError: always.
         """
         raise ValueError("start 'given' is not drawn; its tensors are handed in")

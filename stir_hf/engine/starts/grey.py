@@ -1,4 +1,4 @@
-"""Weak noise around the middle."""
+"""Starts of weak noise around mid-grey."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,5 +17,5 @@ class Grey:
     random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Nearly all of it within [0, 1]."""
+        """Draw values, nearly all within [0, 1]."""
         return np.float32(0.5) + np.float32(0.1) * rng.standard_normal(shape, dtype=np.float32)

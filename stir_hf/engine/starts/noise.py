@@ -1,4 +1,4 @@
-"""Gaussian noise."""
+"""Starts of Gaussian noise."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,13 +11,13 @@ from stir_hf.engine.starts.base import STARTS
 @STARTS.add("noise")
 @dataclass(frozen=True)
 class Noise:
-    """N(0,1) per value, of which two thirds lie outside [0,1]."""
+    """N(0,1) per value; two thirds of the values are outside [0,1]."""
 
     shared: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """The original's `super-noise`."""
+        """Draw values, as `super-noise` of the original does."""
         return rng.standard_normal(shape, dtype=np.float32)
 
 

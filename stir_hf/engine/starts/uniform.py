@@ -1,4 +1,4 @@
-"""Uniform noise."""
+"""Starts of uniform noise."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +17,7 @@ class Uniform:
     random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """In [0, 1)."""
+        """Draw values in [0, 1)."""
         return rng.random(shape, dtype=np.float32)
 
 

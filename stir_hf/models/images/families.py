@@ -1,5 +1,5 @@
-"""What is odd about some networks of `transformers`: settings without which an image has no
-representation of its own, and where what sees the image is in a network that does more than that.
+"""Exceptions for some model types of `transformers`: required values of the configuration, and the
+place of the vision encoder inside a larger model.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,62 +12,63 @@ from torch import Tensor, nn
 from stir_hf.errors import RequestError
 
 Inputs = Callable[[nn.Module, Tensor], dict[str, Tensor]]
-"""The module and its `pixel_values` (b, c, h, w) to further arguments of a pass."""
+"""Function from the module and its `pixel_values` (b, c, h, w) to further arguments of a pass."""
 
 
-WRAP_IT = "give a module that takes images and calls it, as an object"
-"""What can be done about a network that does not run on images alone."""
+WRAP_IT = "write a module that takes images and calls it, and pass that as an object"
+"""Advice for a network that needs more than images."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """The networks of one model type."""
+    """The exceptions for one model type."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Values that their configuration must have."""
+    """Values that the configuration must have."""
     inputs: Inputs = lambda _module, _pixels: {}
     note: str | None = None
-    """What a result says of it."""
+    """Note of a result on such a network."""
     encoder: str = ""
-    """The part that sees the image, in the network that `AutoModel` makes of a detector's or the
-    like's checkpoint.
+    """The name of the vision encoder inside the network that `AutoModel` loads, for detectors and
+    the like.
     """
     logits: str = "logits"
     """The field of a result that holds a classifier's logits."""
     apart: bool = False
-    """Whether `AutoModel` leaves the encoder out, so that the class that a checkpoint names is
-    loaded.
+    """True if `AutoModel` omits the encoder, so that the class named by the checkpoint is loaded.
     """
     maps: str | None = None
-    """The field of a result that holds maps of features, where `last_hidden_state` is a map with
-    its channels last.
+    """The field of a result that holds feature maps, if `last_hidden_state` is a map with its
+    channels last.
     """
     refused: str | None = None
-    """Why none of them is taken."""
+    """The reason why such networks are not supported; None if they are."""
 
     def set(self, config: Any) -> None:
-        """Give a configuration these values."""
+        """Set the required values in a configuration."""
         for name, value in self.settings.items():
             setattr(config, name, value)
 
     def check_taken(self, called: str) -> None:
-        """Raise RequestError for a model of a family that is not taken."""
+        """Raise RequestError if such networks are not supported."""
         if self.refused is not None:
-            raise RequestError(f"model {called} is not taken: its family {self.refused}; {WRAP_IT}")
+            raise RequestError(
+                f"model {called} is not supported: its model type {self.refused}; {WRAP_IT}"
+            )
 
     def check(self, config: Any, called: str, part: str = "") -> None:
-        """Raise RequestError where the configuration of a model in memory has other values."""
+        """Raise RequestError if the configuration of a model in memory has other values."""
         for name, value in self.settings.items():
             if (has := getattr(config, name)) != value:
                 where = f"model.{part}." if part else "model."
                 raise RequestError(
-                    f"{called} has {name}={has}, so an image has no representation of its own; set"
+                    f"{called} has {name}={has}, so an image has no fixed representation; set"
                     f" {where}config.{name} = {value}"
                 )
 
 
 def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
-    """For a masked autoencoder, whose patches are sorted by this noise: they keep their order."""
+    """The noise by which a masked autoencoder sorts its patches, such that their order is kept."""
     config: Any = module.config
     count = (pixels.shape[2] // config.patch_size) * (pixels.shape[3] // config.patch_size)
     return {"noise": torch.arange(count, device=pixels.device).expand(len(pixels), -1)}
@@ -158,16 +159,16 @@ FAMILIES = {
     "perceiver": Family(refused="takes `inputs` of any kind, not images"),
     **dict.fromkeys(("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")),
 }
-"""By the configuration's `model_type`."""
+"""Exceptions by the `model_type` of the configuration."""
 _DPT_AROUND_A_BACKBONE = Family(encoder="backbone", apart=True)
-"""A depth estimator whose encoder is another family's (DINOv2, Swin, BEiT)."""
+"""A depth estimator whose encoder is of another model type (DINOv2, Swin, BEiT)."""
 _SEES_ITSELF = ("yolos",)
 """Detectors whose `AutoModel` is a plain encoder, without a decoder."""
 
 
 def detects(model_type: Any) -> bool:
-    """Whether the networks of a model type find objects, so that what they give is of their
-    queries, not of the image.
+    """Return whether the networks of a model type detect objects, so that their outputs belong to
+    queries instead of the image.
     """
     from transformers.models.auto import modeling_auto as auto
 
@@ -181,7 +182,7 @@ def detects(model_type: Any) -> bool:
 
 
 def family_of(config: Any) -> Family:
-    """What is odd about the networks of a configuration."""
+    """The exceptions for the network of a configuration."""
     own = getattr(config, "backbone_config", None) and not getattr(config, "is_hybrid", False)
     if own and getattr(config, "model_type", "") == "dpt":
         return _DPT_AROUND_A_BACKBONE
@@ -189,5 +190,5 @@ def family_of(config: Any) -> Family:
 
 
 def family_named(model_type: Any) -> Family:
-    """What is odd about the networks of a model type."""
+    """The exceptions for a model type."""
     return FAMILIES.get(str(model_type), ORDINARY)

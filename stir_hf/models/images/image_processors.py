@@ -1,4 +1,4 @@
-"""The image processor of a checkpoint, or the one that was handed in."""
+"""The image processor of a checkpoint, or the one that was passed in."""
 
 import importlib.util
 from pathlib import Path
@@ -14,14 +14,14 @@ from stir_hf.models.load.messages import quiet, readable
 from stir_hf.pointers import check_pointer
 
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-"""The files that may say what the image processor is."""
+"""The files that may configure the image processor."""
 
 
 def pixels_of(processor: Any, module: Any, called: str) -> Pixels:
-    """An image processor, understood for a network of `transformers`.
+    """The preprocessing of a network of `transformers`, learnt by probing its image processor.
 
     Raises:
-        RequestError: images that are neither grey nor colour, or a processor that is no map of
+        RequestError: images that are neither grey nor colour, or a processor that is not a map of
             pixels.
     """
     config = module.config
@@ -37,7 +37,7 @@ def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
     """The image processor of a checkpoint.
 
     Raises:
-        RequestError: it has none that loads here.
+        RequestError: the checkpoint has none, or it does not load in this environment.
     """
     import transformers
 
@@ -58,11 +58,11 @@ def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
 
 
 def given_processor(given: Any, *, trust_remote_code: bool) -> Any:
-    """An image processor that was handed in: itself, the one of a processor of several kinds of
-    input, or that of a Hub id or folder.
+    """The image processor from an argument: the object itself, the image part of a processor for
+    several kinds of input, or the one loaded from a Hub id or folder.
 
     Raises:
-        RequestError: there is none under this name, or it cannot be called.
+        RequestError: no image processor under this name, or an object that cannot be called.
     """
     if isinstance(given, str | Path):
         name, revision = split_revision(str(given), "model")

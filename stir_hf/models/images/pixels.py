@@ -17,10 +17,10 @@ from stir_hf.inputs.images import MODES, AppliedMap, ImageKind, PixelMap, Size, 
 from stir_hf.models.preprocessing import Extent
 
 Process = Callable[[Image.Image], np.ndarray]
-"""One PIL image to the processor's float array of shape (c, h, w)."""
+"""Function from a PIL image to the processor's float array of shape (c, h, w)."""
 
 _PICTURES = ((500, 375), (301, 452))
-"""(width, height) of the two pictures that show the geometry of a processor: neither is square."""
+"""(width, height) of two fixed pictures that identify the geometry of a processor; not square."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,36 @@ class Pixels:
     axes: ClassVar[tuple[str, ...]] = ("batch", "colour", "space", "space")
 
     process: Process
-    """PIL image to the float array (c, h, w) that the network consumes; raises RequestError where
-    the processor gives another shape.
+    """Function from a PIL image to the float array (c, h, w) for the network; raises RequestError
+    if the processor gives another shape.
     """
     map: PixelMap
-    """From channels in [0, 1] to what the network consumes, and back."""
+    """Map from channels in [0, 1] to the network's inputs, and back."""
     channels: int
-    """1 or 3."""
+    """The number of channels, 1 or 3."""
     extent: Size | None
-    """(h, w) that the processor gives; None when it keeps the size of the image."""
+    """(h, w) of the processor's output; None if it keeps the size of the image."""
     processor: str | None = None
-    """The class that was probed."""
+    """The class of the processor."""
     squares: bool = False
-    """True if images are cropped to their middle square first: the processor fills other shapes up
-    with a colour that 8 bits do not hold, or gives another size for another size.
+    """True if images are cropped to their central square first, since the processor pads other
+    shapes with a colour that 8 bits cannot represent, or its output size varies with the input.
     """
     rounds: bool = False
-    """True if the processor gives values that 8 bits do not hold, so that a canvas rounds them."""
+    """True if 8 bits cannot represent the values of the processor, so that the canvas rounds them.
+    """
     notes: tuple[str, ...] = ()
-    """Notes of a result on the way in which the processor is called."""
+    """Notes of a result on how the processor is called."""
 
     def kind(self, extent: Extent) -> ImageKind:
-        """Images of a size (h, w)."""
+        """The kind of images of a size (h, w)."""
         height, width = extent
         return ImageKind(MODES[self.channels], (height, width))
 
     def refusal(self, kind: Kind) -> str | None:
-        """A reason, for another kind of input or another mode."""
+        """The reason to refuse another kind of input or another mode; None for images that it
+        takes.
+        """
         mine = MODES[self.channels]
         if not isinstance(kind, ImageKind):
             return f"takes images; these inversions are of {kind.name}s"
@@ -66,7 +69,7 @@ class Pixels:
         return None
 
     def expected(self) -> str:
-        """(b, c, h, w)."""
+        """The shape of a batch in words."""
         return f"images (b, {self.channels}, h, w)"
 
     def takes(self, values: Tensor) -> bool:
@@ -74,7 +77,7 @@ class Pixels:
         return values.ndim == 4 and values.shape[1] == self.channels
 
     def resize(self, values: Tensor) -> Tensor:
-        """Antialiased and bilinear, to the native size."""
+        """Resize images to the native size (antialiased, bilinear)."""
         return resize(values, self.extent)
 
     def arithmetic(self, like: Tensor) -> AppliedMap | None:
@@ -82,25 +85,25 @@ class Pixels:
         return None if self.map.is_identity else self.map.on(like).applied()
 
     def canvas(self, original: Image.Image) -> NDArray[np.uint8]:
-        """The image as the processor resizes and crops it, before its arithmetic: uint8 of shape
-        (c, h, w).
+        """The image after the processor's resizing and cropping, before its arithmetic: uint8 of
+        shape (c, h, w).
 
-        An image whose shape would give another size than the native one, or be filled up with a
-        colour that 8 bits do not hold, is first cropped to a centred square. What is transparent
-        shows white behind it.
+        An image that would come out at another size than the native one, or be padded with a
+        colour that 8 bits cannot represent, is first cropped to its central square. Transparent
+        pixels get a white background.
 
         Raises:
-            RequestError: the processor gives another size than its own even then.
+            RequestError: the processor's output has another size even then.
         """
         levels = (self.values(original).clamp(0, 1) * 255).round().byte()
         return np.ascontiguousarray(levels.numpy())
 
     def values(self, original: Image.Image) -> Tensor:
-        """The same before it is rounded to 8 bits: float64 of shape (c, h, w), 0 is black and 1
-        white.
+        """The canvas before it is rounded to 8 bits: float64 of shape (c, h, w), from 0 (black) to
+        1 (white).
 
         Raises:
-            RequestError: the processor gives another size than its own.
+            RequestError: the processor's output has another size than the native one.
         """
         image = as_mode(original, MODES[self.channels])
         image = square(image) if self.squares else image
@@ -115,7 +118,7 @@ class Pixels:
         return self.map.inverse(torch.from_numpy(inputs)[None])[0]
 
     def extent_of(self, shape: Extent) -> Size:
-        """The size (h, w) in which an image of a size comes out.
+        """The size (h, w) of the canvas of an image of a given size.
 
         Raises:
             RequestError: the processor does not take such images.
@@ -130,8 +133,8 @@ class Pixels:
         return found.shape[1], found.shape[2]
 
     def rounding(self, extent: Extent) -> tuple[Tensor, Tensor] | None:
-        """The values of a fixed picture before and after rounding to 8 bits; a processor that keeps
-        the size of an image gets a picture of that size.
+        """The values of a fixed picture before and after rounding to 8 bits; for a processor that
+        keeps the size of images, the picture has the size `extent`.
         """
         if not self.rounds:
             return None
@@ -142,7 +145,7 @@ class Pixels:
         return exact, (exact.clamp(0, 1) * 255).round() / 255
 
     def identity(self) -> dict[str, Any]:
-        """Mode and native size, the canvases of two fixed pictures, and the map to 6 digits."""
+        """The mode, the native size, a hash of two fixed canvases, and the map to 6 digits."""
         return {
             "canvas": {
                 "mode": MODES[self.channels],
@@ -164,7 +167,7 @@ def _hash_of(pixels: Pixels) -> str:
 
 
 def _rounded(pixel_map: PixelMap) -> dict[str, Any]:
-    """Matrix and bias to 6 digits."""
+    """The matrix and bias of the map to 6 digits."""
     matrix, bias = (
         np.round(values.numpy(), 6) + 0.0 for values in (pixel_map.matrix, pixel_map.bias)
     )
@@ -172,7 +175,7 @@ def _rounded(pixel_map: PixelMap) -> dict[str, Any]:
 
 
 def own_size(channels: int) -> Pixels:
-    """For a network without a processor: images in [0, 1] at their own size."""
+    """Preprocessing without a processor: images in [0, 1] at their own size."""
 
     def process(image: Image.Image) -> np.ndarray:
         array = np.asarray(image, np.float32) / 255
@@ -182,8 +185,8 @@ def own_size(channels: int) -> Pixels:
 
 
 def picture(width: int, height: int) -> Image.Image:
-    """Slow colours with fine stripes and a sharp edge: always the same, and changed by any crop or
-    resampling.
+    """A fixed picture of smooth colours, fine stripes and a sharp edge, which any crop or
+    resampling changes.
     """
     y, x = np.mgrid[:height, :width]
     red = (x * 255) // width
@@ -193,7 +196,7 @@ def picture(width: int, height: int) -> Image.Image:
 
 
 def square(image: Image.Image) -> Image.Image:
-    """The centred square of an image."""
+    """The central square of an image."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))

@@ -19,22 +19,21 @@ from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
 from stir_hf.models.images.pixels import Pixels, Process, picture
 
 TIMES = 8
-"""So often is a transform asked for the same image: a random flip agrees every second time."""
+"""Number of calls of a transform on the same image: a random flip agrees every second time."""
 
 
 def understand(processor: Any, channels: int, size: Size | None = None) -> Pixels:
     """Learn an image processor of `transformers` by probing it.
 
     Args:
-        processor: called as `processor(image, return_tensors="pt")["pixel_values"]`, which all of
-            them can, those of timm included; or a transform, from a PIL image to a tensor
-            (c, h, w). One that takes boxes is given one, the whole image.
-        channels: of the network, 1 or 3.
-        size: the network's native size where the processor does not resize, or gives another size
-            for another size.
+        processor: called as `processor(image, return_tensors="pt")["pixel_values"]`, which also
+            works for those of timm; or a transform from a PIL image to a tensor (c, h, w). A
+            processor that needs boxes gets one around the whole image.
+        channels: number of channels of the network, 1 or 3.
+        size: the network's native size, for a processor whose output size varies with its input.
 
     Raises:
-        RequestError: the processor does not run here, or is no affine map of pixels (patches,
+        RequestError: the processor does not run here, or is not an affine map of pixels (patches,
             colour clusters, …).
     """
 
@@ -63,7 +62,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
         raise RequestError(
-            f"{_name(processor)} is no affine map of pixels ({found} instead of {expected})"
+            f"{_name(processor)} is not an affine map of pixels ({found} instead of {expected})"
         )
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     notes = _notes(processor)
@@ -73,12 +72,12 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
 
 
 def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixels:
-    """With the native size, and what is done to an image so that it comes out at that.
+    """Return preprocessing with the native size, and with cropping or resizing as needed for it.
 
     Args:
-        pixels: as they are without.
-        sizes: in which squares of different sizes come out.
-        size: the network's own.
+        pixels: the preprocessing without a native size.
+        sizes: the output sizes for squares of different sizes.
+        size: the network's native size.
     """
     process = pixels.process
     if len(sizes) == 1:
@@ -99,7 +98,7 @@ def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixel
 
 
 def _check_repeats(process: Process, channels: int, called: str, times: int) -> None:
-    """Raise RequestError where an image comes out otherwise the next time."""
+    """Raise RequestError if the outputs of several calls on one image differ."""
     image = as_mode(picture(500, 375), MODES[channels])
     first = process(image)
     for _ in range(times):
@@ -112,7 +111,7 @@ def _check_repeats(process: Process, channels: int, called: str, times: int) -> 
 
 
 def _pixel_values(processor: Any, image: Image.Image) -> Any:
-    """(1, c, h, w)."""
+    """The output of a processor or transform for one image, (1, c, h, w)."""
     if _takes_boxes(processor):
         boxes = [[[0, 0, *image.size]]]
         return processor(image, boxes=boxes, return_tensors="pt")["pixel_values"]
@@ -124,7 +123,7 @@ def _pixel_values(processor: Any, image: Image.Image) -> Any:
 
 
 def _takes_boxes(processor: Any) -> bool:
-    """Whether it cannot be called without boxes, as that of a network of poses of persons."""
+    """Return whether the processor requires boxes, as those of pose estimators do."""
     preprocess = getattr(processor, "preprocess", None)
     if preprocess is None:
         return False
@@ -139,13 +138,15 @@ def _notes(processor: Any) -> tuple[str, ...]:
 
 
 def _off_eight_bits(values: Tensor) -> bool:
-    """Whether 8 bits do not hold pixels in [0, 1]."""
+    """Return whether 8 bits cannot represent some of these values in [0, 1]."""
     levels = values.double() * 255
     return bool((levels - levels.round()).abs().max() > 0.05)
 
 
 def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
-    """Whether a white image that is not square comes out with a colour that 8 bits do not hold."""
+    """Return whether padding has a colour that 8 bits cannot represent, seen on a wide
+    white image.
+    """
     wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
     try:
         filled = pixel_map.inverse(torch.from_numpy(process(wide))[None])
@@ -155,7 +156,7 @@ def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
 
 
 def _resized(process: Process, size: Size) -> Process:
-    """For a processor that leaves the size alone: bilinear resize to the native size first."""
+    """Put a bilinear resize to the native size before a processor that keeps the size."""
     return lambda image: process(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 

@@ -1,5 +1,5 @@
-"""The part of a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or of a detector that
-takes images.
+"""The part that takes images, in a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or a
+detector.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,22 +12,22 @@ from stir_hf.models.images.families import WRAP_IT, detects
 from stir_hf.models.run.calling import PIXELS, Arguments, runs_own_code
 
 _NO_IMAGES = {"input_ids", "input_values", "input_features", "inputs_embeds"}
-"""Names of arguments that are texts or sounds."""
+"""Names of arguments for texts or sounds."""
 _PATCHES = {"flattened_patches", "grid_thw", "image_grid_thw", "target_sizes"}
-"""Names of arguments of networks that take the patches of an image in a sequence."""
+"""Names of arguments for images as sequences of patches."""
 
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
-    """The name of the outermost submodule that takes `pixel_values` alone, and itself; `""` and
-    the module where that is the module. Of a detector, its backbone.
+    """The name of the outermost submodule that takes only `pixel_values`, and that submodule;
+    `""` and the module itself if that is the one. For a detector, its backbone.
 
     Args:
         module: the whole network.
-        called: what it is called in messages.
-        encoder: the name, where the family says it.
+        called: name of the network in messages.
+        encoder: name of the submodule, if the family gives it.
 
     Raises:
-        RequestError: there is none, or several.
+        RequestError: no such submodule, or several.
     """
     if encoder:
         return _named(module, called, encoder)
@@ -37,8 +37,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
             return next(iter(found.items()))
         has = f"several ({', '.join(found)})" if found else "none that is told apart"
         raise RequestError(
-            f"model {called} finds objects, and of the networks that see the image it has {has};"
-            " load that one by itself and give it as an object"
+            f"model {called} is a detector, and its vision backbone is not unique or not found: it has {has};"
+            " load the backbone yourself, and pass it as an object"
         )
     if _runs_on_images(module):
         return "", module
@@ -46,7 +46,7 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
 
 
 def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
-    """Return the one part that takes images as they are, or raise RequestError."""
+    """Return the only part that takes plain images, or raise RequestError."""
     patched = _whole_or_outermost(module, _takes_patches)
     for wanted in (_takes_images, _sees):
         if wanted is _sees and _sees(module):
@@ -62,7 +62,7 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
     if found:
         raise RequestError(
             f"model {called} takes {takes} and has several vision towers ({', '.join(found)}); load"
-            " one of them and give it as an object"
+            " one yourself, and pass it as an object"
         )
     if partly := patched or _whole_or_outermost(module, _sees_with_more):
         name, tower = next(iter(partly.items()))
@@ -80,9 +80,9 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
 
 
 def body_of(given: Any) -> tuple[str, Any]:
-    """What `AutoModel` makes of the checkpoint of a model in memory, by its name in the model, and
-    itself; `""` and the model where that is the model: a classifier, or a class that `AutoModel`
-    does not know, or a backbone that was made by itself.
+    """The part of a model in memory that `AutoModel` would load from its checkpoint: its name in
+    the model, and the part. The result is `""` and the model itself for a classifier, for a class
+    that `AutoModel` does not know, and for a separate backbone.
     """
     from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
 
@@ -101,7 +101,7 @@ def body_of(given: Any) -> tuple[str, Any]:
 
 
 def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
-    """The part that the family names, under whatever prefix the class of the network gives it."""
+    """The part with the name from the family, under any prefix that the class adds."""
     ends = f".{encoder}"
     found = [
         name
@@ -116,7 +116,7 @@ def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
         raise RequestError(
             f"model {called} has no part {encoder!r}, which would see the image, in"
             f" {type(module).__name__}; its configuration names architectures={named}: name the"
-            " class that has the part, or give it as an object"
+            " class that has the part, or pass it as an object"
         )
     raise RequestError(
         f"model {called} has no part {encoder!r} of transformers, which would see the image: its"
@@ -126,7 +126,7 @@ def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
 
 
 def _has_timm(module: nn.Module, encoder: str) -> bool:
-    """Whether a backbone is timm's: named so, or a part without a configuration."""
+    """Return whether a backbone is from timm: by its configuration, or since it has none."""
     configs = [getattr(m, "config", None) for m in module.modules()]
     return any(
         getattr(config, "use_timm_backbone", False)
@@ -136,7 +136,7 @@ def _has_timm(module: nn.Module, encoder: str) -> bool:
 
 
 def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
-    """The submodules that are wanted and inside of no other that is."""
+    """The wanted submodules that are not inside another wanted one."""
     found: dict[str, nn.Module] = {}
     for name, inner in module.named_modules():
         if name and not _is_in(name, found) and wanted(inner):
@@ -155,13 +155,13 @@ def _is_in(name: str, outer: Iterable[str]) -> bool:
 
 
 def _is_backbone(module: nn.Module) -> bool:
-    """Whether a module gives maps of features of an image, as a detector's backbone does."""
+    """Return whether a module gives feature maps of an image, like the backbone of a detector."""
     return hasattr(module, "config") and hasattr(module, "out_features") and _takes_images(module)
 
 
 def _runs_on_images(module: nn.Module) -> bool:
-    """Return whether the whole network takes images and nothing else, whatever a class of the
-    user's own calls them.
+    """Return whether the whole network takes only images, under any name if its class is the
+    user's own.
     """
     arguments = Arguments.of(module)
     if arguments.needs_more:
@@ -172,7 +172,7 @@ def _runs_on_images(module: nn.Module) -> bool:
 
 
 def _takes_images(module: nn.Module) -> bool:
-    """Return whether a module's first argument are pixel values and it needs no others."""
+    """Return whether pixel values are the first and only required argument of a module."""
     if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
     arguments = Arguments.of(module)
@@ -182,8 +182,8 @@ def _takes_images(module: nn.Module) -> bool:
 
 
 def _sees(module: nn.Module) -> bool:
-    """Return whether a module is a network whose first argument are pixel values, by its name or as
-    the class says, and which needs no others.
+    """Return whether a module is a network with pixel values, by name or by its class, as the first
+    and only required argument.
     """
     arguments = Arguments.of(module)
     first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
@@ -192,13 +192,13 @@ def _sees(module: nn.Module) -> bool:
 
 
 def _takes_patches(module: nn.Module) -> bool:
-    """Return whether a module is a network that sees images, but in patches."""
+    """Return whether a module is a network that takes images as sequences of patches."""
     names = {*Arguments.of(module).names}
     return bool(_PATCHES & names) and _is_network(module) and not _NO_IMAGES & names
 
 
 def _sees_with_more(module: nn.Module) -> bool:
-    """Return whether a module is a network that takes pixel values and needs others."""
+    """Return whether a module is a network that takes pixel values and requires other arguments."""
     arguments = Arguments.of(module)
     first = arguments.names[:1] == (PIXELS,) and not _NO_IMAGES & {*arguments.names}
     return first and arguments.needs_more and _is_network(module)
@@ -215,8 +215,8 @@ def _is_own_network(module: nn.Module) -> bool:
 
 
 def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
-    """Return the one tower in a network of a user's own that does not say that it takes images,
-    though it runs on them alone; None where there is none, or several.
+    """Return the only tower in a network of a user's own class that runs on images without
+    declaring it; None if there is no tower, or several.
     """
     if getattr(module, "main_input_name", PIXELS) == PIXELS:
         return None
@@ -225,12 +225,12 @@ def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:
-    """What a result says of a tower."""
+    """The note of a result that a tower is read."""
     return (f"the vision tower ({name}) of {type(module).__name__} is read",) if name else ()
 
 
 def part_note(name: str, given: Any) -> tuple[str, ...]:
-    """What a result says of what is read of a model in memory."""
+    """The note of a result that only a part of a model in memory is read."""
     if name and name == given.base_model_prefix:
         head = type(given).__name__
         return (f"the network before the head ({name}) of {head} is read, as of its checkpoint",)

@@ -1,4 +1,4 @@
-"""An adapter that peft's `save_pretrained` wrote, merged into its base."""
+"""Adapters saved by peft's `save_pretrained`, and their merge into the base model."""
 
 import importlib.util
 import warnings
@@ -17,30 +17,30 @@ from stir_hf.models.load.messages import readable
 
 @dataclass(frozen=True)
 class Adapter:
-    """What an adapter says of itself."""
+    """An adapter by its configuration file."""
 
     folder: Path
     called: str
     base: str
-    """Hub id or folder of its base."""
+    """Hub id or folder of the base model."""
     revision: str | None
     heads: tuple[str, ...]
-    """Modules that it brings whole, such as a classifier."""
+    """Modules that the adapter contains completely, such as a classifier."""
     num_labels: int | None
-    """Of a classifier among them."""
+    """The number of labels of a classifier among them; None without one."""
 
     def shown(self, commit: str | None = None) -> str:
-        """The base as results name it, at a commit where that is known."""
+        """The name of the base in results, with its commit if that is known."""
         if commit is not None:
             return f"{split_revision(self.base)[0]}@{commit}"
         name = Path(self.base).expanduser().name if is_local(self.base) else self.base
         return f"{name}@{self.revision}" if self.revision else name
 
     def merged(self, base: Any) -> nn.Module:
-        """The base with the adapter's weights in place; peft has to be there.
+        """Merge the adapter's weights into the base; requires peft.
 
         Raises:
-            RequestError: it does not fit the base, or cannot be merged.
+            RequestError: the adapter does not fit the base, or cannot be merged.
         """
         import peft
 
@@ -62,15 +62,15 @@ class Adapter:
 
 
 def in_one_of(weight: str, modules: tuple[str, ...]) -> bool:
-    """Whether a weight belongs to one of the modules of these names, at any depth."""
+    """Return whether a weight belongs to one of the modules of these names, at any depth."""
     return any(part in modules for part in weight.split(".")[:-1])
 
 
 def read_adapter(folder: Path, called: str) -> Adapter:
-    """Read what an adapter says of itself; peft must be there to do more.
+    """Read the configuration of an adapter, and check that peft is installed.
 
     Raises:
-        RequestError: no base is named, or peft is not installed.
+        RequestError: the configuration names no base model, or peft is not installed.
     """
     from safetensors import safe_open
 

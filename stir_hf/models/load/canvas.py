@@ -1,4 +1,4 @@
-"""Canvases by the processor of a checkpoint, without its weights."""
+"""Canvases from the processor of a checkpoint, without its weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +19,8 @@ def canvas_maker(
 
     Args:
         model: Hub id, `id@revision` or folder; only its configuration files are fetched.
-        kind: of the canvas.
-        trust_remote_code: allow code that the checkpoint brings.
+        kind: the kind of the canvas.
+        trust_remote_code: allow Python code from the checkpoint.
 
     Raises:
         RequestError: no such model, or no image processor that loads here.

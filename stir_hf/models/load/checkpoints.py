@@ -1,5 +1,5 @@
-"""A checkpoint of `transformers`, from the Hub or a folder, loaded with nothing made up:
-safetensors only, and no code of its own unless that is allowed.
+"""Strict loading of a checkpoint of `transformers` from the Hub or a folder: safetensors only, no
+randomly initialised weights in use, and no code from the checkpoint unless that is allowed.
 """
 
 from dataclasses import dataclass, replace
@@ -31,32 +31,32 @@ class Loading:
     """Options of loading a checkpoint."""
 
     dtype: torch.dtype = torch.float32
-    """Of its weights."""
+    """The dtype of the weights."""
     device: str | None = None
-    """Where it goes: None takes the best device, `auto` all devices, memory and disk together."""
+    """The device; None for the best one, `auto` to spread over all devices, memory and disk."""
     trust_remote_code: bool = False
-    """Whether Python code that the checkpoint brings may be run."""
+    """True to allow Python code from the checkpoint."""
 
     def device_map(self, quantised: str | None) -> dict[str, Any]:
-        """The argument of `from_pretrained`; quantised weights cannot be moved afterwards."""
+        """The device argument of `from_pretrained`; quantised weights cannot be moved later."""
         if self.device == SPREAD:
             return {"device_map": SPREAD}
         return {"device_map": {"": pick_device(self.device)}} if quantised else {}
 
 
 def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any = None) -> Network:
-    """Load the network that a checkpoint holds, with its classifier where it has one; of several
-    towers, the one that takes images; an adapter merged into its base. It is in eval mode, on the
-    CPU unless it is quantised or spread over several devices.
+    """Load the network of a checkpoint, with its classifier if it has one. Of several towers, the
+    one that takes images is used; an adapter is merged into its base. The network is in eval mode,
+    on the CPU unless it is quantised or spread over several devices.
 
     Args:
-        spec: which.
-        how: precision, device and what may be run.
-        processor: its image processor, or the Hub id or folder of one; None: the checkpoint's own.
+        spec: the checkpoint.
+        how: precision, device, and whether its code may run.
+        processor: an image processor, or the Hub id or folder of one; None for the checkpoint's.
 
     Raises:
-        RequestError: no such checkpoint, no or broken or only pickled weights, not a network of
-            images, code of its own that is not allowed.
+        RequestError: no such checkpoint; missing, broken or pickled weights; not a network over
+            images; or code from the checkpoint that is not allowed.
     """
     how = how or Loading()
     trust = how.trust_remote_code
@@ -85,7 +85,7 @@ def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any 
 
 
 def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Network:
-    """The base with the adapter's weights, the classifier that it brings included."""
+    """Load the base and merge the adapter's weights, including a classifier."""
     with located(ModelSpec.parse(adapter.base, adapter.revision)) as place:
         if place.adapter:
             raise RequestError(
@@ -172,14 +172,14 @@ def _over_images(
 
 
 _OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
-"""Main inputs of texts, sounds and images."""
+"""Names of main inputs for texts, sounds and images."""
 
 
 def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: bool) -> bool:
-    """True for a checkpoint with code of its own and without a processor.
+    """Return True for a checkpoint with its own code and without a processor.
 
     Raises:
-        RequestError: its code may not be run.
+        RequestError: its code is not allowed.
     """
     known = any((place.folder / name).is_file() for name in PROCESSORS)
     if known or "AutoModel" not in (config.get("auto_map") or {}):
@@ -195,10 +195,10 @@ def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: b
 def _over_vectors(
     module: Any, model: str, place: Place, missing: frozenset[str], quantised: str | None
 ) -> Network:
-    """A network over vectors of features.
+    """A network over feature vectors.
 
     Raises:
-        RequestError: its main input is of another kind.
+        RequestError: the main input is of another kind.
     """
     if (main := module.main_input_name) in _OTHER_INPUTS:
         raise RequestError(
@@ -217,8 +217,8 @@ def _over_vectors(
 
 
 def quantisation(config: Any) -> str | None:
-    """The method by which a model's weights are quantised, as its configuration names it; None
-    where they are not.
+    """The quantisation method of a model's weights, from its configuration; None if they are not
+    quantised.
     """
     found = getattr(config, "quantization_config", None)
     if not found:
@@ -229,7 +229,7 @@ def quantisation(config: Any) -> str | None:
 
 
 def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> None:
-    """Raise RequestError where weights have other shapes than the configuration gives them."""
+    """Raise RequestError if weights have other shapes than in the configuration."""
     for key, stored, expected in sorted(mismatched):
         if in_one_of(key, replaced):
             continue
@@ -242,9 +242,9 @@ def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> Non
 
 
 def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
-    """Raise RequestError where the weights hold more layers of a list than the configuration.
+    """Raise RequestError if the weights have more layers in a list than the configuration.
 
-    A head that the class has no place for is no such layer.
+    An unused head is not such a layer.
     """
     lists = {name: len(m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)}
     for key in sorted(unexpected):

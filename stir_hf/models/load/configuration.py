@@ -1,4 +1,4 @@
-"""The entries of a configuration that may change what a network computes."""
+"""The entries of a configuration that may change a network's outputs."""
 
 import math
 import re
@@ -16,14 +16,14 @@ _WITHOUT_EFFECT = re.compile(
     r"|initializer_\w+|\w*init_(std|range|scale|xavier_std)|\w*drop(out|_path|_rate|layer)?(_\w+)?"
     r"|layerdrop|quantization_config|_\w+"
 )
-"""Names of entries that matter for loading, training, or what a pass returns, and not for what it
-computes in evaluation mode.
+"""Names of entries that concern loading, training or the format of outputs, and do not change the
+values that are computed in evaluation mode.
 """
 
 
 def entries(module: nn.Module) -> dict[str, Any]:
-    """The entries of a network's configuration as plain data, by name, of those that its class has;
-    those of inner ones by `outer.name`. Empty for a module without a configuration.
+    """The entries of a network's configuration that its class defines, as plain data by name;
+    nested entries are called `outer.name`. Empty for a module without a configuration.
     """
     config: Any = getattr(module, "config", None)
     if not hasattr(config, "to_dict"):
@@ -47,7 +47,7 @@ def _flat(values: dict[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether JSON keeps a value as it is; the name of a function may differ each time."""
+    """Return whether JSON can represent a value exactly; the name of a function may vary."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     if isinstance(value, float):

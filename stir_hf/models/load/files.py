@@ -1,4 +1,4 @@
-"""The files of a checkpoint: where they are, and what is refused before anything large is read."""
+"""The files of a checkpoint: their location, and checks before anything large is read."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CONFIG, ADAPTER_CONFIG, ADAPTER = (
 )
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 NAMED = "transformers_weights"
-"""The entry of a configuration that names the file of the weights, where it has another name."""
+"""The entry of a configuration that names the weights file, if its name is not the usual one."""
 _USUAL = ("pytorch_model", "adapter_model", "tf_model", "flax_model")
 _NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
@@ -36,23 +36,23 @@ class Place:
 
     folder: Path
     commit: str | None
-    """The commit it came from; None for a folder of the user's."""
+    """The commit on the Hub; None for a local folder."""
     adapter: bool = False
-    """Whether it holds an adapter alone, without the weights of its base."""
+    """True if the folder holds only an adapter, without the weights of its base."""
     repo: hub.Found | None = None
-    """The repo that it is of, where nobody knows which files that has."""
+    """The repo of the files, if its list of files is not available."""
     notes: tuple[str, ...] = ()
 
 
 @contextmanager
 def located(spec: ModelSpec) -> Iterator[Place]:
-    """Where a checkpoint is loaded from; its files are checked, those of the Hub fetched.
+    """The folder from which a checkpoint is loaded; its files are fetched from the Hub and checked.
 
-    An adapter beside full weights is out of sight there: transformers would add it to them where
-    peft is installed, and not elsewhere.
+    Adapter files next to full weights are hidden from transformers, which would apply them only
+    if peft is installed.
 
     Raises:
-        RequestError: no such checkpoint; no, broken or only pickled weights.
+        RequestError: no such checkpoint; missing, broken or pickled weights.
     """
     place = _find(spec)
     if not place.adapter:
@@ -73,10 +73,10 @@ def located(spec: ModelSpec) -> Iterator[Place]:
 
 @contextmanager
 def code_told(place: Place) -> Iterator[None]:
-    """Tell of code that a checkpoint asks for and the Hub's cache lacks as that.
+    """Replace an error about code files of a checkpoint that are missing from the Hub's cache.
 
     Raises:
-        RequestError: in the place of one that was raised.
+        RequestError: the error that names the missing files, in place of the original one.
     """
     try:
         yield
@@ -108,8 +108,8 @@ def _find(spec: ModelSpec) -> Place:
 
 
 def _needed(found: hub.Found) -> list[str]:
-    """What `from_pretrained` reads of a repo: its small files and the weights under their usual
-    name, else those that the index of the weights names, else all weights.
+    """The files of a repo that `from_pretrained` reads: the small files, and the weights under
+    their usual name, else those in the index of the weights, else all weights.
     """
     files = found.files
     named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
@@ -131,13 +131,13 @@ def _is_small(name: str) -> bool:
 
 
 def _is_configuration(name: str) -> bool:
-    """Return True for a small file that transformers reads of a network that sees images."""
+    """Return True for a small file that transformers reads for a network over images."""
     told = "config" in name or "processor" in name or name.endswith(".safetensors.index.json")
     return told and not name.startswith("tokenizer")
 
 
 def _check_folder(folder: Path) -> bool:
-    """Whether the folder holds an adapter alone."""
+    """Check a local folder, and return whether it holds only an adapter."""
     if not folder.is_dir():
         raise hub.no_such_folder(str(folder), "model folder")
     called = f"model folder {folder}"
@@ -148,8 +148,8 @@ def _check_folder(folder: Path) -> bool:
 
 
 def _check_weights(folder: Path, adapter: bool) -> None:
-    """Raise RequestError where a file of the weights that are read is broken, or but a pointer;
-    what lies beside them is not looked at.
+    """Raise RequestError if a weights file that would be read is broken, or is a pointer of git-lfs
+    or git-annex; other files are not checked.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -165,7 +165,7 @@ def _check_weights(folder: Path, adapter: bool) -> None:
 
 
 def _weights(folder: Path) -> list[Path]:
-    """The safetensors that `from_pretrained` may read, those of lists of shards included."""
+    """The safetensors files that `from_pretrained` may read, including shards."""
     entries = _entries(folder)
     shards = [name for path in entries if _is_index(path) for name in _shards(path)]
     names = dict.fromkeys([*(path.name for path in entries), *shards])
@@ -174,12 +174,13 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
-    """Whether these files are those of an adapter alone.
+    """Check the names of a checkpoint's files, and return whether they are those of an adapter
+    only.
 
     Args:
-        called: what messages call the checkpoint.
-        names: of its files; those in folders inside are never read.
-        folder: where its configuration is.
+        called: name of the checkpoint in messages.
+        names: names of its files; files in subfolders are ignored.
+        folder: the folder with its configuration.
 
     Raises:
         RequestError: no configuration, or no weights in safetensors.
@@ -201,8 +202,8 @@ def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
 
 
 def check_named(called: str, named: Any) -> None:
-    """Raise RequestError where a configuration names other weights than safetensors beside it:
-    transformers reads those even where it is told to read safetensors alone.
+    """Raise RequestError if a configuration names weights that are not safetensors in its folder:
+    transformers reads them even with `use_safetensors=True`.
     """
     if named is None:
         return
@@ -213,9 +214,7 @@ def check_named(called: str, named: Any) -> None:
 
 
 def _check_indexes(called: str, folder: Path) -> None:
-    """Raise RequestError where a list of shards that is read names anything but safetensors beside
-    it.
-    """
+    """Raise RequestError if an index of shards names anything but safetensors in its folder."""
     for path in _indexes(folder):
         for name in _shards(path):
             plain = "/" not in name and "\\" not in name
@@ -228,10 +227,10 @@ def _check_indexes(called: str, folder: Path) -> None:
 
 
 def _shards(index: Path) -> list[str]:
-    """The files that a list of shards names.
+    """The files that an index of shards names.
 
     Raises:
-        RequestError: one of them is no name.
+        RequestError: an entry is not a file name.
     """
     places = read_json(index).get("weight_map")
     names = list(places.values()) if isinstance(places, dict) else []
@@ -242,7 +241,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def _indexes(folder: Path) -> list[Path]:
-    """The lists of shards that `from_pretrained` may read."""
+    """The indexes of shards that `from_pretrained` may read."""
     return [path for path in _entries(folder) if _is_index(path)]
 
 
@@ -251,8 +250,8 @@ def _is_index(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """The files with which `from_pretrained` may begin: the weights that a configuration names,
-    else the usual ones in one file, else the usual list of shards.
+    """The files with which `from_pretrained` may begin: the weights that the configuration names,
+    else the usual single file, else the usual index of shards.
     """
     if not (folder / CONFIG).is_file():
         return []
@@ -267,7 +266,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _there(folder: Path, names: Iterable[Any]) -> list[str]:
-    """Those of these names that are of files in the folder."""
+    """The names among these that are files in the folder."""
     return [name for name in names if isinstance(name, str) and (folder / name).is_file()]
 
 
@@ -279,21 +278,21 @@ def _pickled(called: str, name: str) -> RequestError:
 
 
 def needs_timm(folder: Path) -> bool:
-    """Whether a checkpoint is one of timm's, whose configuration names no `model_type`."""
+    """Return whether a checkpoint is from timm, whose configurations have no `model_type`."""
     return (folder / CONFIG).is_file() and "pretrained_cfg" in read_json(folder / CONFIG)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A configuration file.
+    """Read a configuration file.
 
     Raises:
-        RequestError: it cannot be read, or holds no JSON object.
+        RequestError: it cannot be read, or is not a JSON object.
     """
     check_pointer(path)
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RequestError(f"{path} is no JSON object: {one_line(error)}") from error
+        raise RequestError(f"{path} is not a JSON object: {one_line(error)}") from error
     if not isinstance(found, dict):
-        raise RequestError(f"{path} is no JSON object, but {type(found).__name__}")
+        raise RequestError(f"{path} is not a JSON object, but {type(found).__name__}")
     return found

@@ -12,9 +12,9 @@ from stir_hf.runtime import brought
 
 
 def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) -> str:
-    """SHA-256 over all that the `state_dict` holds, by name: dtypes, shapes and bytes; wherever the
-    weights are. Of those that the checkpoint lacks, which no layer that can be read depends on,
-    only what is the same in every load.
+    """SHA-256 over the entries of the `state_dict` by name: dtypes, shapes and bytes, on any
+    device. Entries missing from the checkpoint, on which no readable layer depends, count only if
+    they are the same in every load.
     """
     digest = hashlib.sha256()
     trained = {name for name, _ in module.named_parameters()}
@@ -27,12 +27,14 @@ def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) ->
 
 
 def _varies(values: Tensor) -> bool:
-    """Whether values were drawn at random: others are all zeros, or all ones."""
+    """Return whether values were drawn at random, which is so unless they are all equal."""
     return bool((values != values.flatten()[:1]).any())
 
 
 def _add(digest: Any, name: str, value: Any) -> None:
-    """One value; of a tensor that is made of others, such as a quantised one, those."""
+    """Add one value to a digest; a tensor that consists of others, such as a quantised one, is
+    added by its parts.
+    """
     if hasattr(value, "__tensor_flatten__"):
         parts, about = value.__tensor_flatten__()
         digest.update(f"{name} {type(value).__name__} {about!r}\n".encode())
@@ -48,9 +50,9 @@ def _add(digest: Any, name: str, value: Any) -> None:
 
 
 def quantised_weights(module: Any, config: Any) -> str:
-    """SHA-256 over the weights of a quantised network and how it computes with them, which its
-    configuration, of the whole network where it is a tower of one, says; before the first pass, as
-    libraries pack the weights then.
+    """SHA-256 over the weights of a quantised network and the quantisation in `config`, that of the
+    whole network for a tower. It must be taken before the first pass, in which libraries pack the
+    weights.
     """
     found = getattr(config, "quantization_config", None) or {}
     about = found if isinstance(found, dict) else found.to_dict()
@@ -65,14 +67,14 @@ def network_identity(
     quantised: str | None = None,
     missing: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The identity of a network without the layer that is read.
+    """The identity of a network without its layer.
 
     Args:
         module: the network.
-        preprocessing: of its inputs.
-        dtype: of its weights.
-        quantised: of a quantised network, `quantised_weights` from before its first pass.
-        missing: the weights that its checkpoint lacks.
+        preprocessing: the preprocessing of its inputs.
+        dtype: the dtype of its weights.
+        quantised: for a quantised network, `quantised_weights` from before its first pass.
+        missing: weights missing from its checkpoint.
     """
     return {
         "weights": quantised or hash_of_weights(module, missing),

@@ -1,4 +1,4 @@
-"""A checkpoint, a module or an encoder as an encoder."""
+"""Encoders from checkpoints, modules and other encoders."""
 
 import threading
 from contextlib import nullcontext, suppress
@@ -17,7 +17,8 @@ from stir_hf.models.load.spec import ModelSpec, check_layer
 from stir_hf.runtime import SPREAD, DType, pick_device, precision
 
 _LOADING = threading.RLock()
-"""While it loads, transformers changes settings of the whole process, such as the default dtype."""
+"""Lock on loading, since transformers changes global settings meanwhile, such as the default dtype.
+"""
 
 
 def load_encoder(
@@ -32,38 +33,40 @@ def load_encoder(
     name: str | None = None,
     trust_remote_code: bool = False,
 ) -> Encoder:
-    """The encoder of a checkpoint or a network.
+    """Load a checkpoint, or wrap a network in memory, as an encoder.
 
     Args:
         model: Hub id, `id@revision`, local folder, a model of `transformers`, an `nn.Module` that
-            takes images in [0, 1] at their own size, (b, c, h, w), and brings its own
-            normalisation, or an `Encoder`. What is in memory stays on its device and in its
-            precision; of an encoder only the layer can be chosen. Of a checkpoint with several
-            towers (CLIP, SigLIP, …) the one that takes images is read; an adapter is merged into
-            its base, which needs peft; a masked autoencoder sees all patches.
-        layer: `penultimate` (the default of a model of `transformers`: the input of its final
-            classifier; of a backbone its pooler if the checkpoint has its weights, else CLS, else
-            the mean over tokens or space), `output` (the default of another module), `logits`,
-            `hidden_states[i]`, or a module's name, with `#2` for its second call where it has
-            several; each with `:mean`, `:max`, `:cls` or `:flatten`. `:mean` and `:max` keep the
-            axes that hold channels, which are followed from the image to the layer; where that
-            cannot be told, `:mean:channels-last` or `:mean:channels-first` says which it is.
+            takes images in [0, 1] at their own size, (b, c, h, w), and normalises them itself, or
+            an `Encoder`. A network in memory stays on its device and in its precision; for an
+            encoder only the layer can be chosen. A checkpoint with several towers (CLIP, SigLIP, …)
+            is read at the one that takes images; an adapter is merged into its base, which needs
+            peft; a masked autoencoder sees all patches.
+        layer: `penultimate` (the default for a model of `transformers`: the input of the final
+            classifier; for a backbone its pooler if the checkpoint has the weights, else CLS, else
+            the mean over tokens or space), `output` (the default for other modules), `logits`,
+            `hidden_states[i]`, or the name of a module, with `#2` for its second call if it runs
+            several times; each with `:mean`, `:max`, `:cls` or `:flatten`. `:mean` and `:max` keep
+            the channel axes, which are found by following them from the image to the layer; if
+            they cannot be found, add `:mean:channels-last` or `:mean:channels-first`.
         processor: an image processor, the Hub id or folder of one, or a transform from a PIL image
-            to a tensor (c, h, w), as torchvision and timm make them; None is the checkpoint's own,
-            which a model of `transformers` names by `name_or_path`. With a processor, an
-            `nn.Module` gets what that makes of an image: its size and its normalisation.
+            to a tensor (c, h, w), as in torchvision and timm; None for the checkpoint's own, which
+            a model of `transformers` names by `name_or_path`. With a processor, an `nn.Module`
+            gets images with the processor's size and normalisation.
         revision: branch, tag or commit.
-        device: of a checkpoint; None takes the best there is; `auto` spreads a network that is too
-            large for one over all devices, memory and disk, by accelerate's `device_map="auto"`.
-        dtype: of a checkpoint: `float32` (the default), `float64`, `bfloat16` or `float16`.
-        channels: of the images, 1 or 3; None is what a checkpoint takes, and 3 for a module.
-        name: what results call it; None is the checkpoint's name or the module's class.
-        trust_remote_code: whether Python code that a checkpoint brings may be run.
+        device: for a checkpoint; None for the best available; `auto` spreads a network that is too
+            large for one device over all devices, memory and disk (accelerate's
+            `device_map="auto"`).
+        dtype: for a checkpoint: `float32` (the default), `float64`, `bfloat16` or `float16`.
+        channels: number of image channels, 1 or 3; None for those of the checkpoint, or 3 for a
+            module.
+        name: name in results; None for the checkpoint's name or the module's class.
+        trust_remote_code: allow Python code from the checkpoint.
 
     Raises:
         RequestError: no such model, revision or layer; broken, missing or pickled weights; a model
-            of `transformers` whose processor is not known; a device that is not there; a device,
-            precision, revision or mode other than those of a network that is given as it is.
+            of `transformers` with an unknown processor; a device that does not exist; or a device,
+            precision, revision or mode that differs from that of a network in memory.
     """
     layer, wanted = check_layer("layer", layer), precision(dtype)
     trust_remote_code = as_flag("trust_remote_code", trust_remote_code)

@@ -1,4 +1,4 @@
-"""A network in memory: a model of `transformers` with its processor, or any module over images."""
+"""Networks in memory: a model of `transformers` with its processor, or any other module."""
 
 from contextlib import suppress
 from typing import Any
@@ -24,7 +24,7 @@ _WRAPPERS = {
     "torch._dynamo.": "._orig_mod",
     "peft.": ".merge_and_unload()",
 }
-"""By the beginning of a wrapper's module: what gives the model inside."""
+"""The expression that unwraps a model, by the prefix of the wrapper's module."""
 
 _NORMALISES = (
     "a module around a model of transformers, given images in [0, 1]: it must normalise them"
@@ -41,11 +41,11 @@ _DEFAULT_BRANCH = (
 def network_in_memory(
     given: Any, processor: Any, channels: int | None, name: str | None, *, trust_remote_code: bool
 ) -> Network:
-    """A module as a network; it stays where and as it is.
+    """A module as a network; the module is neither moved nor changed.
 
     Raises:
-        RequestError: what is no network; a model of `transformers` without a processor, or inside
-            a wrapper.
+        RequestError: not a network; or a model of `transformers` without a processor, or inside a
+            wrapper.
     """
     import transformers
 
@@ -61,7 +61,7 @@ def network_in_memory(
     for start, inner in _WRAPPERS.items():
         if type(given).__module__.startswith(start) and inside:
             raise RequestError(
-                f"{called} wraps a model of transformers; give that itself (model{inner})"
+                f"{called} wraps a model of transformers; pass the model inside (model{inner})"
             )
     if processor is not None:
         chosen = given_processor(processor, trust_remote_code=trust_remote_code)
@@ -124,8 +124,8 @@ def _check_family(part: str, module: Any, given: Any, called: str) -> None:
 
 
 def _part(given: Any, called: str) -> tuple[str, Any]:
-    """What is read of a model of `transformers`, which is what is read of its checkpoint: its name
-    in the model, `""` where that is the model, and itself.
+    """The part of a model of `transformers` that is read, the same as for its checkpoint: its name
+    in the model (`""` for the model itself), and the part.
     """
     whole = family_of(given.config)
     whole.check_taken(called)
@@ -138,7 +138,7 @@ def _own_processor(given: Any, called: str, trust: bool) -> Any:
     """The image processor of the Hub id or folder that a model was loaded from.
 
     Raises:
-        RequestError: it names none, or none that has a processor.
+        RequestError: the model names no checkpoint, or one without a processor.
     """
     asked = "give it: load_encoder(model, processor=…)"
     if not (name := given.name_or_path):
@@ -155,11 +155,11 @@ def _own_processor(given: Any, called: str, trust: bool) -> Any:
 
 
 def check_module_layer(module: nn.Module, layer: str) -> None:
-    """See that a module has a layer, before it has seen images.
+    """Check that a module has a layer, before the first forward pass.
 
     Raises:
-        RequestError: it has none of this name, or one inside of a module that was scripted,
-            which does not show its parts.
+        RequestError: no layer of this name, or one inside a scripted module, which hides its
+            parts.
     """
     name, modules = split_selector(layer)[0], dict(module.named_modules())
     known = [name for name in modules if name]
@@ -167,8 +167,8 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
     inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
     if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
         raise RequestError(
-            f"layer {name!r} of {type(module).__name__} cannot be read: what was scripted does not"
-            " show its parts; give the module that it was made of"
+            f"layer {name!r} of {type(module).__name__} cannot be read: a scripted module hides"
+            " its parts; pass the module from which it was scripted"
         )
     if name != "output" and called not in known:
         raise RequestError(

@@ -1,4 +1,4 @@
-"""What `from_pretrained` says, in one line."""
+"""Errors of `from_pretrained` in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ _OTHER_REVISION = (
 
 @contextmanager
 def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
-    """Turn what `from_pretrained` raises into one line.
+    """Turn an error of `from_pretrained` into one line.
 
     Raises:
-        RequestError: in place of it.
+        RequestError: the error in one line.
     """
     from safetensors import SafetensorError
 
@@ -30,8 +30,8 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
     except Exception as error:  # configurations fail in many ways
         if "trust_remote_code" in str(error):
             raise RequestError(
-                f"model {model} brings Python code of its own, which is not run; read it, then"
-                " allow it with --trust-remote-code"
+                f"model {model} needs Python code from its repo, which is not run by default;"
+                " review the code, then allow it with --trust-remote-code"
             ) from error
         other = _OTHER_REVISION if "timm" in str(error) else ""
         raise RequestError(f"model {model} {what}: {one_line(error)}{other}") from error
@@ -39,7 +39,7 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the loader's bars and its advice on missing weights, which are checked here."""
+    """Hide the loader's progress bars and its warnings about missing weights, which we check."""
     from transformers.utils import logging
 
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

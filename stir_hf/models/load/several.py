@@ -1,4 +1,4 @@
-"""Several models in any of their forms as encoders, told apart by their names."""
+"""Encoders of several models, given in any form, with distinct names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from stir_hf.models.plain import plain_preprocessing
 from stir_hf.runtime import RunConfig
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
-"""What a model can be given as."""
+"""The types of a model argument."""
 
 
 def as_encoders(
@@ -27,10 +27,10 @@ def as_encoders(
     labels: Mapping[str, str],
     revision: str | None = None,
 ) -> list[Encoder]:
-    """Models in any of their forms as encoders, told apart by their names.
+    """The encoders of models in any form, with distinct names.
 
     Raises:
-        RequestError: whatever `load_encoder` refuses; models that take images of different modes.
+        RequestError: an error of `load_encoder`; models that take images of different modes.
     """
     channels = next((n for n, mode in MODES.items() if mode == image_mode), None)
     encoders = [
@@ -57,16 +57,16 @@ def as_encoders(
 
 
 def over(encoders: Sequence[Encoder], modality: str) -> list[Encoder]:
-    """The encoders over data of a kind: a module without a processor takes inputs of any kind.
+    """The encoders for data of a kind; a module without a processor takes inputs of any kind.
 
     Raises:
-        RequestError: a network that takes inputs of another kind.
+        RequestError: a network that takes another kind of input.
     """
     return [encoder.over(modality, plain_preprocessing(modality)) for encoder in encoders]
 
 
 def check_modes(encoders: Sequence[Encoder]) -> None:
-    """Raise RequestError where the models take images of different modes."""
+    """Raise RequestError if the models take images of different modes."""
     modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
     if len(set(modes)) > 1:
         shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))

@@ -9,10 +9,10 @@ from stir_hf.registry import option
 
 
 def check_layer(option: str, layer: Any) -> str | None:
-    """A layer's name as it is.
+    """Return the name of a layer unchanged.
 
     Raises:
-        RequestError: no name.
+        RequestError: not a name.
     """
     if layer is not None and (not isinstance(layer, str) or not layer.strip()):
         raise RequestError(
@@ -23,12 +23,13 @@ def check_layer(option: str, layer: Any) -> str | None:
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """What is read of a network."""
+    """The layer of a network to read."""
 
     layer: str | None = option(
         None,
-        "penultimate (default), logits, hidden_states[i] or a module, and :mean, :max, :cls or"
-        " :flatten; :mean:channels-last or :channels-first where the axes are not known.",
+        "penultimate (default), logits, hidden_states[i] or a module, perhaps with a pooling (:mean,"
+        " :max, :cls, :flatten) and the place of unknown channel axes (:mean:channels-last or"
+        " :mean:channels-first).",
         metavar="NAME",
     )
 
@@ -38,10 +39,10 @@ class LayerConfig:
 
 @dataclass(frozen=True)
 class LoadConfig:
-    """How checkpoints are loaded."""
+    """Options of loading checkpoints."""
 
     trust_remote_code: bool = option(
-        False, "Run the Python code that a checkpoint brings; default: refuse such a checkpoint."
+        False, "Run Python code from a checkpoint; default: refuse checkpoints that need it."
     )
 
     def __post_init__(self) -> None:
@@ -56,9 +57,9 @@ class ModelSpec:
     model: str
     """Hub id, `id@revision` or local folder."""
     revision: str | None = None
-    """Branch, tag or commit on the Hub; None is the default branch."""
+    """Branch, tag or commit on the Hub; None for the default branch."""
     layer: str | None = None
-    """As `LayerConfig.layer`."""
+    """The layer, with the same values as `LayerConfig.layer`."""
 
     @classmethod
     def parse(
@@ -81,5 +82,5 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """`id`, `id@revision` or the folder: what the model is called in messages."""
+        """The name of the model in messages: `id`, `id@revision` or the folder."""
         return f"{self.model}@{self.revision}" if self.revision else self.model

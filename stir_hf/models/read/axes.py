@@ -1,5 +1,5 @@
-"""The axes of a tensor as space or channels, and what becomes of them when they are merged, split,
-multiplied with weights.
+"""The axes of a tensor as space or channels, and rules for merging, splitting and multiplying them
+with weights.
 """
 
 from collections.abc import Sequence
@@ -7,27 +7,29 @@ from math import prod
 from typing import Literal, TypeAlias
 
 Kind = Literal["batch", "space", "colour", "channel"]
-"""Colours are those of the images: they are channels where nothing learnt is."""
+"""Kinds of axes. Colours are the channels of the inputs; they count as channels if there are no
+learnt ones.
+"""
 Part: TypeAlias = tuple[Kind | None, int]
-"""The parts that were merged into an axis, and its length; None is not known."""
+"""One of the parts that were merged into an axis: its kind, None if unknown, and its length."""
 Axis: TypeAlias = tuple[Part, ...]
-"""An axis by its parts, outermost first; one of length 1 may have none."""
+"""An axis as its parts, outermost first; an axis of length 1 may have no parts."""
 Axes: TypeAlias = tuple[Axis, ...]
 
 
 def axes_of(kinds: Sequence[Kind | None], shape: Sequence[int]) -> Axes:
-    """Axes that are nothing merged."""
+    """Axes of one part each."""
     return tuple(((kind, length),) for kind, length in zip(kinds, shape, strict=True))
 
 
 def unknown(shape: Sequence[int]) -> Axes:
-    """The axes of a tensor that depends on the images, though how is not known."""
+    """Axes of unknown kinds, for a tensor that depends on the inputs."""
     return axes_of([None] * len(shape), shape)
 
 
 def kind_of(axis: Axis) -> Kind | None:
-    """The kind of an axis: channels where any of its parts is; parts of length 1 count only where
-    there is nothing else.
+    """The kind of an axis: channels if any part is; parts of length 1 count only if there are no
+    others.
     """
     kinds = {kind for kind, length in axis if length > 1} or {kind for kind, _ in axis}
     known: tuple[Kind, ...] = ("channel", "colour", "space", "batch")
@@ -40,13 +42,13 @@ def length_of(axis: Axis) -> int:
 
 
 def resized(axis: Axis, length: int) -> Axis:
-    """The same axis at another length, its parts no longer told apart."""
+    """The same axis with another length, as a single part."""
     return axis if length_of(axis) == length else ((kind_of(axis), length),)
 
 
 def multiplied(summed: Axis, others: Sequence[Axis], length: int) -> Axis:
-    """The axis that a product with weights makes of the one that it sums over, beside the others:
-    channels; but space stays space where the channels are beside it (a mixer of tokens).
+    """The axis after a product with weights that sums over `summed`, next to the `others`:
+    channels, unless it was space and another axis holds the channels (a mixer of tokens).
     """
     beside = any(kind_of(other) == "channel" and length_of(other) > 1 for other in others)
     stays = beside and kind_of(summed) == "space"
@@ -54,8 +56,8 @@ def multiplied(summed: Axis, others: Sequence[Axis], length: int) -> Axis:
 
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
-    """The axes of the same elements, in their order, in another shape; None where a part would be
-    cut askew.
+    """The axes of the same elements, in the same order, in another shape; None if a part would be
+    split unevenly.
     """
     if 0 in shape:
         return None
@@ -72,7 +74,7 @@ def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
 
 
 def _taken(left: list[Part], length: int) -> Axis | None:
-    """The next parts, the last of them first, that make an axis of a length; the rest stays."""
+    """Take parts from the end of `left` for an axis of a length, and leave the rest."""
     parts: list[Part] = []
     if length == 1 and left and left[-1][1] == 1:
         parts.append(left.pop())

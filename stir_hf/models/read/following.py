@@ -1,5 +1,5 @@
-"""The axes of tensors, space or channels: followed from the images through every
-operation of a pass, and never guessed from an axis's position.
+"""The axes of tensors, space or channels, followed from the inputs through every operation of a
+pass and never guessed from the position of an axis.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from stir_hf.models.read.operations import RULES, Made, axes_made, kept
 
 
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
-    """While it is entered, the axes of every tensor that depends on the images are noted."""
+    """A context that records the axes of every tensor that depends on the inputs."""
 
     def __init__(self, inputs: Tensor, axes: tuple[Any, ...]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
@@ -29,8 +29,8 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._axes[inputs] = axes_of(axes, inputs.shape)
 
     def pooled_over(self, tensor: Tensor) -> tuple[int, ...] | None:
-        """The axes of (b, …) beside the first that hold no channels; None where it is not known
-        which hold them.
+        """The axes of (b, …) after the first that hold no channels; None if it is unknown
+        which do.
         """
         kinds = [kind_of(axis) for axis in (self._of(tensor) or ())[1:]]
         held = next((kind for kind in ("channel", "colour") if kind in kinds), None)
@@ -39,7 +39,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         return tuple(i for i, kind in enumerate(kinds, 1) if kind != held)
 
     def is_other_first(self, tensor: Tensor) -> bool:
-        """Return whether the first axis is known to be another than that of the batch."""
+        """Return whether the first axis is known not to be that of the batch."""
         axes = self._of(tensor)
         return axes is not None and kind_of(axes[0]) not in ("batch", None)
 
@@ -50,14 +50,14 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run an operation, and note the axes of what it gives."""
+        """Run an operation, and record the axes of its results."""
         out = func(*args, **(kwargs or {}))
         if isinstance(func, torch._ops.OpOverload):
             self._note(func, args, kwargs or {}, out)
         return out
 
     def _of(self, tensor: Any) -> Axes | None:
-        """The axes of a tensor; None where it does not depend on the images."""
+        """The axes of a tensor; None if it does not depend on the inputs."""
         found: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
         return found if found is None or len(found) == tensor.ndim else unknown(tensor.shape)
 
@@ -76,7 +76,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
                 self._note_base(tensor)
 
     def _note_base(self, written: Tensor) -> None:
-        """Note the axes of a larger tensor of which a part was written to."""
+        """Record the axes of a larger tensor after a write to a view of it."""
         base = written._base
         if base is None or base in self._axes:
             return
@@ -97,7 +97,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _dims(func: Any, args: tuple[Any, ...]) -> list[int] | None:
-    """The argument `dim` of an operation, where it has one and that is given."""
+    """The argument `dim` of an operation, if it has one and it is given."""
     for i, argument in enumerate(func._schema.arguments):
         if argument.name in ("dim", "dims"):
             value = args[i] if i < len(args) else argument.default_value

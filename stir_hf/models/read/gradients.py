@@ -1,4 +1,4 @@
-"""Checks that a network can be inverted: a gradient must arrive at its inputs."""
+"""Checks that a network can be inverted: a gradient must reach its inputs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from stir_hf.models.network import Network
 
 @contextmanager
 def differentiable(network: Network) -> Iterator[None]:
-    """A context of the first pass that records a gradient, of a network that runs without.
+    """A context for the first pass that records a gradient, in a network that runs without one.
 
     Raises:
-        RequestError: it cannot be differentiated, as one that writes in place into what a gradient
-            needs, has hooks that forbid it, or an operation without a derivative.
+        RequestError: the network cannot be differentiated, since it overwrites tensors that the
+            gradient needs, has hooks that prevent it, or an operation without a derivative.
     """
     try:
         yield
@@ -33,10 +33,10 @@ def differentiable(network: Network) -> Iterator[None]:
 
 
 def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
-    """See that a gradient of the representation (2, d) arrives at the probe.
+    """Check that a gradient of the representation (2, d) reaches the probe.
 
     Raises:
-        RequestError: none does, though the representation is finite and differs between the two
+        RequestError: no gradient, though the representation is finite and differs between the two
             inputs.
     """
     gradient: Tensor | None = None

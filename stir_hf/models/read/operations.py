@@ -1,4 +1,4 @@
-"""The axes of tensors that operations of torch give, by the axes of their arguments."""
+"""The axes of the results of torch operations, from the axes of their arguments."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,25 +22,24 @@ from stir_hf.models.read.axes import (
 
 @dataclass(frozen=True)
 class Made:
-    """A tensor that an operation gave."""
+    """The result of an operation, with the axes of its arguments."""
 
     args: tuple[Any, ...]
     axes: tuple[Axes | None, ...]
-    """The axes of each argument that depends on the images."""
+    """The axes of each argument; None for one that does not depend on the inputs."""
     given: list[Axes]
-    """The axes of all tensors among the arguments, lists included, that do; there is one at least.
-    """
+    """The axes of all tensors that depend on the inputs, including those in lists; at least one."""
     dims: list[int] | None
     """The argument `dim`."""
     shape: tuple[int, ...]
 
 
 Rule: TypeAlias = Callable[[Made], Axes | None]
-"""The axes of what was made; None where they are not known."""
+"""Function from a result to its axes; None if they are unknown."""
 
 
 def axes_made(rule: Rule, made: Made) -> Axes:
-    """The axes by a rule; not known where it says so, or does not foresee such arguments."""
+    """The axes by a rule; unknown if it returns None, or fails on unforeseen arguments."""
     try:
         found = rule(made)
     except Exception:  # of a network that runs: never an error
@@ -49,8 +48,8 @@ def axes_made(rule: Rule, made: Made) -> Axes:
 
 
 def kept(made: Made) -> Axes | None:
-    """The axes that it was made of: all, or without those that were summed over or selected from,
-    or with new ones.
+    """The axes of the arguments, without those that were summed over or selected from, and with new
+    ones.
     """
     main = max(made.given, key=len)
     more = len(made.shape) - len(main)
@@ -77,8 +76,8 @@ def _fewer(axes: Axes, made: Made) -> Axes | None:
 
 
 def _one_of(made: Made, i: int, length: int) -> Axis:
-    """An axis, counted from the last, as one of the tensors has it that it was made of: rather one
-    of the same length.
+    """The axis at `i`, counted from the last, of one of the arguments; of the same length if any
+    is.
     """
     known = [axes[i] for axes in made.given if len(axes) >= -i and kind_of(axes[i]) is not None]
     same = [axis for axis in known if length_of(axis) == length]
@@ -102,7 +101,7 @@ def _transposed(made: Made) -> Axes | None:
 
 
 def _product(at: int) -> Rule:
-    """The rule of (…, n, k) times (…, k, m), which are the arguments from a number on."""
+    """The rule for (…, n, k) times (…, k, m), which are the arguments at `at` and after it."""
 
     def rule(made: Made) -> Axes | None:
         left, right = made.axes[at : at + 2]
@@ -138,7 +137,7 @@ def _convolved(made: Made) -> Axes | None:
 
 
 def _features(axis: Axis) -> Kind:
-    """Colours where an axis is of colours, else channels."""
+    """Return colours for an axis of colours, else channels."""
     return "colour" if kind_of(axis) == "colour" else "channel"
 
 
@@ -155,13 +154,13 @@ def _col2im(made: Made) -> Axes | None:
 
 
 def _sampled(made: Made) -> Axes | None:
-    """Those of maps at the places of a grid, of which either may be the images'."""
+    """The axes of maps sampled at a grid; the maps, the grid or both depend on the inputs."""
     rows, channels, *_ = made.axes[0] or axes_of(("batch", "channel"), made.shape[:2])
     return (rows, channels, *((("space", n),) for n in made.shape[2:]))
 
 
 def _distances(made: Made) -> Axes | None:
-    """Those of all (…, n, d) to all (…, m, d); to what is no image's, as to weights: channels."""
+    """The axes of distances between (…, n, d) and (…, m, d); distances to weights are channels."""
     left, right = made.axes[:2]
     rows, columns = (
         axes[-2] if axes else (("channel", n),)
@@ -190,8 +189,8 @@ def _embedded(made: Made) -> Axes | None:
 
 
 def _indexed(made: Made) -> Axes | None:
-    """Those that it was taken from, where each stays in its place: the tensors of indices are side
-    by side, and of several all but one vary along their own axis alone.
+    """The axes of the indexed tensor, if each keeps its place: the index tensors are adjacent, and
+    all but one vary only along their own axis.
     """
     indices = [(i, index) for i, index in enumerate(made.args[1]) if index is not None]
     (first, _), count = indices[0], len(indices)
@@ -222,4 +221,4 @@ RULES: dict[str, Rule] = {
     "embedding": _embedded,
     "index": _indexed,
 }
-"""By the name of the operation; all others keep the axes that they were given."""
+"""Rules by the name of the operation; all other operations keep the axes of their arguments."""

@@ -1,4 +1,4 @@
-"""The layer that is read by default: the tensor that a classifier's head multiplies, proved and
+"""The default layer: the tensor that the head of a classifier multiplies, verified numerically and
 never guessed.
 """
 
@@ -22,11 +22,11 @@ _SHOWN = 5
 
 
 def penultimate(seen: Trace, network: Network) -> Tap:
-    """The default layer of a model of `transformers`: what its classifier multiplies; of a network
-    without one its pooled output.
+    """The default layer of a model of `transformers`: the input of its classifier or, without one,
+    its pooled output.
 
     Raises:
-        RequestError: it cannot be told for certain; layers to choose from are named.
+        RequestError: it cannot be determined with certainty; the choices are named.
     """
     tap = head_input(seen) if seen.classifies else _backbone_output(seen, network)
     tap = tap or _tower_output(seen, network)
@@ -41,16 +41,17 @@ def penultimate(seen: Trace, network: Network) -> Tap:
     else:
         what = "it has no logits of classes"
     raise RequestError(
-        f"the penultimate layer of {network.name} cannot be told for certain ({what}); choose a"
+        f"the penultimate layer of {network.name} cannot be determined ({what}); choose a"
         f" layer: {', '.join(names[-_SHOWN:])} (`stir-hf layers MODEL` lists them all)"
     )
 
 
 def head_input(seen: Trace) -> Tap | None:
-    """The input of the head, which gives the logits, or the logits but for one factor; None where
-    nothing is proved.
+    """The input of the head, whose output is the logits up to a constant factor; None if there is
+    no proof.
 
-    Where the logits are a mean of several heads (distilled networks), the input of the first.
+    If the logits are the mean of several heads (distilled networks), this is the input of the
+    first.
     """
     assert seen.logits is not None
     target = seen.logits
@@ -59,7 +60,7 @@ def head_input(seen: Trace) -> Tap | None:
 
 
 def _by_identity(seen: Trace, target: Tensor) -> Call | None:
-    """The module with a matrix whose output is the target, or becomes it by modules that only
+    """The module with a matrix whose output is the target, perhaps after modules that only
     scale.
     """
     for call in reversed(seen.calls):
@@ -77,8 +78,8 @@ def _by_identity(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
-    """The module whose input times its weights is the target but for one factor, or of two whose
-    sum is.
+    """The module whose weights times its input are the target up to a constant factor, or the first
+    of two modules whose sum is.
     """
     products: list[tuple[Call, Tensor]] = []
     for call in reversed(seen.calls):
@@ -96,8 +97,8 @@ def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _composed(seen: Trace, target: Tensor) -> Call | None:
-    """The innermost module of several (an adapter, say) that gives the target and is affine,
-    computed again.
+    """The innermost composed module, such as an adapter, that outputs the target and is affine,
+    which is checked by calling it again.
     """
     for call in seen.calls:
         given = None if call.given is None else call.given.value
@@ -115,8 +116,8 @@ def _has_matrix(module: nn.Module) -> bool:
 
 
 def _product(call: Call) -> Tensor | None:
-    """What the module's weights make of its input, computed again; None unless that is what it
-    gave.
+    """The product of the module's weights and its input, computed again; None unless it is the
+    module's output.
     """
     weight, given, gave = getattr(call.module, "weight", None), call.given, call.gave
     if given is None or gave is None or not call.is_leaf or not isinstance(weight, Tensor):
@@ -150,7 +151,9 @@ def _products(values: Tensor, weight: Tensor, module: Any) -> Iterator[Tensor]:
 
 
 def _scaled(values: Tensor, product: Tensor) -> bool:
-    """Whether the one is the other times one factor, to the precision of their dtype."""
+    """Return whether `values` are `product` times a constant factor, to the precision of
+    the dtype.
+    """
     if values.numel() != product.numel():
         return False
     a = values.detach().flatten().double()
@@ -162,13 +165,15 @@ def _scaled(values: Tensor, product: Tensor) -> bool:
 
 
 def _pools_by_weights(network: Network) -> bool:
-    """Whether it has a pooler with weights, which a classifier's checkpoint lacks."""
+    """Return whether the network has a pooler with weights, which checkpoints of
+    classifiers lack.
+    """
     return any(name.startswith("pooler.") for name, _ in network.module.named_parameters())
 
 
 def _backbone_output(seen: Trace, network: Network) -> Tap | None:
-    """Its pooler, if the checkpoint has its weights; else CLS, or the mean over tokens or space, of
-    its last hidden state, before what the checkpoint lacks.
+    """The output of a backbone: its pooler, if the checkpoint has the weights; else CLS, or the
+    mean over tokens or space, of the last hidden state before modules that the checkpoint lacks.
     """
     if network.in_memory and _pools_by_weights(network):
         return None
@@ -186,7 +191,9 @@ def _backbone_output(seen: Trace, network: Network) -> Tap | None:
 
 
 def _tower_output(seen: Trace, network: Network) -> Tap | None:
-    """Of a network of a user's own that gives a bare tensor, the output of the one tower in it."""
+    """The output of the only tower in a network of a user's own class that returns a bare
+    tensor.
+    """
     found = inner_tower(network.module) if isinstance(seen.result, Tensor) else None
     calls = [] if found is None else seen.of(found[0])
     if found is None or len(calls) != 1:
@@ -197,7 +204,7 @@ def _tower_output(seen: Trace, network: Network) -> Tap | None:
 
 
 def _pooled(seen: Trace, network: Network) -> Tap | None:
-    """Its pooler, if it has one and the checkpoint has its weights."""
+    """The output of the pooler, if there is one and the checkpoint has its weights."""
     pooled = getattr(seen.result, "pooler_output", None)
     if not isinstance(pooled, Tensor):
         return None
@@ -206,7 +213,7 @@ def _pooled(seen: Trace, network: Network) -> Tap | None:
 
 
 def _last(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
-    """Its last hidden state or last map of features."""
+    """The last hidden state or feature map."""
     has_last = isinstance(getattr(seen.result, "last_hidden_state", None), Tensor)
     part = network.family.maps or ("last_hidden_state" if has_last else "feature_maps")
     if not hasattr(seen.result, part) or (last := part_of(seen.result, part)) is None:
@@ -217,8 +224,8 @@ def _last(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
 def _before_lack(
     seen: Trace, network: Network, last: Tensor, tap: Tap
 ) -> tuple[Tensor, Tap] | None:
-    """The last hidden state before a normalisation or the like that follows the last block and
-    whose weights the checkpoint lacks; None where it lacks weights of a block.
+    """The last hidden state before modules after the last block (a normalisation, say) whose
+    weights the checkpoint lacks; None if it lacks weights of a block.
     """
     if any(part.isdecimal() for key in lacking(seen, network, tap) for part in key.split(".")):
         return None
@@ -232,8 +239,8 @@ def _before_lack(
 
 
 def penultimate_notes(seen: Trace, network: Network) -> tuple[str, ...]:
-    """What a result says of the default layer: what follows it and is left out, since the
-    checkpoint lacks its weights.
+    """Notes of a result on the default layer: modules after it that are left out, since the
+    checkpoint lacks their weights, or the tower that is read.
     """
     found = inner_tower(network.module)
     if found is not None and _tower_output(seen, network) is not None:
@@ -248,6 +255,6 @@ def penultimate_notes(seen: Trace, network: Network) -> tuple[str, ...]:
 
 
 def lacking(seen: Trace, network: Network, tap: Tap) -> list[str]:
-    """The weights that the checkpoint lacks and a tap depends on."""
+    """The weights missing from the checkpoint on which a tap depends."""
     ran = modules_before(seen, tap)
     return sorted(key for key in network.missing if key.rpartition(".")[0] in ran)

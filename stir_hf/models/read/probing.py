@@ -1,4 +1,4 @@
-"""The layers of a network and the one that is read, found in one pass over a fixed probe."""
+"""The layers of a network and the selected one, found in one pass over a fixed probe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +30,10 @@ from stir_hf.models.run.precision import float32_precision
 
 
 class LayerError(RequestError):
-    """A layer that cannot be read, of a network that runs.
+    """A layer that cannot be read in a network that runs.
 
     Attributes:
-        layers: those that it has, the default one first.
+        layers: the layers of the network, the default one first.
     """
 
     def __init__(self, message: str, layers: tuple[Layer, ...] = ()) -> None:
@@ -43,16 +43,16 @@ class LayerError(RequestError):
 
 @dataclass(eq=False)
 class Reading:
-    """The layer that is read, as it was found in one pass over the probe."""
+    """The selected layer, found in one pass over the probe."""
 
     tap: Tap
     spelling: Tap
-    """The same for all selectors of the same tensor."""
+    """The canonical tap, the same for all selectors of the same tensor."""
     is_head_input: bool
     kind: Kind
-    """Of the probe: the network's own inputs."""
+    """The kind of the probe: the network's own inputs."""
     representation: Tensor
-    """(2, d), of the probe."""
+    """(2, d): the representation of the probe."""
     layers: tuple[Layer, ...] = field(repr=False)
     penultimate: Layer | None
     notes: tuple[str, ...] = ()
@@ -63,8 +63,8 @@ def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
     """Find a layer by watching one pass over the probe.
 
     Raises:
-        LayerError: no such layer, a pooling that the layer does not allow, or weights that the
-            checkpoint lacks.
+        LayerError: no such layer, a pooling that the layer does not allow, or weights missing from
+            the checkpoint.
         RequestError: inputs that the network does not take, or a network that does not run.
     """
     with frozen(network.module), float32_precision(tf32=False):
@@ -81,11 +81,11 @@ def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
 
 @contextmanager
 def _running(network: Network) -> Iterator[None]:
-    """A context of the first pass of a network of transformers: some need more than one input, or
-    have settings under which they do not run.
+    """A context for the first pass of a network of transformers: some need more inputs, or do not
+    run with their settings.
 
     Raises:
-        RequestError: it does not run.
+        RequestError: the network does not run.
     """
     try:
         yield
@@ -99,7 +99,7 @@ def _running(network: Network) -> Iterator[None]:
 
 
 def _listed(seen: Trace, network: Network) -> tuple[Layer, ...]:
-    """All layers, with the weights that the checkpoint lacks and they depend on."""
+    """All layers, each with the first missing weight on which it depends."""
     layers = list_layers(seen)
     if not network.missing:
         return layers
@@ -149,7 +149,7 @@ def _notes(seen: Trace, network: Network, selector: str) -> tuple[str, ...]:
 
 
 def resolve(seen: Trace, network: Network, selector: str) -> Tap:
-    """The tap of a selector, with its pooling.
+    """The tap for a selector, with its pooling.
 
     Raises:
         RequestError: no such layer; the nearest names are given.
@@ -168,9 +168,7 @@ def resolve(seen: Trace, network: Network, selector: str) -> Tap:
 
 
 def _output(seen: Trace, network: Network) -> Tap:
-    """The first tensor of the result; of a model of `transformers` as its module gives it, of
-    another module flattened.
-    """
+    """The first tensor of the result; for modules outside of `transformers` it is flattened."""
     tensor = part_of(seen.result, None)
     if not network.transformers or tensor is None:
         return Tap(None, "result")
@@ -178,9 +176,7 @@ def _output(seen: Trace, network: Network) -> Tap:
 
 
 def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
-    """The penultimate layer of a model of `transformers`, and how it is listed; None where there
-    is none.
-    """
+    """The penultimate layer of a model of `transformers` with its listing, or None."""
     if not network.transformers:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checks that a network represents the same input alike in every pass."""
+"""Checks that a network gives the same representation of an input in every pass."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +15,7 @@ from stir_hf.models.read.trace import Trace, trace
 
 _TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 _TOLERANCE, _TF32_TOLERANCE = 1e-4, 2e-2
-"""How far two passes over the same images may differ, relatively: their additions may be done in
+"""Largest relative difference of two passes over the same inputs, in which additions may be done in
 another order.
 """
 
@@ -32,12 +32,12 @@ class Open(Protocol):
 
 
 def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
-    """Check that `found` (2, d) is the probe's representation as it was when the layer was found.
+    """Check that `found` (2, d) equals the probe's representation from when the layer was found.
 
-    A network that was changed since (trained, say) is read anew before it is refused.
+    For a network that has changed since (by training, say), that representation is taken again.
 
     Raises:
-        RequestError: the network gives another representation for the same images; a module that
+        RequestError: the network gives another representation for the same inputs; a module that
             differs is named.
     """
     network, reading, tap = session.network, session.reading, session.reading.tap
@@ -55,14 +55,14 @@ def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
     name = _first_difference(seen, trace(network, kind), near)
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
-        f"{network.name} gives other representations for the same {network.modality}, so it has"
-        f" none of its own{where}; does it draw at random, remember what it saw, or look at the"
-        f" other {network.modality}s of a batch?"
+        f"{network.name} gives different representations for the same {network.modality}{where};"
+        " is it random, does it keep state between passes, or does it use the other"
+        f" {network.modality}s of a batch?"
     )
 
 
 def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
-    """Return the largest relative difference of two passes over the same images in a precision."""
+    """The largest relative difference of two passes over the same inputs in a precision."""
     return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
 
 
@@ -81,7 +81,7 @@ def _nearness(network: Network, *, tf32: bool) -> Callable[[Tensor, Tensor], boo
 
 
 def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], bool]) -> str | None:
-    """The first module to end whose outputs differ between two passes over the same images."""
+    """The first module to finish whose outputs differ between two passes over the same inputs."""
     for a, b in zip(one.calls, two.calls, strict=False):
         if a.name != b.name:
             return a.name
@@ -91,18 +91,18 @@ def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], b
 
 
 STEADY_PASSES = 8
-"""Number of further passes that tell a network that drifts from one that adds in another order each
-time.
+"""Number of further passes that distinguish a network that drifts from one that adds in another
+order each time.
 """
 
 
 def check_steady(session: Open, probe: Tensor) -> None:
-    """Check that passes over other inputs leave the representation of the probe as it was when it
-    was last traced, to the bit.
+    """Check that the representation of the probe stays the same, to the bit, after passes over
+    other inputs.
 
     Raises:
-        RequestError: a network that keeps something of what it saw, however little: its scores
-            would depend on how many passes there were before.
+        RequestError: the network keeps state between passes, however small, so its scores would
+            depend on the number of passes before.
     """
     module, expected = session.network.module, session.reading.representation
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -127,5 +127,5 @@ def check_steady(session: Open, probe: Tensor) -> None:
     what = f" (its buffer {changed[0]} changes)" if changed else ""
     raise RequestError(
         f"{session.network.name} changes a little in every pass{what}, so an input has no"
-        " representation of its own; give it without what it keeps of earlier passes"
+        " fixed representation; remove the state that it keeps between passes"
     )

@@ -1,10 +1,11 @@
-"""Where a representation is read: a layer by its name, found in one forward pass that was watched.
+"""Taps: the places in a network where a representation is read, found by name in one watched
+forward pass.
 
 A selector is `penultimate`, `logits`, `output` (of an `nn.Module`), `hidden_states[i]` or a
-module's name, with `#2` for the second call of a module that runs several times, optionally
-followed by `:mean`, `:max`, `:cls` or `:flatten`, the rule that makes one vector of it. Which axes
-hold channels is known from the pass; where it is not, `:mean:channels-last` says it, or
-`:channels-first`.
+module's name, with `#2` for the second call of a module that runs several times. It may be followed
+by the pooling that makes one vector: `:mean`, `:max`, `:cls` or `:flatten`. The channel axes are
+found in the pass; if they cannot be found, the selector must add `:channels-last` or
+`:channels-first` to the pooling.
 """
 
 import re
@@ -24,18 +25,16 @@ LAYOUTS: tuple[Layout, ...] = ("channels-first", "channels-last")
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer that can be read: its name, its shape without the batch axis, and how it is pooled
-    by default.
-    """
+    """One readable layer: its name, its shape without the batch axis, and its default pooling."""
 
     name: str
     shape: tuple[int, ...]
     pooling: Pooling | None
-    """None where it is not known which axes hold channels: `:flatten` or a layout must say."""
+    """None if the channel axes are unknown, so that a selector must add `:flatten` or a layout."""
     lacks: str | None = None
-    """The first of the weights that it depends on and the checkpoint lacks."""
+    """The first missing weight on which it depends."""
     over: tuple[int, ...] | None = None
-    """As `Tap.over`."""
+    """The axes that are pooled over, as in `Tap.over`."""
 
     @property
     def pooled(self) -> str:
@@ -54,31 +53,31 @@ class Layer:
 
 @dataclass(frozen=True)
 class Tap:
-    """The place where a tensor is taken: what goes into a module, what comes out of it, or a part
-    of the result.
+    """The place where a tensor is read: the input or output of a module, or a part of the
+    result.
     """
 
     module: str | None
     at: Literal["input", "output", "result"]
     part: str | int | None = None
-    """Of the result: a field's name, or the number of a hidden state."""
+    """The part of the result: the name of a field, or the number of a hidden state."""
     pooling: Pooling = "flatten"
     call: int = 0
-    """Which call of the module, from 0."""
+    """The number of the module's call, from 0."""
     over: tuple[int, ...] | None = None
-    """The axes that are pooled over; None are the usual ones, 1 of (b, tokens, d), 2 and more of
+    """The axes that are pooled over; None for the usual ones: 1 in (b, tokens, d), 2 and more in
     (b, d, h, w).
     """
 
     def spelling(self) -> dict[str, Any]:
-        """All of it, as JSON has it; the usual axes are left out."""
+        """The tap as plain data for JSON, without the usual axes."""
         spelt = asdict(self)
         del spelt["over"]
         return spelt if self.over is None else {**spelt, "over": list(self.over)}
 
     def pool(self, tensor: Tensor) -> Tensor:
-        """(b, …) to (b, d): over tokens or space, or flattened; in the tensor's dtype. (b, d)
-        stays as it is.
+        """Pool (b, …) over tokens or space, or flatten it, to (b, d) in the tensor's dtype; (b, d)
+        is unchanged.
         """
         if tensor.ndim == 2 or self.pooling == "flatten":
             return tensor.flatten(1)
@@ -90,30 +89,30 @@ class Tap:
 
 
 def usual_axes(ndim: int) -> tuple[int, ...]:
-    """The axes that are pooled over of (b, tokens, d) and (b, d, h, w)."""
+    """The axes over which (b, tokens, d) or (b, d, h, w) is pooled by default."""
     return (1,) if ndim == 3 else tuple(range(2, ndim))
 
 
 def default_pooling(shape: tuple[int, ...]) -> Pooling:
-    """`mean` over tokens or space; a vector is taken as it is."""
+    """The default pooling: `mean` over tokens or space, `flatten` for a vector."""
     return "flatten" if len(shape) <= 1 else "mean"
 
 
 def with_axes(
     seen: Trace, tap: Tap, layout: Layout | None = None, pooling: Pooling | None = None
 ) -> Tap:
-    """The tap with the axes that it is pooled over: those that hold no channels, by the trace or by
-    the layout that was asked for.
+    """The tap with the axes over which it is pooled: those without channels, by the trace or by the
+    requested layout.
 
     Args:
-        seen: the pass.
-        tap: where it is read, pooled by default.
-        layout: that was asked for.
-        pooling: that was asked for, in place of the default.
+        seen: the watched pass.
+        tap: the tap with its default pooling.
+        layout: the requested layout, if any.
+        pooling: the requested pooling, in place of the default.
 
     Raises:
-        RequestError: it is not known which axes hold channels, or all do and a pooling over the
-            others was asked for, or `cls` of what has no tokens.
+        RequestError: the channel axes are unknown; all axes hold channels, so that there is nothing
+            to pool over; or `cls` for a tensor without tokens.
     """
     tap = tap if pooling is None else replace(tap, pooling=pooling)
     found = tensor_at(seen, tap)
@@ -130,10 +129,10 @@ def with_axes(
     if over is None or (not over and pooling is not None):
         p = tap.pooling
         choices = "" if p == "cls" else f", :{p}:channels-first"
-        told = "it cannot be told which axes" if over is None else "all axes but the first"
+        told = "it is unknown which axes" if over is None else "all axes but the first"
         raise RequestError(
-            f"{told} of {shape} hold channels; add :flatten{choices} or :{p}:channels-last to its"
-            " name"
+            f"{told} of {shape} hold channels; add :flatten{choices} or :{p}:channels-last to the"
+            " name of the layer"
         )
     if not over:  # all of them
         return replace(tap, pooling="flatten")
@@ -141,8 +140,8 @@ def with_axes(
 
 
 def list_layers(seen: Trace) -> tuple[Layer, ...]:
-    """All that can be read, in the order of the forward pass; modules first, then hidden states
-    and logits.
+    """All readable layers: modules in the order of the forward pass, then hidden states and
+    logits.
     """
     found: dict[str, Tensor] = {}
     for call in seen.calls:
@@ -158,7 +157,7 @@ def list_layers(seen: Trace) -> tuple[Layer, ...]:
 
 
 def _layer(seen: Trace, name: str, tensor: Tensor) -> Layer:
-    """The listing of a layer."""
+    """The entry of a layer in the list of layers."""
     ndim, shape = tensor.ndim, tuple(tensor.shape[1:])
     over = () if ndim == 2 else seen.axes.pooled_over(tensor)
     if over is None:
@@ -168,7 +167,7 @@ def _layer(seen: Trace, name: str, tensor: Tensor) -> Layer:
 
 
 def split_selector(selector: str) -> tuple[str, Pooling | None, Layout | None]:
-    """`name:pooling:layout` apart.
+    """Split a selector `name:pooling:layout`.
 
     Raises:
         RequestError: an unknown pooling, or a layout that is unknown or makes no difference.
@@ -190,18 +189,17 @@ def split_selector(selector: str) -> tuple[str, Pooling | None, Layout | None]:
 
 
 def split_call(name: str) -> tuple[str, int | None]:
-    """`name#2` apart: the module and the number of the call, from 0; None where none is given."""
+    """Split `name#2` into the module and the number of its call, from 0, or None."""
     match = re.fullmatch(r"(.*)#([1-9]\d*)", name)
     return (match[1], int(match[2]) - 1) if match else (name, None)
 
 
 def find(name: str, seen: Trace) -> Tap:
-    """The tap of a layer in a traced network, pooled by default; `name` is a selector without its
-    pooling.
+    """The tap of a layer in a traced network, with its default pooling; `name` is a selector
+    without pooling.
 
     Raises:
-        RequestError: no such layer, or a module that runs several times; the names to choose from
-            are given.
+        RequestError: no such layer, or a module that runs several times; the choices are named.
     """
     if name == "logits" and seen.logits is not None:
         return tap_of(seen, seen.logits, "logits")
@@ -227,17 +225,16 @@ def find(name: str, seen: Trace) -> Tap:
 
 
 def without_rows(layer: str, shape: tuple[int, ...], count: int) -> RequestError:
-    """Return the refusal of a layer that has no row for each image."""
+    """The error for a layer without one row per input."""
     return RequestError(
-        f"layer {layer!r} gives a tensor of shape {shape} for {count} images, not a row for each:"
-        " it packs the images of a batch into one, or leaves the batch out; choose another layer"
-        " (`stir-hf layers MODEL` lists them)"
+        f"layer {layer!r} gives a tensor of shape {shape} for {count} inputs, not one row for each;"
+        " choose another layer (`stir-hf layers MODEL` lists them)"
     )
 
 
 def tap_of(seen: Trace, tensor: Tensor, part: str | int | None) -> Tap:
-    """The call that gives this tensor, so that the pass can stop there; else the part of the
-    result.
+    """The tap at the call that outputs this tensor, so that the pass can stop there; otherwise at
+    the part of the result.
     """
     call = seen.giver(tensor)
     if call is not None:
@@ -246,14 +243,14 @@ def tap_of(seen: Trace, tensor: Tensor, part: str | int | None) -> Tap:
 
 
 def output_of(call: Call) -> Tap:
-    """The tap at what a call gives, pooled by default."""
+    """The tap at the output of a call, with its default pooling."""
     assert call.gave is not None
     pooling = default_pooling(tuple(call.gave.tensor.shape[1:]))
     return Tap(call.name, "output", pooling=pooling, call=call.number)
 
 
 def tensor_at(seen: Trace, tap: Tap) -> Seen | None:
-    """What a trace saw at a tap; None where there was no tensor with the batch axis."""
+    """The tensor at a tap in a trace; None if there was no tensor with the batch axis."""
     if tap.module is None:
         tensor = part_of(seen.result, tap.part)
         return Seen(tensor, None) if tensor is not None and seen.has_rows(tensor) else None
@@ -262,8 +259,8 @@ def tensor_at(seen: Trace, tap: Tap) -> Seen | None:
 
 
 def part_of(result: Any, part: str | int | None) -> Tensor | None:
-    """The tensor of a network's result at a field's name (of several feature maps the last), at
-    the number of a hidden state, or the first one.
+    """The tensor in a network's result: by the name of a field (the last one of several feature
+    maps), by the number of a hidden state, or the first tensor.
     """
     if isinstance(part, int):
         return first_tensor(result.hidden_states[part])
@@ -273,10 +270,10 @@ def part_of(result: Any, part: str | int | None) -> Tensor | None:
 
 
 def earliest(seen: Trace, tap: Tap) -> Tap:
-    """The one spelling of all taps at the same tensor: what the first call gave that it came out
-    of, where one did.
+    """The canonical tap among all taps at the same tensor: the output of the first call that
+    returned it, if there is one.
 
-    Selectors that read the same values by the same pooling have the same identity.
+    Selectors that read the same values with the same pooling thus have the same identity.
     """
     found = tensor_at(seen, tap)
     if found is None:
@@ -289,8 +286,8 @@ def earliest(seen: Trace, tap: Tap) -> Tap:
 
 
 def modules_before(seen: Trace, tap: Tap) -> set[str]:
-    """The names of the modules whose calls had started when the tap was reached; its own where it
-    is an output.
+    """The names of the modules whose calls had started when the tap was reached, including its own
+    if it is an output.
     """
     if tap.module is None:
         return set(seen.starts)

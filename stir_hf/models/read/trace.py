@@ -1,6 +1,4 @@
-"""One forward pass, watched: which modules ran, in which order, what they were given and what they
-gave.
-"""
+"""Watching one forward pass: its modules in their order, with their inputs and outputs."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,18 +20,18 @@ from stir_hf.models.run.precision import float32_precision
 
 @dataclass(eq=False)
 class Seen:
-    """A tensor as it was at a moment of the pass; what comes later may write into it."""
+    """A tensor at a moment of the pass; later operations may write into it."""
 
     tensor: Tensor
     kept: Tensor | None
-    """A copy, where one was asked for."""
+    """A copy of the values, if requested."""
     version: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.version = _version(self.tensor)
 
     def same(self, other: "Tensor | Seen | None") -> bool:
-        """Whether the other is this very tensor, and neither was written to in between."""
+        """Return whether the other is the same tensor, and was not written to in between."""
         if isinstance(other, Seen):
             return self.tensor is other.tensor and self.version == other.version
         if other is not None and other.device != self.tensor.device:  # accelerate moved it
@@ -43,17 +41,17 @@ class Seen:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the tensor still holds what it held."""
+        """Return whether the tensor still has the same values."""
         return _version(self.tensor) == self.version
 
     @property
     def value(self) -> Tensor | None:
-        """What it held, where that is known."""
+        """The values at that moment; None if they were overwritten and not copied."""
         return self.kept if self.kept is not None else self.tensor if self.unchanged else None
 
 
 def _version(tensor: Tensor) -> int:
-    """Count the writes to a tensor; for one of inference mode torch keeps no count."""
+    """The number of writes to a tensor; 0 in inference mode, where torch does not count them."""
     return 0 if tensor.is_inference() else tensor._version
 
 
@@ -64,51 +62,51 @@ class Call:
     name: str
     module: nn.Module
     number: int
-    """How many calls of this module came before, in this pass."""
+    """The number of earlier calls of this module in the pass."""
     given: Seen | None
     """The first tensor among its arguments."""
     started: int
-    """How many calls had started before it."""
+    """The number of calls that had started before this one."""
     gave: Seen | None = None
-    """The first tensor of its output, where that has the batch axis."""
+    """The first tensor of its output, if that has the batch axis."""
     shape: tuple[int, ...] | None = None
     """The shape of the first tensor of its output."""
     result: Any = None
-    """Its output, of a module with a configuration."""
+    """Its output, for a module with a configuration."""
     ended: int = 0
-    """How many calls had started when it ended."""
+    """The number of calls that had started when this one ended."""
 
     @property
     def is_leaf(self) -> bool:
-        """Whether the module holds no others."""
+        """Return whether the module has no submodules."""
         return not any(self.module.children())
 
 
 @dataclass(eq=False)
 class Trace:
-    """One forward pass, watched."""
+    """The record of one watched forward pass."""
 
     rows: int
-    """Of the batch, without those that filled it up."""
+    """The number of rows of the batch, without padding."""
     axes: Following
     """The axes of its tensors: space or channels."""
     calls: list[Call] = field(default_factory=list)
-    """In the order in which they ended."""
+    """The calls, in the order in which they ended."""
     starts: list[str] = field(default_factory=list)
     """The names of the modules, in the order in which their calls started."""
     result: Any = None
     logits_field: str = "logits"
-    """Of the result."""
+    """The field of the result that holds the logits."""
     odd: list[Tensor] = field(default_factory=list)
-    """Tensors whose first axis is as long as the batch and is another."""
+    """Tensors whose first axis has the length of the batch but is another axis."""
 
     @property
     def fed(self) -> int:
-        """Number of inputs that the pass was fed, those that filled the batch up included."""
+        """The number of inputs of the pass, including padding."""
         return max(self.rows, LEAST_BATCH)
 
     def has_rows(self, tensor: Tensor | None) -> bool:
-        """Return whether there is a tensor whose first axis is that of the batch."""
+        """Return whether a tensor is given and its first axis is that of the batch."""
         if tensor is None or tensor.ndim < 2 or len(tensor) != self.fed:
             return False
         if self.axes.is_other_first(tensor):
@@ -117,27 +115,27 @@ class Trace:
 
     @property
     def logits(self) -> Tensor | None:
-        """The result's logits, where it has any."""
+        """The logits of the result, if any."""
         logits = getattr(self.result, self.logits_field, None)
         return logits if isinstance(logits, Tensor) else None
 
     @property
     def classifies(self) -> bool:
-        """Whether it has a classifier's logits: one vector for each image, perhaps as a sequence
-        of one, not one for each pixel or query.
+        """Return whether the logits are those of a classifier: one vector per input, perhaps as a
+        sequence of length one, and not one per pixel or query.
         """
         shape = () if self.logits is None else self.logits.shape[1:]
         return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
 
     def giver(self, tensor: "Tensor | Seen | None") -> Call | None:
-        """The first call whose output is this very tensor."""
+        """The first call whose output is this tensor."""
         if tensor is None:
             return None
         calls = (c for c in self.calls if c.name and c.gave is not None and c.gave.same(tensor))
         return next(calls, None)
 
     def of(self, name: str) -> list[Call]:
-        """The calls of a module that gave something with the batch axis, in order."""
+        """The calls of a module whose output has the batch axis, in order."""
         found = [call for call in self.calls if call.name == name and call.gave is not None]
         return sorted(found, key=lambda call: call.number)
 
@@ -157,14 +155,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 class _Watch:
-    """The hooks of a trace."""
+    """The hooks that record a trace."""
 
     def __init__(self, seen: Trace, keep: str | None) -> None:
         self.seen, self.keep, self.thread = seen, keep, get_ident()
         self.start()
 
     def start(self) -> None:
-        """Begin with nothing seen."""
+        """Clear the record."""
         self.numbers: Counter[str] = Counter()
         self.open: list[Call] = []
         self.seen.calls, self.seen.starts = [], []
@@ -204,9 +202,9 @@ def trace(network: Network, kind: Kind, keep: str | None = None) -> Trace:
     """Watch one forward pass of the probe.
 
     Args:
-        network: frozen meanwhile.
-        kind: of its own inputs, at the native extent if it has one.
-        keep: a module whose inputs and outputs are copied, in case that they are written to later.
+        network: the network, which is frozen meanwhile.
+        kind: the kind of its own inputs, at the native extent if it has one.
+        keep: a module whose inputs and outputs are copied, in case they are overwritten later.
 
     Raises:
         RequestError: the network does not take such inputs.
@@ -246,7 +244,7 @@ def _watched(network: Network, probe: Tensor, kind: Kind, keep: str | None) -> T
 
 
 def _tell_apart(seen: Trace, other: Trace) -> None:
-    """Find the tensors whose first axis does not follow the size of the batch, by a pass of another
+    """Find the tensors whose first axis is not that of the batch, by a pass with another batch
     size.
     """
     given, gave = (

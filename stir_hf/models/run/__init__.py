@@ -1,1 +1,1 @@
-"""A frozen network at work."""
+"""Running a frozen network."""

@@ -1,10 +1,8 @@
-"""What a pass leaves in the modules of `transformers` beside parameters and buffers, taken out
-again.
+"""Removal of the attributes and hooks that a pass leaves in the modules of `transformers`.
 
-The first pass that is asked for hidden states makes `transformers` install hooks for good,
-functions that cannot be pickled, and mark the model (`transformers.utils.output_capturing`); some
-of its networks keep what they computed (LeViT its attention biases). What a module of another
-class builds or keeps in a pass is its own and stays.
+The first pass with hidden states makes `transformers` install permanent hooks, which cannot be
+pickled, and mark the model (`transformers.utils.output_capturing`); some of its networks cache
+results (LeViT its attention biases). Modules of other classes keep whatever they build or cache.
 """
 
 from typing import Any
@@ -14,11 +12,13 @@ from torch import nn
 _CAPTURING = "transformers.utils.output_capturing"
 _MARK = "_output_capturing_hooks_installed"
 _THEIRS = "transformers."
-"""What the modules of the classes of `transformers` begin with."""
+"""Prefix of the Python modules of `transformers`."""
 
 
 class Attributes:
-    """The attributes of all modules of `transformers` at this moment, and the hooks of all."""
+    """A snapshot of the attributes of all modules of `transformers`, and of the hooks of all
+    modules.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self._hooks = [(m, set(m._forward_hooks), _MARK in vars(m)) for m in module.modules()]
@@ -31,8 +31,8 @@ class Attributes:
         ]
 
     def restore(self) -> None:
-        """Take out what came since: capturing hooks and their mark, and of modules of
-        `transformers` attributes and entries of dictionaries.
+        """Restore the snapshot: remove new capturing hooks and their mark, and restore attributes
+        and dictionaries of the modules of `transformers`.
         """
         for module, hooks, marked in self._hooks:
             for key, hook in list(module._forward_hooks.items()):

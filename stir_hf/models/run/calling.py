@@ -13,7 +13,7 @@ _REFUSED = "got an unexpected keyword argument '"
 
 
 def runs_own_code(module: nn.Module) -> bool:
-    """Return whether the forward is not one of `transformers`."""
+    """Return whether the forward is defined outside of `transformers`."""
     forward = getattr(type(module), "forward", None)  # a scripted module's class has none
     return not str(getattr(forward, "__module__", "")).startswith("transformers.")
 
@@ -25,18 +25,18 @@ class Arguments:
     names: tuple[str, ...]
     """Their names, in order."""
     main: str | None
-    """The name of the inputs; None where they are given by position."""
+    """The name of the inputs; None if they are passed by position."""
     needed: tuple[str, ...]
-    """The names of those that have no default."""
+    """The names of arguments without a default."""
     others: bool
-    """True where it takes any further one (`**kwargs`)."""
+    """True if it takes arbitrary further ones (`**kwargs`)."""
     refused: frozenset[str] = frozenset()
-    """The names that it did not take when it was called."""
+    """The names that a call refused."""
 
     @classmethod
     def of(cls, module: nn.Module, usual: str = PIXELS) -> "Arguments":
-        """Return those of a module's forward, as its signature has them; `usual` is the name of the
-        inputs if it has that.
+        """The arguments in the signature of a module's forward; `usual` is the preferred name of
+        the inputs.
         """
         try:
             parameters = list(inspect.signature(module.forward).parameters.values())
@@ -53,16 +53,16 @@ class Arguments:
 
     @property
     def needs_more(self) -> bool:
-        """True where it needs another than the one that takes the inputs."""
+        """Return whether arguments other than the inputs are required."""
         return bool({*self.needed} - {self.main or next(iter(self.names), None)})
 
     def takes(self, name: str) -> bool:
-        """Return whether an argument may be given by this name."""
+        """Return whether an argument of this name is accepted."""
         return (name in self.names or self.others) and name not in self.refused
 
     def given(self, inputs: Tensor, more: Mapping[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
-        """Return the arguments by position and by name: the inputs, and of the others those that
-        it takes.
+        """The arguments by position and by name: the inputs, and those of `more` that are
+        accepted.
         """
         taken = {name: value for name, value in more.items() if self.takes(name)}
         if self.main is None or self.main in self.refused:
@@ -70,9 +70,9 @@ class Arguments:
         return [], {self.main: inputs, **taken}
 
     def without(self, error: Exception) -> "Arguments | None":
-        """Return these but for the one for which a call was refused, as a forward that takes any
-        argument may hand it on to one that does not; where the refusal names none, but for all that
-        it does not name itself; None where there are none of these.
+        """The arguments without the one that an error refuses, as a forward with `**kwargs` may
+        pass it on to a function that does not take it. If the error names none, without all
+        arguments that the signature does not name; None if there are no such arguments.
         """
         _, found, rest = str(error).partition(_REFUSED)
         name = rest.partition("'")[0]
@@ -82,7 +82,7 @@ class Arguments:
 
 
 class Fields(dict[str, Any]):
-    """A result whose entries are fields, as those of `transformers` are."""
+    """A result with its entries as fields, like those of `transformers`."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -92,13 +92,13 @@ class Fields(dict[str, Any]):
 
 
 def with_fields(result: Any, classes: int | None = None) -> Any:
-    """Return a result of a user's own code with fields: of a mapping, a dataclass or a named tuple
-    its entries; of another tuple or a list the one tensor (b, n) as its logits.
+    """Return the result of a user's own code with fields: the entries of a mapping, a dataclass or
+    a named tuple; or, for another tuple or a list, its only tensor (b, n) as the logits.
 
     Args:
-        result: of the network.
-        classes: number of them, by the configuration: of several such tensors the logits are the
-            one that is so wide.
+        result: the result of the network.
+        classes: number of classes in the configuration; among several tensors (b, n), the one of
+            this width is the logits.
     """
     from transformers.utils.generic import ModelOutput
 

@@ -25,9 +25,9 @@ from stir_hf.models.run.session import Session
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-"""Or subclasses that compute the same."""
+"""Normalisations that can be folded, or subclasses that compute the same."""
 TOLERANCE = 1e-5
-"""How far the representation of the copy may be from that of the network, relatively."""
+"""Largest relative difference between the representations of the copy and the network."""
 
 
 class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
@@ -48,7 +48,7 @@ class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         return result
 
     def of(self, tensor: Tensor) -> int:
-        """How many there were of a tensor that is still there."""
+        """The number of operations that have read a tensor, which must still exist."""
         return self._counts[_storage(tensor)]
 
 
@@ -61,15 +61,15 @@ def _storages(values: Any) -> set[int]:
 
 
 def folded(session: Session, kind: Kind) -> Network | None:
-    """A copy of a session's network whose batch normalisations are part of the convolutions before
-    them, where that may be done; None where there is nothing to fold.
+    """A copy of a session's network with batch normalisations folded into the convolutions before
+    them; None if there is nothing to fold.
 
-    The copy shares every weight that stays as it is, and represents the probe as the network does
-    to 1e-5. Float32 and float64 only; networks with hooks of their own are left alone.
+    The copy shares all other weights, and its representation of the probe agrees with the network's
+    to 1e-5. Only float32 and float64; networks with hooks of their own are not folded.
 
     Args:
-        session: open; its network stays as it is.
-        kind: the inputs of the pass that is watched.
+        session: an open session, whose network is not changed.
+        kind: the kind of the inputs of the watched pass.
     """
     network, module = session.network, session.network.module
     if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
@@ -98,7 +98,7 @@ def _represents_alike(session: Session, other: Network, kind: Kind) -> bool:
 
 
 def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
-    """A copy with these pairs fused; None where the network cannot be copied."""
+    """A copy with these pairs fused; None if the network cannot be copied."""
     shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
     shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
     with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):
@@ -112,10 +112,10 @@ def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
 
 
 def foldable(network: Network, tap: Tap, kind: Kind) -> list[tuple[str, str]]:
-    """The pairs (convolution, normalisation), by their names, of which one watched pass shows that
-    the normalisation takes what the convolution gives and that nothing else does.
+    """The pairs (convolution, normalisation) by name in which, according to one watched pass, only
+    the normalisation reads the output of the convolution.
 
-    Each of the two runs once, by running statistics, and is not the layer that is read.
+    Both run once, the normalisation uses running statistics, and neither is the selected layer.
     """
     with _Readers() as readers:
         seen = trace(network, kind)
@@ -138,7 +138,7 @@ def foldable(network: Network, tap: Tap, kind: Kind) -> list[tuple[str, str]]:
 
 
 def _is(module: nn.Module, classes: tuple[type[nn.Module], ...]) -> bool:
-    """Whether it computes what one of the classes does, from weights of its own."""
+    """Return whether a module computes the same as one of the classes, from its own weights."""
     return any(
         isinstance(module, base)
         and type(module).forward is base.forward
@@ -161,14 +161,14 @@ def _hooks(module: nn.Module) -> Iterator[Any]:
 
 
 def _owner(hook: Any) -> Session | None:
-    """The session that put a hook there, if one did."""
+    """The session that installed a hook, if any."""
     owner = getattr(hook, "__self__", None)
     return owner if isinstance(owner, Session) else None
 
 
 def _foreign_hooks(module: nn.Module) -> Iterator[Any]:
-    """Hooks that are neither of a session nor the functions by which `transformers` collects
-    hidden states.
+    """Hooks that belong neither to a session nor to the collection of hidden states in
+    `transformers`.
     """
     for hook in _hooks(module):
         collects = isinstance(hook, FunctionType) and hook.__module__.startswith("transformers.")

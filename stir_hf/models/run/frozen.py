@@ -1,6 +1,4 @@
-"""A network while it is used: frozen, in the precision that was asked for, and afterwards as it
-was, bit for bit.
-"""
+"""Freezing a network while it is used, and restoring it afterwards bit for bit."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from stir_hf.models.run.settings import Settings
 
 
 class _Frozen:
-    """What a network was before it was frozen, and how many hold it so."""
+    """The state of a network before it was frozen, and the number of its current users."""
 
     def __init__(self, module: nn.Module) -> None:
         self.users = 0
@@ -65,12 +63,12 @@ def _require_grad(parameter: nn.Parameter, want: bool) -> None:
 _FREEZING = threading.RLock()
 _LOCKS: "WeakKeyDictionary[nn.Module, threading.RLock]" = WeakKeyDictionary()
 _FROZEN: dict[int, _Frozen] = {}
-"""By the id of the network's outermost module, which is kept alive as long as it is here."""
+"""Frozen networks by the id of their outermost module, which the entry keeps alive."""
 
 
 def _restore_unused() -> None:
-    """Give back the networks that nobody holds any more, the latest first; one that shares modules
-    with a network that was frozen later waits for that.
+    """Restore the networks without users, the latest first; a network that shares modules with one
+    that was frozen later is restored after that.
     """
     later: list[_Frozen] = []
     for key, state in reversed(list(_FROZEN.items())):
@@ -82,17 +80,15 @@ def _restore_unused() -> None:
 
 
 def lock_of(module: nn.Module) -> "threading.RLock":
-    """The lock that a pass of a network holds: threads take turns, since modules may keep what they
-    compute.
-    """
+    """The lock that a pass of a network holds: threads take turns, since modules may have state."""
     with _FREEZING:
         return _LOCKS.setdefault(module, threading.RLock())
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """The network in eval mode and without weight gradients; when the last who holds it leaves, as
-    it was before.
+    """A context in which the network is in eval mode and without weight gradients; when its last
+    user leaves, its former state is restored.
     """
     with _FREEZING, torch.inference_mode(False), torch.no_grad():
         state = _FROZEN.get(id(module)) or _Frozen(module)
@@ -108,8 +104,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def turn(module: nn.Module, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Around one pass of a network: threads take turns, and neither autocast nor the default dtype
-    that the caller or another library has set changes what it computes.
+    """A context for one pass of a network: threads take turns, and autocast and the default dtype
+    of the caller or another library have no effect.
     """
     with lock_of(module), ExitStack() as stack:
         if torch.is_autocast_enabled(device.type):

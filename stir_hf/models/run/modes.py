@@ -1,4 +1,4 @@
-"""Evaluation mode, and the modules afterwards as they were, bit for bit."""
+"""Evaluation mode, and restoring the modules afterwards bit for bit."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,8 +10,8 @@ from stir_hf.errors import RequestError
 
 
 def mark(tensor: Tensor) -> AbstractContextManager[None]:
-    """Around a change of a tensor in place: one that was made in inference mode can be changed
-    nowhere else.
+    """A context for changing a tensor in place: one made in inference mode can only be changed
+    there.
     """
     return torch.inference_mode(tensor.is_inference())
 
@@ -20,7 +20,7 @@ class Modes:
     """The modes of all modules of a network.
 
     Some classes do more than set a flag when they are put into evaluation mode, such as merging an
-    adapter into a weight. What that changes is noted, and put back.
+    adapter into a weight. Such changes are recorded and undone.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -29,11 +29,11 @@ class Modes:
         self._changed: list[_State] = []
 
     def set_eval(self) -> None:
-        """Put all modules into evaluation mode; a network that is in it already is left alone.
+        """Put all modules into evaluation mode, unless they already are.
 
         Raises:
-            RequestError: a module that has no modes, or one that evaluation mode changes in a way
-                that cannot be undone.
+            RequestError: a module without modes, or one that evaluation mode changes in a way that
+                cannot be undone.
         """
         if not any(mode for _, mode in self._modes):
             return
@@ -55,7 +55,7 @@ class Modes:
             ) from error
 
     def _check_again(self) -> None:
-        """See that evaluation mode changes the network in the same way after it was given back."""
+        """Check that evaluation mode changes the network in the same way after it was restored."""
         first = {name: value.clone() for name, value in self._module.state_dict().items()}
         self.restore()
         self._eval()
@@ -69,7 +69,7 @@ class Modes:
         )
 
     def restore(self) -> None:
-        """Give all modules their modes, and what evaluation mode changed."""
+        """Restore the modes of all modules, and everything that evaluation mode changed."""
         if self._changed:
             self._leave_eval()
         for state in self._changed:
@@ -78,7 +78,7 @@ class Modes:
             module.training = mode
 
     def _leave_eval(self) -> None:
-        """Let the modules undo by themselves what they did; the rest is put back after that."""
+        """Let the modules undo their own changes; the rest is restored after that."""
         inside: set[int] = set()
         for module, mode in self._modes:
             if mode and id(module) not in inside:
@@ -87,15 +87,15 @@ class Modes:
 
 
 def _switches(module: nn.Module) -> bool:
-    """Return whether a module does something of its own when its mode is set; the classes of
-    `transformers` leave weights alone.
+    """Return whether setting the mode of a module may do more than set a flag; the classes of
+    `transformers` never change weights then.
     """
     setters = (getattr(module, name) for name in ("train", "eval"))
     return not all(setter.__module__.startswith(("torch.", "transformers.")) for setter in setters)
 
 
 class _State:
-    """All that a module held at a moment."""
+    """The complete state of a module at a moment."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
@@ -109,9 +109,7 @@ class _State:
         ]
 
     def changes(self) -> bool:
-        """Return whether the module holds something else now; drop copies of all that is the
-        same.
-        """
+        """Return whether the state has changed since; copies of unchanged values are dropped."""
         self._values = [one for one in self._values if not _same(*one)]
         now = {n: v for n, v in vars(self._module).items() if n != "training"}
         same = list(now) == list(self._attributes) and all(
@@ -121,7 +119,7 @@ class _State:
         return bool(self._values) or not (same and items)
 
     def restore(self) -> None:
-        """Give the module what it held."""
+        """Restore the state."""
         now = vars(self._module)
         for name in [name for name in now if name not in self._attributes and name != "training"]:
             del now[name]
@@ -139,14 +137,14 @@ def _same(tensor: Tensor, place: Tensor, values: Tensor) -> bool:
 
 
 def _holds(value: Any) -> bool:
-    """Return whether a value holds others that may be exchanged; parameters, buffers, parts and
-    hooks are in such.
+    """Return whether a value is a container whose items may be replaced, such as those of
+    parameters, buffers, submodules and hooks.
     """
     return isinstance(value, list | dict | set)
 
 
 def _items(value: Any) -> Any:
-    """A copy of what a value holds."""
+    """A copy of the items of a container."""
     return dict(value) if isinstance(value, dict) else list(value)
 
 

@@ -26,39 +26,38 @@ from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
 FEW, LOOKED_AT = 4, 64
-"""Number of samples that differ which tell whether a representation is constant, and of the first
-ones among which they are looked for.
+"""Number of distinct samples for the check that representations are not constant, and number of
+first samples among which they are searched.
 """
 
 AGAIN = 16
-"""Number of rows of a batch that are represented again beside fewer others."""
+"""Number of rows of a batch that are represented again in smaller batches."""
 SLACK = 10
-"""Batches of other sizes may differ by so many times as much as passes over the same batch: other
-kernels compute them.
+"""Factor by which batches of other sizes may differ more than passes over the same batch, since
+other kernels compute them.
 """
 
 QUANTISED = 0.25
-"""Largest change of a row, over the spread, by the scale of quantised activations, which may be
+"""Largest change of a row, relative to the spread, for quantised activations, whose scale may be
 that of a whole batch.
 """
 
 ROUNDING = 1e-2
-"""A spread below this share of the length of representations does not count as that: a change is
-taken over at least so much."""
+"""Lower bound on the spread in a relative change, as a share of the length of representations."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An encoder at work: its session is open."""
+    """An encoder with an open session."""
 
     encoder: Encoder
     session: Session
     probe: Tensor
-    """(2, d): its representation of the fixed probe."""
+    """(2, d): the representation of the fixed probe."""
     label: str
     """The name in results."""
     kind: Kind
-    """The canvas on which it was tried."""
+    """The kind of the canvas on which it was tried."""
     identity: dict[str, Any]
     """Weights, tap, precision and preprocessing by content."""
     autocast: bool = False
@@ -71,17 +70,17 @@ class Opened:
 
     @property
     def notes(self) -> list[str]:
-        """Notes of a result, where originals go through its own processor."""
+        """Notes of a result for a network that gets originals through its own processor."""
         return [f"{self.label}: {note}" for note in self.encoder.notes]
 
     @property
     def network_notes(self) -> list[str]:
-        """Notes of a result, where inputs are on another network's canvas."""
+        """Notes of a result for a network that gets inputs on another network's canvas."""
         return [f"{self.label}: {note}" for note in self.encoder.network_notes]
 
     def represent(self, values: Tensor, context: Context | None = None) -> Tensor:
-        """Representations (b, d) of values (b, *shape) and their context, without gradients; in
-        halves where the device's memory is too small for all at once.
+        """Representations (b, d) of values (b, *shape) and their context, without gradients; the
+        batch is halved while the device is out of memory.
 
         Raises:
             RunError: out of memory with a single input.
@@ -90,15 +89,16 @@ class Opened:
             return _in_halves(self.session, values, context or {})
 
     def check_alone(self, values: Tensor, found: Tensor, context: Context | None = None) -> None:
-        """Represent some rows of a batch again, a few at a time, and compare.
+        """Check that representations do not depend on the other rows of a batch, by representing
+        some rows again, a few at a time.
 
         Args:
             values: (b, *shape): the batch.
             found: (b, d): its representations.
-            context: of its rows.
+            context: the context of its rows.
 
         Raises:
-            RequestError: a row has another representation beside fewer others.
+            RequestError: a row has another representation in a smaller batch.
         """
         count = min(len(values), AGAIN)
         if count <= LEAST_BATCH:
@@ -117,15 +117,14 @@ class Opened:
         if not change <= allowed:
             raise RequestError(
                 f"{self.where}: one {self.kind.name} has another representation in a batch of"
-                f" {len(values)} than in one of {LEAST_BATCH} (by {change:.2%}), so it has none of"
-                f" its own; does the network look at the other {self.kind.name}s of a batch, or"
-                " keep what it saw?"
+                f" {len(values)} than in one of {LEAST_BATCH} (by {change:.2%}); does the network"
+                f" use the other {self.kind.name}s of a batch, or keep state between passes?"
             )
 
     @contextmanager
     def descending(self) -> Iterator[Session]:
-        """The network as it is inverted: with its batch normalisations folded into its convolutions
-        where that may be done, in autocast where that was asked for.
+        """A context with the network for inversion: with batch normalisations folded into
+        convolutions where possible, and in autocast if requested.
         """
         quick = folded(self.session, self.session.reading.kind)
         if quick is None and not self.autocast:
@@ -136,14 +135,15 @@ class Opened:
             yield session
 
     def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
-        """Check a few samples that differ, so that a representation that is constant or never
-        finite is known before any work.
+        """Check a few distinct samples, so that representations that are constant or never finite
+        are reported before any work.
 
         Args:
-            differing: up to a number of the first samples, (b, *shape), and their context.
+            differing: function from a number to at most that many distinct samples, (b, *shape),
+                and their context.
 
         Raises:
-            RunError: representations that are all not finite, all zeros, or all the same.
+            RunError: representations that are all not finite, all zeros, or all equal.
         """
         try:
             self._check_varies(*differing(FEW))
@@ -165,9 +165,8 @@ class Opened:
 
 
 def _change(alone: Tensor, beside: Tensor) -> float:
-    """The relative change of representations (n, d), float64, where they are finite: over their
-    spread, or over a share of their length where their mean is very long; infinite where other
-    rows are finite.
+    """The relative change of finite representations (n, d) in float64: relative to their spread, or
+    to a share of their length if their mean is very long; infinite if other rows are finite.
     """
     good, also = alone.isfinite().all(1), beside.isfinite().all(1)
     if not torch.equal(good, also):
@@ -203,12 +202,13 @@ def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> I
 
     Args:
         encoder: the network.
-        kind: the canvas on which it is tried; a network with a native size is tried at that.
-        run: its precision.
-        inverted: gradients must reach the inputs.
+        kind: the canvas on which it is tried; a network with a native size is tried at that size.
+        run: the precision.
+        inverted: True if gradients must reach the inputs.
 
     Raises:
-        RequestError: it does not run on such inputs, is random in eval mode, or cannot be inverted.
+        RequestError: the network does not run on such inputs, is random in eval mode, or cannot be
+            inverted.
     """
     if inverted:
         encoder.check_invertible(autocast=run.autocast)
@@ -223,7 +223,7 @@ def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> I
 
 
 def try_kinds(networks: Sequence[Opened], kinds: Sequence[Kind]) -> None:
-    """Try networks without a native size on further canvases; others resize to their own.
+    """Try networks without a native size on further canvases; others resize to their own size.
 
     Raises:
         RequestError: a network does not run on inputs of a kind.

@@ -1,4 +1,4 @@
-"""Global settings of arithmetic while a network is at work, and afterwards as they were."""
+"""Global settings of arithmetic while a network runs, restored afterwards."""
 
 import threading
 import warnings
@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 _LOCK = threading.RLock()
-"""The settings are those of the whole process; threads take turns in changing them."""
+"""Lock on the settings, which are global to the process."""
 
 
 class _Precision:
-    """The settings of float32 arithmetic, in torch's old terms and, from torch 2.9 on, in its new
-    ones.
+    """The settings of float32 arithmetic, by torch's old names and, from torch 2.9 on, its new
+    names.
     """
 
     def __init__(self) -> None:
@@ -39,15 +39,15 @@ class _Precision:
 
 
 _HELD: list[bool] = []
-"""The settings that holders of the precision asked for, the latest last."""
+"""The settings of the current users, the latest last."""
 _BEFORE: list[_Precision] = []
-"""The settings before the first of them, if there is one."""
+"""The settings before the first user, if there is one."""
 
 
 @contextmanager
 def float32_precision(tf32: bool) -> Iterator[None]:
-    """Matrix products and convolutions of float32 in full, or on CUDA in TF32; on leaving, as they
-    were set before.
+    """A context with float32 matrix products and convolutions in full precision, or in TF32 on
+    CUDA; the former settings are restored on exit.
     """
     with _LOCK:
         if not _HELD:
@@ -66,12 +66,12 @@ def float32_precision(tf32: bool) -> Iterator[None]:
 
 
 _DEFAULTS: list[torch.dtype] = []
-"""The default dtype before the first of the passes that need another one, once for each of them."""
+"""The default dtype before the first pass that needs another one, once for each such pass."""
 
 
 def has_own_default(dtype: torch.dtype) -> bool:
-    """Return whether torch's default dtype is one that changes what a network of a precision
-    computes: its forward may make tensors of the default dtype.
+    """Return whether torch's default dtype may change the results of a network in a precision,
+    whose forward may create tensors of the default dtype.
     """
     default = torch.get_default_dtype()
     return default != torch.float32 and not default == dtype == torch.float64
@@ -79,9 +79,7 @@ def has_own_default(dtype: torch.dtype) -> bool:
 
 @contextmanager
 def usual_default(dtype: torch.dtype) -> Iterator[None]:
-    """Around a pass of a network of a precision: float32 is the default dtype, whatever another
-    library has set.
-    """
+    """A context for a pass of a network in a precision, with float32 as the default dtype."""
     with _LOCK:
         change = bool(_DEFAULTS) or has_own_default(dtype)
         if change:
@@ -119,7 +117,7 @@ def _new_terms() -> list[Any]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without torch's advice on which of its two sets of terms to use."""
+    """Hide torch's warning about its two sets of names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

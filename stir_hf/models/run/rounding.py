@@ -6,13 +6,11 @@ from stir_hf.models.read.probing import Reading
 from stir_hf.models.run.session import Session
 
 TOLD_ABOVE = 1e-4
-"""A smaller relative change of a representation is not worth a note."""
+"""Smallest relative change of a representation that gets a note."""
 
 
 def rounding_notes(session: Session, reading: Reading) -> tuple[str, ...]:
-    """The note of an open session, if there is one: the change that rounding makes to the
-    representation of a fixed original.
-    """
+    """A note on the change of the representation of a fixed original through rounding, if any."""
     preprocessing = session.network.preprocessing
     shape = reading.kind.shape
     extent = tuple(shape[axis] for axis in reading.kind.space)

@@ -1,5 +1,5 @@
-"""A frozen network with its hook in place: a pure callable from inputs to the representation of one
-layer.
+"""Sessions: a frozen network with a hook as a pure callable from inputs to the representations of
+one layer.
 """
 
 from contextlib import ExitStack, nullcontext, suppress
@@ -24,21 +24,20 @@ from stir_hf.models.run.precision import float32_precision
 
 
 class _Reached(BaseException):
-    """No error: it ends the forward pass at the layer that is read."""
+    """Ends the forward pass at the selected layer; not an error."""
 
 
 class Session:
-    """Inputs (b, *shape) and their context to representations (b, d), while it is open: `with
-    encoder.session() as session`.
+    """A map from inputs (b, *shape) and their context to representations (b, d), while it is open:
+    `with encoder.session() as session`.
 
-    The network is frozen (eval mode, no weight gradients) and holds one hook, which acts only in
-    this session's own passes, so that sessions of one network may be nested. Threads may share a
-    session or a network: they take turns. Leaving gives the network back bit for bit. The pass
-    follows the caller's grad mode. It ends at the layer that is read, but for the input of a
-    classifier's head, where nothing is left to save and the whole pass compiles
-    (`torch.compile(session, fullgraph=True)`), and for a network that is spread over several
-    devices, whose weights must go back where they were. With `autocast` the network runs in
-    bfloat16 autocast.
+    The network is frozen (eval mode, no weight gradients) and has one hook, which acts only in this
+    session's own passes, so that sessions of one network may be nested. Threads may share a session
+    or a network: they take turns. On exit the network is restored bit for bit. The pass follows the
+    caller's grad mode and ends at the selected layer, with two exceptions: at the input of a
+    classifier's head nothing would be saved, and the whole pass compiles (`torch.compile(session,
+    fullgraph=True)`); in a network spread over several devices, weights must be moved back. With
+    `autocast` the network runs in bfloat16 autocast.
     """
 
     def __init__(
@@ -76,15 +75,15 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the network back as it was."""
+        """Restore the network."""
         with lock_of(self.network.module):
             stack, self._stack = self._stack, None
             if stack is not None:
                 stack.close()
 
     def __call__(self, values: Tensor, context: Context | None = None) -> Tensor:
-        """Inputs (b, *shape) of any float dtype, on any device, to (b, d) on the network's device;
-        b may be 0. The context has a row for each input.
+        """Represent inputs (b, *shape) of any float dtype, on any device, as (b, d) on the
+        network's device; b may be 0. The context has a row for each input.
 
         Raises:
             RequestError: inputs of another shape.
@@ -117,19 +116,19 @@ class Session:
         return pooled[: values.shape[0]]
 
     def check(self, kind: Kind, gradient: bool) -> Tensor:
-        """Check that the session gives the representation of the probe that was found with the
-        layer.
+        """Check that the session reproduces the representation of the probe from when the layer was
+        found.
 
         Args:
             kind: the network's own inputs, at the native extent if it has one.
-            gradient: also check that a gradient arrives at the inputs.
+            gradient: also check that a gradient reaches the inputs.
 
         Returns:
             The representation of the probe, (2, d).
 
         Raises:
-            RequestError: another representation, as of a network that draws at random or remembers
-                earlier inputs, or no gradient.
+            RequestError: another representation, since the network is random or remembers earlier
+                inputs; or no gradient.
         """
         with torch.inference_mode(False), self.network.taking(kind):
             probe = self.network.probe(kind).requires_grad_(gradient)
@@ -145,7 +144,7 @@ class Session:
         return found.detach()
 
     def _read(self, inputs: Tensor, context: Context) -> Tensor:
-        """One pass, up to the layer."""
+        """Run one pass up to the layer, and return its tensor."""
         if self.tap.module is None:
             result = self.network.feed(inputs, context, hidden_states=self._hidden_states)
             return self._some(part_of(result, self.tap.part))
@@ -183,7 +182,7 @@ class Session:
             self._take(output)
 
     def _runs_here(self) -> bool:
-        """Return whether the pass that a hook is called in is this session's."""
+        """Return whether the current pass is one of this session."""
         if torch.compiler.is_compiling():  # there is one thread
             return self._runs_in is not None
         return self._runs_in == get_ident()

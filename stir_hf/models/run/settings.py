@@ -1,5 +1,5 @@
-"""Settings of a configuration that change what a pass gives, set for as long as a network is used
-and put back afterwards.
+"""Settings of a configuration that change the result of a pass, set while a network is used and
+restored afterwards.
 """
 
 from threading import Lock
@@ -10,13 +10,11 @@ from torch import nn
 from stir_hf.models.run.calling import runs_own_code
 
 _FOR_A_PASS = {"return_dict": True, "output_hidden_states": False, "_output_attentions": False}
-"""By their names in a configuration: what a network of `transformers` runs with."""
+"""Values with which networks of `transformers` run, by their names in a configuration."""
 
 
 class _Held:
-    """What a configuration had before the first network that has it began to be used, and how many
-    are in use.
-    """
+    """The values of a configuration before its first use, and the number of its current users."""
 
     def __init__(self, config: Any) -> None:
         self.config, self.users = config, 0
@@ -29,20 +27,20 @@ class _Held:
 
 _lock = Lock()
 _held: dict[int, _Held] = {}
-"""By the identity of a configuration, which several networks may have."""
+"""Configurations in use by their id; several networks may share one."""
 
 
 class Settings:
-    """The settings of all configurations of a network of a class of `transformers`.
+    """The settings of all configurations of a network.
 
-    A class of the user's own reads its configuration as it is: its code may count on that.
+    The configuration of a user's own class is not changed, since its code may depend on it.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self._configurations = _configurations(module)
 
     def set(self) -> None:
-        """Give them the values that a pass needs."""
+        """Set the values that a pass needs."""
         with _lock:
             for config in self._configurations:
                 held = _held.setdefault(id(config), _Held(config))
@@ -51,7 +49,7 @@ class Settings:
                     config.__dict__[name] = _FOR_A_PASS[name]  # its setters check and convert
 
     def restore(self) -> None:
-        """Give them back as they were, where no other network is in use that has them."""
+        """Restore the values of each configuration, once no other network uses it."""
         with _lock:
             for config in self._configurations:
                 held = _held[id(config)]
@@ -62,7 +60,7 @@ class Settings:
 
 
 def _configurations(module: nn.Module) -> list[Any]:
-    """The configurations of a network's modules and those inside of them, each once."""
+    """The configurations of a network's modules, nested ones included, each once."""
     if runs_own_code(module):
         return []
     found: dict[int, Any] = {}
@@ -72,7 +70,7 @@ def _configurations(module: nn.Module) -> list[Any]:
 
 
 def _add(value: Any, found: dict[int, Any]) -> None:
-    """Add a configuration and those inside of it, in lists and dictionaries too."""
+    """Add a configuration and the nested ones, also in lists and dictionaries."""
     from transformers import PretrainedConfig
 
     if isinstance(value, PretrainedConfig) and id(value) not in found:

@@ -1,1 +1,1 @@
-"""Networks over vectors of features."""
+"""Networks over feature vectors."""

@@ -1,4 +1,4 @@
-"""Vectors as they are: a network over features brings its own normalisation."""
+"""Preprocessing of vectors, which changes nothing: the network normalises features itself."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from stir_hf.models.preprocessing import Extent
 
 @dataclass(frozen=True)
 class PlainVectors:
-    """No preprocessing: vectors (b, d) of any length."""
+    """Preprocessing that changes nothing, for vectors (b, d) of any length."""
 
     modality: ClassVar[str] = VectorKind.name
     axes: ClassVar[tuple[str, ...]] = ("batch", "channel")
@@ -25,22 +25,22 @@ class PlainVectors:
     rounds: ClassVar[bool] = False
 
     def kind(self, extent: Extent) -> VectorKind:
-        """Vectors of a length."""
+        """The kind of vectors of a length."""
         (length,) = extent
         return VectorKind(length)
 
     def extent_of(self, shape: Extent) -> Extent:
-        """The length as it is."""
+        """The same length."""
         return shape
 
     def refusal(self, kind: Kind) -> str | None:
-        """A reason, for any other kind of input."""
+        """The reason to refuse another kind of input; None for vectors."""
         if kind.name == self.modality:
             return None
         return f"takes {self.modality}s; these inversions are of {kind.name}s"
 
     def expected(self) -> str:
-        """(b, d)."""
+        """The shape of a batch in words."""
         return "vectors (b, d)"
 
     def takes(self, values: Tensor) -> bool:
@@ -48,23 +48,23 @@ class PlainVectors:
         return values.ndim == 2
 
     def canvas(self, original: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vector."""
+        """The same vector."""
         return np.ascontiguousarray(original, np.float32)
 
     def values(self, original: NDArray[np.float32]) -> Tensor:
-        """The vector."""
+        """The vector as a tensor."""
         return torch.from_numpy(np.array(original, np.float32))
 
     def resize(self, values: Tensor) -> Tensor:
-        """The vectors as they are."""
+        """The same vectors."""
         return values
 
     def arithmetic(self, like: Tensor) -> None:
-        """None."""
+        """Return None, since there is no arithmetic."""
 
     def rounding(self, extent: Extent) -> None:
-        """None."""
+        """Return None, since nothing is rounded."""
 
     def identity(self) -> dict[str, Any]:
-        """The kind of input alone."""
+        """The kind of input."""
         return {"canvas": {"kind": self.modality}}
