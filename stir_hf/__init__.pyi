@@ -12,7 +12,7 @@ from .job import Estimate as Estimate
 from .models import Encoder as Encoder
 from .models import load_encoder as load_encoder
 from .models.read.taps import Layer as Layer
-from .publish.leaderboard import leaderboard as leaderboard
+from .publish.boards.leaderboard import leaderboard as leaderboard
 from .report.board import Board as Board
 from .results import Anchors as Anchors
 from .results import Displacement as Displacement

@@ -10,7 +10,7 @@ from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
 from stir_hf.cli import app
-from stir_hf.publish.requirement import checked
+from stir_hf.publish.spaces.requirement import checked
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text("utf-8")

@@ -56,7 +56,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
     """List the models judged on a repo's inversions: one table for each set, layer, measure and
     number of images.
     """
-    from stir_hf.publish.leaderboard import collect
+    from stir_hf.publish.boards.leaderboard import collect
     from stir_hf.report.board_text import boards_text
 
     found = collect(repo)
@@ -72,7 +72,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
 @debug_option
 def install_metric(undo: bool, as_json: bool) -> None:
     """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
-    from stir_hf.publish.spaces import install_metric, uninstall_metric
+    from stir_hf.publish.spaces.space import install_metric, uninstall_metric
 
     folder = str(uninstall_metric() if undo else install_metric())
     if as_json:
@@ -109,9 +109,9 @@ def publish_metric(
     repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
 ) -> None:
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
-    from stir_hf.publish.spaces import publish_metric
+    from stir_hf.publish.spaces.space import METRIC
 
-    pushed = publish_metric(repo, package, private=private, create_pr=create_pr)
+    pushed = METRIC.publish(repo, package, private=private, create_pr=create_pr)
     _show([pushed], as_json)
     if not create_pr and not as_json:
         echo(f'evaluate.load("{pushed.url.rpartition("/spaces/")[2]}") loads it')
@@ -128,9 +128,9 @@ def publish_space(
     repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
 ) -> None:
     """Create or update a Space that compares two checkpoints in a browser."""
-    from stir_hf.publish.spaces import publish_space
+    from stir_hf.publish.spaces.space import PAGE
 
-    _show([publish_space(repo, package, private=private, create_pr=create_pr)], as_json)
+    _show([PAGE.publish(repo, package, private=private, create_pr=create_pr)], as_json)
 
 
 @app.command(epilog=example("stir-hf space --port 7860"))
@@ -146,9 +146,9 @@ def publish_space(
 @debug_option
 def space(port: int) -> None:
     """Serve the page that compares two checkpoints in a browser, on this machine."""
-    from stir_hf.publish.spaces import page_folder
+    from stir_hf.publish.spaces.space import PAGE
 
-    app_file = page_folder() / "app.py"
+    app_file = PAGE.folder() / "app.py"
     if find_spec("gradio") is None:
         raise RequestError(
             'the page needs gradio: pip install ".[space]" in a clone of stir-hf\'s repository, or'

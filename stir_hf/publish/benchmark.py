@@ -4,7 +4,6 @@
 leaderboard-data-guide.md); `model-index` is the older form, in the model card.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,19 +12,21 @@ import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import request, split_revision, with_metadata
-from stir_hf.publish.repo import Pushed, Repo
+from stir_hf.publish.boards.reported import RESULTS, notes_of
+from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
-from stir_hf.publish.state import Change, Content, State
 from stir_hf.report.cards import Shown
 
-EVAL, RESULTS = "eval.yaml", ".eval_results"
+EVAL = "eval.yaml"
+_TASKS = {"image": "image-feature-extraction"}
+"""The Hub's name of the task, by the kind of input; of other kinds, `feature-extraction`."""
 
 
 def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
-    """`eval.yaml` of a repo: one task per inversion set; entries by others are kept.
+    """`eval.yaml` of a repo: one task per inversion set, beside what others put there.
 
     Raises:
-        RequestError: the existing file cannot be read.
+        RequestError: one that cannot be read.
     """
     try:
         there = yaml.safe_load(before or b"{}") or {}
@@ -48,70 +49,30 @@ def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
     return _yaml(about)
 
 
-def notes_of(row: Mapping[str, Any]) -> str:
-    """The notes next to the value, in one line that `reported.read_notes` reads back."""
-    shown = {
-        "set": row["inversion_set"],
-        "layer": row["layer"],
-        "measure": row["measure"],
-        "n": row["num_samples"],
-        "draws": row["draws"],
-        "method": row["method"],
-        "error": _short(row["relative_error_median"]),
-        "floor": _short(row["floor"]),
-        "stir_debiased": _short(row["stir_debiased"]),
-        "framework": _framework(row),
-    }
-    return "; ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _framework(row: Mapping[str, Any]) -> str:
-    """The package that made a score, with its version if that is known."""
-    made = json.loads(row.get("environment") or "{}")
-    return " ".join(["stir-hf", *([made["stir_hf"]] if made.get("stir_hf") else [])])
-
-
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"
-
-
-def _listed(text: bytes | None) -> Any:
-    try:
-        return yaml.safe_load(text or b"")
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-
-
-def _told(entries: Any) -> list[Any] | None:
-    """The content of entries, without their author and the commit of the inversions."""
+def _told(text: bytes | None) -> list[Any] | None:
+    """The content of a file of results, without their author and the commit of the inversions."""
     try:
         return [
             (one["value"], one["notes"], one["source"]["url"], one["dataset"]["task_id"])
-            for one in entries
+            for one in yaml.safe_load(text or b"")
         ]
-    except (TypeError, KeyError):
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
         return None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One score for the repo of its model."""
+    """One score for the repo of the model that it is of."""
 
     row: Mapping[str, Any]
     repo_id: str
     """The repo of the inversions."""
     slug: str
     """The config of the set."""
-    revision: str | None = None
-    """The commit of the repo of the inversions."""
-
-    def check(self) -> None:
-        """Raise RequestError if the score has no value, or the model is not on the Hub."""
-        name = self.row["model"]
-        if self.row["model_revision"] is None:
-            raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
-        if self.row["stir"] is None:
-            raise RequestError(f"the score of {name} is undefined; there is no number to report")
+    revision: str
+    """The commit of that repo."""
+    kind: str
+    """The kind of input that was inverted."""
 
     @property
     def model(self) -> Repo:
@@ -120,7 +81,7 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """The URL of the score with all its values."""
+        """The address of the score with all its numbers."""
         return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
 
     @property
@@ -129,7 +90,7 @@ class Entry:
         return f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
 
     def reported(self, user: str) -> Any:
-        """The content of that file, as the Hub documents it; `user` is the author of the report."""
+        """The content of that file, as the Hub documents it; `user` is who reports it."""
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         entry = EvalResultEntry(
@@ -146,57 +107,58 @@ class Entry:
 
     def result(self) -> dict[str, Any]:
         """One result of a `model-index`."""
-        metric = {
-            "type": "stir",
-            "value": self.row["stir"],
-            "name": f"STIR ({notes_of(self.row)})",
-        }
-        dataset = {
-            "name": f"STIR inversions: {self.repo_id.rpartition('/')[2]}",
-            "type": self.repo_id,
-            "config": self.slug,
-        }
+        name, notes = self.repo_id.rpartition("/")[2], notes_of(self.row)
+        of = {"name": f"STIR inversions: {name}", "type": self.repo_id, "config": self.slug}
+        metric = {"type": "stir", "value": self.row["stir"], "name": f"STIR ({notes})"}
         return {
-            "task": {"type": "image-feature-extraction"},
-            "dataset": dataset,
+            "task": {"type": _TASKS.get(self.kind, "feature-extraction")},
+            "dataset": of,
             "metrics": [metric],
             "source": {"name": "stir-hf", "url": self.source},
         }
 
 
+def check_reportable(row: Mapping[str, Any]) -> None:
+    """Raise RequestError if a score has no number, or its model is not on the Hub."""
+    name = row["model"]
+    if row["model_revision"] is None:
+        raise RequestError(f"the model {name} is not on the Hub; its score has no model repo")
+    if row["stir"] is None:
+        raise RequestError(f"the score of {name} is undefined; there is no number to report")
+
+
 def propose(entries: Sequence[Entry]) -> Pushed:
-    """Open one pull request in a model's repo with a file for each of its scores. An existing file
-    that differs only in its author or the commit of the inversions is kept.
+    """Open one pull request in a model's repo with a file for each of its scores. A file stays if
+    it differs only in its author or in the commit of the inversions.
 
     Raises:
         RunError: the Hub refuses.
     """
     model, repo_id = entries[0].model, entries[0].repo_id
     me = request(model.me, model.called)["name"]
-    reports = {one.path: one.reported(me) for one in entries}
+    reports = {one.path: _yaml(one.reported(me)).encode() for one in entries}
 
     def build(state: State) -> Change:
-        new = {p: r for p, r in reports.items() if _told(_listed(state.read(p))) != _told(r)}
-        return Change({path: Content(_yaml(report).encode()) for path, report in new.items()})
+        new = {p: r for p, r in reports.items() if _told(state.read(p)) != _told(r)}
+        return Change({path: Content(report) for path, report in new.items()})
 
     return model.put(build, f"STIR on {repo_id}", create_pr=True)
 
 
 def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
-    """Add a model's scores to the `model-index` of its card.
+    """Put a model's scores into the `model-index` of its card, beside what is there.
 
     Raises:
-        RequestError: the card cannot be read.
+        RequestError: a card that cannot be read.
         RunError: the Hub refuses.
     """
     model, repo_id = entries[0].model, entries[0].repo_id
-    return model.put(
-        lambda state: _indexed(state, entries), f"STIR on {repo_id}", create_pr=create_pr
-    )
+    title = f"STIR on {repo_id}"
+    return model.put(lambda state: _indexed(state, entries), title, create_pr=create_pr)
 
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:
-    """The card with its missing results added, and otherwise unchanged."""
+    """The card with the missing results added; all else in it stays."""
     import huggingface_hub as hub
 
     try:

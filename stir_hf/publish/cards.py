@@ -10,8 +10,8 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import with_metadata
-from stir_hf.publish.requirement import NAME, repository
 from stir_hf.publish.scores import FOLDER as SCORES
+from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
 from stir_hf.report.markup import is_repo, prose
 

@@ -1,22 +1,22 @@
-"""Options of pushes to the Hub, and of their visibility."""
+"""Options of publishing on the Hub."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from stir_hf.errors import RequestError, as_flag, closest
-from stir_hf.publish.requirement import checked
+from stir_hf.publish.spaces.requirement import checked
 from stir_hf.registry import option
 
 
 @dataclass(frozen=True)
 class ShareConfig:
-    """Options of writing to a repo on the Hub."""
+    """Options of what is published, and of who may see it."""
 
     private: bool | None = option(
         None,
-        "Make the repo on the Hub private, or public; default: private if the data or a model is not"
-        " public.",
+        "Make the repo on the Hub private, or public; default: private where images or a model are"
+        " not public.",
         off="public",
     )
     without_images: bool = option(
@@ -33,10 +33,10 @@ class ShareConfig:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Make a configuration from keyword options.
+        """Return the configuration of keyword options.
 
         Raises:
-            RequestError: an unknown option, or an invalid value.
+            RequestError: an unknown option, or a value that it does not take.
         """
         known = [field.name for field in fields(cls)]
         for name in given:
@@ -55,7 +55,7 @@ class ShareConfig:
 
 @dataclass(frozen=True)
 class PublishConfig(ShareConfig):
-    """The repo to which a finished run is pushed, and the options of that push."""
+    """Options of publishing a run when it is done."""
 
     push_to: str | None = option(
         None,

@@ -1,10 +1,11 @@
-"""Pushing a run or one inversion set to a dataset repo on the Hub."""
+"""Publishing a run or an inversion set in a dataset repo, and scores in the models' own repos."""
 
 import logging
 import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,19 +15,118 @@ from stir_hf.data.sets.manifest import FILE_NAME as MANIFEST
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import destination, is_invalid, one_run, request
-from stir_hf.publish.benchmark import Entry
+from stir_hf.publish.benchmark import Entry, check_reportable, index, propose
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
 from stir_hf.publish.repo import Limits, Pushed, Repo
-from stir_hf.publish.rights import check_writable
+from stir_hf.publish.rights import visibility, writable
 from stir_hf.publish.score_rows import rows_of
-from stir_hf.publish.sources import visibility
-from stir_hf.publish.state import Change, State
 from stir_hf.results import FILE_NAME as RESULT
 from stir_hf.results import StirResult
 
 _log = logging.getLogger("stir_hf")
+_SHOWN = 5
 Say = Callable[[str], None]
+
+
+@one_run()
+def push_all(
+    folder: Path,
+    repo_id: str,
+    share: ShareConfig,
+    *,
+    eval_results: bool = False,
+    model_index: bool = False,
+    scores_only: bool = False,
+    limits: Limits | None = None,
+    say: Say = _log.warning,
+) -> list[Pushed]:
+    """Send a run's folder, and its scores to the judged models' repos. A failure in one of these
+    does not stop the others.
+
+    Args:
+        folder: of the run.
+        repo_id: a dataset repo.
+        share: the options of what is sent, and to whom it shows.
+        eval_results: propose the scores of each model to its repo as `.eval_results`.
+        model_index: put the scores of each model into its card.
+        scores_only: as `push_folder`, like `limits` and `say`.
+        limits: the largest push that is one commit.
+        say: a function that is given a line for the user.
+
+    Raises:
+        RequestError, RunError: see `push_folder`; for the models' repos, after all were tried, with
+            those that were done and those that were not.
+    """
+    if eval_results or model_index:
+        for row in _scores_in(folder):
+            check_reportable(row)
+    done = [push_folder(folder, repo_id, share, scores_only=scores_only, limits=limits, say=say)]
+    failed: dict[str, RequestError | RunError] = {}
+    try:
+        entries = _entries(folder, repo_id) if eval_results or model_index else {}
+    except (RequestError, RunError) as error:
+        failed, entries = {"the models": error}, {}
+    steps: list[tuple[str, Callable[[], Pushed]]] = []
+    if eval_results:
+        steps += [(f"{m} (.eval_results)", partial(propose, some)) for m, some in entries.items()]
+    if model_index:
+        put = partial(index, create_pr=share.create_pr)
+        steps += [(f"{m} (model-index)", partial(put, some)) for m, some in entries.items()]
+    for name, step in steps:
+        try:
+            done.append(step())
+        except (RequestError, RunError) as error:
+            failed[name] = error
+    if failed:
+        _raise(failed, done)
+    return done
+
+
+def _raise(failed: dict[str, RequestError | RunError], done: Sequence[Pushed]) -> None:
+    """Raise the first error, with what was done and what was not."""
+    first = next(iter(failed.values()))
+    urls, left = _few([one.url for one in done]), _few(list(failed))
+    kind = type(first) if "the models" in failed else RunError
+    told = f"{first}; done: {urls}; not done: {left}; the same command does the rest"
+    raise kind(told) from first
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _scores_in(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the scores of a run's folder; RequestError if there are none."""
+    if not (folder / RESULT).is_file():
+        raise RequestError(f"{folder} holds no {RESULT}, so no scores")
+    return list(rows_of(StirResult.load(folder)))
+
+
+def _entries(folder: Path, repo_id: str) -> dict[str, list[Entry]]:
+    """The scores of a run's folder by the id of the model that they are of.
+
+    Raises:
+        RequestError: the repo does not list the inversions on which a model was judged.
+    """
+    repo = Repo(destination(repo_id, "--to")).renamed()
+    state = request(repo.state, repo.called)
+    there = request(lambda: records_in(state), repo.called)
+    records = {name: Manifest.read(path.parent) for name, path in there.items()}
+    sets = {record.hash[:16]: name for name, record in records.items()}
+    found: dict[str, list[Entry]] = {}
+    for row in _scores_in(folder):
+        if row["inversion_set"] not in sets:
+            raise RequestError(
+                f"{repo.id} does not list the inversions of {row['reference']}, on which"
+                f" {row['model']} was judged; give the repo that does"
+            )
+        slug = sets[row["inversion_set"]]
+        kind = records[slug].identity["canvas"]["kind"]
+        entry = Entry(row, repo.id, slug, state.sha, kind)
+        found.setdefault(entry.model.id, []).append(entry)
+    return found
 
 
 @one_run()
@@ -39,45 +139,40 @@ def push_folder(
     limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Push the folder of a run: its finished inversion sets, `result.json` and figures of them;
-    other files in the folder are not sent.
+    """Send a run's folder: its finished inversion sets, `result.json` and figures made from them;
+    nothing else that lies there.
 
     Args:
-        folder: the folder of a run, or of one set.
+        folder: of a run, or of one set.
         repo_id: a dataset repo, created if it does not exist.
-        share: options of the push and its visibility.
-        scores_only: push only the scores.
+        share: the options of what is sent, and to whom it shows.
+        scores_only: send the scores alone.
         limits: the largest push that is one commit.
-        say: function that is called with each line for the user.
+        say: a function that is given a line for the user.
 
     Raises:
-        RequestError: nothing finished in the folder; the token cannot write to the repo; data from
-            private sources for a public repo; or a row that differs from the published one.
-        RunError: the Hub refuses, or is unavailable for longer than STIR_HF_HUB_TIMEOUT.
+        RequestError: nothing finished in the folder; a repo that this token may not write; what is
+            not public into a public repo; other bytes for a row that is published.
+        RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
     """
-    repo = Repo(destination(repo_id, "--to"))
     result = StirResult.load(folder) if (folder / RESULT).is_file() else None
     if scores_only and result is None:
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
     if not scores_only and result is not None and not any(folder.rglob(MANIFEST)):
         say(f"{folder} holds scores and no inversions; the scores are sent alone")
         scores_only = True
-    sets = [] if scores_only else _finished(folder)
-    check_writable(repo, "--to", create_pr=share.create_pr)
-    return push(repo.id, sets, result, share, limits=limits, say=say)
-
-
-def _finished(folder: Path) -> list[Path]:
-    sets = [path for path in find_sets(folder) if Manifest.read(path).complete is not None]
-    if not sets:
+    found = [] if scores_only else find_sets(folder)
+    sets = [path for path in found if Manifest.read(path).complete is not None]
+    if not scores_only and not sets:
         raise RequestError(
             f"{folder} holds no finished inversions; run the command that makes them again"
         )
-    return sets
+    repo = writable(repo_id, "--to", create_pr=share.create_pr)
+    return _push(repo, sets, result, share, limits=limits, say=say)
 
 
-def push(
-    repo_id: str,
+def _push(
+    repo: Repo,
     sets: Sequence[Path],
     result: StirResult | None,
     share: ShareConfig,
@@ -85,11 +180,10 @@ def push(
     limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Push inversion sets and a result; arguments and errors as for `push_folder`."""
-    repo = Repo(repo_id).renamed()
-    if repo.id != repo_id:
-        say(f"{repo.kind} {repo_id} is called {repo.id} on the Hub; it goes there")
-        repo_id = repo.id
+    """Send inversion sets and a result; errors as `push_folder`."""
+    repo, given = repo.renamed(), repo
+    if repo.id != given.id:
+        say(f"{given.called} is called {repo.id} on the Hub; it goes there")
     with TemporaryDirectory(prefix="stir-hf-") as staged:
         parcel = Parcel.pack(sets, result, Path(staged), share)
         private, told = visibility(repo, parcel.closed, share, parcel.words)
@@ -99,51 +193,44 @@ def push(
             parcel.export()
         if not share.create_pr:
             repo.create(private=private)
-        how: Any = {"create_pr": share.create_pr, "limits": limits}
+
+        def put(*, benchmark: bool) -> Pushed:
+            change = partial(parcel.change, repo_id=repo.id, benchmark=benchmark)
+            return repo.put(change, parcel.title, create_pr=share.create_pr, limits=limits)
+
         try:
-            pushed = repo.put(lambda state: parcel.change(state, repo_id), parcel.title, **how)
-            _tell(parcel, say)
-            return pushed
+            pushed = put(benchmark=True)
         except RunError as error:
             if not (is_invalid(error) and parcel.sets):
                 raise
-
-        def bare(state: State) -> Change:
-            return parcel.change(state, repo_id, benchmark=False)
-
-        pushed = repo.put(bare, parcel.title, **how)
-        _tell(parcel, say)
-        say("the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub")
+            pushed = put(benchmark=False)
+            told = "the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub"
+            parcel.told[told] = None
+        for line in parcel.told:
+            say(line)
         return pushed
-
-
-def _tell(parcel: Parcel, say: Say) -> None:
-    for line in parcel.told:
-        say(line)
 
 
 @one_run()
 def send(repo_id: str, sets: Sequence[Path], result: StirResult | None, **how: Any) -> str:
-    """Check the repo, push to it, and return its URL; `how` are the fields of `ShareConfig`.
+    """Check the repo, then push to it, and return its URL; `how` are the fields of `ShareConfig`.
 
     Raises:
-        RequestError, RunError: as `push_folder`.
+        RequestError, RunError: see `push_folder`.
     """
     share = ShareConfig.of(how)
-    repo = Repo(destination(repo_id, "push_to_hub"))
-    check_writable(repo, "push_to_hub", create_pr=share.create_pr)
-    return push(repo.id, sets, result, share).url
+    repo = writable(repo_id, "push_to_hub", create_pr=share.create_pr)
+    return _push(repo, sets, result, share).url
 
 
 def check_destination(share: PublishConfig) -> None:
-    """Check, before any work, that a run may be pushed to the given repo.
+    """Check, before any work, that a run may be pushed to the repo that was given.
 
     Raises:
-        RequestError: as `check_writable`.
+        RequestError: see `writable`.
     """
     if share.push_to is not None:
-        repo = Repo(destination(share.push_to, "--push-to"))
-        check_writable(repo, "--push-to", create_pr=share.create_pr)
+        writable(share.push_to, "--push-to", create_pr=share.create_pr)
 
 
 def publish(
@@ -157,13 +244,12 @@ def publish(
     """Push a run that is on disk. A folder that would be deleted is kept if the push fails.
 
     Raises:
-        RequestError, RunError: as `push`.
+        RequestError, RunError: as `push_folder`, with the command that sends the same later.
     """
     if share.push_to is None:
         return
     try:
-        to = destination(share.push_to, "--push-to")
-        _log.info(push(to, sets, result, share))
+        _log.info(_push(Repo(destination(share.push_to, "--push-to")), sets, result, share))
     except BaseException as error:
         if not kept:
             folder = Path(shutil.move(folder, tempfile.mkdtemp(prefix="stir-hf-kept-")))
@@ -177,58 +263,14 @@ def publish(
 
 
 def _again(share: PublishConfig, folder: Path, *, scores_only: bool) -> str:
-    """The command that pushes the same again."""
+    """The command that sends the same later."""
+    flags = {
+        "--private": share.private,
+        "--public": share.private is False,
+        "--without-images": share.without_images,
+        "--create-pr": share.create_pr,
+    }
     words = ["stir-hf", "push", str(folder), "--to", str(share.push_to)]
-    words += [] if share.private is None else ["--private" if share.private else "--public"]
-    words += ["--without-images"] if share.without_images else []
-    words += ["--create-pr"] if share.create_pr else []
+    words += [flag for flag, given in flags.items() if given]
     words += ["--package", share.package] if share.package else []
     return shlex.join([*words, *(["--scores-only"] if scores_only else [])])
-
-
-def entries(folder: Path, repo_id: str) -> list[Entry]:
-    """The scores in the folder of a run, as entries for the repos of their models.
-
-    Args:
-        folder: the folder of the run.
-        repo_id: the repo of the inversions, which must list them.
-
-    Raises:
-        RequestError: no scores in the folder, a score of a model that is not on the Hub, or a repo
-            that does not list the inversions.
-    """
-    repo = Repo(destination(repo_id, "--to")).renamed()
-    repo_id = repo.id
-    state = request(repo.state, repo.called)
-    there = request(lambda: records_in(state), repo.called)
-    names = {Manifest.read(path.parent).hash[:16]: name for name, path in there.items()}
-    found = []
-    for row in scores_in(folder):
-        if row["inversion_set"] not in names:
-            raise RequestError(
-                f"{repo_id} does not list the inversions of {row['reference']}, on which"
-                f" {row['model']} was judged; give the repo that does"
-            )
-        found.append(Entry(row, repo_id, names[row["inversion_set"]], state.sha))
-    return found
-
-
-def scores_in(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the scores in the folder of a run.
-
-    Raises:
-        RequestError: no scores.
-    """
-    if not (folder / RESULT).is_file():
-        raise RequestError(f"{folder} holds no {RESULT}, so no scores")
-    return list(rows_of(StirResult.load(folder)))
-
-
-def check_models(folder: Path) -> None:
-    """Check, before anything is sent, that every score has a value and a model on the Hub.
-
-    Raises:
-        RequestError: a score without them.
-    """
-    for row in scores_in(folder):
-        Entry(row, "", "").check()

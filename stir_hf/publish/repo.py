@@ -4,8 +4,9 @@ A commit is built from the files of its parent commit, so that it can be retried
 the Hub or the network: files that have arrived are found there and are not sent again.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,73 @@ from typing import Any
 
 from stir_hf.errors import RunError
 from stir_hf.hub import once, request, storage_errors
-from stir_hf.publish.state import Build, Content, Kind, State
+from stir_hf.hub.names import Kind
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content of a file to be sent: bytes, or a file on disk."""
+
+    source: Path | bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        """Return all bytes."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    @cached_property
+    def size(self) -> int:
+        """The number of bytes."""
+        source = self.source
+        return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash by which the Hub knows large files."""
+        if isinstance(self.source, bytes):
+            return hashlib.sha256(self.source).hexdigest()
+        with self.source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Change:
+    """Files that a commit adds or replaces, and files that it removes."""
+
+    files: Mapping[str, Content]
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class State:
+    """The files that a repo holds at a commit."""
+
+    repo_id: str
+    kind: Kind
+    sha: str
+    files: Mapping[str, Any] = field(repr=False)
+    """`huggingface_hub.RepoFile` by path."""
+
+    def holds(self, path: str, content: Content) -> bool:
+        """Return whether the repo has a file with exactly this content."""
+        from huggingface_hub.utils.sha import git_hash
+
+        there = self.files.get(path)
+        if there is None or there.size != content.size:
+            return False
+        if there.lfs:
+            return bool(there.lfs.sha256 == content.sha256)
+        return bool(there.blob_id == git_hash(content.read()))
+
+    def local(self, path: str) -> Path:
+        """Return the path of a file in the Hub's cache, fetched if it is not there."""
+        import huggingface_hub as hub
+
+        found = hub.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=self.sha)
+        return Path(found)
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a file; None if the repo has no such file."""
+        return self.local(path).read_bytes() if path in self.files else None
 
 
 @dataclass(frozen=True)
@@ -22,6 +89,11 @@ class Limits:
 
     megabytes: float = 500
     files: int = 100
+
+    def exceeded_by(self, files: Mapping[str, Content]) -> bool:
+        """Return whether files are too many or too large for one commit."""
+        size = sum(content.size for content in files.values())
+        return len(files) > self.files or size > self.megabytes * 1e6
 
 
 @dataclass(frozen=True)
@@ -59,11 +131,6 @@ class Repo:
         """The URL of the repo's page."""
         folder = "" if self.kind == "model" else f"{self.kind}s/"
         return f"{self.api.endpoint}/{folder}{self.id}"
-
-    @property
-    def namespace(self) -> str:
-        """The user or organisation that owns it."""
-        return self.id.partition("/")[0]
 
     def me(self) -> Any:
         """The owner of the token. The Hub limits this request, so a run makes it once."""
@@ -112,17 +179,13 @@ class Repo:
 
     def state(self, revision: str = "main") -> State:
         """Return the files that the repo holds now."""
-        info = self.api.repo_info(self.id, repo_type=self.kind, revision=revision)
-        tree = self.api.list_repo_tree(
-            self.id, repo_type=self.kind, revision=info.sha, recursive=True
-        )
-        return State(
-            self.id, self.kind, info.sha, {f.path: f for f in tree if hasattr(f, "blob_id")}
-        )
+        sha = self.api.repo_info(self.id, repo_type=self.kind, revision=revision).sha
+        tree = self.api.list_repo_tree(self.id, repo_type=self.kind, revision=sha, recursive=True)
+        return State(self.id, self.kind, sha, {f.path: f for f in tree if hasattr(f, "blob_id")})
 
     def put(
         self,
-        build: Build,
+        build: Callable[[State], Change],
         title: str,
         *,
         create_pr: bool = False,
@@ -140,95 +203,64 @@ class Repo:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
         """
         sent: list[str] = []
+
+        def attempt() -> Pushed:
+            pull = self._own_pull(title) if create_pr else None
+            how = {"commit_message": title, "repo_type": self.kind, "create_pr": create_pr}
+            return self._put(build, how, pull, limits or Limits(), sent)
+
         try:
-            return request(
-                lambda: self._put(build, title, create_pr, limits or Limits(), sent), self.called
-            )
+            return request(attempt, self.called)
         except RunError as error:
             if not sent:
                 raise
-            told = (
-                f"{error}; {len(sent)} files are there already and count when the card lists them"
-            )
-            raise RunError(told) from error.__cause__
+            told = "files are there already and count when the card lists them"
+            raise RunError(f"{error}; {len(sent)} {told}") from error.__cause__
 
     def _put(
         self,
-        build: Build,
-        title: str,
-        create_pr: bool,
+        build: Callable[[State], Change],
+        how: Mapping[str, Any],
+        pull: str | None,
         limits: Limits,
         sent: list[str],
-        pull: str | None = None,
     ) -> Pushed:
-        pull = pull or (self._own_pull(title) if create_pr else None)
+        import huggingface_hub as hub
+
         state = self.state(pull or "main")
         change = build(state)
-        new = {p: c for p, c in change.files.items() if not state.holds(p, c)}
+        new = {p: c for p, c in sorted(change.files.items()) if not state.holds(p, c)}
         gone = sorted(change.removed & set(state.files))
         if not new and not gone:
             return Pushed(self._page(pull), False)
-        heavy = {p: c for p, c in new.items() if isinstance(c.source, Path)}
-        size = sum(c.size for c in new.values())
-        if heavy and (len(new) > limits.files or size > limits.megabytes * 1e6):
-            ahead = self._ahead(heavy, title, pull, create_pr=create_pr)
-            sent += heavy
+        to = {**how, "revision": pull, "create_pr": how["create_pr"] and pull is None}
+        data = {p: c.source for p, c in new.items() if isinstance(c.source, Path)}
+        if data and limits.exceeded_by(new):
+            ahead = self._send_ahead(data, to)
+            sent += data
             pull = pull or getattr(ahead, "pr_revision", None)
-            return replace(self._put(build, title, create_pr, limits, sent, pull), changed=True)
+            return replace(self._put(build, how, pull, limits, sent), changed=True)
+        steps: list[Any] = [hub.CommitOperationAdd(path, c.source) for path, c in new.items()]
+        steps += [hub.CommitOperationDelete(path) for path in gone]
         with storage_errors():
-            info = self._commit(new, gone, title, state, pull, create_pr)
+            info = self.api.create_commit(self.id, steps, parent_commit=state.sha, **to)
         return Pushed(getattr(info, "pr_url", None) or self._page(pull), True)
 
-    def _commit(
-        self,
-        new: Mapping[str, Content],
-        gone: Sequence[str],
-        title: str,
-        state: State,
-        pull: str | None,
-        create_pr: bool,
-    ) -> Any:
-        import huggingface_hub as hub
-
-        added = [
-            hub.CommitOperationAdd(p, c.source if isinstance(c.source, bytes) else str(c.source))
-            for p, c in sorted(new.items())
-        ]
-        return self.api.create_commit(
-            self.id,
-            [*added, *(hub.CommitOperationDelete(path) for path in gone)],
-            commit_message=title,
-            repo_type=self.kind,
-            revision=pull,
-            parent_commit=state.sha,
-            create_pr=create_pr and pull is None,
-        )
-
-    def _ahead(
-        self, heavy: Mapping[str, Content], title: str, pull: str | None, *, create_pr: bool
-    ) -> Any:
+    def _send_ahead(self, data: Mapping[str, Path], to: Mapping[str, Any]) -> Any:
         """Send data before the commit whose card lists it; return the last commit of the data."""
         with TemporaryDirectory(prefix="stir-hf-") as staged, storage_errors():
-            for path, content in heavy.items():
+            for path, source in data.items():
                 target = Path(staged) / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(Path(str(content.source)).resolve())
-            return self.api.upload_folder(
-                repo_id=self.id,
-                folder_path=staged,
-                repo_type=self.kind,
-                revision=pull,
-                commit_message=title,
-                create_pr=create_pr and pull is None,
-            )
+                target.symlink_to(source.resolve())
+            return self.api.upload_folder(repo_id=self.id, folder_path=staged, **to)
 
     def _own_pull(self, title: str) -> str | None:
         """The revision of an open pull request of this title that this token's owner made."""
         me = self.me()["name"]
-        found = self.api.get_repo_discussions(
+        for one in self.api.get_repo_discussions(
             self.id, repo_type=self.kind, author=me, discussion_type="pull_request"
-        )
-        for one in found:
+        ):
             mine = one.is_pull_request and one.author == me and one.title == title
             if mine and one.status in ("open", "draft"):
                 return f"refs/pr/{one.num}"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stir_hf.errors import RequestError
+from stir_hf.publish.repo import Content, State
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
-from stir_hf.publish.state import Content, State
 from stir_hf.report.cards import Row
 
 _log = logging.getLogger("stir_hf")

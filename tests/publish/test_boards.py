@@ -11,8 +11,8 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from stir_hf.publish import networks
-from stir_hf.publish.reported import read_notes
+from stir_hf.publish.boards import networks
+from stir_hf.publish.boards.reported import read_notes
 from stir_hf.publish.scores import COLUMNS
 from stir_hf.report import Reading
 from stir_hf.report.board import MARKS, Board, Line, ranked

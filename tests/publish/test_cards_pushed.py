@@ -7,7 +7,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has none
 from huggingface_hub import DatasetCard
 
-from stir_hf.publish.requirement import EXAMPLE
+from stir_hf.publish.spaces.requirement import EXAMPLE
 from tests.publish.clients import Worker, files_of
 from tests.publish.conftest import QUICK
 from tests.stand_in_hub import Fault, StandInHub
@@ -64,7 +64,7 @@ def test_a_card_shows_every_score_and_the_heat_map(
     assert not [line for line in hub.seen if "/resolve/" in line and "/scores/" in line]
     text = card_of(hub, "lab/whole-matrix")
     assert len(table_rows(text)) == 6
-    (picture,) = [p for p in files_of(hub, "lab/whole-matrix") if p.endswith("-stir.png")]
+    (picture,) = [p for p in files_of(hub, "lab/whole-matrix") if p.endswith("-matrix.png")]
     assert f"]({picture})" in text
     assert worker.json("push", matrix, "--to", "lab/whole-matrix")["pushed"][0]["changed"] is False
 

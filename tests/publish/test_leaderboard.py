@@ -270,7 +270,7 @@ import sys
 from types import SimpleNamespace
 from stir_hf.errors import RequestError
 from stir_hf.hub import retry
-from stir_hf.publish.leaderboard import collect
+from stir_hf.publish.boards.leaderboard import collect
 
 slept = []
 retry.time = SimpleNamespace(sleep=slept.append)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from stir_hf.errors import RequestError
-from stir_hf.publish import requirement as module
-from stir_hf.publish import spaces
-from stir_hf.publish.requirement import EXAMPLE, PACKAGE, repository, requirement
+from stir_hf.publish.spaces import requirement as module
+from stir_hf.publish.spaces import space as module_of_space
+from stir_hf.publish.spaces.requirement import EXAMPLE, PACKAGE, repository, requirement
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "hub.md").read_text("utf-8")
@@ -86,10 +86,10 @@ def test_a_clone_from_which_nobody_gets_this_package(
 
 
 def test_a_space_needs_a_place_and_says_how_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spaces, "requirement", lambda: None)
-    for publish, name in ((spaces.publish_metric, "lab/stir"), (spaces.publish_space, "lab/page")):
+    monkeypatch.setattr(module_of_space, "requirement", lambda: None)
+    for space, name in ((module_of_space.METRIC, "lab/stir"), (module_of_space.PAGE, "lab/page")):
         with pytest.raises(RequestError, match="give --package 'stir-hf @ git") as told:
-            publish(name)
+            space.publish(name)
         assert EXAMPLE in str(told.value)
 
 

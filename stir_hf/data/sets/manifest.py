@@ -127,9 +127,9 @@ class Manifest:
             )
         if not same_spread(self.spread, there.spread, self.dtype):
             raise RequestError(
-                f"{folder} was made with a tolerance relative to the spread {there.spread}, this run"
-                f" has the spread {self.spread}; give every part the same --num-samples, or choose"
-                " another --out"
+                f"{folder} was made with a tolerance relative to the spread {there.spread}, this"
+                f" run has the spread {self.spread}; give every part the same --num-samples, or"
+                " choose another --out"
             )
 
     def differs(self, other: "Manifest") -> str | None:

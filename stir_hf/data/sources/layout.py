@@ -165,8 +165,8 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
     script = called.rpartition("/")[2] + ".py"
     if "data files found" in str(error) and (root / script).is_file():
         return RequestError(
-            f"dataset {called} is a loading script, which is not run; the Hub may have it as parquet, at"
-            f" {called}@refs/convert/parquet"
+            f"dataset {called} is a loading script, which is not run; the Hub may have it as"
+            f" parquet, at {called}@refs/convert/parquet"
         )
     for name in tree_of(root).files:
         if name.lower().endswith(_ARCHIVES):  # `datasets` opens these for their file names

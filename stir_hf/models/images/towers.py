@@ -37,8 +37,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
             return next(iter(found.items()))
         has = f"several ({', '.join(found)})" if found else "none that is told apart"
         raise RequestError(
-            f"model {called} is a detector, and its vision backbone is not unique or not found: it has {has};"
-            " load the backbone yourself, and pass it as an object"
+            f"model {called} is a detector, and its vision backbone is not unique or not found: it"
+            f" has {has}; load the backbone yourself, and pass it as an object"
         )
     if _runs_on_images(module):
         return "", module

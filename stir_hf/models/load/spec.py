@@ -27,9 +27,9 @@ class LayerConfig:
 
     layer: str | None = option(
         None,
-        "penultimate (default), logits, hidden_states[i] or a module, perhaps with a pooling (:mean,"
-        " :max, :cls, :flatten) and the place of unknown channel axes (:mean:channels-last or"
-        " :mean:channels-first).",
+        "penultimate (default), logits, hidden_states[i] or a module, perhaps with a pooling"
+        " (:mean, :max, :cls, :flatten) and the place of unknown channel axes"
+        " (:mean:channels-last or :mean:channels-first).",
         metavar="NAME",
     )
 

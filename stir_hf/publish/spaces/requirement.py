@@ -1,10 +1,9 @@
-"""The requirement for pip to install exactly this package: its repository at a commit.
+"""The requirement by which pip gets exactly this package: its repository at a commit.
 
-The package has no release under its name, and anybody could register an unused name, so that no
-page may recommend installing it by its name alone.
+There is no release under the package's name, and a name that nobody has registered is open to
+squatters, so that no page may tell anybody to install it by its name alone.
 """
 
-import hashlib
 import json
 import re
 import subprocess
@@ -17,18 +16,18 @@ from packaging.utils import canonicalize_name
 
 from stir_hf.errors import RequestError, one_line
 
-NAME, PACKAGE = "stir-hf", Path(__file__).parent.parent
+NAME, PACKAGE = "stir-hf", Path(__file__).parents[2]
 ADDED = ("metric_card", "spaces_demo")
-"""Folders that are inside the package in a wheel, but next to it in a clone (pyproject.toml)."""
+"""Folders that a wheel has in the package, and a clone beside it (pyproject.toml)."""
 EXAMPLE = f"{NAME} @ git+https://HOST/OWNER/NAME@COMMIT"
 _EXPECTED = f"expected '{EXAMPLE}' or another place of a package"
 
 
 def checked(given: str) -> str:
-    """Return a requirement that names the source of this package.
+    """Return a requirement that names a place from which this package is installed.
 
     Raises:
-        RequestError: not a requirement, another package, or only a name.
+        RequestError: no requirement, another package, or a name without a place.
     """
     try:
         asked = Requirement(given)
@@ -45,8 +44,8 @@ def checked(given: str) -> str:
 
 
 def requirement() -> str | None:
-    """The requirement for this installation: its repository at its commit, also if it was installed
-    from a clone; None if that is not known or not public.
+    """Return the requirement that installs the same again: the repository that this installation
+    came from, perhaps by a clone, at its commit; None if that is not known or not public.
     """
     try:
         text = distribution(NAME).read_text("direct_url.json")
@@ -62,7 +61,7 @@ def requirement() -> str | None:
 
 
 def repository(place: str | None) -> str | None:
-    """The URL of the repository in a requirement; None if there is none."""
+    """Return the page of the repository that a requirement names; None if it names none."""
     found = re.fullmatch(
         rf"{NAME}(?:\[[\w,-]+\])? @ git\+(https://[\w./:-]+?)(?:\.git)?@.*", place or ""
     )
@@ -70,9 +69,7 @@ def repository(place: str | None) -> str | None:
 
 
 def _of_checkout(folder: Path) -> str | None:
-    """The requirement for a clone whose commit contains this package, if its remote has that
-    commit.
-    """
+    """The requirement of a clone whose commit holds this package and is on its remote."""
     remote, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
     pushed = commit and _git(folder, "branch", "--remotes", "--contains", commit)
     url = re.sub(r"^(?:ssh://git@([^:/]+)(?::\d+)?/|git@([^:/]+):)", r"https://\1\2/", remote)
@@ -82,20 +79,16 @@ def _of_checkout(folder: Path) -> str | None:
 
 
 def _holds_this(folder: Path) -> bool:
-    """Return whether the commit of a clone contains the modules of this package as they run
-    here.
-    """
+    """Return whether the commit of a clone holds the modules of this package as they run here."""
+    from huggingface_hub.utils.sha import git_hash
+
     listed = _git(folder, "ls-tree", "-r", "HEAD", "--", PACKAGE.name).splitlines()
     there = {path: about.split()[2] for about, _, path in (line.partition("\t") for line in listed)}
     here = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
     added = tuple(f"{PACKAGE.name}/{name}/" for name in ADDED)
-    return all(there.get(p) == _blob(f) for p, f in here.items() if not p.startswith(added))
-
-
-def _blob(path: Path) -> str:
-    """Git's hash of a file."""
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return all(
+        there.get(p) == git_hash(f.read_bytes()) for p, f in here.items() if not p.startswith(added)
+    )
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from stir_hf import hub
 from stir_hf.errors import RequestError
-from stir_hf.publish.networks import id_key, present_ids, repo_of, together
-from stir_hf.publish.reported import reported
+from stir_hf.publish.boards.networks import id_key, present_ids, repo_of, together
+from stir_hf.publish.boards.reported import reported
 from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
 from stir_hf.report.board import Board, Line, ranked
 from stir_hf.results import COMPARED
@@ -72,7 +72,7 @@ def collect(repo_id: str) -> Leaderboard:
     hubs = [(r["model"], r["model_revision"]) for r, _ in scored if r["model_revision"]]
     ids = present_ids(hubs) if found.reachable else {}
     rows = [_Scored(row, ids, path) for row, path in scored]
-    rows += [_Scored(one.row, ids, one.source, reported=True) for one in claimed]
+    rows += [_Scored(row, ids, path, reported=True) for row, path in claimed]
     boards: dict[tuple[Any, ...], list[_Scored]] = {}
     for one in rows:
         boards.setdefault(tuple(one.row[name] for name in COMPARED), []).append(one)
@@ -94,24 +94,23 @@ def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
     """The rows of the scores of a repo with their files, and a line for each file without one."""
-    sizes, rows, left_out = _sizes(found), [], []
-    files = []
+    whose, sizes = f"{found.called} at {found.commit[:8]}", _sizes(found)
+    rows, left_out, files = [], [], []
     for path in sorted(found.files):
         if Path(path).parent.as_posix() == FOLDER and path.endswith(".parquet"):
             if (size := sizes.get(path, 0)) > LARGEST:
-                left_out.append(f"{path} of {_called(found)} cannot be used: {too_large(size)}")
+                left_out.append(f"{path} of {whose} cannot be used: {too_large(size)}")
             else:
                 files.append(path)
-    for path, folder in _fetched(found, files, left_out):
+    for path, fetched in _fetched(found, files).items():
         try:
-            rows.append((read(folder / path, _called(found)), path))
+            if isinstance(fetched, RequestError):
+                left_out.append(f"{path} of {whose} cannot be fetched: {fetched}")
+            else:
+                rows.append((read(fetched / path, whose), path))
         except RequestError as error:
             left_out.append(str(error))
     return rows, left_out
-
-
-def _called(found: hub.Found) -> str:
-    return f"dataset {found.repo_id} at {found.commit[:8]}"
 
 
 def _sizes(found: hub.Found) -> dict[str, int]:
@@ -127,34 +126,28 @@ def _sizes(found: hub.Found) -> dict[str, int]:
     return {file.path: file.size for file in tree}
 
 
-def _fetched(
-    found: hub.Found, files: Sequence[str], left_out: list[str]
-) -> Iterator[tuple[str, Path]]:
-    """Each file with the folder that it is in; one by one where they cannot be had together, and a
-    line for each that cannot be had.
+def _fetched(found: hub.Found, files: Sequence[str]) -> dict[str, Path | RequestError]:
+    """For each file the folder that it is in, or the reason why it cannot be fetched; one by one if
+    they cannot be fetched together.
 
     Raises:
-        RequestError: none can be had.
+        RequestError: none can be fetched.
     """
-    if not files:
-        return
     try:
-        folder = hub.fetch(found, files)
+        return dict.fromkeys(files, hub.fetch(found, files)) if files else {}
     except RequestError:
         if len(files) == 1:
             raise
-    else:
-        yield from ((path, folder) for path in files)
-        return
-    lost = list[RequestError]()
+    every: dict[str, Path | RequestError] = {}
     for path in files:
         try:
-            yield path, hub.fetch(found, [path])
+            every[path] = hub.fetch(found, [path])
         except RequestError as error:
-            lost.append(error)
-            left_out.append(f"{path} of {_called(found)} cannot be fetched: {error}")
+            every[path] = error
+    lost = [error for error in every.values() if isinstance(error, RequestError)]
     if len(lost) == len(files):
         raise lost[0]
+    return every
 
 
 class _Scored:

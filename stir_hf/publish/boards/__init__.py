@@ -1,0 +1,1 @@
+"""Leaderboards of the models that were judged on a repo's inversions."""
