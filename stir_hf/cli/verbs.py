@@ -102,7 +102,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     from stir_hf.api import invert
     from stir_hf.cli.told import other_notes
     from stir_hf.engine import Tolerance
-    from stir_hf.report import pairs, summary
+    from stir_hf.report import drawable, pairs, summary
     from stir_hf.scoring import notes_on
 
     if dry_run:
@@ -114,10 +114,12 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
         return
     where = shown = ""
     if options["out"] is not None:
-        figure = Path(options["out"]) / "figures" / "pairs.png"
-        figure.parent.mkdir(exist_ok=True)
-        pairs([made]).savefig(figure, dpi=130, bbox_inches="tight")
-        where, shown = f" in {made.path}", f"; {figure} shows some"
+        where = f" in {made.path}"
+        if drawable(made):
+            figure = Path(options["out"]) / "figures" / "pairs.png"
+            figure.parent.mkdir(exist_ok=True)
+            pairs([made]).savefig(figure, dpi=130, bbox_inches="tight")
+            shown = f"; {figure} shows some"
     about = {**summary(made), "notes": list(notes_on(made))}
     if as_json:
         echo_json(about)

@@ -82,7 +82,7 @@ def _title_of_others(title: Any, before: str) -> bool:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Return a card's text before our part, our part, and the text after it."""
+    """Return the text of a card before our part, our part, and the text after it."""
     found = re.search(rf"^{BEGIN}.*?(?:^{END}$|\Z)", text, re.M | re.S)
     if found is None:
         return text.strip(), "", ""

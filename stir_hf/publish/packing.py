@@ -19,7 +19,7 @@ from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
 from stir_hf.errors import RequestError
 from stir_hf.publish.repo import Change, Content, State
 from stir_hf.publish.rights import Source
-from stir_hf.report import pairs
+from stir_hf.report import drawable, pairs
 from stir_hf.report.figures import png
 from stir_hf.results import RelativeError, SpreadError
 
@@ -86,9 +86,18 @@ class Packed:
         return tuple(export(self.inversions.path, into, without_images=self.without_images))
 
     @cached_property
-    def picture(self) -> Content:
-        """The first pairs, drawn."""
-        return Content(png(pairs([self.inversions], originals=not self.without_images), DPI))
+    def figures(self) -> tuple[str, ...]:
+        """The path of a figure of the first pairs; empty for inputs that cannot be drawn."""
+        return (f"figures/{self.manifest.slug}.png",) if drawable(self.inversions) else ()
+
+    @cached_property
+    def drawn(self) -> dict[str, Content]:
+        """The content of `figures`."""
+        found = {}
+        for path in self.figures:
+            figure = pairs([self.inversions], originals=not self.without_images)
+            found[path] = Content(png(figure, DPI))
+        return found
 
     def change(self, state: State, slug: str | None) -> Change:
         """Return the change that publishes this set; `slug` is its name in the repo, if listed.
@@ -97,11 +106,11 @@ class Packed:
             RequestError: other bytes for a row that is published.
         """
         name = slug or self.manifest.slug
-        path, figure = f"{name}/{FILE_NAME}", f"figures/{self.manifest.slug}.png"
+        path = f"{name}/{FILE_NAME}"
         theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
         record: dict[str, Any] = {} if slug is None else json.loads(state.read(path) or b"{}")
         there = None if slug is None else Manifest.from_dict(record, path)
-        kept = {"made_from": self._made_from, "files": _hash_there(state, {*theirs, figure})}
+        kept = {"made_from": self._made_from, "files": _hash_there(state, {*theirs, *self.figures})}
         if kept.items() <= record.items():
             return Change({path: self._record(there, record["figures"], **kept)})
         ours = {f"{name}/{file.name}": Content(file) for file in self.files}
@@ -110,10 +119,10 @@ class Packed:
             ours, gone = self._joined(state, ours, sorted(gone))
             if not ours and not gone and there.complete == self._with(there)["complete"]:
                 return Change({})
-        sent = {file.name: Content(file).sha256 for file in self.files}
-        files = hash_of({**sent, f"{self.manifest.slug}.png": self.picture.sha256})
+        sent = {**{file.name: Content(file) for file in self.files}, **self.drawn}
+        files = hash_of({p.rpartition("/")[2]: content.sha256 for p, content in sent.items()})
         made = self._record(there, self._figures, made_from=self._made_from, files=files)
-        return Change({**ours, path: made, figure: self.picture}, gone)
+        return Change({**ours, path: made, **self.drawn}, gone)
 
     @cached_property
     def _made_from(self) -> str:
@@ -141,7 +150,7 @@ class Packed:
             "figures": figures,
             "licence": self.sources[0].licence,
             "without_images": self.without_images,
-            "figure": f"figures/{self.manifest.slug}.png",
+            "figure": next(iter(self.figures), None),
             **made,
         }
         return Content(json_text(record).encode())

@@ -1,4 +1,4 @@
-"""Columns of published scores, one row and one parquet file each, and a reader of them."""
+"""Columns of published scores, one parquet file each, and a reader of files of others."""
 
 import math
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ def code(text: object, longest: int = LONGEST_NAME) -> str:
 
 
 def prose(text: object) -> str:
-    """Return a sentence: plain words as they are, all else as code; at most 1000 characters."""
+    """Return a sentence: plain words unchanged, the others as code; at most 1000 characters."""
     return " ".join(
         word if _WORD.fullmatch(word) and not _ORDINAL.fullmatch(word) else code(word)
         for word in cut(printable(text), _LONGEST).split()

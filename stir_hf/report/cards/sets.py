@@ -87,6 +87,7 @@ class Shown:
             "rows": self.rows,
             "heading": code(self.slug),
             "split": self.split,
+            "kind": kind_of(made.identity["canvas"]).name,
             "figure": self.picture,
             "without_images": bool(self.record.get("without_images")),
             "licence": prose(", ".join([licence] if isinstance(licence, str) else licence or [])),

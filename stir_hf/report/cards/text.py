@@ -96,6 +96,7 @@ def card_text(
             "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
         },
         sets=sets,
+        kinds=list(dict.fromkeys(one["kind"] for one in sets)),
         examples=examples(boards),
         doubted=any(table.doubted for table in boards),
         most=MOST_TABLES,
