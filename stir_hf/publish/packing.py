@@ -69,8 +69,8 @@ class Packed:
         packed = cls(inversions, manifest, sources, without_images, into)
         if without_images and dataset.commit is None:
             raise RequestError(
-                f"--without-images: nobody could fetch the originals of {dataset.name}, which is not"
-                " on the Hub"
+                f"--without-images: nobody could fetch the originals of {dataset.name}, which is"
+                " not on the Hub"
             )
         return packed
 

@@ -113,8 +113,7 @@ def notes_line(result: StirResult) -> str | None:
         told = f"They are good enough for the scores: no ceiling is below {floored(least)}."
     else:
         told = (
-            "Increase --steps or choose another layer; do not rely on a score with a low"
-            " ceiling."
+            "Increase --steps or choose another layer; do not rely on a score with a low ceiling."
         )
     return f"Inversions above the tolerance: {listed}. {told}"
 
