@@ -88,7 +88,7 @@ def test_a_limit_ends_what_nobody_knows_the_end_of(monkeypatch: pytest.MonkeyPat
     without_end = datasets.IterableDataset.from_generator(counting)
     with pytest.raises(RequestError, match=r"more than 300 samples.*give num_samples"):
         open_samples(without_end, DataSpec("it"))
-    with pytest.raises(RequestError, match="more than 5 images"):
+    with pytest.raises(RequestError, match="more than 5 samples"):
         open_samples(without_end, DataSpec("it", stream_limit=5))
     assert len(open_samples(stream(5), DataSpec("it", stream_limit=5))) == 5
     assert len(open_samples(without_end, DataSpec("it", stream_limit=5, num_samples=9))) == 9

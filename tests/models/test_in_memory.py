@@ -212,7 +212,7 @@ class ByBatch(Net):
 
 
 def test_a_network_that_looks_at_its_batch_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"other representations for the same image.*batch"):
+    with pytest.raises(RequestError, match=r"different representations for the same image.*batch"):
         compare(ByBatch(), Net(1), pictures(8), **QUICK)
 
 

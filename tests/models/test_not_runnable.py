@@ -175,7 +175,9 @@ def test_modules_that_take_no_hooks_are_read_at_their_output(make: Callable[[], 
 @pytest.mark.parametrize("name", ["scripted", "frozen", "scripted inside"])
 def test_their_layers_are_refused_in_a_line(name: str) -> None:
     layer = {"scripted inside": "0.1"}.get(name, "1")
-    with pytest.raises(RequestError, match=r"layer '.*1'.*; give the module that it was made of"):
+    with pytest.raises(
+        RequestError, match=r"layer '.*1'.*; pass the module from which it was scripted"
+    ):
         inverted(RUN[name](), IMAGES, layer=layer)
 
 

@@ -84,7 +84,7 @@ def test_as_many_tokens_as_images_are_no_images(side: int, kind: type[TokensFirs
     assert [layer.name for layer in encoder.layers] == ["stem", "head"]
     tokens = (side // 8) ** 2
     with pytest.raises(
-        RequestError, match=rf"layer 'mix' gives .* \({tokens}, 4, 8\) for 4 images"
+        RequestError, match=rf"layer 'mix' gives .* \({tokens}, 4, 8\) for 4 inputs"
     ):
         load_encoder(module, "mix")(images)
     with pytest.raises(RequestError, match=rf"layer 'output of Ends' gives .*\({tokens}, 4, 8\)"):
@@ -93,7 +93,7 @@ def test_as_many_tokens_as_images_are_no_images(side: int, kind: type[TokensFirs
 
 @pytest.mark.parametrize(("layer", "shape"), [("mix", r"\(64, 8\)"), ("output", r"\(1, 5\)")])
 def test_what_mixes_the_images_is_refused(layer: str, shape: str) -> None:
-    with pytest.raises(RequestError, match=f"gives a tensor of shape {shape} for 4 images"):
+    with pytest.raises(RequestError, match=f"gives a tensor of shape {shape} for 4 inputs"):
         load_encoder(Squeezes(), layer)(IMAGES)
 
 
@@ -111,7 +111,7 @@ class Ours(nn.Module):
 def test_a_batch_that_gives_fewer_rows_is_refused() -> None:
     encoder = load_encoder(Ours())
     assert encoder(IMAGES).shape == (3, 8)
-    with pytest.raises(RequestError, match=r"layer 'output' gives .*\(4, 8\) for 6 images"):
+    with pytest.raises(RequestError, match=r"layer 'output' gives .*\(4, 8\) for 6 inputs"):
         encoder(torch.cat((IMAGES, IMAGES)))
 
 
@@ -146,5 +146,5 @@ def test_as_many_windows_as_images_are_no_images(merged: bool) -> None:
     with torch.no_grad():
         torch.testing.assert_close(encoder(IMAGES), module(IMAGES))
     assert [layer.name for layer in encoder.layers] == ["stem"]
-    with pytest.raises(RequestError, match=r"layer 'shown' gives .* for 4 images"):
+    with pytest.raises(RequestError, match=r"layer 'shown' gives .* for 4 inputs"):
         load_encoder(module, "shown")(IMAGES)

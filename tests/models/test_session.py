@@ -361,7 +361,7 @@ def test_a_masked_autoencoder_is_refused() -> None:
     encoder = as_checkpoint(tf.ViTMAEModel(config))
     with (
         encoder.session() as session,
-        pytest.raises(RequestError, match=r"other representations .*'embeddings'"),
+        pytest.raises(RequestError, match=r"different representations .*'embeddings'"),
     ):
         session.check(session.network.kind((32, 32)), gradient=False)
 

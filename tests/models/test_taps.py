@@ -144,7 +144,9 @@ class Squashed(Classifier):
 @pytest.mark.parametrize("kind", [OwnProduct, Squashed])
 def test_without_a_proof_the_penultimate_layer_is_refused(kind: type[Classifier]) -> None:
     torch.manual_seed(0)
-    with pytest.raises(RequestError, match=r"penultimate layer of toy cannot be told .*: .*act"):
+    with pytest.raises(
+        RequestError, match=r"penultimate layer of toy cannot be determined .*: .*act"
+    ):
         as_checkpoint(kind())
     encoder = as_checkpoint(kind(), "act")
     torch.testing.assert_close(encoder(IMAGES), kind.features(encoder.module, IMAGES))  # type: ignore[arg-type]
