@@ -57,7 +57,7 @@ def test_anybody_gets_the_authors_score(compared: Any, hub: StandInHub, folder: 
     assert there["stir"] == pytest.approx(here["stir"], abs=1e-6)
     for name in ("similarity", "floor", "ceiling", "debiased", "relative_error"):
         assert there[name] == pytest.approx(here[name], abs=1e-6)
-    assert there["inversion_sets"] == here["inversion_sets"]
+    assert there["inversion_set"] == here["inversion_set"]
 
 
 def test_a_third_model_is_judged_without_the_reference(
