@@ -5,6 +5,7 @@ not loaded before the fork.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = [
     *("torch", "pyarrow.parquet", "pyarrow.dataset", "pandas", "httpx", "aiohttp", "requests"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "safetensors.torch", "dill"),
+    *("torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.onnx"),
+    *("torch.distributed.tensor.parallel", "torch.distributed.elastic.agent.server.api"),
+    *("torch.nn.attention.flex_attention", "torch.testing._internal.distributed.fake_pg"),
+    *("scipy.optimize", "sympy", "jinja2", "yaml", "filelock", "regex", "xxhash", "psutil"),
 ]
 """They read no variable that a test sets, and start no thread."""
 
@@ -131,6 +137,8 @@ def _serve(address: str) -> dict[str, Any]:
     for name in HEAVY:
         import_module(name)
     assert "huggingface_hub" not in sys.modules
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
@@ -190,5 +198,21 @@ def _main(words: list[str], env: dict[str, str]) -> None:
     exec(compile(what, "<string>", "exec"), module.__dict__)
 
 
+def _exit(code: int) -> None:
+    """End as an interpreter does, without taking apart what was loaded: that takes a second."""
+    threading._shutdown()  # type: ignore[attr-defined] # as the processes of multiprocessing do
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    _main(**_serve(sys.argv[1]))
+    asked_for = _serve(sys.argv[1])
+    try:
+        _main(**asked_for)
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            raise
+        _exit(end.code or 0)
+    _exit(0)
