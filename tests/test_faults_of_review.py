@@ -32,7 +32,7 @@ class Sharper(Net):
 
 
 def test_equal_weights_and_another_forward_pass_share_no_set() -> None:
-    with pytest.raises(RequestError, match="have the same weights and are not the same"):
+    with pytest.raises(RequestError, match="have the same weights but different outputs"):
         compared(Net(), Sharper(), pictures(6))
 
 

@@ -3,8 +3,6 @@
 import gc
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import tracemalloc
@@ -20,6 +18,7 @@ from torch import nn
 from stir_hf import Inversions, StirResult
 from stir_hf.cli import main
 from stir_hf.demo import IMAGES, model_path
+from tests import warm
 from tests.tiny import Net, compared, count_decodes, inverted, pictures, rows, sets
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -35,16 +34,16 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     return code, printed.out, printed.err
 
 
-def started(arguments: list[str]) -> "subprocess.Popen[bytes]":
+def started(arguments: list[str]) -> warm.Process:
     """The command in a process of its own that heeds Ctrl-C, wherever the tests were started."""
     code = "import signal, stir_hf.cli; signal.signal(2, signal.default_int_handler);"
-    command = [sys.executable, "-c", f"{code} stir_hf.cli.main()", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    null = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environment, stdout=null, stderr=null)
+    words = ["-c", f"{code} stir_hf.cli.main()", *arguments]
+    with open(os.devnull, "r+b") as null:
+        at = null.fileno()
+        return warm.start(words, {**os.environ, "OMP_NUM_THREADS": "1"}, at, at, at)
 
 
-def wait_for(found: Callable[[], Any], process: "subprocess.Popen[bytes]") -> None:
+def wait_for(found: Callable[[], Any], process: warm.Process) -> None:
     while not found():
         assert process.poll() is None, "the run ended too early"
         time.sleep(0.02)

@@ -154,6 +154,7 @@ def test_offline_the_cache_gives_the_same(online: Answers, home: Path, hub: Stan
     assert len(hub.seen) == before
 
 
+@pytest.mark.verify
 def test_a_hub_out_of_reach_leaves_the_cache(online: Answers, home: Path) -> None:
     questions = {"main": THERE["main"]}
     assert ask(questions, "http://127.0.0.1:9", home) == {"main": online["main"]}

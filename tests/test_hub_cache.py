@@ -112,6 +112,7 @@ def test_a_revision_that_is_not_in_the_cache(offline: Answers) -> None:
     assert offline["revision"]["error"] == told
 
 
+@pytest.mark.verify
 def test_a_hub_out_of_reach_is_told_as_that(home: Path) -> None:
     answers = ask(questions(), "http://127.0.0.1:9", home)
     for name in CASES:

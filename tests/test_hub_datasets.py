@@ -109,7 +109,10 @@ REFUSED: dict[str, tuple[Question, str]] = {
         {"dataset": "lab/several"},
         "dataset lab/several has several configurations; give --config-name: fine, coarse",
     ),
-    "script": ({"dataset": "lab/script"}, "a script, which is not run; the Hub may have it as par"),
+    "script": (
+        {"dataset": "lab/script"},
+        "a loading script, which is not run; the Hub may have",
+    ),
     "misfit": ({"dataset": "lab/misfit"}, "dataset lab/misfit cannot be loaded: Couldn't cast"),
 }
 NEVER_FETCHED = [

@@ -40,7 +40,7 @@ def test_another_activation_is_named(tmp_path: Path) -> None:
         stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)
     fresh = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "fresh", **HOW)
     assert not np.allclose(fresh.representation, made.representation, rtol=1e-3)
-    with pytest.raises(RequestError, match="have the same weights and are not the same"):
+    with pytest.raises(RequestError, match="have the same weights but different outputs"):
         stir_hf.compare(folder, model_path("robust-0"), str(IMAGES), **HOW)
     (one,) = stir_hf.score(folder, made, progress=False).scores
     assert not any("same network" in note for note in one.notes)

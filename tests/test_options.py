@@ -3,6 +3,7 @@ fields.
 """
 
 import inspect
+import os
 import pydoc
 import re
 import shlex
@@ -23,14 +24,16 @@ from stir_hf.options.flags import command
 from stir_hf.options.pages import page
 from stir_hf.options.verbs import INVERTING, VERBS
 from stir_hf.runtime import RunConfig
+from tests import warm
 from tests.conftest import ROOT
 from tests.test_frozen_names import flags
 
 
 def generated(*arguments: str) -> str:
     """What the options write, in a process of its own: other tests register parts."""
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    done = warm.run(["-m", *arguments], dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ folders and from the Hub, through the command line.
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from PIL import Image
 
 from stir_hf.demo import IMAGES, model_path
+from tests import warm
 from tests.stand_in_hub import serve
 from tests.tiny import noise_images
 
@@ -165,7 +164,7 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
     ),
     "float16": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--dtype", "float16"),
-        ["is in float16, in which the gradients of an inversion underflow"],
+        ["is in float16, in which the gradients of an inversion vanish"],
     ),
     "colour where grey is taken": (
         lambda _: inverting(ROBUST, *IMAGES_IN, "--image-mode", "RGB"),
@@ -242,15 +241,8 @@ class Told:
 
 def ask(commands: list[list[str]], folder: Path, **env: str) -> list[Told]:
     """Commands of one process, in a folder that must stay as it is."""
-    done = subprocess.run(
-        [sys.executable, "-c", ASKER, json.dumps(commands)],
-        cwd=folder,
-        env={**os.environ, **QUIET, **env},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    words = ["-c", ASKER, json.dumps(commands)]
+    done = warm.run(words, {**os.environ, **QUIET, **env}, cwd=folder)
     assert "ANSWER" in done.stdout, done.stderr[-3000:]
     assert list(folder.iterdir()) == []
     return [Told(*one) for one in json.loads(done.stdout.rpartition("ANSWER")[2])]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import stir_hf
 from stir_hf.data.sets.located import find_sets
 from stir_hf.demo import IMAGES, MODELS, STEPS, model_path
+from tests import warm
 from tests.conftest import keep_figures
 
 STANDARD, ROBUST = model_path("standard-0"), model_path("robust-0")
@@ -245,8 +246,7 @@ def test_kill_and_continue_gives_the_same_and_repeats_nothing(tmp_path: Path) ->
 
 
 def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
+    words = [
         "-m",
         "stir_hf",
         "compare",
@@ -262,7 +262,8 @@ def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
         str(tmp_path / "run"),
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = warm.run(words, dict(os.environ))
+    assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed == json.loads((tmp_path / "run" / "result.json").read_text())
     assert set(printed) == {"scores", "config", "environment"}

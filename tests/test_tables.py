@@ -45,7 +45,7 @@ def test_sets_of_other_options_of_the_engine_are_refused(name: str, tmp_path: Pa
     assert f"{name}: {usual}" in str(told.value)
     assert f" ({first}), {value}" in str(told.value)
     assert str(told.value).count(f" ({second})") == 1
-    assert "Choose one set with --set" in str(told.value)
+    assert "choose one set with --set" in str(told.value)
 
 
 @pytest.mark.parametrize("name", OTHERS)

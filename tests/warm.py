@@ -37,33 +37,53 @@ HEAVY = [
 """They read no variable that a test sets, and start no thread."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Process:
     """A process that was forked, as far as tests use one."""
 
     pid: int
     asked: socket.socket
     answers: TextIO
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        ended = self.returncode is not None or select.select([self.asked], [], [], 0)[0]
+        return self.wait() if ended else None
 
     def wait(self, seconds: float | None = None) -> int:
         """Return its exit code, as subprocess does."""
-        self.asked.settimeout(seconds)
-        try:
-            with self.asked, self.answers:
-                return int(self.answers.readline())
-        except TimeoutError:
-            self.kill()
-            raise
+        if self.returncode is None:
+            self.asked.settimeout(seconds)
+            try:
+                with self.asked, self.answers:
+                    self.returncode = int(self.answers.readline())
+            except TimeoutError:
+                self.kill()
+                raise
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill it, unless it has ended."""
+        with suppress(ProcessLookupError):
+            self.send_signal(signal.SIGKILL)
 
 
-def start(words: list[str], env: dict[str, str], stdin: int, stdout: int, stderr: int) -> Process:
-    """Run `python` with these words, `-c code …` or `-m module …`, in the root of the clone."""
+def start(
+    words: list[str],
+    env: dict[str, str],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    cwd: Path = ROOT,
+) -> Process:
+    """Run `python` with these words, `-c code …` or `-m module …`."""
     asked = socket.socket(socket.AF_UNIX)
     asked.connect(_server())
-    about = json.dumps({"words": words, "env": env}).encode() + b"\n"
+    about = json.dumps({"words": words, "env": env, "cwd": str(cwd)}).encode() + b"\n"
     socket.send_fds(asked, [about[:1]], [stdin, stdout, stderr])
     asked.sendall(about[1:])
     answers = asked.makefile()
@@ -71,7 +91,7 @@ def start(words: list[str], env: dict[str, str], stdin: int, stdout: int, stderr
 
 
 def run(
-    words: list[str], env: dict[str, str], seconds: float = 300
+    words: list[str], env: dict[str, str], seconds: float = 300, cwd: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
     """Like `subprocess.run` of `python` with these words, with text that is captured."""
     with (
@@ -79,7 +99,7 @@ def run(
         tempfile.TemporaryFile("w+", encoding="utf-8") as out,
         tempfile.TemporaryFile("w+", encoding="utf-8") as err,
     ):
-        process = start(words, env, null.fileno(), out.fileno(), err.fileno())
+        process = start(words, env, null.fileno(), out.fileno(), err.fileno(), cwd)
         code = process.wait(seconds)
         out.seek(0)
         err.seek(0)
@@ -183,10 +203,11 @@ def _forked(asked: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
-def _main(words: list[str], env: dict[str, str]) -> None:
+def _main(words: list[str], env: dict[str, str], cwd: str) -> None:
     """Do what `python` does with these words."""
     os.environ.clear()
     os.environ.update(env)
+    os.chdir(cwd)
     flag, what, *rest = words
     sys.argv = [flag, *rest]
     if flag == "-m":

@@ -183,17 +183,17 @@ ROWS: dict[str, tuple[Change, str]] = {
         "must be of lists of numbers",
     ),
     "labels as texts": (lambda t: t.append_column("label", [["x"] * len(t)]), "whole numbers"),
-    "HTML": (lambda _: b"<html>404</html>", "it is cut off, or no Parquet"),
-    "an empty file": (lambda _: b"", "it is cut off, or no Parquet"),
-    "PAR1 alone": (lambda _: b"PAR1" * 4, "it is cut off, or no Parquet"),
-    "cut off": (lambda t: in_parquet(t)[:-40], "it is cut off, or no Parquet"),
+    "HTML": (lambda _: b"<html>404</html>", "it is truncated, or not a Parquet file"),
+    "an empty file": (lambda _: b"", "it is truncated, or not a Parquet file"),
+    "PAR1 alone": (lambda _: b"PAR1" * 4, "it is truncated, or not a Parquet file"),
+    "cut off": (lambda t: in_parquet(t)[:-40], "it is truncated, or not a Parquet file"),
     "cut in the middle": (
         lambda t: in_parquet(t)[:400] + in_parquet(t)[-400:],
-        "it is cut off, or no Parquet",
+        "it is truncated, or not a Parquet file",
     ),
     "zeros in a page": (
         lambda t: in_parquet(t)[:40] + bytes(300) + in_parquet(t)[340:],
-        "it is cut off, or no Parquet",
+        "it is truncated, or not a Parquet file",
     ),
     "many rows in a small file": (
         lambda t: pa.table({n: pa.repeat(t[n][0], 300_000) for n in t.column_names}),

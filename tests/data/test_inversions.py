@@ -246,7 +246,7 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
         (name,) = [n for n in other if other[n] != one.manifest.identity["engine"][n]]
         said = (
             rf"the inversion sets differ in {name}: .* \(a\), {other[name]['name']} \(b\); their"
-            r" scores are different estimates and cannot be compared. Choose one set with --set"
+            r" scores are different estimates and cannot be compared; choose one set with --set"
         )
         with pytest.raises(RequestError, match=said):
             choose(tmp_path, SetConfig())

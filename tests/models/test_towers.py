@@ -142,7 +142,7 @@ def test_a_detector_of_an_unknown_shape_is_read_at_its_only_backbone() -> None:
 
     model: Any = MEMBERS["deformable_detr"].make()
     assert image_tower(model, "x") == ("model.backbone.model", model.model.backbone.model)
-    with pytest.raises(RequestError, match=r"finds objects.*has none that is told apart"):
+    with pytest.raises(RequestError, match=r"is a detector without .*none that can be identified"):
         image_tower(model.model.decoder, "x")
     model.other = MEMBERS["hgnet_v2 (backbone)"].make()
     with pytest.raises(RequestError, match=r"has several \(model\.backbone\.model, other\)"):

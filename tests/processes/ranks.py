@@ -36,6 +36,7 @@ class Ranks:
                 "MASTER_PORT": str(port),
                 "OMP_NUM_THREADS": "1",
                 "OMP_WAIT_POLICY": "PASSIVE",
+                "STIR_HF_HUB_TIMEOUT": "1",  # nothing waits for a Hub that is out of reach
             }
             self.processes.append(warm.talk(["-m", "tests.processes.rank"], env))
         return self

@@ -67,6 +67,7 @@ def test_each_alone_and_in_pairs_starts_one_process_or_is_a_line() -> None:
             assert found == [1, 0, True, True, True], names
 
 
+@pytest.mark.verify
 def test_the_command_prints_with_them_and_says_so() -> None:
     words = ["-m", "stir_hf", "compare", model_path("standard-0"), model_path("robust-0")]
     words += ["--dataset", "stir_hf/demo/images", "--num-samples", "6", "--steps", "2", "--json"]

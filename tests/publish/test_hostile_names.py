@@ -5,7 +5,6 @@ import os
 import pty
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 
 from stir_hf.demo import model_path
+from tests import warm
 from tests.publish.clients import Client, Worker, files_of
 from tests.stand_in_hub import Fault, StandInHub
 
@@ -153,17 +153,17 @@ def test_what_the_hub_says_is_printable(worker: Worker, hub: StandInHub, evil_ru
 
 def test_a_terminal_obeys_nothing_of_a_hostile_set(client: Client, evil_set: str) -> None:
     first, second = pty.openpty()
-    command = [sys.executable, "-m", "stir_hf", "score", "lab/standard-0", "--inversions", evil_set]
+    words = ["-m", "stir_hf", "score", "lab/standard-0", "--inversions", evil_set]
     env = client.env(HF_HUB_DISABLE_PROGRESS_BARS="0", TERM="xterm")
-    with subprocess.Popen(command, stdin=second, stdout=second, stderr=second, env=env) as process:
-        os.close(second)
-        shown = b""
-        while part := _read(first):
-            shown += part
-        process.wait(timeout=300)
+    process = warm.start(words, env, second, second, second)
+    os.close(second)
+    shown = b""
+    while part := _read(first):
+        shown += part
+    code = process.wait(300)
     os.close(first)
     text = shown.decode().replace("\x1b[A", "")  # where bars go up a line
-    check(subprocess.CompletedProcess(command, process.returncode, text, ""))
+    check(subprocess.CompletedProcess(words, code, text, ""))
     assert text.strip()
 
 

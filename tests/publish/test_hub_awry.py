@@ -17,7 +17,13 @@ def test_a_revision_that_is_not_there_is_told_where_the_others_are_not(
     assert line == "stir-hf: model lab/standard-0 has no revision 'secund'"
 
 
-@pytest.mark.parametrize("how", [{"delay": 8.0}, {"status": 200, "said": "Please sign in"}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"delay": 8.0}, marks=pytest.mark.verify),
+        {"status": 200, "said": "Please sign in"},
+    ],
+)
 def test_a_file_that_does_not_come_or_is_another_is_asked_for_again(
     how: dict[str, Any], client: Client, hub: StandInHub
 ) -> None:
@@ -28,6 +34,7 @@ def test_a_file_that_does_not_come_or_is_another_is_asked_for_again(
     assert len(asked) == 2
 
 
+@pytest.mark.verify
 def test_a_hub_that_never_answers_is_not_waited_for_without_end(
     worker: Worker, hub: StandInHub
 ) -> None:

@@ -56,6 +56,7 @@ def test_what_is_there_is_not_exported_again(worker: Worker, made: Path, hub: St
     assert sum(n for line, n in counts.items() if ".parquet" in line) == 0, counts
 
 
+@pytest.mark.verify
 def test_what_is_changed_on_either_side_is_exported(
     worker: Worker, made: Path, hub: StandInHub, tmp_path: Path
 ) -> None:

@@ -3,8 +3,6 @@ minutes.
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors.torch import load, save
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.errors import RequestError
 from stir_hf.hub import again
+from tests import warm
 from tests.publish.clients import Client, Worker
 from tests.stand_in_hub import Fault, StandInHub, serve
 
@@ -64,6 +63,7 @@ def matrix(hub: StandInHub, many: Worker, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
+@pytest.mark.verify
 def test_a_matrix_of_ten_models_takes_few_requests(matrix: Path) -> None:
     counts = json.loads((matrix / "asked.json").read_text())
     assert sum(counts.values()) < 60, counts
@@ -80,6 +80,7 @@ def test_what_is_in_the_cache_takes_one_request_for_each_repo(
     assert asked(hub, before) == {f"GET /api/{repo}": 1 for repo in repos}
 
 
+@pytest.mark.verify
 def test_a_push_asks_about_each_source_once(
     matrix: Path, many: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -139,23 +140,19 @@ print(first, commit())
 
 
 def test_a_new_commit_is_seen_in_the_same_python_session(many: Worker, hub: StandInHub) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SESSION],
-        env=many.env(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    session = warm.talk(["-c", SESSION], many.env())
     before = hub.repo("model", "many/model-0").at("main").sha
     deadline = time.monotonic() + 120
     seen = len(hub.seen)
     while sum(s == "GET /api/models/many/model-0" for s in hub.seen[seen:]) < 2:
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert session.process.poll() is None
         time.sleep(0.1)
     after = hub.add("model", "many/model-0", {"more.txt": b"more"})
-    out, _ = process.communicate("\n", timeout=120)
-    assert out.split() == [before, after]
+    session.stdin.write("\n")
+    session.stdin.flush()
+    assert session.stdout.readline().split() == [before, after]
+    session.end()
 
 
 LIMIT = {"RateLimit": '"api";r=0;t=1', "RateLimit-Policy": '"fixed window";"api";q=1000;w=300'}

@@ -1,13 +1,12 @@
 """Rights that a token lacks, repos that were renamed, and pushes that are done in part."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stir_hf.demo import IMAGES
+from tests import warm
 from tests.publish.clients import Client, Worker, files_of
 from tests.stand_in_hub import Fault, StandInHub
 
@@ -211,7 +210,6 @@ assert logging.getLogger().handlers == [], logging.getLogger().handlers
 """
     words = ["invert", "lab/robust-1", "--dataset", "lab/plain-images", "--num-samples", "6"]
     words += ["--steps", "1", "--out", str(client.home / "out")]
-    command = [sys.executable, "-c", code, *words]
-    done = subprocess.run(command, env=client.env(), capture_output=True, text=True, check=False)
+    done = warm.run(["-c", code, *words], client.env())
     assert done.returncode == 0, done.stderr
     assert "metadata block" not in done.stderr

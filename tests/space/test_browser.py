@@ -147,6 +147,7 @@ def test_a_comparison_to_its_end(visit: Visit) -> None:
     visit.shot("result")
 
 
+@pytest.mark.verify
 def test_cancel(wide: Visit, server: Server) -> None:
     page, before = wide.page, server.files()
     alone = len(server.process.children(recursive=True))
@@ -164,6 +165,7 @@ def test_cancel(wide: Visit, server: Server) -> None:
     assert server.files() <= before
 
 
+@pytest.mark.verify
 def test_a_page_that_is_closed_ends_its_work(wide: Visit, server: Server) -> None:
     alone = len(server.process.children(recursive=True))
     wide.page.get_by_text("Careful: 48 images, 150 passes").click()
@@ -177,6 +179,7 @@ def test_a_page_that_is_closed_ends_its_work(wide: Visit, server: Server) -> Non
     assert len(server.process.children(recursive=True)) == alone
 
 
+@pytest.mark.verify
 def test_a_model_that_is_not_there(wide: Visit) -> None:
     wide.choose("model", "lab/nothing")
     wide.page.locator("#compare").click()
@@ -185,6 +188,7 @@ def test_a_model_that_is_not_there(wide: Visit) -> None:
     assert problem.get_attribute("role") == "alert"
 
 
+@pytest.mark.verify
 def test_an_upload_that_is_no_image(wide: Visit, tmp_path: Path) -> None:
     for i in range(4):
         Image.new("RGB", (40, 40), (i * 60, 0, 0)).save(tmp_path / f"{i}.png")
@@ -232,6 +236,7 @@ def test_two_visitors_at_once(server: Server, browser: Any) -> None:
         assert next(visit, None) is None
 
 
+@pytest.mark.verify
 def test_the_keyboard_is_enough(wide: Visit) -> None:
     """Everything that can be done is reached by tabs, and has a name."""
     page, names = wide.page, []
@@ -256,6 +261,7 @@ def test_the_keyboard_is_enough(wide: Visit) -> None:
         assert words in told, told
 
 
+@pytest.mark.verify
 def test_a_picture_is_what_it_says(wide: Visit) -> None:
     source = wide.page.locator("#first-view img").first.get_attribute("src")
     assert base64.b64decode(source.partition(",")[2]).startswith(b"\x89PNG")

@@ -39,6 +39,7 @@ def join(page: Server, session: str) -> int:
     return httpx.post(f"{page.url}/gradio_api/queue/join", json=asked).status_code
 
 
+@pytest.mark.verify
 def test_old_uploads_are_removed(page: Server) -> None:
     answer = httpx.post(f"{page.url}/gradio_api/upload", files={"files": ("a.png", b"never sent")})
     (path,) = (Path(path) for path in answer.json())

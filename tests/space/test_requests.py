@@ -6,8 +6,6 @@ import ast
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import types
 from typing import Any
 
@@ -22,6 +20,7 @@ import stir_hf
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.space.handlers import search
 from stir_hf.space.kept import Kept
+from tests import warm
 from tests.conftest import ROOT
 from tests.space.conftest import Server, place_of, wait_for
 from tests.stand_in_hub import StandInHub
@@ -50,11 +49,13 @@ def same(found: dict[str, Any], expected: Any) -> None:
         assert score["floor"] == pytest.approx(other.floor, abs=1e-6)
 
 
+@pytest.mark.verify
 def test_the_api_gives_what_the_function_gives(client: Any, expected: Any) -> None:
     found = client.predict("standard-0", "robust-0", **SMALL, api_name="/scores")
     same(found, expected)
 
 
+@pytest.mark.verify
 def test_the_tool_gives_what_the_function_gives(server: Server, expected: Any) -> None:
     async def ask() -> Any:
         async with (
@@ -72,6 +73,7 @@ def test_the_tool_gives_what_the_function_gives(server: Server, expected: Any) -
     same(ast.literal_eval(answer.content[0].text), expected)  # gradio gives Python's own form
 
 
+@pytest.mark.verify
 def test_models_and_images_of_the_hub(client: Any, hub: StandInHub) -> None:
     found = client.predict(
         "lab/standard", "lab/robust", "lab/images", "test", **SMALL, api_name="/scores"
@@ -259,13 +261,7 @@ WAYS = [(APPS[0], {}), (APPS[1], {}), (APPS[0], IN_A_SPACE)]
 def built() -> list[dict[str, Any]]:
     """The parts of the apps, built in each of `WAYS`, in one process."""
     asked = json.dumps([(str(ROOT / app), env) for app, env in WAYS])
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD, asked],
-        env={**os.environ, **SECRET},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run(["-c", BUILD, asked], {**os.environ, **SECRET})
     assert "ANSWER" in done.stdout, done.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(done.stdout.rpartition("ANSWER")[2])
     return found

@@ -84,6 +84,7 @@ def test_broken_kinds_are_told(canvas: dict[str, Any], said: str, tmp_path: Path
         stir_hf.Inversions.load(tmp_path)
 
 
+@pytest.mark.verify
 def test_a_set_without_its_originals_takes_them_from_the_dataset(
     tmp_path: Path, data_folder: Path
 ) -> None:

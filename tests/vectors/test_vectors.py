@@ -188,7 +188,9 @@ def test_a_checkpoint_with_code_of_its_own(tmp_path: Path, data_folder: Path) ->
     made = stir_hf.invert(one, data_folder, **options)
     assert made.representation.shape == (ROWS, 16)
     assert made.label is not None
-    with pytest.raises(RequestError, match="of features, --trust-remote-code runs it"):
+    with pytest.raises(
+        RequestError, match="over feature vectors, allow it with --trust-remote-code"
+    ):
         stir_hf.compare(one, two, data_folder, **QUICK)
     texts = checkpoint(tmp_path / "texts", 3, main="input_ids")
     with pytest.raises(RequestError, match="its main input is input_ids, not vectors of features"):
