@@ -102,7 +102,7 @@ ROWS: dict[str, tuple[Change, str]] = {
     "empty bytes": (column("inverted", at(7, {"bytes": b"", "path": None})), "there is none"),
     "a file that is named": (
         column("inverted", at(7, {"bytes": None, "path": "/etc/hostname"})),
-        "it names the file /etc/hostname, and does not hold it",
+        "it names the file /etc/hostname instead of containing it",
     ),
     "an address that is named": (
         column("image", at(7, {"bytes": None, "path": "http://127.0.0.1:9/x.png"})),

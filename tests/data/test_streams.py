@@ -47,7 +47,10 @@ def test_a_saved_dataset_as_a_stream(tmp_path: Path) -> None:
     assert (samples.total, len(samples)) == (None, 4)
 
 
-def test_a_buffer_draws_others_and_always_the_same(tmp_path: Path) -> None:
+def test_a_buffer_draws_others_and_always_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
     name = folder(tmp_path)
 
     def drawn(count: int) -> list[float]:
