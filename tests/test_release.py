@@ -78,6 +78,17 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     return Release(wheel, sdist)
 
 
+def readme_of_release() -> str:
+    """The README without links into the repository."""
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
+    hook = hooks["metadata"]["hooks"]["fancy-pypi-readme"]
+    assert [one["path"] for one in hook["fragments"]] == ["README.md"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for change in hook["substitutions"]:
+        readme = re.sub(change["pattern"], change["replacement"], readme)
+    return readme
+
+
 def sources(folder: Path) -> set[str]:
     """The files under a folder of the repository, but for what Python makes there."""
     paths = (p.relative_to(ROOT) for p in folder.rglob("*") if p.is_file())
@@ -114,7 +125,7 @@ def test_the_metadata_says_what_the_project_says(release: Release, project: dict
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == project["requires-python"]
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_payload() == (ROOT / "README.md").read_text("utf-8")
+    assert metadata.get_payload() == readme_of_release()
     required = metadata.get_all("Requires-Dist", [])
     assert [line for line in required if "extra ==" not in line] == project["dependencies"]
     assert project["urls"]
@@ -146,12 +157,8 @@ def test_links_of_the_readme_work_away_from_the_repository(project: dict[str, An
     readme = (ROOT / "README.md").read_text("utf-8")
     for link in re.findall(r"\]\(((?!https?:)[^)\s]+)", readme):
         assert (ROOT / link).exists()
-    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
-    hook = hooks["metadata"]["hooks"]["fancy-pypi-readme"]
-    assert [one["path"] for one in hook["fragments"]] == ["README.md"]
     assert "readme" in project["dynamic"]
-    for change in hook["substitutions"]:
-        readme = re.sub(change["pattern"], change["replacement"], readme)
+    readme = readme_of_release()
     assert "[" not in readme.partition("```")[0]
     links = re.findall(r"\]\(([^)\s]+)", readme) + re.findall(r"(?:href|src)=\"([^\"]+)", readme)
     assert [link for link in links if not re.match(r"https?://|#|mailto:", link)] == []
