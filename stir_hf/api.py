@@ -52,7 +52,7 @@ def invert(
     progress: bool | Watcher = True,
     **options: Unpack[InvertKeywords],
 ) -> Inversions:
-    """Find for each image another one that the reference represents nearly alike (Nanda et al.
+    """Find for each sample another input that the reference represents nearly alike (Nanda et al.
     2022, section 3).
 
     Without `out` the inversions are in a temporary folder that is removed with the object.
@@ -62,13 +62,13 @@ def invert(
             `nn.Module`; see `load_encoder`.
         data: Hub id, `id@revision`, local folder or dataset in memory.
         revision: of the reference.
-        starts: start images (n, c, h, w), in ascending order of their index, with `start="given"`.
+        starts: starts (n, *shape), in ascending order of their index, with `start="given"`.
         progress: a progress bar on stderr, or a callable that is told of every `Step` instead; what
             that raises ends the run.
 
     Raises:
         RequestError: the request is wrong; nothing was done.
-        RunError: values that are not finite in every image, a constant representation, or out of
+        RunError: values that are not finite in every sample, a constant representation, or out of
             memory.
     """
     processes = Processes(options.get("device"))
@@ -87,7 +87,7 @@ def invert(
             progress=progress,
         ).jobs
         if asked.part.part is not None and share.push_to is not None:
-            raise RequestError("a part is not published: merge the parts, then push the whole")
+            raise RequestError("a part cannot be pushed: merge all parts, then push the whole")
         folder = stack.enter_context(
             run_folder(out, job.manifest.hash, processes, keep=out is None)
         )
@@ -119,7 +119,7 @@ def score(
             that raises ends the run.
 
     Raises:
-        RequestError: the request is wrong, or there are fewer images than the measure needs.
+        RequestError: the request is wrong, or there are fewer samples than the measure needs.
         RunError: values that are not finite, or a constant representation.
     """
     several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
@@ -158,10 +158,10 @@ def compare(
         progress: as in `invert`.
 
     Raises:
-        RequestError: the request is wrong, or there are fewer images than the measure needs;
+        RequestError: the request is wrong, or there are fewer samples than the measure needs;
             nothing was done.
-        RunError: values that are not finite in every image or in a representation, a constant
-            representation, fewer images left than the measure needs, or out of memory.
+        RunError: values that are not finite in every sample or in a representation, a constant
+            representation, fewer samples left than the measure needs, or out of memory.
     """
     return _every_pair(CompareOptions, [model, reference], data, options, progress)
 
@@ -176,7 +176,7 @@ def matrix(
 ) -> StirResult:
     """Compare every ordered pair of models: one inversion set per model, judged by all the others.
 
-    All pairs are judged on the images that could be inverted for every reference.
+    All pairs are judged on the samples that could be inverted for every reference.
 
     Args:
         models: at least two, each as `reference` of `invert`.
@@ -242,7 +242,7 @@ def estimate(
 
     Raises:
         RequestError: whatever the verb refuses.
-        RunError: none of the first images can be inverted, or out of memory.
+        RunError: none of the first samples can be inverted, or out of memory.
     """
     check_choice("verb", verb, tuple(INVERTING))
     processes = Processes(options.get("device"))

@@ -96,7 +96,7 @@ def leftovers() -> dict[str, str]:
 
 @contextmanager
 def without(names: dict[str, str]) -> Iterator[None]:
-    """Hide these variables from accelerate, which takes a single one for a launch."""
+    """Hide these variables from accelerate, which takes any of them for the sign of a launcher."""
     for name in names:
         os.environ.pop(name, None)
     try:

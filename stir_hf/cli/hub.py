@@ -54,7 +54,7 @@ def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
 @debug_option
 def leaderboard(repo: str, as_json: bool) -> None:
     """List the models judged on a repo's inversions: one table for each set, layer, measure and
-    number of images.
+    number of samples.
     """
     from stir_hf.publish.boards.leaderboard import collect
     from stir_hf.report.board_text import boards_text
@@ -152,7 +152,7 @@ def space(port: int) -> None:
     if find_spec("gradio") is None:
         raise RequestError(
             'the page needs gradio: pip install ".[space]" in a clone of stir-hf\'s repository, or'
-            ' pip install "gradio[mcp,oauth]" beside it'
+            ' pip install "gradio[mcp,oauth]" where stir-hf is installed'
         )
     os.environ["GRADIO_SERVER_PORT"] = str(port)
     runpy.run_path(str(app_file), run_name="__main__")  # what its processes import, too

@@ -10,7 +10,7 @@ from stir_hf.report import notes_line, pairs, table
 from stir_hf.results import StirResult
 
 _ABOVE = "of the inversions did not reach"
-"""The words of the note that the line below the table stands for."""
+"""The words by which the note is known that the line below the table replaces."""
 
 
 def shown(result: StirResult) -> str:

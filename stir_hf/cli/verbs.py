@@ -98,7 +98,7 @@ def compare(
 @json_option
 @debug_option
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
-    """Find for each image another that REFERENCE represents nearly alike, and keep the pairs."""
+    """Find for each sample an input that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.cli.told import other_notes
     from stir_hf.engine import Tolerance
@@ -153,7 +153,7 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
         return
     for one in made:
         echo(
-            f"{len(one)} inversions in {one.path}: {one.num_samples} images, finished"
+            f"{len(one)} inversions in {one.path}: {one.num_samples} samples, finished"
             " from the first on"
         )
 

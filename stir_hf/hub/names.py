@@ -29,8 +29,8 @@ def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None
         repo_id, revision = _parts(name, address, kind)
         if is_local(repo_id):
             raise RequestError(
-                f"{name} is a URL of the Hub, but {repo_id} is also a path here, which comes first;"
-                " give that, or run the command in another folder"
+                f"{name} is a URL of the Hub, but there is also a path {repo_id} here: give"
+                f" {repo_id} for that; for the Hub's, run the command in another folder"
             )
         return repo_id, revision
     if is_path(name):

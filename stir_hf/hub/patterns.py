@@ -24,8 +24,8 @@ def patterns_of(files: Sequence[str], there: Sequence[str]) -> list[str]:
 
 
 def _own(names: Sequence[str], others: set[str]) -> Iterator[tuple[str, int]]:
-    """Each name with the length of its shortest unique prefix; one more than the length of the name
-    if it is a prefix of another.
+    """Each name with the length of its shortest prefix that no other name has; one more than the
+    length of the name if another begins with it.
     """
     ordered = sorted(others)
     for name in names:

@@ -64,8 +64,9 @@ def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
     labels, changed = _labels(rows, np.flatnonzero(done), place, canvases.samples)
     if changed and not selected.all():
         raise RequestError(
-            f"labels of {canvases.samples.spec.dataset} have changed since it was inverted; request"
-            f" all samples in {folder} to update its labels, or choose another --out"
+            f"labels of {canvases.samples.spec.dataset} have changed since it was inverted; repeat"
+            f" the command with all samples that {folder} has, to update its labels, or choose"
+            " another --out"
         )
     again = np.flatnonzero(wanted & np.any(missing, axis=1)[place])
     hashes = rows.values("canvas_hash", again)

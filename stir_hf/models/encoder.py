@@ -106,7 +106,7 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return self.network.device
 
     @property

@@ -201,7 +201,7 @@ def _heat_maps(state: State, after: Change) -> list[str]:
 
 
 def _drawn(result: StirResult, name: str) -> dict[str, Content]:
-    """Heat maps, if there are more than two models, and scores for half of their fields."""
+    """The heat maps of a result with more than two models and at least half of the scores."""
     count = len(labels(result))
     drawn = figures(result) if len(result.scores) >= count * (count - 1) / 2 else {}
     return {f"figures/{name}-{kind}.png": Content(png(one, DPI)) for kind, one in drawn.items()}

@@ -105,7 +105,7 @@ def _scores_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def _entries(folder: Path, repo_id: str) -> dict[str, list[Entry]]:
-    """The scores of a run's folder by the id of the model that they are of.
+    """The scores of a run's folder by the id of the judged model.
 
     Raises:
         RequestError: the repo does not list the inversions on which a model was judged.

@@ -10,9 +10,9 @@ from stir_hf.report.cells import Table, cell, escaped, heading, value
 from stir_hf.report.reading import columns
 
 EXPLAINED = (
-    "debiased: the score without what few images add. floor, ceiling: debiased, too; the score of"
-    " start\nimages that share nothing, and of the reference itself. between: 0 is the floor, 1"
-    " the ceiling. STIR: the score\nas the paper defines it. similarity: of the two networks on the"
+    "debiased: the score without what few samples add. floor, ceiling: debiased, too; the score of"
+    " starts,\nwhich share nothing, and of the reference itself. between: 0 is the floor, 1 the"
+    " ceiling. STIR: the score\nas the paper defines it. similarity: of the two networks on the"
     " originals. error: of the inversions, relative, median."
 )
 _LONGEST = 60
@@ -55,15 +55,15 @@ def _reference(board: Board, shown: Callable[[object], str]) -> str:
 
 
 def _about(board: Board, shown: Callable[[object], str]) -> str:
-    images = f"{board.num_samples} image{'s' * (board.num_samples != 1)}"
+    samples = f"{board.num_samples} sample{'s' * (board.num_samples != 1)}"
     if board.dataset:
-        images += f" of {shown(_cut(board.dataset))}"
-        images += f" ({shown(_cut(board.split))})" if board.split else ""
+        samples += f" of {shown(_cut(board.dataset))}"
+        samples += f" ({shown(_cut(board.split))})" if board.split else ""
     draws = f" {board.draws} times" if board.draws > 1 else ""
     layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
     measure = board.scale.told(shown(_cut(board.measure)))
     return (
-        f"For each of {images}, another image was sought{draws} that the reference represents the"
+        f"For each of {samples}, another input was sought{draws} that the reference represents the"
         f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
         f" layer {shown(_cut(board.layer))}, represents the two ({measure}):"
         " near its ceiling, the model ignores what the reference ignores; near its floor, it does"

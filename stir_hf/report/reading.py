@@ -8,8 +8,8 @@ from typing import Any
 from stir_hf.results import Scale
 
 LOW_CEILING, LEAST_RANGE = 0.9, 0.5
-"""Of a similarity in [0, 1]: a score says nothing where its ceiling is below the first (an error of
-about half the spread gives that, docs/methods.md), or above the floor by less than the second.
+"""The least ceiling, and the least distance from floor to ceiling, of a score that can be read, for
+a similarity in [0, 1]. An error of about half the spread gives that ceiling (docs/methods.md).
 """
 FEW, GOOD_CEILING = 0.5, 0.95
 """A score is doubted below this share of converged inversions, unless the ceiling of a similarity

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
 
 EXPLAINED = (
-    "(n: images; error: median of the inversions' errors, relative, and below it over the"
+    "(n: samples; error: median of the inversions' errors, relative, and below it over the"
     " spread of the representations)"
 )
 _FIRST = ("model", "reference", "num_samples")

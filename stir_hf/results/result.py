@@ -25,14 +25,14 @@ FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    """The displacements of a judged model from each image to its inversion; one row per (image,
+    """The displacements of a judged model from each original to its inversion; one row per (sample,
     draw).
     """
 
     index: "NDArray[np.int64]"
-    """(n,): the image's row in its split."""
+    """(n,): the row of the sample in its split."""
     draw: "NDArray[np.int32]"
-    """(n,): the number of the inversion of that image, from 0."""
+    """(n,): the number of the inversion of that sample, from 0."""
     relative_distance: "NDArray[np.float32]"
     """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
     where model(x) is zero.
@@ -82,8 +82,8 @@ class StirResult:
         return pd.json_normalize(self.to_dict()["scores"])
 
     def per_image(self) -> "pd.DataFrame":
-        """Return one row per score, image and draw: `score` (its place), `model`, `layer`,
-        `reference`, and the columns of `Displacement`. An image whose difference the judged model
+        """Return one row per score, sample and draw: `score` (its place), `model`, `layer`,
+        `reference`, and the columns of `Displacement`. A sample whose difference the judged model
         does not ignore has a large `relative_distance`.
         """
         import pandas as pd
@@ -103,7 +103,7 @@ class StirResult:
 
         Args:
             folder: the folder.
-            inversions: the sets that were judged; their first images are drawn.
+            inversions: the sets that were judged; their first samples are drawn.
         """
         from stir_hf.report import save_report
 

@@ -50,14 +50,14 @@ class Anchors:
     similarity: float | None
     """S(reference(X), model(X))."""
     floor: float | None
-    """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
+    """S(model(X), model(X⁰)), X⁰ the starts: the score of no inversion at all."""
     ceiling: float | None
     """S(reference(X), reference(X')): the reference on its own inversions."""
 
 
 @dataclass(frozen=True)
 class _Errors:
-    """Errors of the stored images, without unit; 0 is exact."""
+    """Errors of the stored inputs, without unit; 0 is exact."""
 
     median: float
     mean: float
@@ -72,13 +72,13 @@ class _Errors:
 
 
 class RelativeError(_Errors):
-    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored images: 0 is exact, no unit."""
+    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored inputs: 0 is exact, no unit."""
 
 
 class SpreadError(_Errors):
-    """‖reference(x') - reference(x)‖ of the stored images over the spread: the root mean square
+    """‖reference(x') - reference(x)‖ of the stored inputs over the spread: the root mean square
     distance of the representations reference(x) from their mean. 0 is exact; 1, as far off as the
-    mean of all images.
+    mean of all samples.
     """
 
 
@@ -114,8 +114,8 @@ class Score:
     stir: float | None = field(
         metadata=Told(VALUE, heading="STIR", below="stir_debiased").metadata()
     )
-    """S(model(X), model(X')), X' the reference's inversions of the images X; in [0, 1] under linear
-    CKA, as the three below. None where it is undefined; `notes` says why.
+    """S(model(X), model(X')), X' the reference's inversions of the originals X; in [0, 1] under
+    linear CKA, as the three below. None where it is undefined; `notes` says why.
     """
     similarity: float | None = field(
         metadata=Told(VALUE, heading="similarity", below="similarity_debiased").metadata()
@@ -124,7 +124,7 @@ class Score:
     floor: float | None = field(
         metadata=Told(VALUE, heading="floor", below="floor_debiased").metadata()
     )
-    """S(model(X), model(X⁰)), X⁰ the start images: the score of no inversion at all."""
+    """S(model(X), model(X⁰)), X⁰ the starts: the score of no inversion at all."""
     ceiling: float | None = field(
         metadata=Told(VALUE, heading="ceiling", below="ceiling_debiased").metadata()
     )
@@ -132,7 +132,7 @@ class Score:
     debiased: Anchors | None = field(metadata=_parts(ANCHORS, VALUE, "{part}_{field}"))
     """The same four under the debiased measure; None for a measure that has no such form."""
     num_samples: int = field(metadata=Told(SIZE, heading="n").metadata())
-    """The number of images in the score."""
+    """The number of samples in the score."""
     relative_error: RelativeError = field(
         metadata=_parts(ERRORS, ERROR, heading="error", below="spread_error")
     )
@@ -143,14 +143,14 @@ class Score:
     """The errors of the inversions above the tolerance; None where there are none."""
     spread_error: SpreadError | None = field(default=None, metadata=_parts(ERRORS, ERROR))
     """The same distances over the spread of the representations, of all inversions in the score:
-    what is left of the differences between images. None where the spread is 0 (see `notes`).
+    what is left of the differences between samples. None where the spread is 0 (see `notes`).
     """
     interval: tuple[float, float] | None = None
     """An interval of `stir`, the lower end first; always None, since none is computed yet."""
     notes: tuple[str, ...] = field(default=(), metadata=Told(LINES).metadata())
     """Lines that a reader must know: inversions that failed, values that are undefined and why."""
     draws: int = field(default=1, metadata=Told(SIZE).metadata())
-    """Inversions per image; the score is the mean over them."""
+    """Inversions per sample; the score is the mean over them."""
     left_out: int = field(default=0, metadata=Told(COUNT).metadata())
     """Images that were asked for and could not be read or inverted; `notes` names them."""
     inversion_set: str = field(default="", metadata=Told(HASH).metadata())
@@ -204,7 +204,7 @@ class Score:
         shown = ", ".join(f"{name} {value}" for name, value in values.items() if name != "stir")
         return printable(
             f"STIR({self.model} | {self.reference}) = {values['stir']} ({shown};"
-            f" {self.num_samples} images, {self.converged:.0%} converged)"
+            f" {self.num_samples} samples, {self.converged:.0%} converged)"
         )
 
 

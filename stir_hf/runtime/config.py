@@ -34,7 +34,7 @@ class RunConfig:
 
     batch_size: int | None = option(
         None,
-        "Images per batch; default: 32, on a CPU 64 or as many as its caches take. Does not change"
+        "Samples per batch; default: 32, on a CPU 64 or as many as its caches take. Does not change"
         " a score.",
         metavar="N",
     )

@@ -75,8 +75,9 @@ class Processes:
         launch = launch_of_this()
         if launch is not None and launch.size > 1 and self.count == 1:
             raise RequestError(
-                f"the launcher started {launch.size} processes, but accelerate's state was made as"
-                " that of one, before stir_hf; make it after the launcher has set its environment"
+                f"the launcher started {launch.size} processes, but an Accelerator or"
+                " PartialState was created before, for one process; create it later, or leave it to"
+                " stir_hf"
             )
         if self.count > 1 and device == SPREAD:
             raise RequestError(

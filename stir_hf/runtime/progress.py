@@ -117,7 +117,7 @@ def progress_bar(
     watcher = progress if callable(progress) and main else None
     shown = progress is True and main and sys.stderr is not None  # pythonw has none
     with tqdm(
-        total=total, initial=done, unit="image", disable=not shown, dynamic_ncols=True
+        total=total, initial=done, unit="sample", disable=not shown, dynamic_ncols=True
     ) as bar:
         yield Progress(bar, counters, watcher)
 
@@ -138,7 +138,7 @@ def reading_bar(
     with tqdm(
         total=total,
         desc=printable(f"reading {what}"),
-        unit="image",
+        unit="sample",
         disable=progress is not True,
         dynamic_ncols=True,
     ) as bar:

@@ -1,4 +1,4 @@
-"""What a measure of similarity is, and the registry of them.
+"""The protocol of measures of similarity, and their registry.
 
 A measure is a frozen dataclass whose fields are its options; it makes accumulators, which see the
 rows in batches:

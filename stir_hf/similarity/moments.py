@@ -93,7 +93,7 @@ class Moments:
 
     @classmethod
     def about_mean(cls, x: Tensor, y: Tensor) -> "Moments":
-        """No rows yet; the origin is the mean of x (n, d) and y (n, e), rows of any float dtype."""
+        """Return empty moments about the mean of x (n, d) and y (n, e), rows of any float dtype."""
         x_mean, y_mean = (s.mean(0, dtype=torch.float64) for s in (x, y))
         d, e = len(x_mean), len(y_mean)
         return cls(

@@ -1,4 +1,4 @@
-"""What is done when a form is sent, or the endpoint is called."""
+"""The handlers of the forms and of the endpoint."""
 
 import os
 import threading
@@ -35,7 +35,7 @@ PRESETS = {
     "Usual: 24 images, 100 passes": (24, 100),
     "Careful: 48 images, 150 passes": (48, 150),
 }
-"""On the embedded models each ends in less than a minute on two cores."""
+"""Choices of (images, passes); each takes less than a minute on two cores for embedded models."""
 USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
 TASKS = (
     "image-classification",

@@ -59,7 +59,7 @@ def home() -> Path:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Start processes without secrets, and with a Hugging Face cache of their own."""
+    """Hide secrets and the Hugging Face cache from processes that start in this context."""
     before = {name: os.environ.pop(name, None) for name in ("HF_HOME", *CACHES, *SECRETS)}
     os.environ["HF_HOME"] = str(home() / "hf")
     try:

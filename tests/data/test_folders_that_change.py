@@ -187,7 +187,7 @@ def test_labels_are_those_of_the_data_now(tmp_path: Path) -> None:
     again = inverted(Net(), labelled(images, 2), tmp_path, num_samples=12)
     assert again.label is not None
     assert again.label.tolist() == [(i + 2) % 5 for i in again.index.tolist()]
-    with pytest.raises(RequestError, match=r"labels of .* have changed .* request all samples"):
+    with pytest.raises(RequestError, match=r"labels of .* have changed .* with all samples"):
         inverted(Net(), labelled(images, 3), tmp_path, num_samples=5)
 
 

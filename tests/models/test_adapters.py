@@ -122,7 +122,7 @@ def test_an_adapter_beside_full_weights_changes_nothing(
         ({"target_modules": ["nothing"]}, "cannot be merged into its base vit"),
         ({"peft_type": "STRANGE"}, "cannot be merged into its base vit"),
         ({"modules_to_save": 5}, "whose modules_to_save is 5; expected names"),
-        ({"revision": 7}, "is an adapter of revision 7 of its base"),
+        ({"revision": 7}, r"is an adapter whose revision \(of the base\) is 7; expected"),
     ],
     ids=["no base", "no name", "lost base", "no target", "unknown kind", "no names", "no revision"],
 )

@@ -153,7 +153,7 @@ def test_what_is_no_map_of_pixels_is_refused() -> None:
     def patches(image: Image.Image, return_tensors: str) -> dict[str, NDArray[np.float64]]:
         return {"pixel_values": np.zeros((1, 16, 48))}
 
-    with pytest.raises(RequestError, match="not an affine map"):
+    with pytest.raises(RequestError, match="does more to colours"):
         understand(squares, 3)
     with pytest.raises(RequestError, match=r"gives shape \(1, 16, 48\)"):
         understand(patches, 3)

@@ -160,7 +160,7 @@ def test_the_board_in_words(client: Client) -> None:
     assert "at layer early" in other
     words = " ".join(text.split())
     assert text.startswith("## Which models ignore what lab/robust-0@bbbbbbbb ignores?\n")
-    assert "For each of 100 images of lab/images (test[:100]), another" in words
+    assert "For each of 100 samples of lab/images (test[:100]), another" in words
     text = text.partition("\n\n## ")[0]
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 21

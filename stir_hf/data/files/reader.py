@@ -67,7 +67,7 @@ class Reader:
         return self.checks.values(self.keys.of(rows), column, self.stored.take(rows, names))
 
     def contexts(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """The context of some originals, (b, …) by name; {} for a kind without one."""
+        """Return what a pass takes beside these originals, (b, …) by name: masks, say."""
         kind = self.checks.kind
         if not kind.has_context or not len(rows):
             return {}

@@ -172,4 +172,7 @@ def check_hashes(
             raise BrokenError(called, f"{name} {number}: its draws are of different canvases")
     for number, digest in identity.items():
         if None not in (digest, first.get(number)) and first[number] != digest:
-            raise BrokenError(called, f"{name} {number}: its canvas is not that of the identity")
+            raise BrokenError(
+                called,
+                f"{name} {number}: its canvas is not the one that inversions.json records",
+            )

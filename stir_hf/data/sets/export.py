@@ -81,9 +81,7 @@ def columns(file: Path) -> list[str]:
 
 
 def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | None]]:
-    """For each (index, draw), its label and a hash of its status, canvas hash and stored
-    inversion.
-    """
+    """Return by (index, draw) a hash of status, canvas hash and inversion, and the label."""
     found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for path in files:
         with opened(path) as file:

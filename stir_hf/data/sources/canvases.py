@@ -101,7 +101,7 @@ class Canvases:
         return list(found.values())
 
     def expect(self, hashes: Mapping[int, str | None]) -> None:
-        """From now on, let `read` raise for a canvas whose hash is not the given one, by index."""
+        """Let `read` refuse samples whose canvas has another hash than the given one, by index."""
         self._expected = hashes
 
     def check_again(self, positions: Sequence[int], hashes: Sequence[str | None]) -> None:

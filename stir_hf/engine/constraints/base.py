@@ -20,8 +20,8 @@ class Constraint(Protocol):
         """
 
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """Return the gradient, with zeros where the set blocks a step against it from x, a point of
-        the set; the arguments are not changed.
+        """Return the gradient, with zeros where a step against it from x, a point of the set, would
+        leave the set; the arguments are not changed.
         """
 
 

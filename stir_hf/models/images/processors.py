@@ -62,7 +62,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
         raise RequestError(
-            f"{_name(processor)} is not an affine map of pixels ({found} instead of {expected})"
+            f"{_name(processor)} does more to colours than scale, shift and mix channels ({found}"
+            f" instead of {expected}); give another: load_encoder(model, processor=…)"
         )
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     notes = _notes(processor)

@@ -80,7 +80,10 @@ def read_adapter(folder: Path, called: str) -> Adapter:
         raise RequestError(f"model {called} is an adapter that names no base; merge it into one")
     revision, heads = config.get("revision"), config.get("modules_to_save") or []
     if revision is not None and not isinstance(revision, str):
-        raise RequestError(f"model {called} is an adapter of revision {revision!r} of its base")
+        raise RequestError(
+            f"model {called} is an adapter whose revision (of the base) is {revision!r}; expected"
+            " a name, a commit or null"
+        )
     if not isinstance(heads, list) or not all(isinstance(name, str) for name in heads):
         raise RequestError(
             f"model {called} is an adapter whose modules_to_save is {heads!r}; expected names"

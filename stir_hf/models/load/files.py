@@ -208,7 +208,9 @@ def check_named(called: str, named: Any) -> None:
     if named is None:
         return
     if not isinstance(named, str) or "/" in named or "\\" in named:
-        raise RequestError(f"{called}: {NAMED} in config.json is {named!r}; expected a file beside")
+        raise RequestError(
+            f"{called}: {NAMED} in config.json is {named!r}; expected a file beside it"
+        )
     if not named.endswith((".safetensors", ".safetensors.index.json")):
         raise _pickled(called, named)
 

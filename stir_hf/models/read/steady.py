@@ -56,8 +56,8 @@ def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
         f"{network.name} gives different representations for the same {network.modality}{where};"
-        " is it random, does it keep state between passes, or does it use the other"
-        f" {network.modality}s of a batch?"
+        " remove what is random, keeps state between passes, or depends on the other"
+        f" {network.modality}s of a batch"
     )
 
 

@@ -78,7 +78,7 @@ class Modes:
             module.training = mode
 
     def _leave_eval(self) -> None:
-        """Let the modules undo their own changes; the rest is restored after that."""
+        """Put modules back into training mode, so that they undo what their own `eval` has done."""
         inside: set[int] = set()
         for module, mode in self._modes:
             if mode and id(module) not in inside:
