@@ -71,6 +71,7 @@ def test_every_block_of_python_is_parsed(page: str, block: str) -> None:
     assert ast.parse(block).body
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(("page", "block"), RUN)
 def test_every_block_on_embedded_networks_runs(
     page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

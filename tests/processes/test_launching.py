@@ -40,6 +40,7 @@ def done(*words: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.verify
 def test_two_processes_print_one_object(tmp_path: Path) -> None:
     code, out, err = done(*WORDS, *QUICK, *TWO, "--out", str(tmp_path / "two"))
     assert code == 0, err

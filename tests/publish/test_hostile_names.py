@@ -78,6 +78,7 @@ def check(done: "subprocess.CompletedProcess[str]") -> None:
     assert "Traceback" not in text
 
 
+@pytest.mark.verify
 def test_commands_on_folders_with_hostile_names(
     worker: Worker, places: dict[str, Path], evil_run: Path, tmp_path: Path
 ) -> None:

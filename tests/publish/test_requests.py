@@ -71,6 +71,7 @@ def test_a_matrix_of_ten_models_takes_few_requests(matrix: Path) -> None:
     assert not [line for line in counts if "training.json" in line]
 
 
+@pytest.mark.verify
 def test_what_is_in_the_cache_takes_one_request_for_each_repo(
     matrix: Path, many: Worker, hub: StandInHub
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_push_asks_about_each_source_once(
     assert sum(boards.values()) <= 2 * scores + COUNT + 4, boards  # each file, each model
 
 
+@pytest.mark.verify
 def test_the_scores_of_one_model_go_into_its_repo_together(
     matrix: Path, many: Worker, hub: StandInHub
 ) -> None:
@@ -181,13 +183,8 @@ def test_a_limit_that_outlasts_the_patience_is_told(hub: StandInHub, tmp_path: P
     assert f"the Hub asks to wait 251 s before more is asked of model {MODELS[1]}" in line
 
 
-@pytest.mark.parametrize(
-    "offline",
-    [
-        pytest.param(True, id="switched off", marks=pytest.mark.verify),
-        pytest.param(False, id="out of reach"),
-    ],
-)
+@pytest.mark.verify
+@pytest.mark.parametrize("offline", [False, True], ids=["out of reach", "switched off"])
 def test_nothing_is_waited_for_where_the_cache_has_all(
     matrix: Path, many: Worker, hub: StandInHub, offline: bool
 ) -> None:
