@@ -23,6 +23,8 @@ from stir_hf.runtime.placement import SPREAD
 
 logger = logging.getLogger(__name__)
 
+HOST = torch.device("cpu")
+
 T = TypeVar("T")
 _Told = tuple[str, str] | None
 """Class name and message of an error; None if there is no error."""
@@ -59,18 +61,17 @@ class Counters:
 
 
 class Processes:
-    """The processes of this run, as accelerate knows them.
+    """The processes of this run, as accelerate knows them, on the requested device; None selects
+    the best available one.
 
     Create it before any network is loaded: each of several processes selects its own device.
+
+    Raises:
+        RequestError: a single card was requested for several processes; accelerate does not know
+            of the launcher's processes; or they have no address at which to meet.
     """
 
     def __init__(self, device: object = None) -> None:
-        """Join the processes on the requested device; None selects the best available one.
-
-        Raises:
-            RequestError: a single card was requested for several processes; accelerate does not
-                know of the launcher's processes; or they have no address at which to meet.
-        """
         self._state = joined(device)
         launch = launch_of_this()
         if launch is not None and launch.size > 1 and self.count == 1:
@@ -92,8 +93,8 @@ class Processes:
         if self.main and (self.count > 1 or "ACCELERATE_MIXED_PRECISION" in os.environ):
             which = "1 process" if self.count == 1 else f"{self.count} processes, each"
             threads = torch.get_num_threads()
-            shared = f"{threads} thread{'s' * (threads != 1)}"
-            logger.info("%s on %s, %s", which, self._state.device.type, shared)
+            place = self._state.device.type
+            logger.info("%s on %s, %d thread%s", which, place, threads, "s" * (threads != 1))
 
     @property
     def rank(self) -> int:
@@ -109,11 +110,6 @@ class Processes:
     def main(self) -> bool:
         """True in the main process, which writes results, prints and publishes."""
         return bool(self._state.is_main_process)
-
-    @property
-    def first_here(self) -> bool:
-        """True in the first process of each machine."""
-        return bool(self._state.is_local_main_process)
 
     def exchange(self, value: T) -> list[T]:
         """Wait for all processes and return the value of each, by rank.
@@ -140,9 +136,7 @@ class Processes:
         self.wait()
         if self.count > 1:
             with _ended():
-                dist.broadcast_object_list(
-                    made, src=0, group=self._group, device=torch.device("cpu")
-                )
+                dist.broadcast_object_list(made, src=0, group=_host_group(), device=HOST)
         found: T = made[0]
         return found
 
@@ -150,7 +144,7 @@ class Processes:
         """Call `make` first in one process per machine, then in the others, which reuse what the
         first has downloaded.
         """
-        made = make() if self.first_here else None
+        made = make() if self._state.is_local_main_process else None
         self.wait()
         return make() if made is None else made
 
@@ -164,10 +158,10 @@ class Processes:
         step, here = 1, _Merged(value)
         while step < self.count:
             if self.rank % (2 * step) == step:
-                _send(here, self.rank - step, self._group)
+                _send(here, self.rank - step)
                 break
             if self.rank + step < self.count:
-                here = here.with_other(_receive(self.rank + step, self._group), merge)
+                here = here.with_other(_receive(self.rank + step), merge)
             step *= 2
         if self.main and here.failed:
             raise RunError(here.failed)
@@ -219,12 +213,8 @@ class Processes:
     def _gathered(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.count
         with _ended():
-            dist.all_gather_object(found, value, group=self._group)
+            dist.all_gather_object(found, value, group=_host_group())
         return found
-
-    @property
-    def _group(self) -> Any:
-        return _host_group()
 
 
 @cache
@@ -263,15 +253,15 @@ class _Merged(Generic[T]):
             return replace(self, failed=one_line(error))
 
 
-def _send(value: Any, to: int, group: Any) -> None:
+def _send(value: Any, to: int) -> None:
     with _ended():
-        dist.send_object_list([value], dst=to, group=group, device=torch.device("cpu"))
+        dist.send_object_list([value], dst=to, group=_host_group(), device=HOST)
 
 
-def _receive(source: int, group: Any) -> Any:
+def _receive(source: int) -> Any:
     found: list[Any] = [None]
     with _ended():
-        dist.recv_object_list(found, src=source, group=group, device=torch.device("cpu"))
+        dist.recv_object_list(found, src=source, group=_host_group(), device=HOST)
     return found[0]
 
 
