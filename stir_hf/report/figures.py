@@ -65,7 +65,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = Tru
     for inversions in sets:
         if originals:
             images = _pictures(inversions, inversions.kind.name, columns)
-            if not _equal(images, shown):
+            if len(images) != len(shown) or not all(map(np.array_equal, images, shown)):
                 rows.append((inversions.kind.name, images))
                 shown = images
         name = _drawn(last_part(inversions.manifest.names["reference"]))
@@ -91,10 +91,6 @@ def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture
     """Return the first inputs of a column as pictures; none for a kind that cannot be drawn."""
     values = inversions.values(column, range(count))
     return [one for value in values if (one := inversions.kind.picture(value)) is not None]
-
-
-def _equal(some: list[Picture], others: list[Picture]) -> bool:
-    return len(some) == len(others) and all(map(np.array_equal, some, others))
 
 
 def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":
