@@ -8,9 +8,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -155,17 +154,22 @@ class Processes:
             RunError: a process failed, before or during the merge.
         """
         self.wait()
-        step, here = 1, _Merged(value)
+        step, failed = 1, ""
         while step < self.count:
             if self.rank % (2 * step) == step:
-                _send(here, self.rank - step)
+                _send((value, failed), self.rank - step)
                 break
             if self.rank + step < self.count:
-                here = here.with_other(_receive(self.rank + step), merge)
+                other, failed_there = _receive(self.rank + step)
+                failed = failed or failed_there
+                try:
+                    value = value if failed else merge(value, other)
+                except Exception as error:  # the others wait for this process: it must go on
+                    failed = one_line(error)
             step *= 2
-        if self.main and here.failed:
-            raise RunError(here.failed)
-        return here.value
+        if self.main and failed:
+            raise RunError(failed)
+        return value
 
     def counters(self) -> Counters:
         """Return new counters, all 0; every process must call this at the same point of a run."""
@@ -235,22 +239,6 @@ def _store(processes: Processes) -> dist.Store:
         port = processes.exchange(mine.port if mine else 0)[0]
         _STORES.append(mine or dist.TCPStore(host, port, is_master=False, **how))
     return _STORES[0]
-
-
-@dataclass(frozen=True)
-class _Merged(Generic[T]):
-    """A value on its way to the main process, or the error of a failed merge."""
-
-    value: T
-    failed: str = ""
-
-    def with_other(self, other: "_Merged[T]", merge: Callable[[T, T], T]) -> "_Merged[T]":
-        if self.failed or other.failed:
-            return replace(self, failed=self.failed or other.failed)
-        try:
-            return _Merged(merge(self.value, other.value))
-        except Exception as error:  # the others wait for this process: it must go on
-            return replace(self, failed=one_line(error))
 
 
 def _send(value: Any, to: int) -> None:
