@@ -34,14 +34,9 @@ class Polyak(ABC):
     def direction(
         self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Domain
     ) -> Tensor:
-        """Return the direction d, (b, …), as a new tensor; a step goes against it.
-
-        Args:
-            x: the iterate.
-            gradient: the gradient of the error.
-            allowed: the gradient with zeros where the constraint blocks it; not changed.
-            state: the state of the rule, updated in place.
-            domain: the constraint's effect on a direction, and the axes of space.
+        """Return the direction d, (b, …), as a new tensor; a step goes against it. `allowed` is the
+        gradient with zeros where the constraint blocks it, not to be changed; the rest as in
+        `step`.
         """
 
     def begin(self, x: Tensor) -> State:
