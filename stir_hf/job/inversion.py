@@ -33,14 +33,10 @@ SPREAD_OVER = 64
 
 
 class InversionJob:
-    """An inversion set in progress. Everything is checked when the job is created, before anything
-    is written.
+    """An inversion set in progress, of a reference with an open session. Everything is checked when
+    the job is created, before anything is written.
 
     Args:
-        network: the reference with an open session.
-        samples: the originals.
-        config: options of the inversion.
-        run: batch size and precision.
         labels: names of local folders in results, by path.
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
