@@ -52,12 +52,7 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
 
 def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
     """Draw the first `count` originals by index above their inversions; originals that sets share
-    are drawn once.
-
-    Args:
-        sets: of a kind that can be drawn (`drawable`).
-        count: at most so many images.
-        originals: whether the originals are drawn.
+    are drawn once. All sets must be of a kind that can be drawn (`drawable`).
     """
     columns = min(count, *(len(s) for s in sets))
     rows: list[tuple[str, list[Picture]]] = []
