@@ -4,10 +4,11 @@ datasets and the Hub.
 
 from stir_hf.engine.config import InversionConfig
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
-from stir_hf.engine.domain import Domain, first_iterate, kept
-from stir_hf.engine.loop import Context, Inverted, Item, Represent, Watch, descend
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.loop import Represent, Watch, descend
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth
+from stir_hf.engine.slots import Context, Inverted, Item, first_iterate
 from stir_hf.engine.starts import STARTS, Start, start_value
 from stir_hf.engine.starts.given import Given
 from stir_hf.engine.tolerance import Tolerance
@@ -35,7 +36,6 @@ __all__ = [
     "Watch",
     "descend",
     "first_iterate",
-    "kept",
     "relative_error",
     "start_value",
 ]

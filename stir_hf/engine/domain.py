@@ -1,11 +1,10 @@
-"""The set in which iterates lie, and the first iterate."""
+"""The set in which iterates lie."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from stir_hf.engine.constraints import Constraint
-from stir_hf.engine.rules.base import Rule
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,3 @@ class Domain:
     def free(self, x: Tensor, gradient: Tensor) -> Tensor:
         """A gradient (b, …), zero where the constraint blocks a step against it."""
         return self.constraint.free(x, gradient)
-
-
-def first_iterate(
-    rule: Rule, constraint: Constraint, start: Tensor, origin: Tensor | None
-) -> Tensor:
-    """The iterates (b, …) of the first pass, from starts (b, …), which may be changed; `origin`
-    (b, …) are the originals, for a constraint that uses them.
-    """
-    return constraint.project(start, origin) if rule.projects_start else start
-
-
-def kept(constraint: Constraint, iterate: Tensor, origin: Tensor | None) -> Tensor:
-    """The inversions (b, …) to store for iterates (b, …), which may be changed."""
-    return constraint.project(iterate, origin)

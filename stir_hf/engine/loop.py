@@ -14,8 +14,6 @@ from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.slots import Context, Inverted, Item, Slots
 
-__all__ = ["Context", "Inverted", "Item", "Objective", "Represent", "Watch", "descend"]
-
 Represent = Callable[[Tensor, Context], Tensor]
 """Differentiable function from inputs (b, …) and their context to representations (b, d), with
 independent rows.
@@ -24,9 +22,8 @@ independent rows.
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Function from representations (b, d) and targets (b, d) to a loss (b,) with least value 0."""
 
-LOOK_EVERY = {"cpu": 5}
-LOOK_EVERY_ELSEWHERE = 25
-"""Number of passes between two reads of the errors by the host, which wait for the accelerator."""
+LOOK_EVERY, LOOK_EVERY_ELSEWHERE = 5, 25
+"""Number of passes between two reads of the errors: on a CPU, and where the host waits for them."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def descend(
         return
     with torch.inference_mode(False), torch.no_grad():
         slots = Slots(first, rule, domain, tolerance)
-    every = LOOK_EVERY.get(slots.x.device.type, LOOK_EVERY_ELSEWHERE)
+    every = LOOK_EVERY if slots.ledger.on_host else LOOK_EVERY_ELSEWHERE
     while slots.keys:
         left = passes - max(slots.ages)
         with torch.inference_mode(False), torch.no_grad():

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.engine.domain import Domain, first_iterate, kept
+from stir_hf.engine.constraints import Constraint
+from stir_hf.engine.domain import Domain
 from stir_hf.engine.ledger import Ledger
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.shapes import per_row
@@ -114,7 +115,7 @@ class Slots:
         """Return the inversions in some slots."""
         at = self._at(rows)
         origin = None if self.origin is None else self.origin.index_select(0, at)
-        values = kept(self.domain.constraint, self.best.index_select(0, at), origin)
+        values = self.domain.constraint.project(self.best.index_select(0, at), origin)
         whole = values.flatten(1).isfinite().all(1).tolist()
         passes, finite = self.ledger.passes.tolist(), self.ledger.finite.tolist()
         return [
@@ -150,6 +151,13 @@ class Slots:
 
     def _at(self, rows: list[int]) -> Tensor:
         return torch.tensor(rows, dtype=torch.long, device=self.x.device)
+
+
+def first_iterate(
+    rule: Rule, constraint: Constraint, start: Tensor, origin: Tensor | None
+) -> Tensor:
+    """The iterates (b, …) of the first pass, from starts (b, …), which may be changed."""
+    return constraint.project(start, origin) if rule.projects_start else start
 
 
 def _copy_rows(into: Tensor, x: Tensor, chosen: np.ndarray) -> None:

@@ -51,11 +51,8 @@ class Tolerance:
         return f"{OF_SPREAD}{self.value!r}" if self.of_spread else self.value
 
     def limit(self, length: float, spread: float | None) -> float:
-        """The largest sufficient relative error.
-
-        Args:
-            length: the length of the original's representation.
-            spread: the spread of all originals' representations, for a tolerance relative to it.
+        """The largest sufficient relative error for an original whose representation has this
+        length; `spread` is needed for a tolerance relative to it.
         """
         if not self.of_spread:
             return self.value

@@ -20,15 +20,8 @@ _NAMES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 
 
 def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The pixels of a PNG file.
-
-    Args:
-        data: the bytes of the file; its header and chunks are checked before it is decoded.
-        mode: L or RGB.
-        size: (h, w).
-
-    Returns:
-        Pixels (c, h, w).
+    """The pixels (c, h, w) of a PNG file of mode L or RGB and size (h, w), whose header and chunks
+    are checked before it is decoded.
 
     Raises:
         ValueError: another format, mode, depth or size; a broken file, or one with metadata.

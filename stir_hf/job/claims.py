@@ -22,11 +22,7 @@ class Claims:
     passes. A process that is slower than the others also keeps fewer rows in progress towards the
     end, in proportion to its speed.
 
-    Args:
-        keys: (n, 2): position and draw, sorted.
-        counters: shared counters, for the number of positions taken.
-        name: name of this set among the counters.
-        processes: number of processes.
+    The keys (n, 2) are position and draw, sorted; `name` is that of the set among the counters.
     """
 
     def __init__(
@@ -35,7 +31,7 @@ class Claims:
         self._keys, self._counters, self._name = keys, counters, name
         self._processes, self._passes, self._micros = processes, 0, 0
         positions, first = np.unique(keys[:, 0], return_index=True)
-        self._positions, self._ends = positions, np.append(first, len(keys))
+        self._count, self._ends = len(positions), np.append(first, len(keys))
 
     def __len__(self) -> int:
         """The number of rows that were left when the run began."""
@@ -56,7 +52,7 @@ class Claims:
         """
         if active < FEW or (speed := self._speed()) > SLOW:
             return False
-        taken = min(self._counters.get(self._name), len(self._positions))
+        taken = min(self._counters.get(self._name), self._count)
         left = len(self._keys) - int(self._ends[taken])
         return active >= left * speed / self._processes
 
@@ -64,21 +60,19 @@ class Claims:
         """The speed of this process relative to the mean of all."""
         if not self._micros:
             return 1.0
-        passes, micros = (
-            self._counters.get(f"{self._name}-{what}") for what in ("passes", "micros")
-        )
+        names = (f"{self._name}-passes", f"{self._name}-micros")
+        passes, micros = map(self._counters.get, names)
         return (self._passes / self._micros) / (passes / micros)
 
     def take(self, most: int) -> list[Key]:
         """Take the rows of up to `most` further positions; none if nothing is left."""
-        there = len(self._positions)
         share = most
         if self._processes > 1:
-            left = there - self._counters.get(self._name)
+            left = self._count - self._counters.get(self._name)
             ends = left <= self._processes * most
             near = left <= 4 * self._processes * most
             alone = ends or (near and self._speed() <= SLOW)
             share = 1 if alone else max(1, min(most, left // (2 * self._processes)))
         end = self._counters.add(self._name, share)
-        first, last = (self._ends[min(i, there)] for i in (end - share, end))
+        first, last = (self._ends[min(i, self._count)] for i in (end - share, end))
         return [(int(position), int(draw)) for position, draw in self._keys[first:last]]

@@ -46,29 +46,22 @@ class Estimate:
     disk: int
     """Bytes of the rows on disk."""
     notes: tuple[str, ...] = ()
-    """Notes on a tolerance that is too loose for the spread of the first representations.
-    """
+    """Notes on a tolerance that is too loose for the spread of the first representations."""
 
 
 def estimate(
     jobs: Sequence[InversionJob], folder: Path | None, processes: Processes
 ) -> list[Estimate]:
-    """Time a few passes of each set, without keeping results.
-
-    Args:
-        jobs: the sets.
-        folder: the folder of the run, whose rows count as made; None for a new run.
-        processes: the processes, each of which measures on its device.
+    """Time a few passes of each set on the device of each process, without keeping results. Rows in
+    the folder of a run count as made.
 
     Raises:
         RunError: none of the first originals can be inverted; out of memory.
     """
     wanted = {job.manifest.hash: job.manifest for job in jobs}
-
-    def there() -> dict[str, Path]:
-        return places(folder, wanted) if folder is not None and folder.is_dir() else {}
-
-    where = processes.on_main(there)
+    where = processes.on_main(
+        lambda: places(folder, wanted) if folder is not None and folder.is_dir() else {}
+    )
     return [_estimated(job, where.get(job.manifest.hash), processes) for job in jobs]
 
 
@@ -84,15 +77,16 @@ def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> 
     finally:
         remove(made)
     found = processes.exchange((passes, forward, _memory(job)))
-    speed, judging = (sum(1 / one[k] for one in found) for k in (0, 1))
+    per_pass, per_forward, memory = zip(*found, strict=True)
+    speed, judging = (sum(1 / seconds for seconds in some) for some in (per_pass, per_forward))
     return Estimate(
         reference=job.network.label,
         rows=len(left),
         passes=job.config.steps,
-        seconds_per_pass=tuple(one[0] for one in found),
+        seconds_per_pass=per_pass,
         seconds=len(left) * job.config.steps / speed,
         scoring_seconds=3 * job.count / judging,
-        memory=tuple(one[2] for one in found),
+        memory=memory,
         disk=round(disk * len(left)),
         notes=notes,
     )

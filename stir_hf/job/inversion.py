@@ -1,7 +1,7 @@
 """An inversion job, which turns a reference, samples and options into rows on disk."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.data.sets.parts import PartConfig
 from stir_hf.data.sets.spread import Spread, spread_of
-from stir_hf.data.sources.canvases import Canvas, Canvases
+from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
 from stir_hf.engine import Domain, Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
@@ -33,14 +33,10 @@ SPREAD_OVER = 64
 
 
 class InversionJob:
-    """An inversion set in progress. Everything is checked when the job is created, before anything
-    is written.
+    """An inversion set in progress, of a reference with an open session. Everything is checked when
+    the job is created, before anything is written.
 
     Args:
-        network: the reference with an open session.
-        samples: the originals.
-        config: options of the inversion.
-        run: batch size and precision.
         labels: names of local folders in results, by path.
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
@@ -98,11 +94,11 @@ class InversionJob:
         """
         first = range(min(len(self.samples), SPREAD_OVER))
         canvases = [canvas for p in first if (canvas := self.canvases.peek(p)) is not None]
-        batches = (
-            self.network.represent(*self.inputs(canvases[i : i + self.batch_size])).cpu().double()
-            for i in range(0, len(canvases), self.batch_size)
-        )
-        return spread_of(found[found.isfinite().all(1)].numpy() for found in batches)
+        size = self.batch_size
+        batches = (canvases[i : i + size] for i in range(0, len(canvases), size))
+        seen = (self.network.represent(*inputs_of(self.kind, batch)) for batch in batches)
+        vectors = (found.cpu().double() for found in seen)
+        return spread_of(found[found.isfinite().all(1)].numpy() for found in vectors)
 
     def settle_spread(self, folder: Path | None, processes: Processes) -> None:
         """Set the spread for a tolerance that is relative to it: the recorded one of a set in the
@@ -187,10 +183,10 @@ class InversionJob:
         return Inversions.read(folder, len(self.samples), self.config.draws, self.part.positions)
 
     def _identity(self) -> dict[str, Any]:
-        network = dict(self.network.identity)
-        network["precision"] = {**network["precision"], "tf32": self.run_config.tf32}
+        precision = {**self.network.identity["precision"], "tf32": self.run_config.tf32}
         if self.run_config.autocast:
-            network["precision"]["autocast"] = "bfloat16"
+            precision["autocast"] = "bfloat16"
+        network = {**self.network.identity, "precision": precision}
         engine = self.config.spelling()
         if self.starts is not None:
             engine["starts"] = array_hash(self.starts.numpy())
@@ -233,13 +229,9 @@ class InversionJob:
             if not found:
                 dataset = self.samples.spec.dataset
                 raise RunError(f"none of the first {self.kind.name}s of {dataset} can be read")
-            return self.inputs(found)
+            return inputs_of(self.kind, found)
 
         self.network.check_varies(differing)
-
-    def inputs(self, canvases: Sequence[Canvas]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Values (b, *shape) of these samples, and their context."""
-        return inputs_of(self.kind, canvases)
 
     def start(self, position: int, draw: int, values: Tensor | None = None) -> Tensor:
         """The start of an inversion, (*shape), on the CPU; a drawn one has the scale of the

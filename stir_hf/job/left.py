@@ -39,10 +39,7 @@ def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
     by the hash of their canvas, so that the same values in another file count as the same. Of the
     samples without a hash of their bytes (in an older set, or at a URL), 64 are decoded.
 
-    Args:
-        folder: the folder of the set, which may be empty.
-        canvases: the canvases of the samples.
-        asked: (positions, draws): mask of the requested rows.
+    The folder may be empty; `asked` (positions, draws) is the mask of the requested rows.
 
     Raises:
         RequestError: a sample has changed since it was inverted; or labels have changed, and the

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,9 @@ from stir_hf.data.files import shards
 from stir_hf.data.files.columns import columns_of, features
 from stir_hf.data.sources.canvases import Canvas
 from stir_hf.engine import Inverted, Item, Represent, Watch, descend
-from stir_hf.errors import (
-    ONE_AT_A_TIME,
-    RequestError,
-    RunError,
-    is_out_of_memory,
-    memory_errors,
-)
+from stir_hf.errors import ONE_AT_A_TIME, RequestError, RunError, is_out_of_memory, memory_errors
 from stir_hf.job.claims import Claims
+from stir_hf.job.inputs import inputs_of
 from stir_hf.job.inversion import InversionJob
 from stir_hf.job.rows import Key, Pending, Work
 from stir_hf.runtime import Processes, Progress, release_memory
@@ -32,14 +26,8 @@ logger = logging.getLogger(__name__)
 
 
 class Making:
-    """The work of one process on a set.
-
-    Args:
-        job: the set.
-        folder: the folder for its rows.
-        claims: the remaining rows, shared by all processes.
-        progress: the progress of all processes.
-        processes: the processes of the run; an error in one ends all.
+    """The work of one process on a set, whose rows go to `folder`; an error in one of the processes
+    ends all.
     """
 
     def __init__(
@@ -69,17 +57,20 @@ class Making:
             RunError: out of memory with a single row; the error of another process; or a network
                 that has changed during the run.
         """
-        doing = f"in {self.job.network.where}"
+        if not len(self.claims):
+            self.put()  # a watcher is told how far the run is
+            return
+        network = self.job.network
+        doing = f"in {network.where}"
         try:
-            with memory_errors(doing, ONE_AT_A_TIME), self._prepared() as represent:
+            with memory_errors(doing, ONE_AT_A_TIME), network.descending() as represent:
                 while not self._made_all(represent):
                     self.put()
                     self.work.pending.clear()
                     self.batch_size //= 2
                     release_memory()
-                    logger.warning(
-                        "out of memory %s: batches of %d from here", doing, self.batch_size
-                    )
+                    now = self.batch_size
+                    logger.warning("out of memory %s: batches of %d from here", doing, now)
                 self._check_unchanged()
         finally:
             self.put()
@@ -91,17 +82,8 @@ class Making:
         try:
             self.job.network.check_alone(*self._seen)
         except RequestError as error:
-            told = f"{error} Remove the files in {self.folder} that this run wrote"
-            raise RunError(told) from error
-
-    @contextmanager
-    def _prepared(self) -> Iterator[Represent]:
-        """A context with the map to invert, prepared only if there is something to do."""
-        if not len(self.claims):
-            yield self.job.network.session
-            return
-        with self.job.network.descending() as represent:
-            yield represent
+            remedy = f"Remove the files in {self.folder} that this run wrote"
+            raise RunError(f"{error} {remedy}") from error
 
     def _made_all(self, represent: Represent) -> bool:
         """Make all claimed rows; return False if the device ran out of memory."""
@@ -125,9 +107,7 @@ class Making:
         shards.append(self.folder, rows, self.columns)
         errors = [row["relative_error"] for row in rows if "relative_error" in row]
         converged = sum(row["status"] == "converged" for row in rows)
-        self.progress.add(
-            len(rows), inverted=len(errors), converged=converged, error=float(sum(errors))
-        )
+        self.progress.add(len(rows), inverted=len(errors), converged=converged, error=sum(errors))
 
     def _descend(self, represent: Represent) -> Iterator[Inverted]:
         config, looked = self.job.config, list[float]()
@@ -136,9 +116,8 @@ class Making:
             looked.append(time.perf_counter())
             if len(looked) > 1:  # the time before the first look is warm-up
                 self.claims.note(seen.passes, looked[1] - looked.pop(0))
-            self.progress.look(
-                seen.passes, seen.active, seen.error, partial(self._in_progress, seen)
-            )
+            forming = partial(self._in_progress, seen)
+            self.progress.look(seen.passes, seen.active, seen.error, forming)
             self.processes.check()
 
         return descend(
@@ -168,11 +147,6 @@ class Making:
         inverted becomes a row at once.
         """
         self.active = 0
-        for item in self._items():
-            self.active += item is not None
-            yield item
-
-    def _items(self) -> Iterator[Item | None]:
         repeated = sorted(self.work.claimed)
         for first in range(0, len(repeated), self.batch_size):
             yield from self._begun(repeated[first : first + self.batch_size])
@@ -197,7 +171,7 @@ class Making:
 
     def _started(self, canvases: Sequence[Canvas], draws: dict[int, list[int]]) -> Iterator[Item]:
         job = self.job
-        values, context = job.inputs(canvases)
+        values, context = inputs_of(job.kind, canvases)
         targets: Tensor = job.network.represent(values, context)
         if self._seen is None:
             job.network.check_alone(values, targets, context)
@@ -215,6 +189,7 @@ class Making:
             beside = {name: tensor[i].to(targets.device) for name, tensor in context.items()}
             for draw in mine:
                 start = job.start(canvas.position, draw, values[i]).to(targets)
+                self.active += 1
                 key = canvas.position, draw
                 yield Item(key, start, targets[i], origin, limits[i], beside)
 

@@ -1,5 +1,6 @@
 """The rows of an inversion set: one for each sample and draw."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,36 +100,20 @@ class RowMaker:
         _, context = inputs_of(self.kind, [one.canvas for _, one in good])
         reached = self.network.represent(restored, context)
         target = torch.stack([one.target for _, one in good])
-        error, limits = relative_error(reached, target).tolist(), self.limits(target)
-        vectors = [t.float().cpu().numpy() for t in (target, reached)]
-        return [
-            self._row(
-                one,
-                result.key[1],
-                stored[i],
-                (error[i], limits[i]),
-                (vectors[0][i], vectors[1][i]),
-            )
-            for i, (result, one) in enumerate(good)
-        ]
-
-    def _row(
-        self,
-        one: Pending,
-        draw: int,
-        stored: Any,
-        errors: tuple[float, float],
-        vectors: tuple[Any, Any],
-    ) -> dict[str, Any]:
-        """The row of an inversion; `errors` are its own error and the sufficient one."""
-        error, limit = errors
-        if not np.isfinite(error):
-            return self.bare(one.canvas.index, draw, "not_finite", one.canvas)
-        status = "converged" if error <= limit else "max_steps"
-        return {
-            **self.bare(one.canvas.index, draw, status, one.canvas),
-            "inverted": stored,
-            "relative_error": error,
-            "representation": vectors[0],
-            "representation_inverted": vectors[1],
-        }
+        errors, limits = relative_error(reached, target).tolist(), self.limits(target)
+        wanted, found = (t.float().cpu().numpy() for t in (target, reached))
+        rows = []
+        for i, (result, one) in enumerate(good):
+            key = one.canvas.index, result.key[1]
+            if not math.isfinite(errors[i]):
+                rows.append(self.bare(*key, "not_finite", one.canvas))
+                continue
+            status = "converged" if errors[i] <= limits[i] else "max_steps"
+            measured = {
+                "inverted": stored[i],
+                "relative_error": errors[i],
+                "representation": wanted[i],
+                "representation_inverted": found[i],
+            }
+            rows.append({**self.bare(*key, status, one.canvas), **measured})
+        return rows

@@ -66,9 +66,8 @@ class Line:
     @property
     def marks(self) -> tuple[str, ...]:
         """Return the names of the reasons for caution, keys of `MARKS`."""
-        found = [*Reading.of(vars(self)).cautions]
-        found += ["several"] if self.spread > DIFFERENT else []
-        return tuple(found + (["reported"] if self.reported else []))
+        own = {"several": self.spread > DIFFERENT, "reported": self.reported}
+        return *Reading.of(vars(self)).cautions, *(name for name, holds in own.items() if holds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, with `between` and `marks`."""
@@ -140,8 +139,7 @@ class Board:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, the object that `stir-hf leaderboard --json` prints for a board."""
-        about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lines"}
-        return {**about, "lines": [line.to_dict() for line in self.lines]}
+        return {**vars(self), "lines": [line.to_dict() for line in self.lines]}
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row per network, in the order of the board; the columns are the fields of

@@ -43,15 +43,11 @@ def board_html(board: Board) -> str:
 
 
 def _heading(board: Board, shown: Callable[[object], str]) -> str:
-    return f"Which models ignore what {_reference(board, shown)} ignores?"
-
-
-def _reference(board: Board, shown: Callable[[object], str]) -> str:
-    if board.reference is None:
-        return f"the reference of inversions {board.inversion_set}"
-    name = board.reference
-    at = board.reference_revision
-    return shown(_cut(f"{name.partition('@')[0]}@{at[:8]}" if at else name))
+    reference = f"the reference of inversions {board.inversion_set}"
+    if (name := board.reference) is not None:
+        at = board.reference_revision
+        reference = shown(_cut(f"{name.partition('@')[0]}@{at[:8]}" if at else name))
+    return f"Which models ignore what {reference} ignores?"
 
 
 def _about(board: Board, shown: Callable[[object], str]) -> str:

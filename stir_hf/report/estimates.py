@@ -28,16 +28,11 @@ def estimates(found: "Sequence[Estimate]") -> str:
         lines += [f"  Note: {printable(note)}" for note in one.notes]
     whole, disk = sum(one.seconds for one in found), sum(one.disk for one in found)
     memory, several = max(sum(one.memory) for one in found), max(len(o.memory) for o in found)
-    lines.append(
-        f"In all at most {duration(whole)} of inverting, {size(disk)} on disk"
-        + (
-            f"; {duration(several * whole)} of device time and {size(memory)} of memory in"
-            f" {several} processes."
-            if several > 1
-            else "."
-        )
-    )
-    return "\n".join(lines)
+    last = f"In all at most {duration(whole)} of inverting, {size(disk)} on disk"
+    if several > 1:
+        last += f"; {duration(several * whole)} of device time and {size(memory)} of memory in"
+        last += f" {several} processes"
+    return "\n".join([*lines, f"{last}."])
 
 
 def _by_process(one: "Estimate") -> list[str]:

@@ -52,12 +52,7 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
 
 def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = True) -> "Figure":
     """Draw the first `count` originals by index above their inversions; originals that sets share
-    are drawn once.
-
-    Args:
-        sets: of a kind that can be drawn (`drawable`).
-        count: at most so many images.
-        originals: whether the originals are drawn.
+    are drawn once. All sets must be of a kind that can be drawn (`drawable`).
     """
     columns = min(count, *(len(s) for s in sets))
     rows: list[tuple[str, list[Picture]]] = []
@@ -65,7 +60,7 @@ def pairs(sets: "Sequence[Inversions]", count: int = 8, *, originals: bool = Tru
     for inversions in sets:
         if originals:
             images = _pictures(inversions, inversions.kind.name, columns)
-            if not _equal(images, shown):
+            if len(images) != len(shown) or not all(map(np.array_equal, images, shown)):
                 rows.append((inversions.kind.name, images))
                 shown = images
         name = _drawn(last_part(inversions.manifest.names["reference"]))
@@ -91,10 +86,6 @@ def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture
     """Return the first inputs of a column as pictures; none for a kind that cannot be drawn."""
     values = inversions.values(column, range(count))
     return [one for value in values if (one := inversions.kind.picture(value)) is not None]
-
-
-def _equal(some: list[Picture], others: list[Picture]) -> bool:
-    return len(some) == len(others) and all(map(np.array_equal, some, others))
 
 
 def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":

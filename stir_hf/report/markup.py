@@ -37,12 +37,8 @@ def is_repo(name: str) -> bool:
 
 
 def linked(name: object, commit: object, kind: str) -> str:
-    """Return a name on the Hub as a link to its commit, and every other name as code.
-
-    Args:
-        name: Hub id, `id@revision`, or what a local folder is called.
-        commit: its commit; None for what is local.
-        kind: `model` or `dataset`.
+    """Return a name on the Hub (`id`, `id@revision`) as a link to its commit, and every other name
+    as code; `kind` is `model` or `dataset`.
     """
     repo_id = str(name).partition("@")[0]
     if not isinstance(commit, str) or not is_repo(repo_id):

@@ -77,7 +77,7 @@ class Reading:
         if self.converged is not None and self.converged < FEW and not good:
             found["converged"] = f"less than {FEW:.0%} of the inversions converged"
         if self.stir is None:
-            found["undefined"] = f"there is no {self._name}"
+            found["undefined"] = f"there is no {'' if self.is_plain else 'debiased '}score"
         return found
 
     def _above(self, one: float | None, floor: float | None) -> bool:
@@ -125,21 +125,12 @@ class Reading:
         return not self.scale.is_share and (self.stir, self.floor, self.ceiling) == self.plain
 
     @property
-    def _name(self) -> str:
-        return "score" if self.is_plain else "debiased score"
-
-    @property
     def share(self) -> float | None:
         """Return `between` for a score without doubts, None for others."""
         return None if self.doubts else self.between
 
     def sentence(self, model: str, reference: str) -> str:
-        """Return the score as one sentence.
-
-        Args:
-            model: the name of the judged model.
-            reference: the name of the reference.
-        """
+        """Return the score as one sentence, with these names of the two networks."""
         share = self.share
         if share is None:
             missing = self.floor is None or self.ceiling is None
@@ -147,8 +138,8 @@ class Reading:
             why = "; ".join(self.doubts) or reason
             return f"How far {model} ignores what {reference} ignores cannot be told: {why}."
         words = next((words for least, words in _SHARES if share >= least), "hardly anything that")
+        name = "score" if self.is_plain else "debiased score"
         return (
-            f"{model} has a {self._name} of {self.stir:.3f}, between a floor of {self.floor:.3f}"
-            f" and a ceiling of {self.ceiling:.3f}: it ignores {words} {reference}"
-            " ignores."
+            f"{model} has a {name} of {self.stir:.3f}, between a floor of {self.floor:.3f} and a"
+            f" ceiling of {self.ceiling:.3f}: it ignores {words} {reference} ignores."
         )

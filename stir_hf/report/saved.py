@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,41 +37,28 @@ def save_report(result: StirResult, folder: Path, sets: "Sequence[Inversions]" =
     files[folder / PAGE] = report_page(result, drawn).encode()
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, data)
+        in_one_step(path, methodcaller("write_bytes", data))
     return list(files)
 
 
-def _write(path: Path, data: bytes) -> None:
-    in_one_step(path, lambda into: into.write_bytes(data))
-
-
 def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) -> str:
-    """Return a result as one HTML page that loads nothing from other hosts.
-
-    Args:
-        result: the scores.
-        drawn: PNG files by name, from `figures`.
+    """Return a result, with PNG files by name (from `figures`), as one HTML page that loads nothing
+    from other hosts.
     """
     names = labels(result)
-    told = [
-        Reading.of(published(score)).sentence(
-            names[score.model, score.layer], names[score.reference, score.reference_layer]
-        )
-        for score in result.scores
-    ]
-    line = notes_line(result)
-    parts = [
-        *(f"<p>{escaped(sentence)}</p>" for sentence in told),
-        f"<div>{html_table(result)}</div>",
-        f"<p>{escaped(line)}</p>" if line else "",
-        f"<p>{escaped(EXPLAINED)}</p>",
-        *(_figure(name, data) for name, data in (drawn or {}).items()),
-    ]
+    parts = ["<h1>STIR: shared invariances</h1>"]
+    for score in result.scores:
+        model, reference = (score.model, score.layer), (score.reference, score.reference_layer)
+        told = Reading.of(published(score)).sentence(names[model], names[reference])
+        parts.append(f"<p>{escaped(told)}</p>")
+    parts.append(f"<div>{html_table(result)}</div>")
+    if line := notes_line(result):
+        parts.append(f"<p>{escaped(line)}</p>")
+    parts.append(f"<p>{escaped(EXPLAINED)}</p>")
+    parts += [_figure(name, data) for name, data in (drawn or {}).items()]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>STIR</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>STIR: shared invariances</h1>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body></html>\n"
+        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
 
 

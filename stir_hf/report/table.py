@@ -39,23 +39,18 @@ def html_table(result: StirResult) -> str:
     """Return the same table as HTML; the notes are below it, under the network that they are
     about.
     """
-    noted = notes_by_network(result.scores, labels(result)).items()
-    notes = "".join(
-        f"<dt>{escaped(name)}</dt>" + "".join(f"<dd>{escaped(note)}</dd>" for note in some)
-        for name, some in noted
-    )
+    notes = ""
+    for name, some in notes_by_network(result.scores, labels(result)).items():
+        notes += f"<dt>{escaped(name)}</dt>"
+        notes += "".join(f"<dd>{escaped(note)}</dd>" for note in some)
     scales = "".join(f"<p>{escaped(line)}</p>" for line in explained(result)[1:])
-    below = f"<dl>{notes}</dl>" if notes else ""
-    return result_table(result, escaped).html() + scales + below
+    return result_table(result, escaped).html() + scales + (f"<dl>{notes}</dl>" if notes else "")
 
 
 def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
     """Return two rows for each score: its values with the relative error, and below them the
-    debiased values with the error over the spread.
-
-    Args:
-        result: the scores.
-        shown: writes a name in the language of the page.
+    debiased values with the error over the spread. `shown` writes a name in the language of the
+    page.
     """
     names = {key: shown(name) for key, name in labels(result).items()}
     fields = shown_fields()
@@ -110,17 +105,13 @@ def notes_line(result: StirResult) -> str | None:
     least = min(-math.inf if value is None else value for value in ceilings)
     listed = ", ".join(f"{printable(name)} ({_percent(share)})" for name, share in above.items())
     if least >= GOOD_CEILING:
-        told = f"They are good enough for the scores: no ceiling is below {floored(least)}."
+        floored = math.floor(least * 100) / 100
+        told = f"They are good enough for the scores: no ceiling is below {floored:.2f}."
     else:
         told = (
             "Increase --steps or choose another layer; do not rely on a score with a low ceiling."
         )
     return f"Inversions above the tolerance: {listed}. {told}"
-
-
-def floored(value: float) -> str:
-    """Return a value with two decimals, rounded down."""
-    return f"{math.floor(value * 100) / 100:.2f}"
 
 
 def _percent(share: float) -> str:
@@ -131,21 +122,14 @@ def notes_by_network(
     scores: Sequence[Score], names: dict[tuple[str, str], str]
 ) -> dict[str, list[str]]:
     """Return the notes of some scores, each once, under the network that it is about: the judged
-    network where the note begins with its name, else the reference.
-
-    Args:
-        scores: of one result.
-        names: what to call each (model, layer), from `labels`.
+    network where the note begins with its name, else the reference. `names` are from `labels`.
     """
     found: dict[str, dict[str, None]] = {}
     for score in scores:
         for note in score.notes:
             own = note.removeprefix(f"{score.model}: ")
-            judged, reference = (
-                (score.model, score.layer),
-                (score.reference, score.reference_layer),
-            )
-            name = names[reference if own == note else judged]
+            judged = score.model, score.layer
+            name = names[(score.reference, score.reference_layer) if own == note else judged]
             found.setdefault(name, {})[printable(own)] = None
     return {name: list(notes) for name, notes in found.items()}
 

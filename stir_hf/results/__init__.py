@@ -6,7 +6,6 @@ from stir_hf.results.scale import Scale
 from stir_hf.results.score import (
     ANCHORS,
     COMPARED,
-    ERRORS,
     Anchors,
     RelativeError,
     Score,
@@ -20,7 +19,6 @@ from stir_hf.results.score import (
 __all__ = [
     "ANCHORS",
     "COMPARED",
-    "ERRORS",
     "FILE_NAME",
     "PER_IMAGE",
     "Anchors",

@@ -55,7 +55,8 @@ class Column:
             ValueError: one that may not stand in this column.
         """
         if self.several:
-            return [self._note(one) for one in (value or [])[:_MOST_NOTES] if one]
+            notes = [one for one in (value or [])[:_MOST_NOTES] if one]
+            return [cut(printable(note), _LONGEST_NOTE) for note in notes]
         if value is None:
             if self.needed:
                 raise ValueError(f"is empty, not {self.accepted}")
@@ -75,8 +76,7 @@ class Column:
         if self.dtype == "string":
             if "|" in self.pattern:
                 return self.pattern.replace("|", " or ")
-            digits = re.search(r"{(\d+)}", self.pattern)
-            if digits:
+            if digits := re.search(r"{(\d+)}", self.pattern):
                 return f"{digits[1]} hexadecimal digits"
             return f"a text of 1 to {_LONGEST} characters"
         if self.dtype == "bool":
@@ -100,10 +100,6 @@ class Column:
         if isinstance(value, bool) and self.dtype != "bool":
             raise TypeError(f"{value} is no number")
         return float(value) if self.dtype == "float64" else int(value)
-
-    @staticmethod
-    def _note(text: str) -> str:
-        return cut(printable(text), _LONGEST_NOTE)
 
 
 TEXT, NAME = Column("string"), Column("string", needed=True)

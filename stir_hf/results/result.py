@@ -89,12 +89,11 @@ class StirResult:
         import pandas as pd
 
         frames = []
-        for place, (score, displacements) in enumerate(
-            zip(self.scores, self.displacements, strict=False)
-        ):
-            about = {"score": place, "model": score.model, "layer": score.layer}
-            columns = {f.name: getattr(displacements, f.name) for f in fields(displacements)}
-            frames.append(pd.DataFrame({**about, "reference": score.reference, **columns}))
+        pairs = zip(self.scores, self.displacements, strict=False)
+        for place, (score, displacement) in enumerate(pairs):
+            about: dict[str, Any] = {"score": place, "model": score.model, "layer": score.layer}
+            about |= {"reference": score.reference, **vars(displacement)}
+            frames.append(pd.DataFrame(about))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def save(self, folder: str | os.PathLike[str], inversions: "Sequence[Inversions]" = ()) -> Path:
@@ -111,10 +110,8 @@ class StirResult:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         if self.displacements:
-            in_one_step(
-                path.with_name(PER_IMAGE),
-                lambda into: self.per_image().to_parquet(into, index=False),
-            )
+            table = self.per_image()
+            in_one_step(path.with_name(PER_IMAGE), lambda to: table.to_parquet(to, index=False))
         save_report(self, path.parent, inversions)
         in_one_step(path, lambda into: into.write_text(text + "\n", "utf-8"))
         return path
@@ -128,9 +125,8 @@ class StirResult:
         """
         found = cls.from_dict(json.loads((Path(folder) / FILE_NAME).read_text("utf-8")))
         table = Path(folder) / PER_IMAGE
-        return (
-            replace(found, displacements=_read_displacements(table)) if table.is_file() else found
-        )
+        there = _read_displacements(table) if table.is_file() else ()
+        return replace(found, displacements=there)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw a heat map of STIR, one reference per row and one model per column, in matplotlib

@@ -14,26 +14,20 @@ def pick_device(device: str | None) -> torch.device:
         RequestError: this machine has no such device.
     """
     if device in (None, SPREAD):
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return (
-            found
-            if found is not None and found.type in ("cuda", "mps", "xpu")
-            else torch.device("cpu")
-        )
+        best = torch.accelerator.current_accelerator(check_available=True)
+        known = best is not None and best.type in ("cuda", "mps", "xpu")
+        return best if best is not None and known else torch.device("cpu")
     try:
         place = torch.device(device)
         torch.empty(1, device=place) + 1
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        raise RequestError(
-            f"device {device!r} does not exist; this machine has {', '.join(_devices())}"
-        ) from error
+        raise _refused(device, "does not exist") from error
     if place.type == "meta":
-        raise RequestError(
-            f"device {device!r} holds no values; this machine has {', '.join(_devices())}"
-        )
+        raise _refused(device, "holds no values")
     return place
 
 
-def _devices() -> list[str]:
+def _refused(device: str, why: str) -> RequestError:
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+    there = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+    return RequestError(f"device {device!r} {why}; this machine has {', '.join(there)}")

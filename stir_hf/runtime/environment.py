@@ -9,15 +9,7 @@ import torch.distributed as dist
 
 from stir_hf._version import __version__
 
-_LIBRARIES = (
-    "torch",
-    "transformers",
-    "datasets",
-    "accelerate",
-    "huggingface_hub",
-    "numpy",
-    "pillow",
-)
+_NEEDED = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub", "numpy", "pillow")
 _OPTIONAL = ("torchvision", "timm", "peft")
 """Optional libraries that change numbers if installed: other classes preprocess the images."""
 
@@ -31,16 +23,13 @@ def _version(library: str) -> str | None:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return versions, device and the numbers of processes and threads, as plain data."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
     return {
         "stir_hf": __version__,
         "python": platform.python_version(),
-        **{library: version(library) for library in _LIBRARIES},
-        **{library: _version(library) for library in _OPTIONAL},
+        **{library: _version(library) for library in (*_NEEDED, *_OPTIONAL)},
         "device": str(device),
         "device_name": name,
         "num_processes": dist.get_world_size() if dist.is_initialized() else 1,

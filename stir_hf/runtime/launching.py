@@ -91,8 +91,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     The cores are divided among the processes unless OMP_NUM_THREADS is set. If one process dies,
     the others are ended.
     """
-    threads = max(1, _cores() // count)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // count)))
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ[LAUNCHER] = str(os.getpid())

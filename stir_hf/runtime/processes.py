@@ -8,9 +8,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +21,8 @@ from stir_hf.runtime.joining import TIME_LIMIT, joined
 from stir_hf.runtime.placement import SPREAD
 
 logger = logging.getLogger(__name__)
+
+HOST = torch.device("cpu")
 
 T = TypeVar("T")
 _Told = tuple[str, str] | None
@@ -59,18 +60,17 @@ class Counters:
 
 
 class Processes:
-    """The processes of this run, as accelerate knows them.
+    """The processes of this run, as accelerate knows them, on the requested device; None selects
+    the best available one.
 
     Create it before any network is loaded: each of several processes selects its own device.
+
+    Raises:
+        RequestError: a single card was requested for several processes; accelerate does not know
+            of the launcher's processes; or they have no address at which to meet.
     """
 
     def __init__(self, device: object = None) -> None:
-        """Join the processes on the requested device; None selects the best available one.
-
-        Raises:
-            RequestError: a single card was requested for several processes; accelerate does not
-                know of the launcher's processes; or they have no address at which to meet.
-        """
         self._state = joined(device)
         launch = launch_of_this()
         if launch is not None and launch.size > 1 and self.count == 1:
@@ -93,8 +93,8 @@ class Processes:
         if self.main and (self.count > 1 or "ACCELERATE_MIXED_PRECISION" in os.environ):
             which = "1 process" if self.count == 1 else f"{self.count} processes, each"
             threads = torch.get_num_threads()
-            shared = f"{threads} thread{'s' * (threads != 1)}"
-            logger.info("%s on %s, %s", which, self._state.device.type, shared)
+            place = self._state.device.type
+            logger.info("%s on %s, %d thread%s", which, place, threads, "s" * (threads != 1))
 
     @property
     def rank(self) -> int:
@@ -110,11 +110,6 @@ class Processes:
     def main(self) -> bool:
         """True in the main process, which writes results, prints and publishes."""
         return bool(self._state.is_main_process)
-
-    @property
-    def first_here(self) -> bool:
-        """True in the first process of each machine."""
-        return bool(self._state.is_local_main_process)
 
     def exchange(self, value: T) -> list[T]:
         """Wait for all processes and return the value of each, by rank.
@@ -141,9 +136,7 @@ class Processes:
         self.wait()
         if self.count > 1:
             with _ended():
-                dist.broadcast_object_list(
-                    made, src=0, group=self._group, device=torch.device("cpu")
-                )
+                dist.broadcast_object_list(made, src=0, group=_host_group(), device=HOST)
         found: T = made[0]
         return found
 
@@ -151,7 +144,7 @@ class Processes:
         """Call `make` first in one process per machine, then in the others, which reuse what the
         first has downloaded.
         """
-        made = make() if self.first_here else None
+        made = make() if self._state.is_local_main_process else None
         self.wait()
         return make() if made is None else made
 
@@ -162,17 +155,22 @@ class Processes:
             RunError: a process failed, before or during the merge.
         """
         self.wait()
-        step, here = 1, _Merged(value)
+        step, failed = 1, ""
         while step < self.count:
             if self.rank % (2 * step) == step:
-                _send(here, self.rank - step, self._group)
+                _send((value, failed), self.rank - step)
                 break
             if self.rank + step < self.count:
-                here = here.with_other(_receive(self.rank + step, self._group), merge)
+                other, failed_there = _receive(self.rank + step)
+                failed = failed or failed_there
+                try:
+                    value = value if failed else merge(value, other)
+                except Exception as error:  # the others wait for this process: it must go on
+                    failed = one_line(error)
             step *= 2
-        if self.main and here.failed:
-            raise RunError(here.failed)
-        return here.value
+        if self.main and failed:
+            raise RunError(failed)
+        return value
 
     def counters(self) -> Counters:
         """Return new counters, all 0; every process must call this at the same point of a run."""
@@ -220,12 +218,8 @@ class Processes:
     def _gathered(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.count
         with _ended():
-            dist.all_gather_object(found, value, group=self._group)
+            dist.all_gather_object(found, value, group=_host_group())
         return found
-
-    @property
-    def _group(self) -> Any:
-        return _host_group()
 
 
 @cache
@@ -248,31 +242,15 @@ def _store(processes: Processes) -> dist.Store:
     return _STORES[0]
 
 
-@dataclass(frozen=True)
-class _Merged(Generic[T]):
-    """A value on its way to the main process, or the error of a failed merge."""
-
-    value: T
-    failed: str = ""
-
-    def with_other(self, other: "_Merged[T]", merge: Callable[[T, T], T]) -> "_Merged[T]":
-        if self.failed or other.failed:
-            return replace(self, failed=self.failed or other.failed)
-        try:
-            return _Merged(merge(self.value, other.value))
-        except Exception as error:  # the others wait for this process: it must go on
-            return replace(self, failed=one_line(error))
-
-
-def _send(value: Any, to: int, group: Any) -> None:
+def _send(value: Any, to: int) -> None:
     with _ended():
-        dist.send_object_list([value], dst=to, group=group, device=torch.device("cpu"))
+        dist.send_object_list([value], dst=to, group=_host_group(), device=HOST)
 
 
-def _receive(source: int, group: Any) -> Any:
+def _receive(source: int) -> Any:
     found: list[Any] = [None]
     with _ended():
-        dist.recv_object_list(found, src=source, group=group, device=torch.device("cpu"))
+        dist.recv_object_list(found, src=source, group=_host_group(), device=HOST)
     return found[0]
 
 

@@ -20,7 +20,6 @@ EVERY_SECONDS = 0.1
 MICRO = 1_000_000
 """Errors are summed as integers, in millionths."""
 
-
 InProgress: TypeAlias = Callable[[], Mapping[int, NDArray[np.float32]]]
 """Inversions in progress, by index in the split; images are (c, h, w) in [0, 1]."""
 
@@ -63,13 +62,8 @@ class Progress:
         self._what = what
 
     def look(self, passes: int, active: int, error: float, in_progress: InProgress) -> None:
-        """Report the inversions in progress.
-
-        Args:
-            passes: passes of single inputs since the previous report.
-            active: number of inputs in progress.
-            error: mean of their best errors.
-            in_progress: function that returns the inversions in progress.
+        """Report the inputs in progress: their number, the passes of single inputs since the
+        previous report, the mean of the best errors, and how to get the inversions.
         """
         self._passes += passes
         self.show(active=active)
@@ -105,14 +99,8 @@ class Progress:
 def progress_bar(
     total: int, done: int, counters: Counters, progress: bool | Watcher, *, main: bool
 ) -> Iterator[Progress]:
-    """Open a progress bar over inputs.
-
-    Args:
-        total: number of inputs.
-        done: number of inputs that were finished before this run.
-        counters: shared counters of all processes.
-        progress: True shows a bar; a watcher is called instead of it.
-        main: True in the main process, which shows the bar or calls the watcher.
+    """Open a progress bar over `total` inputs, `done` of which were finished before this run; the
+    main process shows it, or calls the watcher instead.
     """
     watcher = progress if callable(progress) and main else None
     shown = progress is True and main and sys.stderr is not None  # pythonw has none
@@ -126,15 +114,10 @@ def progress_bar(
 def reading_bar(
     what: str, total: int | None, progress: bool | Watcher
 ) -> Iterator[Callable[[int], None]]:
-    """Open a progress bar over the rows of a stream; call its value with the bytes of each row.
-
-    Args:
-        what: the stream.
-        total: number of rows, if known.
-        progress: True shows a bar; a watcher is called instead of it.
+    """Open a progress bar over the rows of a stream, `total` if that is known; call its value with
+    the bytes of each row. A watcher is called instead of a bar that is shown.
     """
-    done = size = 0
-    told = 0.0
+    done, size, told = 0, 0, 0.0
     with tqdm(
         total=total,
         desc=printable(f"reading {what}"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -40,15 +41,8 @@ def judge(
     progress: bool | Watcher,
 ) -> list[Judged]:
     """The score of each network on its inversion set, with one progress bar over all of them. The
-    processes share the inputs, and all get the scores.
-
-    Args:
-        pairs: networks and sets.
-        measure: the measure of similarity.
-        run: the batch size.
-        processes: the processes of the run.
-        samples: the originals before preprocessing, if available, for a note on the canvas.
-        progress: show a progress bar, or a watcher that is called instead.
+    processes share the inputs, and all get the scores. `samples`, the originals before
+    preprocessing, are for a note on the canvas.
 
     Raises:
         RunError: representations that are not finite, or constant; or fewer inputs left than the
@@ -59,26 +53,15 @@ def judge(
         judged = []
         for network, inversions in pairs:
             bar.describe(f"judging {network.encoder.name}")
-            found = score(network, inversions, measure, run, processes, bar)
-            judged.append(_noted(found, network, inversions, samples, processes))
+            found, moves = _judged(network, inversions, measure, run, processes, bar)
+            note = processes.on_main(partial(canvas_note, network, inversions, samples))
+            noted = found if note is None else replace(found, notes=(*found.notes, note))
+            judged.append((noted, moves))
         bar.show()
     return judged
 
 
-def _noted(
-    judged: Judged,
-    network: Opened,
-    inversions: Inversions,
-    samples: Samples | None,
-    processes: Processes,
-) -> Judged:
-    """Add the note on the effect of the canvas to a score."""
-    score, moves = judged
-    note = processes.on_main(lambda: canvas_note(network, inversions, samples))
-    return (score if note is None else replace(score, notes=(*score.notes, note))), moves
-
-
-def score(
+def _judged(
     network: Opened,
     inversions: Inversions,
     measure: Measure,
@@ -88,11 +71,6 @@ def score(
 ) -> Judged:
     """STIR(network | reference of the inversions), with its anchors; the mean of the scores of
     several draws.
-
-    `check` must have been called.
-
-    Raises:
-        RunError: a representation that is not finite, or constant over the inputs.
     """
     without = no_floor(inversions)
     anchors = [name for name in ANCHORS if name != "floor" or without is None]
@@ -125,26 +103,23 @@ def _score(
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, ~inversions.converged
-    left = inversions.spread_error
+    left, count = inversions.spread_error, len(np.unique(inversions.index))
     return Score(
         model=network.label,
         reference=names["reference"],
         layer=network.encoder.layer,
         reference_layer=names["layer"],
         measure=MEASURES.text(measure),
-        stir=biased.stir,
-        similarity=biased.similarity,
-        floor=biased.floor,
-        ceiling=biased.ceiling,
+        **vars(biased),
         debiased=debiased if measure.has_debiased else None,
-        num_samples=len(np.unique(inversions.index)),
+        num_samples=count,
         relative_error=RelativeError.of(errors),
         converged=float((~above).mean()),
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
         spread_error=None if left is None else SpreadError.of(left),
         notes=tuple(dict.fromkeys(notes)),
         draws=inversions.draws,
-        left_out=inversions.num_samples - len(np.unique(inversions.index)),
+        left_out=inversions.num_samples - count,
         inversion_set=inversions.manifest.hash[:16],
         network_id=hash_of(network.identity)[:16],
         scale=Scale(*measure.bounds, measure.closer),

@@ -1,6 +1,6 @@
 """Notes for readers of a score."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,8 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
     ):
         indices = sorted(i for i, why in inversions.left_out.items() if why == status)
         if indices:
-            more = ", …" if len(indices) > NAMED else ""
-            shown = ", ".join(map(str, indices[:NAMED])) + more
-            yield f"{len(indices)} {name}{'s' * (len(indices) > 1)} left out that {words}: {shown}"
+            several, shown = "s" * (len(indices) > 1), _first(indices)
+            yield f"{len(indices)} {name}{several} left out that {words}: {shown}"
     yield from too_loose(inversions, tolerance)
     yield from copies_in(inversions)
     data = inversions.manifest.identity["data"]
@@ -93,25 +92,26 @@ def copies_in(inversions: Inversions) -> Iterator[str]:
         if (original := first.setdefault(digest, index)) != index:
             copies.append(f"{index} of {original}")
     if copies:
-        more = ", …" if len(copies) > NAMED else ""
         several = "s are copies" if len(copies) > 1 else " is a copy"
-        shown = ", ".join(copies[:NAMED]) + more
         name = inversions.kind.name
-        yield f"{len(copies)} {name}{several} of another on the canvas: {shown}"
+        yield f"{len(copies)} {name}{several} of another on the canvas: {_first(copies)}"
+
+
+def _first(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:NAMED])) + (", …" if len(names) > NAMED else "")
 
 
 def same_network(network: Opened, inversions: Inversions) -> bool:
     """Return whether the judged network and layer are those that made the inversions."""
     manifest = inversions.manifest
     made_by = dict(manifest.identity["network"])
-    precision = {"dtype": made_by["precision"]["dtype"]}
-    if hash_of({**made_by, "precision": precision}) != hash_of(network.identity):
-        return False
-    if network.encoder.preprocessing.refusal(inversions.kind) is not None:
-        return False
-    if network.kind != inversions.kind:
-        return False
-    if other_entries(network.encoder.settings(), manifest.settings):
+    made_by["precision"] = {"dtype": made_by["precision"]["dtype"]}
+    if (
+        hash_of(made_by) != hash_of(network.identity)
+        or network.encoder.preprocessing.refusal(inversions.kind) is not None
+        or network.kind != inversions.kind
+        or other_entries(network.encoder.settings(), manifest.settings)
+    ):
         return False
     record = probe_record(network.probe.cpu().double().numpy())
     some = np.unique(inversions.index, return_index=True)[1][:LOOKED_AT]

@@ -8,15 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.sets.inversions import Inversions
-from stir_hf.engine import (
-    CONSTRAINTS,
-    RULES,
-    STARTS,
-    Context,
-    first_iterate,
-    kept,
-    start_value,
-)
+from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Context, first_iterate, start_value
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Displacement
@@ -152,7 +144,7 @@ def _starts(
             ]
         )
     origin = torch.from_numpy(originals) if constraint.uses_origin else None
-    return kept(constraint, first_iterate(rule, constraint, starts, origin), origin).numpy()
+    return constraint.project(first_iterate(rule, constraint, starts, origin), origin).numpy()
 
 
 def start_of(inversions: Inversions, index: int, draw: int) -> Tensor:

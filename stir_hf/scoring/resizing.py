@@ -22,17 +22,11 @@ TOLD_ABOVE = 0.01
 
 def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None) -> str | None:
     """A note on the canvas, if it changes a judged model's representations of the first originals
-    by more than 1 %, compared with the model's own preprocessing.
+    by more than 1 %, compared with the model's own preprocessing: with the median of |canvas - own|
+    / |own| over at most 8 originals. None if the model takes inputs of any size.
 
-    Args:
-        network: the model.
-        inversions: a set with at least one original.
-        samples: the originals before the reference's preprocessing; None if they are not available.
-            Then the model's own processor gets the canvas, and only if the two sizes differ.
-
-    Returns:
-        The note, with the median of |canvas - own| / |own| over at most 8 originals; None if the
-        change is small, or the model takes inputs of any size.
+    `samples` are the originals before the reference's preprocessing. Without them the model's own
+    processor gets the canvas, and only if the two sizes differ.
     """
     encoder, kind = network.encoder, inversions.kind
     own_kind = encoder.own(kind)

@@ -18,6 +18,7 @@ are equal but for one. Cost O(n d²) time and O(d²) memory, or O(n² d) and O(n
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -104,9 +105,8 @@ class LinearCKA:
         self._accept(other._widths, other._resolution)
         if moments is not None:
             self.n += moments.n
-            self._moments = (
-                moments.copy() if self._moments is None else self._moments.merge(moments)
-            )
+            mine = self._moments
+            self._moments = deepcopy(moments) if mine is None else mine.merge(moments)
         for x, y in rows:
             self._take(x, y)
 
@@ -175,7 +175,7 @@ class LinearCKA:
         else:
             moments = self._moments
             if self._rows:
-                moments = moments.copy()
+                moments = deepcopy(moments)
                 moments.add(*_joined(self._rows))
         return moments.sums()
 

@@ -1,7 +1,6 @@
 """Sums over pairs of rows, from which linear HSIC follows: taken about a point near the rows, so
 that a large offset costs no digits."""
 
-import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -119,15 +118,12 @@ class Moments:
         self.xx.add(u, u, a, a)
         self.yy.add(v, v, b, b)
 
-    def copy(self) -> "Moments":
-        """The same sums, in memory of their own."""
-        return copy.deepcopy(self)
-
     def merge(self, other: "Moments") -> "Moments":
         """The sums over the rows of both, about the origin of this one; new, both stay as they
         are.
         """
-        other = other.about(self.origin)
+        x, y = (theirs - own for theirs, own in zip(other.origin, self.origin, strict=True))
+        other = other._shifted((x, y))
         return Moments(
             self.n + other.n,
             self.origin,
@@ -137,11 +133,6 @@ class Moments:
             self.xx + other.xx,
             self.yy + other.yy,
         )
-
-    def about(self, origin: tuple[Tensor, Tensor]) -> "Moments":
-        """The same rows' sums about another point."""
-        by = self.origin[0] - origin[0], self.origin[1] - origin[1]
-        return replace(self._shifted(by), origin=origin)
 
     def _shifted(self, by: tuple[Tensor, Tensor]) -> "Moments":
         """The sums for u + δ and v + ε, (δ, ε) = `by`; the origin is left as it was."""

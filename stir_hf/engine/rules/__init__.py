@@ -4,11 +4,11 @@ import pkgutil
 from importlib import import_module
 
 from stir_hf.engine.rules.adam_polyak import AdamPolyak
-from stir_hf.engine.rules.base import RULES, Rule, State
+from stir_hf.engine.rules.base import RULES, Rule
 from stir_hf.engine.rules.paper import Paper
 from stir_hf.engine.rules.smooth import Smooth
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
 
-__all__ = ["RULES", "AdamPolyak", "Paper", "Rule", "Smooth", "State"]
+__all__ = ["RULES", "AdamPolyak", "Paper", "Rule", "Smooth"]

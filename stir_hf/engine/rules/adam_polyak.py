@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.rules.base import RULES, State, Surface, check_number
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
@@ -56,7 +57,7 @@ class AdamPolyak(Polyak):
         gradient: Tensor,
         allowed: Tensor,
         state: State,
-        domain: Surface,  # noqa: ARG002 - a Polyak
+        domain: Domain,  # noqa: ARG002 - a Polyak
     ) -> Tensor:
         """Return P g_f."""
         if self.metric == "l2":

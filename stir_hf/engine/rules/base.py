@@ -5,22 +5,12 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from stir_hf.engine.domain import Domain
 from stir_hf.errors import RequestError
 from stir_hf.registry import Registry
 
 State = dict[str, Tensor]
 """State of a rule between passes: tensors whose first axis is the row."""
-
-
-class Surface(Protocol):
-    """The part of a descent's domain that a rule sees."""
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axes of space in tensors (b, …)."""
-
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """A gradient (b, …), zero where the constraint blocks a step against it."""
 
 
 class Rule(Protocol):
@@ -41,7 +31,7 @@ class Rule(Protocol):
         """Return the state at the first iterates (b, …)."""
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
+        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Domain
     ) -> Tensor:
         """Return the next iterate as a new tensor, not yet projected; x is not changed.
 

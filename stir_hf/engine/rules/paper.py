@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, linalg
 
-from stir_hf.engine.rules.base import RULES, State, Surface, check_number
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.registry import option
 
 
@@ -40,7 +41,7 @@ class Paper:
         error: Tensor,  # noqa: ARG002 - a Rule
         gradient: Tensor,
         state: State,  # noqa: ARG002 - a Rule
-        domain: Surface,  # noqa: ARG002 - a Rule
+        domain: Domain,  # noqa: ARG002 - a Rule
     ) -> Tensor:
         """Take one normalised gradient step."""
         norm = linalg.vector_norm(gradient, dim=tuple(range(1, x.ndim)), keepdim=True).add_(1e-10)

@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.rules.base import State, Surface
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.rules.base import State
 from stir_hf.engine.shapes import per_row
 
 TINY = 1e-30
@@ -31,16 +32,11 @@ class Polyak(ABC):
 
     @abstractmethod
     def direction(
-        self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Surface
+        self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Domain
     ) -> Tensor:
-        """Return the direction d, (b, …), as a new tensor; a step goes against it.
-
-        Args:
-            x: the iterate.
-            gradient: the gradient of the error.
-            allowed: the gradient with zeros where the constraint blocks it; not changed.
-            state: the state of the rule, updated in place.
-            domain: the constraint's effect on a direction, and the axes of space.
+        """Return the direction d, (b, …), as a new tensor; a step goes against it. `allowed` is the
+        gradient with zeros where the constraint blocks it, not to be changed; the rest as in
+        `step`.
         """
 
     def begin(self, x: Tensor) -> State:
@@ -53,7 +49,7 @@ class Polyak(ABC):
         return {"m": torch.zeros_like(x), "momentum_k": ones, "age": torch.zeros_like(ones)}
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Surface
+        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Domain
     ) -> Tensor:
         """Take one preconditioned step, with as few temporary tensors and calls as possible."""
         allowed = domain.free(x, gradient)

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from stir_hf.engine.rules.base import RULES, State, Surface, check_number
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.engine.spectrum import one_over_f
 from stir_hf.registry import option
@@ -51,7 +52,7 @@ class Smooth(Polyak):
         gradient: Tensor,  # noqa: ARG002 - a Polyak
         allowed: Tensor,
         state: State,
-        domain: Surface,
+        domain: Domain,
     ) -> Tensor:
         """Return S½ P S½ g_f."""
         filtered = one_over_f(allowed, self.power, domain.axes)

@@ -1,4 +1,4 @@
-"""Starts of Gaussian noise."""
+"""Starts of noise."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,6 +6,19 @@ from typing import ClassVar
 import numpy as np
 
 from stir_hf.engine.starts.base import STARTS
+
+
+@STARTS.add("grey")
+@dataclass(frozen=True)
+class Grey:
+    """0.5 + 0.1 N(0,1) per value."""
+
+    shared: ClassVar[bool] = False
+    random: ClassVar[bool] = True
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw values, nearly all within [0, 1]."""
+        return np.float32(0.5) + np.float32(0.1) * rng.standard_normal(shape, dtype=np.float32)
 
 
 @STARTS.add("noise")
@@ -25,5 +38,26 @@ class Noise:
 @dataclass(frozen=True)
 class NoiseSame(Noise):
     """N(0,1) per value, the same for all rows."""
+
+    shared: ClassVar[bool] = True
+
+
+@STARTS.add("uniform")
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform in [0,1] per value."""
+
+    shared: ClassVar[bool] = False
+    random: ClassVar[bool] = True
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw values in [0, 1)."""
+        return rng.random(shape, dtype=np.float32)
+
+
+@STARTS.add("uniform-same")
+@dataclass(frozen=True)
+class UniformSame(Uniform):
+    """Uniform in [0,1] per value, the same for all rows."""
 
     shared: ClassVar[bool] = True

@@ -65,11 +65,8 @@ class Table:
 
 
 def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
-    """Return a table for each set, layer, measure, number of images and draws.
-
-    Args:
-        rows: of the scores.
-        sets: those that the repo holds.
+    """Return a table for each set, layer, measure, number of images and draws; the repo holds
+    `sets`.
     """
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:

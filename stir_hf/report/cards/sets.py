@@ -84,7 +84,6 @@ class Shown:
         complete = made.complete or {"num_samples": 0, "draws": 0}
         return {
             "slug": self.slug,
-            "rows": self.rows,
             "heading": code(self.slug),
             "split": self.split,
             "kind": kind_of(made.identity["canvas"]).name,
@@ -128,11 +127,8 @@ class Shown:
 
 def _inputs(kind: Kind) -> str:
     """A kind of input in words: its name, its shape and the texts of its spelling."""
-    texts = [
-        code(value)
-        for name, value in kind.spelling().items()
-        if name != "kind" and isinstance(value, str)
-    ]
+    spelling = {**kind.spelling(), "kind": None}
+    texts = [code(value) for value in spelling.values() if isinstance(value, str)]
     return " ".join([kind.name, "×".join(map(str, kind.shape)), *texts])
 
 
