@@ -13,9 +13,8 @@ from stir_hf.data.identity import array_hash
 from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
 
-_LISTS = tuple(
-    kind for name in ("List", "LargeList", "Sequence") if (kind := getattr(datasets, name, None))
-)
+LISTS = (datasets.List, datasets.LargeList)
+"""Features of lists."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,9 @@ class VectorColumn:
     def check_files(self, table: pa.Table, roots: Any) -> None:
         """Do nothing, since vectors name no files."""
 
-    def record(self, original: NDArray[np.float32]) -> str:
+    def record(self, original: NDArray[np.float32]) -> list[Any]:
         """The hash of a vector."""
-        return array_hash(original)
+        return [array_hash(original)]
 
 
 def _vector(cell: Any) -> NDArray[np.float32]:
@@ -85,7 +84,7 @@ def vector_columns(features: Any, asked: str | None = None) -> dict[str, VectorC
 
 def _holds(feature: Any, kind: str) -> bool:
     inner = getattr(feature, "feature", None)
-    return isinstance(feature, _LISTS) and isinstance(inner, datasets.Value) and kind in inner.dtype
+    return isinstance(feature, LISTS) and isinstance(inner, datasets.Value) and kind in inner.dtype
 
 
 def vector_column(found: Mapping[str, VectorColumn], spec: DataSpec) -> VectorColumn:

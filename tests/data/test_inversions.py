@@ -255,6 +255,15 @@ def test_sets_of_several_methods_or_starts_stand_in_no_table_together(tmp_path: 
         assert len(choose(tmp_path, SetConfig(set="b"))) == 1
 
 
+def test_an_option_that_only_one_set_has_is_named(tmp_path: Path) -> None:
+    one = a_set(tmp_path / "inversions" / "a", 3)
+    a_set(tmp_path / "inversions" / "b", 3)
+    identity = {**one.manifest.identity, "engine": {**one.manifest.identity["engine"], "more": 2}}
+    replace(one.manifest, identity=identity).write(tmp_path / "inversions" / "b")
+    with pytest.raises(RequestError, match=r"differ in more: unset \(a\), 2 \(b\); their"):
+        choose(tmp_path, SetConfig())
+
+
 def test_the_sets_of_a_result_are_found_beside_others(tmp_path: Path) -> None:
     one = a_set(tmp_path / "inversions" / "a", 3)
     manifest(seed=1).write(tmp_path / "inversions" / "unfinished")

@@ -1,37 +1,72 @@
-"""The columns of an inversion set as arrays, read from disk and checked as they are read."""
+"""The rows of an inversion set as arrays, read from disk and checked as they are read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stir_hf.data.files.columns import ArrayOnDisk
-from stir_hf.data.files.reader import Reader
+from stir_hf.data.files.columns import ArrayOnDisk, features_of
+from stir_hf.data.files.row_checks import REPRESENTATIONS, RowChecks
+from stir_hf.data.files.stored import Stored
+from stir_hf.data.sets.manifest import Manifest
+from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 
+_AT_ONCE = 64
 
+Originals = Callable[[Sequence[int], Sequence[str]], NDArray[np.float32]]
+"""Function from the indices and canvas hashes of originals to their values."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RowArrays:
-    """Rows of an inversion set, column by column; a set provides `_reader`."""
+    """Rows of an inversion set, column by column, sorted by (index, draw). What reads rows from
+    disk raises BrokenError, naming the set, index and draw of the first inconsistent row.
+    """
 
-    @cached_property
-    def _reader(self) -> Reader:
-        raise NotImplementedError
+    path: Path
+    """The folder of the set: its parquet files and `inversions.json`."""
+    manifest: Manifest
+    """The set's identity with its hash, and the names that results show."""
+    stored: Stored
+    """The rows in the files."""
+    index: NDArray[np.int64]
+    """(n,): the row of the original in its split."""
+    draw: NDArray[np.int32]
+    """(n,): the number of the inversion of that original, from 0."""
+    relative_error: NDArray[np.float32]
+    """(n,): the relative error of the inversion, whose distance to the reference is stored."""
+    converged: NDArray[np.bool_]
+    """(n,): True if the error is at or below the tolerance."""
+    originals: Originals | None = None
+    """For a set without originals: function from their indices and canvas hashes to values."""
+    called: str | None = None
+    """Name of the set in messages, with repo and commit, if it is from the Hub."""
 
     def __len__(self) -> int:
-        return len(self._reader.keys.index)
+        return len(self.index)
 
     @cached_property
-    def kind(self) -> Kind:
-        """The kind of input."""
-        return self._reader.checks.kind
+    def _checks(self) -> RowChecks:
+        called, keys = self.called or str(self.path), (self.index, self.draw)
+        return RowChecks(called, self.manifest, *keys, self.relative_error, self.converged)
 
     @property
+    def kind(self) -> Kind:
+        """The kind of input."""
+        return self._checks.kind
+
+    @cached_property
     def features(self) -> datasets.Features:
         """The columns with their types."""
-        return self._reader.features
+        exact = self.manifest.identity["engine"]["exact"]
+        return features_of(self.stored.schema, self.kind, exact)
 
     @property
     def has_originals(self) -> bool:
@@ -75,9 +110,7 @@ class RowArrays:
         """(n,): the labels; None if the dataset has none."""
         if "label" not in self.features:
             return None
-        return np.asarray(
-            self._reader.stored.take(range(len(self)), ["label"])["label"].to_pylist()
-        )
+        return np.asarray(self.stored.take(range(len(self)), ["label"])["label"].to_pylist())
 
     def values(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, *shape): a column of inputs, for some rows or all.
@@ -89,16 +122,38 @@ class RowArrays:
         Raises:
             BrokenError: an input that is not as stir-hf stores it, or does not have the hash of its
                 row.
+            RequestError: the originals are not available.
         """
-        return self._reader.values(column, list(range(len(self)) if rows is None else rows))
+        some = self._numbers(rows)
+        if column != self.kind.name:
+            return self._checks.values(some, column, self.stored.take(some, [column]))
+        if not self.has_originals:
+            return self._from_source(some)
+        table = self.stored.take(some, [column, "canvas_hash"])
+        return self._checks.values(some, column, table)
 
-    def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
-        """The context of some originals, (b, …) by name; {} for kinds without one."""
-        return self._reader.contexts(list(rows))
+    def _from_source(self, rows: list[int]) -> NDArray[np.float32]:
+        if self.originals is None:
+            raise RequestError(
+                f"the inversions of {self.manifest.names['reference']} were published"
+                " without the originals; stir_hf.score takes them from their dataset"
+            )
+        hashes = self.stored.take(rows, ["canvas_hash"])["canvas_hash"].to_pylist()
+        return self.originals(self.index[rows].tolist(), hashes)
 
     def originals_of(self, rows: Iterable[int]) -> NDArray[np.float32]:
         """(b, *shape): the originals of some rows."""
         return self.values(self.kind.name, rows)
+
+    def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
+        """The context of some originals, (b, …) by name; {} for kinds without one."""
+        some = self._numbers(rows)
+        if not self.kind.has_context or not some:
+            return {}
+        table = self.stored.take(some, [self.kind.name])
+        canvases = self._checks.canvases(some, self.kind.name, table)
+        found = [self.kind.context(canvas) for canvas in canvases]
+        return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
     def vectors(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, d): a column of representations, for some rows or all.
@@ -107,16 +162,53 @@ class RowArrays:
             BrokenError: representations that differ in width, are not finite, or whose distance
                 is not the error stored with them.
         """
-        return self._reader.vectors(column, list(range(len(self)) if rows is None else rows))
+        some = self._numbers(rows)
+        table = self.stored.take(some, REPRESENTATIONS)
+        pair = self._checks.vectors(some, table, self._width)
+        return pair[REPRESENTATIONS.index(column)]
+
+    @cached_property
+    def _width(self) -> int:
+        """The number of values in a representation, from the first row; 0 without rows."""
+        if not len(self):
+            return 0
+        column = self.stored.take([0], REPRESENTATIONS)[REPRESENTATIONS[0]]
+        return int(pc.list_value_length(column)[0].as_py() or 0)
+
+    def _numbers(self, rows: Iterable[int] | None) -> list[int]:
+        return list(range(len(self)) if rows is None else rows)
 
     def batches(self, size: int) -> Iterator[NDArray[np.int64]]:
         """Row numbers that cover the set, in the order in which they lie on disk."""
-        return self._reader.batches(size)
+        order = self.stored.order()
+        return (order[first : first + size] for first in range(0, len(order), size))
+
+    @property
+    def _inputs(self) -> list[str]:
+        """The columns of inputs that are stored."""
+        return [n for n in self.features if n in (self.kind.name, "inverted", "start")]
+
+    def look(self) -> None:
+        """Compare the first row, if there is one, with the canvas before memory is allocated;
+        nothing is decoded or kept.
+        """
+        if not len(self):
+            return
+        for column in self._inputs:
+            self._checks.headers([0], column, self.stored.take([0], [column]))
+        self.vectors(REPRESENTATIONS[0], [0])
+        self.stored.forget()
 
     def to_dataset(self) -> datasets.Dataset:
-        """All rows as a `datasets.Dataset` in memory, sorted by (index, draw); each was checked.
+        """All rows as a `datasets.Dataset` in memory; each was checked, so that `datasets` may
+        decode it.
 
         Raises:
             BrokenError: a row that is not as stir-hf stores it.
         """
-        return self._reader.to_dataset()
+        for rows in self.batches(_AT_ONCE):
+            for column in self._inputs:
+                self.values(column, rows)
+            self.vectors(REPRESENTATIONS[0], rows)
+        table = self.stored.take(range(len(self)), list(self.features))
+        return datasets.Dataset(table.cast(self.features.arrow_schema))

@@ -14,14 +14,11 @@ from PIL import Image
 from stir_hf.data.identity import array_hash
 from stir_hf.data.images.cells import check_files, decoded_and_hashed, hash_of_file, size_of
 from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.vectors import LISTS
 from stir_hf.errors import RequestError, closest
 from stir_hf.inputs.images import in_mode
 
 _CAST = "what holds image files becomes one by cast_column('{}', datasets.Image())"
-_LISTS = tuple(
-    kind for name in ("List", "LargeList", "Sequence") if (kind := getattr(datasets, name, None))
-)
-
 _BINARY = ("binary", "large_binary")
 Step = str | int
 """The name of a field, or a place in a list."""
@@ -118,7 +115,7 @@ def undecoded(feature: Any) -> Any:
         return datasets.Image(mode=getattr(feature, "mode", None), decode=False)
     if isinstance(feature, dict):
         return {name: undecoded(inner) for name, inner in feature.items()}
-    if isinstance(feature, _LISTS):
+    if isinstance(feature, LISTS):
         return replace(feature, feature=undecoded(feature.feature))
     return feature
 
@@ -129,7 +126,7 @@ def image_columns(features: Any) -> list[ImageColumn]:
         ImageColumn(
             _named(steps),
             steps,
-            _undecoded_files(features[name]),
+            undecoded(features[name]),
             getattr(feature, "mode", None),
             declared=isinstance(feature, datasets.Image),
         )
@@ -138,12 +135,6 @@ def image_columns(features: Any) -> list[ImageColumn]:
     ]
     found.sort(key=lambda column: len(column.steps), reverse=True)  # a column before a field
     return found
-
-
-def _undecoded_files(feature: Any) -> Any:
-    """A feature that leaves images as they are stored; binary data is read as files."""
-    kind = undecoded(feature)
-    return datasets.Image(decode=False) if getattr(kind, "dtype", None) in _BINARY else kind
 
 
 def image_column(features: Any, spec: DataSpec) -> ImageColumn:
@@ -181,9 +172,7 @@ def _asked(
 ) -> ImageColumn:
     if name in named:
         return named[name]
-    if (
-        getattr(features.get(name), "dtype", None) in _BINARY
-    ):  # binary values count as files if requested
+    if getattr(features.get(name), "dtype", None) in _BINARY:  # files, as the request says
         return ImageColumn(name, (name,), datasets.Image(decode=False), None)
     if (first := named.get(re.sub(r"\[\d+\]", "[0]", name))) is not None:
         places = iter(int(place) for place in re.findall(r"\[(\d+)\]", name))
@@ -207,7 +196,7 @@ def _images(feature: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step,
     elif isinstance(feature, dict):
         for name, inner in feature.items():
             yield from _images(inner, (*steps, name))
-    elif isinstance(feature, _LISTS):
+    elif isinstance(feature, LISTS):
         yield from _images(feature.feature, (*steps, 0))
 
 

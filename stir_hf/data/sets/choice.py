@@ -1,8 +1,7 @@
 """The choice of the inversion sets to score, and the originals that they have in common."""
 
-import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,9 @@ def choose(
             estimates; the options that differ are named.
     """
     sets = _found(given, which)
-    made: dict[str, list[Inversions]] = {}
-    for one in sets:
-        made.setdefault(json.dumps(_engine(one), sort_keys=True), []).append(one)
-    if len(made) > 1:
-        told = "; ".join(
-            f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
-            for name, values in _differing(sets, _engine).items()
-        )
+    engines = [_engine(one) for one in sets]
+    unset = {name: "unset" for engine in engines for name in engine}
+    if told := _differing(sets, [unset | engine for engine in engines]):
         raise RequestError(
             f"the inversion sets differ in {told}; their scores are different estimates and cannot"
             " be compared; choose one set with --set, or sets made with the same options"
@@ -88,29 +82,25 @@ def _word(value: Any) -> Any:
     return f"{value['name']}{version}" + (f":{','.join(options)}" if options else "")
 
 
-def _differing(
-    sets: Sequence[Inversions], settings: Callable[[Inversions], Mapping[str, Any]]
-) -> dict[str, dict[str, list[str]]]:
-    """The settings that differ between sets: for each, the names of the sets by value."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for one in sets:
-        for name, value in settings(one).items():
-            names = found.setdefault(name, {}).setdefault(str(value), [])
-            if one.path.name not in names:
-                names.append(one.path.name)
-    return {name: values for name, values in found.items() if len(values) > 1}
+def _differing(sets: Sequence[Inversions], settings: Sequence[Mapping[str, Any]]) -> str:
+    """The settings that differ between sets, in words, with the names of the sets by value."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for one, its in zip(sets, settings, strict=True):
+        for name, value in its.items():
+            found.setdefault(name, {}).setdefault(str(value), {})[one.path.name] = None
+    return "; ".join(
+        f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
+        for name, values in found.items()
+        if len(values) > 1
+    )
 
 
 def unlike(sets: Sequence[Inversions]) -> str | None:
     """A note on the settings that differ between the sets of one table, or None."""
-    told = [
-        f"{name}: " + ", ".join(f"{v} ({' '.join(of)})" for v, of in values.items())
-        for name, values in _differing(sets, _settings).items()
-    ]
-    if not told:
+    if not (told := _differing(sets, [_settings(one) for one in sets])):
         return None
     return (
-        f"the inversion sets differ in {'; '.join(told)}; their scores are different estimates."
+        f"the inversion sets differ in {told}; their scores are different estimates."
         " Judge on sets that were made alike, or on one by itself"
     )
 

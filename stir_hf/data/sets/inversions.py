@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from stir_hf.data.files.arrays import RowArrays
 from stir_hf.data.files.broken import of_set
-from stir_hf.data.files.reader import Originals, Reader
-from stir_hf.data.files.row_checks import Keys, RowChecks
-from stir_hf.data.files.stored import Stored, reading
+from stir_hf.data.files.stored import reading
 from stir_hf.data.sets import folder as folders
 from stir_hf.data.sets.located import located, only_set
 from stir_hf.data.sets.manifest import Manifest
@@ -32,7 +30,7 @@ class _Keeper:
     """Deletes a temporary folder when it is garbage-collected."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Inversions(RowArrays):
     """One row per (original, draw), sorted by (index, draw); numbers as NumPy arrays.
 
@@ -40,30 +38,12 @@ class Inversions(RowArrays):
     used. Originals that could not be read or inverted have no rows (`left_out`).
     """
 
-    path: Path
-    """The folder of the set: its parquet files and `inversions.json`."""
-    manifest: Manifest
-    """The set's identity with its hash, and the names that results show."""
     num_samples: int
     """Number of originals in this prefix of the set, including those that were left out."""
     draws: int
     """Number of inversions per original; there is a row for each (index, draw)."""
-    stored: Stored
-    """The rows in the files."""
-    index: NDArray[np.int64]
-    """(n,): the row of the original in its split."""
-    draw: NDArray[np.int32]
-    """(n,): the number of the inversion of that original, from 0."""
-    relative_error: NDArray[np.float32]
-    """(n,): the relative error of the inversion, whose distance to the reference is stored."""
-    converged: NDArray[np.bool_]
-    """(n,): True if the error is at or below the tolerance."""
     left_out: dict[int, str] = field(default_factory=dict)
     """The originals without rows, by index: `not_finite` or `unreadable`."""
-    originals: Originals | None = None
-    """For a set without originals: function from their indices and canvas hashes to values."""
-    called: str | None = None
-    """Name of the set in messages, with repo and commit, if it is from the Hub."""
     _keeper: object = None
     """Keeps a temporary folder while this set or a subset of it exists."""
 
@@ -132,8 +112,15 @@ class Inversions(RowArrays):
             done = manifest.complete or {}
             count, k = num_samples or done["num_samples"], draws or done["draws"]
             found = reading(lambda: selected(folder, manifest, count, k, part, called))
-            made = cls(folder, manifest, len(range(count)[part]), k, called=called, **found)
-            made._reader.look()
+            made = cls(
+                path=folder,
+                manifest=manifest,
+                num_samples=len(range(count)[part]),
+                draws=k,
+                called=called,
+                **found,
+            )
+            made.look()
         return made
 
     def prefix(self, num_samples: int | None = None, draws: int | None = None) -> "Inversions":
@@ -196,9 +183,6 @@ class Inversions(RowArrays):
         weakref.finalize(keeper, folders.remove, folder)
         return replace(self, _keeper=keeper)
 
-    def __len__(self) -> int:
-        return len(self.index)
-
     def __repr__(self) -> str:
         names = {name: self.manifest.names[name] for name in ("reference", "layer", "dataset")}
         counts = {"num_samples": self.num_samples, "draws": self.draws, "rows": len(self)}
@@ -216,12 +200,6 @@ class Inversions(RowArrays):
             "num_samples": self.num_samples,
             "hash": self.manifest.hash[:16],
         }
-
-    @cached_property
-    def _reader(self) -> Reader:
-        checks = RowChecks(self.called or str(self.path), self.manifest)
-        keys = Keys(self.index, self.draw, self.relative_error, self.converged)
-        return Reader(self.stored, checks, keys, self.originals)
 
     @property
     def spread(self) -> Spread | None:

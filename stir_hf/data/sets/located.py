@@ -44,14 +44,18 @@ def located(name: str | os.PathLike[str], config_name: str | None = None) -> lis
     repo_id, revision = hub.split_revision(str(name), "dataset")
     if isinstance(name, str) and not hub.is_local(repo_id) and repo_id.count("/") == 1:
         return fetched(f"{repo_id}@{revision}" if revision else repo_id, config_name)
-    sets = [Place(path) for path in find_sets(Path(name))]
+    sets = {path.name: Place(path) for path in find_sets(Path(name))}
+    return [sets[one] for one in _asked(config_name, list(sets), name)]
+
+
+def _asked(config_name: str | None, sets: list[str], name: object) -> list[str]:
+    """The sets, or the one of that name; `name` is that of the folder or repo in messages."""
     if config_name is None:
         return sets
-    names = [place.path.name for place in sets]
-    if config_name not in names:
-        hint = closest(config_name, names)
+    if config_name not in sets:
+        hint = closest(config_name, sets)
         raise RequestError(f"no inversion set {config_name!r} in {name}; {hint}")
-    return [place for place in sets if place.path.name == config_name]
+    return [config_name]
 
 
 def only_set(name: str | os.PathLike[str]) -> Place:
@@ -122,18 +126,14 @@ def fetched(name: str, config_name: str | None = None) -> list[Place]:
     found = hub.resolve(repo_id, revision, "dataset")
     hub.fetch(found, [CARD])
     configs = _configs(found)
-    there = {f.rpartition("/")[0] for f in found.files if f.count("/") == 1 and _is_set(f)}
-    sets = sorted(there & set(configs))
+    there = {one for one in configs if "/" not in one and f"{one}/{FILE_NAME}" in found.files}
+    sets = sorted(there)
     if not sets:
         raise RequestError(f"dataset {name} holds no inversions; {_held(configs, found)}")
-    if config_name is not None:
-        if config_name not in sets:
-            hint = closest(config_name, sets)
-            raise RequestError(f"no inversion set {config_name!r} in {name}; {hint}")
-        sets = [config_name]
-    called = {one: f"set {one} of dataset {repo_id} at {found.commit}" for one in sets}
+    asked = _asked(config_name, sets, name)
+    called = {one: f"set {one} of dataset {repo_id} at {found.commit}" for one in asked}
     _check_sizes(found, called)
-    folder = hub.fetch(found, [f for f in found.files if _is_of(f, sets)])
+    folder = hub.fetch(found, [f for f in found.files if _is_of(f, asked)])
     return [Place(folder / one, name) for one, name in called.items()]
 
 
@@ -168,10 +168,6 @@ def _is_of(path: str, sets: Sequence[str]) -> bool:
     """Return whether a file of a repo is one of those that these sets consist of."""
     folder, _, name = path.rpartition("/")
     return folder in sets and (name == FILE_NAME or is_rows(name))
-
-
-def _is_set(path: str) -> bool:
-    return path.endswith(f"/{FILE_NAME}")
 
 
 def _held(configs: list[str], found: hub.Found) -> str:

@@ -52,7 +52,7 @@ class Column(Protocol):
     def check_files(self, table: pa.Table, roots: Any) -> None:
         """Raise RequestError if a row names a file outside of `roots`."""
 
-    def record(self, original: Any) -> Any:
+    def record(self, original: Any) -> list[Any]:
         """A description of an original by its content, as plain data for JSON."""
 
 
@@ -81,14 +81,19 @@ def find_column(features: Any, spec: DataSpec) -> Column:
 
 
 def needed(features: Any, spec: DataSpec) -> datasets.Features:
-    """The columns to read: the originals, undecoded, and the labels.
+    """The columns to read: first the originals, undecoded, then the labels.
 
     Raises:
         RequestError: as `find_column`.
     """
     column, label = find_column(features, spec), label_column(features)
-    found = datasets.Features()
-    found[column.column] = column.feature
-    if label is not None and label != column.column:
-        found[label] = features[label]
-    return found
+    labels = {} if label is None else {label: features[label]}
+    return datasets.Features(**{column.column: column.feature, **labels})
+
+
+def bare(rows: Any, spec: DataSpec) -> Any:
+    """A dataset or a stream with only the columns to read, its originals undecoded."""
+    columns = needed(rows.features, spec)
+    originals = next(iter(columns))
+    rows = rows.with_format(None).select_columns(list(columns))
+    return rows.cast_column(originals, columns[originals])

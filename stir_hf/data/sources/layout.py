@@ -61,24 +61,6 @@ class Layout:
             if field.name not in common and getattr(config, field.name) != field.default
         }
 
-    def left_out(self, split: str, used: Iterable[str], *, asked: bool) -> list[str]:
-        """Image files that are not in the split but were perhaps meant to be: files in no split, or
-        (if no split was requested) files that only a keyword in their name assigned to another.
-
-        Args:
-            split: the chosen split.
-            used: its images, relative to the root.
-            asked: True if the request names the split.
-        """
-        taken = set(used)
-        deliberate = {PurePosixPath(name).parent for name in taken} if not asked else set()
-        elsewhere = {n for other, names in self.files.items() if other != split for n in names}
-        return sorted(
-            name
-            for name in self.images - taken
-            if name not in elsewhere or PurePosixPath(name).parent in deliberate
-        )
-
     def check_count(self, split: str, count: int, called: str) -> None:
         """Raise RequestError if the card declares another number of rows for a split."""
         about = (self.builder.info.splits or {}).get(split)
@@ -117,7 +99,8 @@ def layout_of(
     load = partial(datasets.load_dataset_builder, cache_dir=str(cache) if cache else None)
     try:
         builder = load(str(root), config_name)
-        if images and config_name is None and _reader(builder) in _TEXT and not _configured(root):
+        texts = _reader(builder) in _TEXT and not (_card(root) or {}).get("configs")
+        if images and config_name is None and texts:
             builder = load(IMAGES, data_dir=str(root))
         elif _zipped_alone(builder):
             builder = load(str(root), config_name, drop_labels=True)
@@ -177,8 +160,10 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
 
 def files_note(
     layout: Layout, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
-) -> tuple[str, ...]:
-    """A note on image files that are not in the split of a folder, if there are any.
+) -> str | None:
+    """A note on image files that are not in the split of a folder but were perhaps meant to be:
+    files in no split, or (if no split was requested) files that only a keyword in their name
+    assigned to another.
 
     Args:
         layout: the layout of the folder.
@@ -188,23 +173,25 @@ def files_note(
         asked: True if the request names the split.
     """
     if not layout.images or column not in rows.features:
-        return ()
+        return None
     root = root.resolve()
     paths = pc.struct_field(rows.data.column(column), "path").to_pylist()
-    used = [
+    used = {
         Path(path).relative_to(root).as_posix()
         for path in paths
         if path and Path(path).is_relative_to(root)
-    ]
-    left = layout.left_out(str(rows.split), used, asked=asked)
+    }
+    split, files = str(rows.split), layout.files.items()
+    elsewhere = {name for other, names in files if other != split for name in names}
+    if not asked:
+        beside = {PurePosixPath(name).parent for name in used}
+        elsewhere = {name for name in elsewhere if PurePosixPath(name).parent not in beside}
+    left = sorted(layout.images - used - elsewhere)
     if not left:
-        return ()
+        return None
     shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
     several = "s are" if len(left) > 1 else " is"
-    return (
-        f"{len(left)} image file{several} not among the {len(rows)} of split {str(rows.split)!r}:"
-        f" {shown}",
-    )
+    return f"{len(left)} image file{several} not among the {len(rows)} of split {split!r}: {shown}"
 
 
 def all_shards(names: Iterable[str]) -> list[str]:
@@ -240,9 +227,9 @@ def check_card(root: Path, called: str) -> None:
         RequestError: the card names a URL or files outside of its folder, or its YAML cannot be
             read.
     """
-    card, beside = root / "README.md", root / ".huggingface.yaml"
+    beside = root / ".huggingface.yaml"
     try:
-        said: list[Any] = [metadata_load(card) if card.is_file() else None]
+        said: list[Any] = [_card(root)]
         said.append(yaml.safe_load(beside.read_text("utf-8")) if beside.is_file() else None)
     except (yaml.YAMLError, ValueError) as error:
         raise RequestError(
@@ -267,8 +254,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _configured(root: Path) -> bool:
-    """Return whether the card lists the data files."""
+def _card(root: Path) -> dict[str, Any] | None:
+    """The metadata of a folder's card, if it has any."""
     card = root / "README.md"
-    said = metadata_load(card) if card.is_file() else None
-    return bool((said or {}).get("configs"))
+    return metadata_load(card) if card.is_file() else None

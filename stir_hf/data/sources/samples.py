@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stir_hf.data.identity import hash_of, order_of
 from stir_hf.data.images.cells import is_ours, reason
 from stir_hf.data.images.memory import as_images
-from stir_hf.data.sources.columns import Column, find_column, needed
+from stir_hf.data.sources.columns import Column, bare, find_column, label_column
 from stir_hf.data.sources.spec import DataSpec, check_enough
 from stir_hf.data.sources.splits import STREAMS, Data, open_split
 from stir_hf.data.vectors import as_vectors
@@ -192,14 +192,10 @@ class Samples:
         first four samples, as 64 hexadecimal digits.
         """
         shown = [
-            None if isinstance(s, UnreadableError) else [s.index, *self._recorded(s.original)]
+            None if isinstance(s, UnreadableError) else [s.index, *self.column.record(s.original)]
             for s in self.first
         ]
         return hash_of({"rows": self.total, "first": shown})
-
-    def _recorded(self, original: Any) -> list[Any]:
-        record = self.column.record(original)
-        return record if isinstance(record, list) else [record]
 
     @property
     def label_feature(self) -> Any:
@@ -236,10 +232,7 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
     there = len(split) if candidates is None else max(0, candidates[1] - candidates[0])
     check_enough(there, spec)
     order = order_of(total, spec.num_samples or there, candidates)
-    columns = needed(split.features, spec)
-    label = next((name for name in columns if name != column.column), None)
-    rows = split.with_format(None).select_columns(list(columns))
-    rows = rows.cast_column(column.column, columns[column.column])
+    rows = bare(split, spec)
     if opened.roots is not None:
         column.check_files(rows.data, opened.roots)
     samples = Samples(
@@ -247,7 +240,7 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
         order,
         spec,
         column,
-        label,
+        label_column(rows.features),
         total,
         candidates,
         opened.commit,

@@ -71,7 +71,7 @@ class Split:
         if self.layout is None:
             return ()
         found = files_note(self.layout, self.root, self.rows, column, asked=asked)
-        return (*found, *([self.layout.remark] if self.layout.remark else []))
+        return tuple(note for note in (found, self.layout.remark) if note)
 
 
 def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
@@ -92,11 +92,19 @@ def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> 
             f"streaming: {spec.dataset} is loaded already; give its Hub id or folder, or a stream"
         )
     check_stream_options(spec, stream=isinstance(data, STREAMS))
-    return _chosen(_in_memory(data, spec), spec, progress)
+    return _loaded(data, spec, progress)
 
 
-def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
-    """The requested split of a dataset in memory, or of a saved one."""
+def _loaded(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
+    """The requested split of a dataset in memory, or of a saved one, for which no configuration or
+    revision can be chosen.
+    """
+    for name, value in (("config_name", spec.config_name), ("revision", spec.revision)):
+        if value is not None:
+            raise RequestError(
+                f"{name} {value!r} cannot be chosen in {spec.dataset}, which is loaded already;"
+                " leave it out"
+            )
     if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
         spec = _named(spec, data)
         data = data[str(spec.split)]
@@ -105,7 +113,9 @@ def _chosen(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
             f"dataset {spec.dataset} has no split {spec.split!r}; it is one split"
             f" ({data.split or 'unnamed'})"
         )
-    if not isinstance(data, datasets.IterableDataset):
+    if spec.streaming and isinstance(data, datasets.Dataset):
+        data = data.to_iterable_dataset()
+    if isinstance(data, datasets.Dataset):
         return Split(data, spec)
     return Split(taken(data, spec, progress), spec, stream=True)
 
@@ -146,8 +156,7 @@ def _folder(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split
             f"dataset {spec.dataset} is a folder and has no revision {spec.revision!r}"
         )
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        saved = _in_memory(saved_at(path), spec)
-        return _chosen(_streamed(saved) if spec.streaming else saved, spec, progress)
+        return _loaded(saved_at(path), spec, progress)
     tree = tree_of(path)
     if all(map(is_hidden, tree.files)):
         told = f": {tree.note}" if tree.note else "; expected images, parquet or arrow files"
@@ -175,7 +184,7 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) 
     }
     rows = _read(layout, spec, files, cache)
     if spec.streaming:
-        return _chosen(rows, spec, progress)
+        return Split(taken(rows, spec, progress), spec, stream=True)
     layout.check_count(name, len(rows), spec.dataset)
     return Split(rows, spec, layout=layout, root=path)
 
@@ -184,13 +193,11 @@ def _local_layout(path: Path, tree: Tree, spec: DataSpec) -> Layout:
     """The layout of a local folder. `datasets` ignores linked folders, so it gets a folder without
     such links.
     """
-    with TemporaryDirectory(prefix="stir-hf-") as folder:
-        root = path.resolve()
-        how = spec.config_name, spec.dataset, Path(folder), (root, path.absolute())
-        if not tree.linked:
-            return replace(layout_of(root, *how), remark=tree.note)
-        with without_linked_folders(root, tree.files) as staged:
-            return replace(layout_of(staged, *how), remark=tree.note)
+    root = path.resolve()
+    with TemporaryDirectory(prefix="stir-hf-") as cache, without_linked_folders(root, tree) as real:
+        roots = root, path.absolute()
+        layout = layout_of(real, spec.config_name, spec.dataset, Path(cache), roots)
+    return replace(layout, remark=tree.note)
 
 
 def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
@@ -228,13 +235,6 @@ def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | N
         cache_dir=None if cache is None else str(cache),
         **layout.options,
     )
-
-
-def _streamed(data: Any) -> Any:
-    if isinstance(data, datasets.DatasetDict):
-        streams = {name: split.to_iterable_dataset() for name, split in data.items()}
-        return datasets.IterableDatasetDict(streams)
-    return data.to_iterable_dataset()
 
 
 def _layout(found: hub.Found, config_name: str | None) -> Layout:
@@ -282,15 +282,4 @@ def _named(spec: DataSpec, splits: Any) -> DataSpec:
         )
     if name not in names:
         raise RequestError(f"dataset {spec.dataset} has no split {name!r}; {closest(name, names)}")
-    return DataSpec(**{**vars(spec), "split": name})
-
-
-def _in_memory(data: Any, spec: DataSpec) -> Any:
-    """Return a dataset in memory, for which no configuration or revision can be chosen."""
-    for option, value in (("config_name", spec.config_name), ("revision", spec.revision)):
-        if value is not None:
-            raise RequestError(
-                f"{option} {value!r} cannot be chosen in {spec.dataset}, which is loaded already;"
-                " leave it out"
-            )
-    return data
+    return replace(spec, split=name)

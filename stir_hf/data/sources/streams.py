@@ -24,7 +24,7 @@ from PIL import Image
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
 from stir_hf.data.images.cells import check_inside, reason
 from stir_hf.data.images.memory import as_seen
-from stir_hf.data.sources.columns import LABELS, label_column, needed
+from stir_hf.data.sources.columns import LABELS, bare, label_column, needed
 from stir_hf.data.sources.contents import kept_folder
 from stir_hf.data.sources.spec import DataSpec, check_enough, check_limit, limit_of, with_limit
 from stir_hf.errors import RequestError
@@ -130,16 +130,9 @@ def _needed(stream: datasets.IterableDataset, spec: DataSpec) -> datasets.Iterab
     """The stream, shuffled if requested, with only the needed columns if they are known. Originals
     stay undecoded, so that none is compressed a second time.
     """
-    stream = stream.with_format(None)
     if spec.shuffle_buffer is not None:
         stream = stream.shuffle(seed=PERMUTATION_SEED, buffer_size=spec.shuffle_buffer)
-    if stream.features is None:
-        return stream
-    columns = needed(stream.features, spec)
-    stream = stream.select_columns(list(columns))
-    for name, feature in columns.items():
-        stream = stream.cast_column(name, feature)
-    return stream
+    return stream.with_format(None) if stream.features is None else bare(stream, spec)
 
 
 class _Encoded(dict[str, Any]):

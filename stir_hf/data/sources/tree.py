@@ -3,7 +3,7 @@ pathlib does.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,67 +63,60 @@ def tree_of(root: Path) -> Tree:
     """Walk a folder. A link to a folder is followed, also out of `root`, unless its target contains
     the link.
     """
-    walk = _Walk(root)
+    kinds = ("files", "linked", "broken", "absent", "closed", "back")
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for kind, name in _walk(root):
+        if kind == "files" or name == "." or not is_hidden(name):
+            found[kind].append(name)
+    linked = bool(found.pop("linked"))
+    return Tree(linked=linked, **{kind: tuple(sorted(names)) for kind, names in found.items()})
+
+
+def _walk(root: Path) -> Iterator[tuple[str, str]]:
+    """The kind and the name of what is in a folder; `linked` is a link to a folder, followed."""
     waiting: list[tuple[str, tuple[Path, ...]]] = [("", (root.resolve(),))]
     while waiting:
-        waiting += walk.folder(*waiting.pop())
-    found = {name: tuple(sorted(names)) for name, names in walk.found.items()}
-    return Tree(linked=walk.linked, **found)
-
-
-class _Walk:
-    """The findings of a walk through a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.linked = root, False
-        kinds = ("files", "broken", "absent", "closed", "back")
-        self.found: dict[str, list[str]] = {kind: [] for kind in kinds}
-
-    def folder(
-        self, inside: str, above: tuple[Path, ...]
-    ) -> Iterator[tuple[str, tuple[Path, ...]]]:
-        """List a folder; yield the folders in it, each with the folders that contain it."""
+        inside, above = waiting.pop()
         try:
-            entries = sorted(os.scandir(self.root / inside), key=lambda entry: entry.name)
+            entries = list(os.scandir(root / inside))
         except OSError:
-            self._tell("closed", inside or ".")
-            return
+            yield "closed", inside or "."
+            continue
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
             except OSError as error:  # no permission, or a link to itself
-                self._tell("closed" if isinstance(error, PermissionError) else "broken", name)
+                yield "closed" if isinstance(error, PermissionError) else "broken", name
                 continue
             if is_folder and not entry.is_symlink():
-                yield name, (*above, above[-1] / entry.name)
+                waiting.append((name, (*above, above[-1] / entry.name)))
             elif is_folder:
                 real = Path(entry.path).resolve()
                 if any(folder.is_relative_to(real) for folder in above):
-                    self._tell("back", name)
+                    yield "back", name
                     continue
-                self.linked |= not is_hidden(name)
-                yield name, (*above, real)
+                yield "linked", name
+                waiting.append((name, (*above, real)))
             elif is_file:
-                self.found["files"].append(name)
+                yield "files", name
             elif entry.is_symlink():
-                self._tell("absent" if is_annexed(Path(entry.path)) else "broken", name)
-
-    def _tell(self, kind: str, name: str) -> None:
-        if name == "." or not is_hidden(name):
-            self.found[kind].append(name)
+                yield "absent" if is_annexed(Path(entry.path)) else "broken", name
 
 
 @contextmanager
-def without_linked_folders(root: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Make a temporary folder with links to the files of a folder inside real folders, so that
-    `datasets` sees their names.
+def without_linked_folders(root: Path, tree: Tree) -> Iterator[Path]:
+    """The folder itself or, if folders in it are links, a temporary one with links to its files
+    inside real folders, so that `datasets` sees their names.
     """
+    if not tree.linked:
+        yield root
+        return
     with TemporaryDirectory(prefix="stir-hf-") as folder:
         staged = Path(folder).resolve() / "data"
         staged.mkdir()
-        for parent in {os.path.dirname(name) for name in names}:
+        for parent in {os.path.dirname(name) for name in tree.files}:
             (staged / parent).mkdir(parents=True, exist_ok=True)
-        for name in names:
+        for name in tree.files:
             os.symlink(root / name, staged / name)
         yield staged
