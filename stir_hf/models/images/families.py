@@ -26,8 +26,8 @@ class Family:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that the configuration must have."""
     inputs: Inputs = lambda _module, _pixels: {}
-    note: str | None = None
-    """Note of a result on such a network."""
+    notes: tuple[str, ...] = ()
+    """Notes of a result on such a network."""
     encoder: str = ""
     """The name of the vision encoder inside the network that `AutoModel` loads, for detectors and
     the like.
@@ -76,7 +76,7 @@ def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
 
 ORDINARY = Family()
 FAMILIES = {
-    "vit_mae": Family({"mask_ratio": 0.0}, _in_order, "masking is off: all patches are seen"),
+    "vit_mae": Family({"mask_ratio": 0.0}, _in_order, ("masking is off: all patches are seen",)),
     "pp_lcnet": Family(logits="last_hidden_state"),
     **dict.fromkeys(
         (
