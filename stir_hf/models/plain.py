@@ -5,6 +5,6 @@ from stir_hf.models.preprocessing import Preprocessing
 from stir_hf.models.vectors.plain import PlainVectors
 
 
-def plain_preprocessing(modality: str, channels: int = 3) -> Preprocessing:
+def plain_preprocessing(modality: str) -> Preprocessing:
     """Preprocessing that changes nothing: images in [0, 1] at their own size, or vectors."""
-    return own_size(channels) if modality == "image" else PlainVectors()
+    return own_size(3) if modality == "image" else PlainVectors()

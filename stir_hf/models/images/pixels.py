@@ -58,9 +58,7 @@ class Pixels:
         return ImageKind(MODES[self.channels], (height, width))
 
     def refusal(self, kind: Kind) -> str | None:
-        """The reason to refuse another kind of input or another mode; None for images that it
-        takes.
-        """
+        """The reason to refuse another kind or mode; None for images that it takes."""
         mine = MODES[self.channels]
         if not isinstance(kind, ImageKind):
             return f"takes images; these inversions are of {kind.name}s"
@@ -185,9 +183,7 @@ def own_size(channels: int) -> Pixels:
 
 
 def picture(width: int, height: int) -> Image.Image:
-    """A fixed picture of smooth colours, fine stripes and a sharp edge, which any crop or
-    resampling changes.
-    """
+    """A fixed picture with smooth colours, stripes and an edge, which any resampling changes."""
     y, x = np.mgrid[:height, :width]
     red = (x * 255) // width
     green = (y * 255) // height

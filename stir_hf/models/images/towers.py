@@ -160,9 +160,7 @@ def _is_backbone(module: nn.Module) -> bool:
 
 
 def _runs_on_images(module: nn.Module) -> bool:
-    """Return whether the whole network takes only images, under any name if its class is the
-    user's own.
-    """
+    """Return whether the network takes only images, in its own class under any name."""
     arguments = Arguments.of(module)
     if arguments.needs_more:
         return False
@@ -176,15 +174,14 @@ def _takes_images(module: nn.Module) -> bool:
     if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
     arguments = Arguments.of(module)
-    whole = arguments.takes("output_hidden_states") or _is_own_network(module)
+    own = _is_network(module) and runs_own_code(module)
+    whole = arguments.takes("output_hidden_states") or own
     first = arguments.names[:1] == (PIXELS,)
     return first and whole and not arguments.needs_more and not _PATCHES & {*arguments.names}
 
 
 def _sees(module: nn.Module) -> bool:
-    """Return whether a module is a network with pixel values, by name or by its class, as the first
-    and only required argument.
-    """
+    """Return whether a module is a network that requires only pixel values, its first argument."""
     arguments = Arguments.of(module)
     first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
     others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
@@ -208,10 +205,6 @@ def _is_network(module: nn.Module) -> bool:
     from transformers import PreTrainedModel
 
     return isinstance(module, PreTrainedModel)
-
-
-def _is_own_network(module: nn.Module) -> bool:
-    return _is_network(module) and runs_own_code(module)
 
 
 def inner_tower(module: nn.Module) -> tuple[str, Any] | None:

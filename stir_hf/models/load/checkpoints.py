@@ -191,9 +191,7 @@ def _check_takes_vectors(network: Network) -> None:
 
 
 def quantisation(config: Any) -> str | None:
-    """The quantisation method of a model's weights, from its configuration; None if they are not
-    quantised.
-    """
+    """The quantisation method in a configuration; None if the weights are not quantised."""
     found = getattr(config, "quantization_config", None)
     if not found:
         return None

@@ -11,7 +11,6 @@ from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.loading import load_encoder
 from stir_hf.models.load.spec import LoadConfig
-from stir_hf.models.plain import plain_preprocessing
 from stir_hf.runtime import RunConfig
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
@@ -54,15 +53,6 @@ def as_encoders(
         else e
         for i, e in enumerate(encoders)
     ]
-
-
-def over(encoders: Sequence[Encoder], modality: str) -> list[Encoder]:
-    """The encoders for data of a kind; a module without a processor takes inputs of any kind.
-
-    Raises:
-        RequestError: a network that takes another kind of input.
-    """
-    return [encoder.over(modality, plain_preprocessing(modality)) for encoder in encoders]
 
 
 def check_modes(encoders: Sequence[Encoder]) -> None:

@@ -1,7 +1,6 @@
 """Checks that a network gives the same representation of an input in every pass."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,18 +19,9 @@ another order.
 """
 
 
-class Open(Protocol):
-    """An open session."""
-
-    network: Network
-    reading: Reading
-    tf32: bool
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """The representation (b, d)."""
-
-
-def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
+def check_repeats(
+    network: Network, reading: Reading, found: Tensor, kind: Kind, *, tf32: bool
+) -> None:
     """Check that `found` (2, d) equals the probe's representation from when the layer was found.
 
     For a network that has changed since (by training, say), that representation is taken again.
@@ -40,8 +30,7 @@ def check_repeats(session: Open, found: Tensor, kind: Kind) -> None:
         RequestError: the network gives another representation for the same inputs; a module that
             differs is named.
     """
-    network, reading, tap = session.network, session.reading, session.reading.tap
-    near = _nearness(network, tf32=session.tf32)
+    tap, near = reading.tap, _nearness(tolerance_of(network.dtype, tf32=tf32))
     if kind == reading.kind and near(found, reading.representation):
         return
     seen = trace(network, kind, tap.module)
@@ -66,9 +55,7 @@ def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
     return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
 
 
-def _nearness(network: Network, *, tf32: bool) -> Callable[[Tensor, Tensor], bool]:
-    tolerance = tolerance_of(network.dtype, tf32=tf32)
-
+def _nearness(tolerance: float) -> Callable[[Tensor, Tensor], bool]:
     def near(one: Tensor, two: Tensor) -> bool:
         if one.shape != two.shape:
             return False
@@ -96,36 +83,43 @@ order each time.
 """
 
 
-def check_steady(session: Open, probe: Tensor) -> None:
+def check_steady(
+    represent: Callable[[Tensor], Tensor], network: Network, expected: Tensor, probe: Tensor
+) -> None:
     """Check that the representation of the probe stays the same, to the bit, after passes over
     other inputs.
+
+    Args:
+        represent: the open session of the network.
+        network: the network.
+        expected: (2, d): the representation of the probe from when the layer was found.
+        probe: the probe.
 
     Raises:
         RequestError: the network keeps state between passes, however small, so its scores would
             depend on the number of passes before.
     """
-    module, expected = session.network.module, session.reading.representation
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    first = session(probe)
+    buffers = {name: buffer.clone() for name, buffer in network.module.named_buffers()}
+    first = represent(probe)
     if torch.equal(first, expected):
         return
 
     def again() -> Tensor:
-        session(1 - probe)
-        return session(probe)
+        represent(1 - probe)
+        return represent(probe)
 
     second = again()
     if torch.equal(second, first):  # other kernels than when it was traced
         return
     for _ in range(STEADY_PASSES):
         last = again()
-    now = dict(module.named_buffers())
+    now = dict(network.module.named_buffers())
     changed = [n for n, b in buffers.items() if not b.is_meta and not torch.equal(b, now[n])]
     step, drift = ((one - first).double().norm() for one in (second, last))
     if not changed and not bool(drift > STEADY_PASSES / 2 * step):
         return
     what = f" (its buffer {changed[0]} changes)" if changed else ""
     raise RequestError(
-        f"{session.network.name} changes a little in every pass{what}, so an input has no"
+        f"{network.name} changes a little in every pass{what}, so an input has no"
         " fixed representation; remove the state that it keeps between passes"
     )

@@ -100,7 +100,8 @@ class _State:
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._attributes = {n: v for n, v in vars(module).items() if n != "training"}
-        self._held = [(v, _items(v)) for v in self._attributes.values() if _holds(v)]
+        containers = [v for v in self._attributes.values() if isinstance(v, list | dict | set)]
+        self._held = [(v, _items(v)) for v in containers]
         tensors = (*module._parameters.values(), *module._buffers.values())
         self._values = [
             (tensor, tensor.detach(), tensor.detach().clone())
@@ -136,15 +137,8 @@ def _same(tensor: Tensor, place: Tensor, values: Tensor) -> bool:
     return tensor.data_ptr() == place.data_ptr() and torch.equal(tensor, values)
 
 
-def _holds(value: Any) -> bool:
-    """Return whether a value is a container whose items may be replaced, such as those of
-    parameters, buffers, submodules and hooks.
-    """
-    return isinstance(value, list | dict | set)
-
-
 def _items(value: Any) -> Any:
-    """A copy of the items of a container."""
+    """A copy of the items of a container, such as parameters, submodules or hooks."""
     return dict(value) if isinstance(value, dict) else list(value)
 
 

@@ -9,13 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stir_hf.errors import (
-    ONE_AT_A_TIME,
-    RequestError,
-    RunError,
-    is_out_of_memory,
-    memory_errors,
-)
+from stir_hf.errors import ONE_AT_A_TIME, RequestError, RunError, is_out_of_memory, memory_errors
 from stir_hf.inputs.base import Kind
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.network import Context

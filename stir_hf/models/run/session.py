@@ -90,11 +90,7 @@ class Session:
         """
         if self._stack is None:
             raise RuntimeError("the session is not open; use it as `with encoder.session() as …`")
-        preprocessing = self.network.preprocessing
-        if not preprocessing.takes(values):
-            raise RequestError(
-                f"{self.network.name} takes {preprocessing.expected()}, not {tuple(values.shape)}"
-            )
+        self.network.check_takes(values)
         if torch.compiler.is_compiling():
             return self._represent(values, context or {})
         with turn(self.network.module, self.device, self.dtype):
@@ -136,8 +132,8 @@ class Session:
             with torch.set_grad_enabled(gradient), fails:
                 found = self(probe.flip(0)).flip(0)  # with its two inputs swapped
             with torch.no_grad():
-                check_repeats(self, found.detach(), kind)
-                check_steady(self, probe.detach())
+                check_repeats(self.network, self.reading, found.detach(), kind, tf32=self.tf32)
+                check_steady(self, self.network, self.reading.representation, probe.detach())
             if gradient:
                 with torch.enable_grad(), differentiable(self.network):
                     check_gradient(self.network, found, probe)
@@ -174,12 +170,10 @@ class Session:
         stack.callback(handle.remove)
 
     def _before(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._runs_here():
-            self._take((args, kwargs))
+        self._take((args, kwargs))
 
     def _after(self, _: Any, __: tuple[Any, ...], output: Any) -> None:
-        if self._runs_here():
-            self._take(output)
+        self._take(output)
 
     def _runs_here(self) -> bool:
         """Return whether the current pass is one of this session."""
@@ -188,6 +182,8 @@ class Session:
         return self._runs_in == get_ident()
 
     def _take(self, value: Any) -> None:
+        if not self._runs_here():
+            return
         call, self._calls = self._calls, self._calls + 1
         if call == self.tap.call:
             self._found = first_tensor(value)
