@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
+from stir_hf.models.load.canvas import plain_preprocessing
 from stir_hf.models.load.configuration import entries
 from stir_hf.models.load.identity import hash_of_weights, short_hash
 from stir_hf.models.network import Context, Network
-from stir_hf.models.plain import plain_preprocessing
 from stir_hf.models.preprocessing import Extent, Preprocessing, extent_of
 from stir_hf.models.read.probing import Reading, read_probe
 from stir_hf.models.read.taps import Layer, split_call, split_selector
@@ -113,11 +113,6 @@ class Encoder:
     def dtype(self) -> torch.dtype:
         """Precision of the network's weights."""
         return self.network.dtype
-
-    @property
-    def input_dtype(self) -> torch.dtype:
-        """Precision of inputs and representations: float64 for a float64 network, else float32."""
-        return self.network.input_dtype
 
     @property
     def extent(self) -> Extent | None:

@@ -54,9 +54,7 @@ class Network:
     weights: str | None = None
     """For a quantised network, the hash of its weights from before its first pass."""
     whole: "Network | None" = None
-    """The whole model in memory, if this is its part before the head; it has the names of the other
-    modules.
-    """
+    """The whole model in memory, with the other modules, if this is its part before the head."""
     arguments: Arguments | None = None
     """The arguments of its forward, once they are known."""
 
@@ -202,9 +200,7 @@ class Network:
             )
 
     def check_there(self) -> None:
-        """Raise RequestError if weights have no values: in a lazy module, or on the meta device and
-        not loaded on use.
-        """
+        """Raise RequestError if weights have no values: lazy, or on the meta device for good."""
         for name, value in (*self.module.named_parameters(), *self.module.named_buffers()):
             if nn.parameter.is_lazy(value):
                 raise RequestError(

@@ -100,9 +100,7 @@ def prepare(
 
 
 def fill(values: Tensor) -> Tensor:
-    """Pad rows up to 4 with copies of the first (or zeros without a first), which carry no
-    gradient.
-    """
+    """Pad rows up to 4 with copies of the first (or zeros), which carry no gradient."""
     count, shape = values.shape[0], values.shape[1:]
     if count >= LEAST_BATCH:
         return values

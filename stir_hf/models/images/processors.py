@@ -76,13 +76,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
 
 
 def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixels:
-    """Return preprocessing with the native size, and with cropping or resizing as needed for it.
-
-    Args:
-        pixels: the preprocessing without a native size.
-        sizes: the output sizes for squares of different sizes.
-        size: the network's native size.
-    """
+    """The preprocessing with its native size, which may crop or resize images for it."""
     process = pixels.process
     if len(sizes) == 1:
         (size,) = sizes

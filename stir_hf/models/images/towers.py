@@ -1,6 +1,4 @@
-"""The part that takes images, in a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or a
-detector.
-"""
+"""The part that takes images, in a network of several towers (CLIP, LLaVA, …) or a detector."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -48,15 +46,12 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
 def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
     """Return the only part that takes plain images, or raise RequestError."""
     patched = _whole_or_outermost(module, _takes_patches)
-    for wanted in (_takes_images, _sees):
-        if wanted is _sees and _sees(module):
-            return "", module
-        found = _outermost(module, wanted)
-        found = {name: tower for name, tower in found.items() if not _is_in(name, patched)}
-        if len(found) == 1:
-            return next(iter(found.items()))
-        if found:
-            break
+    found = _outermost(module, _takes_images, patched)
+    if not found and _sees(module):
+        return "", module
+    found = found or _outermost(module, _sees, patched)
+    if len(found) == 1:
+        return next(iter(found.items()))
     takes = getattr(module, "main_input_name", "something else")
     takes = takes if isinstance(takes, str) else " and ".join(takes)
     if found:
@@ -135,13 +130,15 @@ def _has_timm(module: nn.Module, encoder: str) -> bool:
     ) or any(f".{name}".endswith(f".{encoder}") for name, _ in module.named_modules())
 
 
-def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
-    """The wanted submodules that are not inside another wanted one."""
+def _outermost(
+    module: nn.Module, wanted: Callable[[nn.Module], bool], outside: Iterable[str] = ()
+) -> dict[str, nn.Module]:
+    """The wanted submodules inside neither another wanted one nor those that are left out."""
     found: dict[str, nn.Module] = {}
     for name, inner in module.named_modules():
         if name and not _is_in(name, found) and wanted(inner):
             found[name] = inner
-    return found
+    return {name: inner for name, inner in found.items() if not _is_in(name, outside)}
 
 
 def _whole_or_outermost(

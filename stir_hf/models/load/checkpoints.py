@@ -166,11 +166,7 @@ _OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
 
 
 def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: bool) -> bool:
-    """Return True for a checkpoint with its own code and without a processor.
-
-    Raises:
-        RequestError: its code is not allowed.
-    """
+    """Return True for a checkpoint with its own code, which must be allowed, and no processor."""
     if _has_processor(place) or "AutoModel" not in (config.get("auto_map") or {}):
         return False
     if not trust:
@@ -214,10 +210,7 @@ def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> Non
 
 
 def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
-    """Raise RequestError if the weights have more layers in a list than the configuration.
-
-    An unused head is not such a layer.
-    """
+    """Raise RequestError for weights of more layers than configured; a head may be unused."""
     lists = {name: len(m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)}
     for key in sorted(unexpected):
         parts = key.split(".")

@@ -154,17 +154,7 @@ def _check_weights(called: str, place: Place) -> None:
 
 
 def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
-    """Check the names of a checkpoint's files, and return whether they are those of an adapter
-    only.
-
-    Args:
-        called: name of the checkpoint in messages.
-        names: names of its files; files in subfolders are ignored.
-        folder: the folder with its configuration.
-
-    Raises:
-        RequestError: no configuration, or no weights in safetensors.
-    """
+    """Check the names of files, and return whether they are those of an adapter only."""
     top = [name for name in names if "/" not in name]
     adapter = CONFIG not in top and ADAPTER_CONFIG in top
     if not adapter and CONFIG not in top:
@@ -194,11 +184,7 @@ def check_named(called: str, named: Any) -> None:
 
 
 def _shards(called: str, index: Path) -> list[str]:
-    """The files that an index of shards names.
-
-    Raises:
-        RequestError: one that is not safetensors in the folder of the index.
-    """
+    """The files that an index names, all of them safetensors in its folder."""
     places = read_json(index).get("weight_map")
     names = list(places.values()) if isinstance(places, dict) else []
     for name in names:

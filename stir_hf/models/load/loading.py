@@ -18,8 +18,7 @@ from stir_hf.models.network import Network
 from stir_hf.runtime import SPREAD, pick_device, precision
 
 _LOADING = threading.RLock()
-"""Lock on loading, since transformers changes global settings meanwhile, such as the default dtype.
-"""
+"""Lock on loading, since transformers changes the default dtype and other globals meanwhile."""
 
 
 def load_encoder(

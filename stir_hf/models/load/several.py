@@ -45,7 +45,10 @@ def as_encoders(
         )
         for i, (model, layer) in enumerate(zip(models, layers, strict=True))
     ]
-    check_modes(encoders)
+    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
+    if len(set(modes)) > 1:
+        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
+        raise RequestError(f"the models take images of different modes: {shown}")
     names = [e.name for e in encoders]
     return [
         e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
@@ -53,14 +56,6 @@ def as_encoders(
         else e
         for i, e in enumerate(encoders)
     ]
-
-
-def check_modes(encoders: Sequence[Encoder]) -> None:
-    """Raise RequestError if the models take images of different modes."""
-    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
-    if len(set(modes)) > 1:
-        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
-        raise RequestError(f"the models take images of different modes: {shown}")
 
 
 def _called(model: Model, labels: Mapping[str, str], *, first: bool) -> str | None:

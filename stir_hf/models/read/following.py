@@ -23,9 +23,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._axes[inputs] = axes_of(axes, inputs.shape)
 
     def pooled_over(self, tensor: Tensor) -> tuple[int, ...] | None:
-        """The axes of (b, …) after the first that hold no channels; None if it is unknown
-        which do.
-        """
+        """The axes of (b, …) after the first without channels; None if it is unknown which."""
         kinds = [kind_of(axis) for axis in (self._of(tensor) or ())[1:]]
         held = next((kind for kind in ("channel", "colour") if kind in kinds), None)
         if held is None:

@@ -48,9 +48,7 @@ def axes_made(rule: Rule, made: Made) -> Axes:
 
 
 def kept(made: Made) -> Axes | None:
-    """The axes of the arguments, without those that were summed over or selected from, and with new
-    ones.
-    """
+    """The axes of the arguments, without those summed over or selected from, and with new ones."""
     main = max(made.given, key=len)
     more = len(made.shape) - len(main)
     if more < 0:

@@ -1,6 +1,4 @@
-"""The default layer: the tensor that the head of a classifier multiplies, verified numerically and
-never guessed.
-"""
+"""The default layer: what the head of a classifier multiplies, verified and never guessed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,9 +61,7 @@ def _head_input(seen: Trace) -> Chosen | None:
 
 
 def _by_identity(seen: Trace, target: Tensor) -> Call | None:
-    """The module with a matrix whose output is the target, perhaps after modules that only
-    scale.
-    """
+    """The module with a matrix that outputs the target, perhaps before modules that only scale."""
     for call in reversed(seen.calls):
         if not call.is_leaf or call.gave is None or call.given is None:
             continue
@@ -81,9 +77,7 @@ def _by_identity(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
-    """The module whose weights times its input are the target up to a constant factor, or the first
-    of two modules whose sum is.
-    """
+    """The module whose product is the target up to a factor, or the first of two with that sum."""
     products: list[tuple[Call, Tensor]] = []
     for call in reversed(seen.calls):
         product = _product(call)
@@ -100,9 +94,7 @@ def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _composed(seen: Trace, target: Tensor) -> Call | None:
-    """The innermost composed module, such as an adapter, that outputs the target and is affine,
-    which is checked by calling it again.
-    """
+    """The innermost composed module with the target as output, which calls show to be affine."""
     for call in seen.calls:
         given = None if call.given is None else call.given.value
         if given is None or call.gave is None or not call.name or not call.gave.same(target):
@@ -119,9 +111,7 @@ def _has_matrix(module: nn.Module) -> bool:
 
 
 def _product(call: Call) -> Tensor | None:
-    """The product of the module's weights and its input, computed again; None unless it is the
-    module's output.
-    """
+    """The product of weights and input, computed again; None unless the module outputs it."""
     weight, given, gave = getattr(call.module, "weight", None), call.given, call.gave
     if given is None or gave is None or not call.is_leaf or not isinstance(weight, Tensor):
         return None
@@ -154,9 +144,7 @@ def _products(values: Tensor, weight: Tensor, module: Any) -> Iterator[Tensor]:
 
 
 def _scaled(values: Tensor, product: Tensor) -> bool:
-    """Return whether `values` are `product` times a constant factor, to the precision of
-    the dtype.
-    """
+    """Return whether `values` are `product` times a constant, to the precision of the dtype."""
     if values.numel() != product.numel():
         return False
     a = values.detach().flatten().double()
@@ -168,7 +156,7 @@ def _scaled(values: Tensor, product: Tensor) -> bool:
 
 
 def _pools_by_weights(network: Network) -> bool:
-    """Return whether the network has a pooler with weights; checkpoints of classifiers lack them."""
+    """Return whether the network has a pooler with weights, which classifiers lack."""
     return any(name.startswith("pooler.") for name, _ in network.module.named_parameters())
 
 

@@ -83,12 +83,7 @@ def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
 
 @contextmanager
 def _running(network: Network) -> Iterator[None]:
-    """A context for the first pass of a network of transformers: some need more inputs, or do not
-    run with their settings.
-
-    Raises:
-        RequestError: the network does not run.
-    """
+    """A context for a first pass, which some networks of transformers do not run without more."""
     try:
         yield
     except (TypeError, AttributeError, LookupError, ZeroDivisionError) as error:

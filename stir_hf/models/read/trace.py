@@ -234,9 +234,7 @@ def _watched(network: Network, probe: Tensor, kind: Kind, keep: str | None) -> T
 
 
 def _tell_apart(seen: Trace, other: Trace) -> None:
-    """Find the tensors whose first axis is not that of the batch, by a pass with another batch
-    size.
-    """
+    """Find tensors without the axis of the batch, by a pass with another batch size."""
     given, gave = (
         {(c.name, c.number) for c in other.calls if getattr(c, at) is not None}
         for at in ("given", "gave")

@@ -10,9 +10,7 @@ from stir_hf.errors import RequestError
 
 
 def mark(tensor: Tensor) -> AbstractContextManager[None]:
-    """A context for changing a tensor in place: one made in inference mode can only be changed
-    there.
-    """
+    """A context for changing a tensor in place, which may be made in inference mode."""
     return torch.inference_mode(tensor.is_inference())
 
 
@@ -87,9 +85,7 @@ class Modes:
 
 
 def _switches(module: nn.Module) -> bool:
-    """Return whether setting the mode of a module may do more than set a flag; the classes of
-    `transformers` never change weights then.
-    """
+    """Return whether a module may do more than set a flag when its mode is set."""
     setters = (getattr(module, name) for name in ("train", "eval"))
     return not all(setter.__module__.startswith(("torch.", "transformers.")) for setter in setters)
 

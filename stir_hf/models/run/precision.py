@@ -13,9 +13,7 @@ _LOCK = threading.RLock()
 
 
 class _Precision:
-    """The settings of float32 arithmetic, by torch's old names and, from torch 2.9 on, its new
-    names.
-    """
+    """The settings of float32 arithmetic, by torch's old names and, from 2.9 on, its new ones."""
 
     def __init__(self) -> None:
         self.matmul: str | None = None

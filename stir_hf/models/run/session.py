@@ -1,6 +1,4 @@
-"""Sessions: a frozen network with a hook as a pure callable from inputs to the representations of
-one layer.
-"""
+"""Sessions: a frozen network with a hook as a map from inputs to representations of a layer."""
 
 from contextlib import ExitStack, nullcontext, suppress
 from threading import get_ident
@@ -14,9 +12,8 @@ from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 from stir_hf.models.network import Context, Network
 from stir_hf.models.preprocessing import Arithmetic, fill, prepare
-from stir_hf.models.read.gradients import check_gradient, differentiable
+from stir_hf.models.read.checks import check_gradient, check_repeats, check_steady, differentiable
 from stir_hf.models.read.probing import Reading
-from stir_hf.models.read.steady import check_repeats, check_steady
 from stir_hf.models.read.taps import Tap, part_of, without_rows
 from stir_hf.models.read.trace import first_tensor
 from stir_hf.models.run.frozen import frozen, lock_of, turn

@@ -1,11 +1,12 @@
-"""Checks that a network gives the same representation of an input in every pass."""
+"""Checks that a network represents an input alike in every pass, and that it can be inverted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, RunError, is_out_of_memory, one_line
 from stir_hf.inputs.base import Kind
 from stir_hf.models.network import Network
 from stir_hf.models.read.probing import Reading
@@ -14,9 +15,7 @@ from stir_hf.models.read.trace import Trace, trace
 
 _TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 _TOLERANCE, _TF32_TOLERANCE = 1e-4, 2e-2
-"""Largest relative difference of two passes over the same inputs, in which additions may be done in
-another order.
-"""
+"""Largest relative difference of two passes over the same inputs, with additions in any order."""
 
 
 def check_repeats(
@@ -78,9 +77,7 @@ def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], b
 
 
 STEADY_PASSES = 8
-"""Number of further passes that distinguish a network that drifts from one that adds in another
-order each time.
-"""
+"""Number of further passes that tell a drift from additions in another order each time."""
 
 
 def check_steady(
@@ -123,3 +120,45 @@ def check_steady(
         f"{network.name} changes a little in every pass{what}, so an input has no"
         " fixed representation; remove the state that it keeps between passes"
     )
+
+
+@contextmanager
+def differentiable(network: Network) -> Iterator[None]:
+    """A context for the first pass that records a gradient, in a network that runs without one.
+
+    Raises:
+        RequestError: the network cannot be differentiated, since it overwrites tensors that the
+            gradient needs, has hooks that prevent it, or an operation without a derivative.
+    """
+    try:
+        yield
+    except (RequestError, RunError):
+        raise
+    except Exception as error:  # operations and hooks fail in many ways
+        if is_out_of_memory(error):
+            raise
+        raise RequestError(
+            f"{network.name} cannot be inverted, as its pass with gradients fails:"
+            f" {one_line(error)}; it can be judged by `stir_hf.score` on inversions of another"
+            " network"
+        ) from error
+
+
+def check_gradient(network: Network, found: Tensor, probe: Tensor) -> None:
+    """Check that a gradient of the representation (2, d) reaches the probe.
+
+    Raises:
+        RequestError: no gradient, though the representation is finite and differs between the two
+            inputs.
+    """
+    gradient: Tensor | None = None
+    if found.requires_grad:
+        generator = torch.Generator().manual_seed(1)
+        weights = torch.randn(found.shape, generator=generator, device="cpu").to(found)
+        (gradient,) = torch.autograd.grad((found * weights).sum(), probe, allow_unused=True)
+    tells_apart = bool(found.isfinite().all()) and not torch.equal(found[0], found[1])
+    if gradient is None or (tells_apart and not bool(gradient.any())):
+        raise RequestError(
+            f"the representation of {network.name} carries no gradient to the inputs, so nothing"
+            " can be inverted with it"
+        )
