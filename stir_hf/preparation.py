@@ -16,7 +16,7 @@ from stir_hf.data.sources.splits import Data
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 from stir_hf.job import InversionJob, with_originals
-from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, over, try_kinds
+from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_kinds
 from stir_hf.options.verbs import InversionOptions, InvertOptions, RunOptions, ScoreOptions
 from stir_hf.publish import check_destination
 from stir_hf.runtime import Processes, Watcher
@@ -72,7 +72,7 @@ def prepare(
     shown = progress if processes.main else False
     samples = processes.first_on_each_machine(lambda: open_samples(data, spec, shown))
     scoring.check_count(len(samples), measure, spec.dataset)
-    encoders = over(encoders, samples.modality)
+    encoders = [encoder.over(samples.modality) for encoder in encoders]
     return _opened(stack, encoders, samples, options, labels, starts)
 
 
@@ -105,7 +105,7 @@ def prepare_scores(
         lambda: [with_originals(one, options.load) for one in choose(inversions, options.sets)]
     )
     encoders = _encoders(processes, options, models, common_mode(sets), labels)
-    encoders = over(encoders, sets[0].kind.name)
+    encoders = [encoder.over(sets[0].kind.name) for encoder in encoders]
     for encoder in encoders:
         scoring.check(encoder, sets, options.judge.measure)
     kinds = list(dict.fromkeys(one.kind for one in sets))

@@ -2,7 +2,7 @@
 
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.loading import load_encoder
-from stir_hf.models.load.several import Model, as_encoders, over
+from stir_hf.models.load.several import Model, as_encoders
 from stir_hf.models.run.opened import LOOKED_AT, Opened, opened, try_kinds
 from stir_hf.models.run.session import Session
 
@@ -15,6 +15,5 @@ __all__ = [
     "as_encoders",
     "load_encoder",
     "opened",
-    "over",
     "try_kinds",
 ]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
+from stir_hf.models.load.canvas import plain_preprocessing
 from stir_hf.models.load.configuration import entries
-from stir_hf.models.load.identity import network_identity, short_hash
+from stir_hf.models.load.identity import hash_of_weights, short_hash
 from stir_hf.models.network import Context, Network
 from stir_hf.models.preprocessing import Extent, Preprocessing, extent_of
 from stir_hf.models.read.probing import Reading, read_probe
@@ -38,7 +39,6 @@ class Encoder:
         self.network = network.holding(split_call(split_selector(layer)[0])[0])
         self._label = label
         self._reading: Reading | None = None
-        self._rounding: tuple[str, ...] | None = None
         self._open: tuple[int, Session] | None = None
         self.network.check_there()
         self.network.check_batchnorm()
@@ -74,12 +74,12 @@ class Encoder:
 
     def _rounding_notes(self) -> tuple[str, ...]:
         """Notes on values that the canvas rounds, measured once."""
-        if self._reading is None or not self.preprocessing.rounds:
+        if (reading := self._reading) is None or not self.preprocessing.rounds:
             return ()
-        if self._rounding is None:
+        if reading.rounding is None:
             with self.session() as session:
-                self._rounding = rounding_notes(session, self._reading)
-        return self._rounding
+                reading.rounding = rounding_notes(session)
+        return reading.rounding
 
     @property
     def name(self) -> str:
@@ -113,13 +113,6 @@ class Encoder:
     def dtype(self) -> torch.dtype:
         """Precision of the network's weights."""
         return self.network.dtype
-
-    @property
-    def input_dtype(self) -> torch.dtype:
-        """Precision of inputs and representations: float64 for a float64 network, otherwise
-        float32.
-        """
-        return self.network.input_dtype
 
     @property
     def extent(self) -> Extent | None:
@@ -160,10 +153,9 @@ class Encoder:
         kind = self.network.kind(extent)
         if self._reading is None or self._reading.kind != kind:
             self._reading = read_probe(self.network, self.layer, kind)
-            self._rounding = None
 
-    def over(self, modality: str, plain: Preprocessing) -> "Encoder":
-        """The encoder over inputs of a kind; `plain` is that of modules without a processor.
+    def over(self, modality: str) -> "Encoder":
+        """The encoder over inputs of a kind; a module without a processor takes any.
 
         Raises:
             RequestError: it takes another kind.
@@ -174,8 +166,7 @@ class Encoder:
             raise RequestError(
                 f"{self.name} takes {self.preprocessing.modality}s, and these data are {modality}s"
             )
-        network = replace(self._given, name=self.name, preprocessing=plain)
-        return Encoder(network, self.layer, label=self._label)
+        return self._again(self.layer, preprocessing=plain_preprocessing(modality))
 
     def at(self, layer: str) -> "Encoder":
         """The same network, read at another layer.
@@ -183,20 +174,21 @@ class Encoder:
         Raises:
             RequestError: as `find_layer`.
         """
-        given = replace(self._given, name=self.name)
-        other = Encoder(given, layer, label=self._label)
+        other = self._again(layer)
         if self._reading is not None:
             other.find_layer(extent_of(self._reading.kind))
         return other
+
+    def _again(self, layer: str, **changes: Any) -> "Encoder":
+        given = replace(self._given, name=self.name, **changes)
+        return Encoder(given, layer, label=self._label)
 
     def own(self, kind: Kind) -> Kind:
         """The kind of the network's own inputs for a canvas, which it may resize."""
         return self.network.kind(extent_of(kind))
 
     def session(self, *, tf32: bool = False) -> Session:
-        """The network frozen, with its hook in place, as long as it is open; `tf32` allows TF32 on
-        CUDA.
-        """
+        """The network frozen, with its hook, while it is open; `tf32` allows TF32 on CUDA."""
         return Session(self.network, self._prepared(), tf32=tf32)
 
     def check_takes(self, kind: Kind) -> None:
@@ -227,10 +219,12 @@ class Encoder:
     def identity(self) -> dict[str, Any]:
         """The identity by content: equal for equal numbers, independent of names. Computed anew."""
         network = self.network
-        parts = network_identity(
-            self.module, self.preprocessing, self.dtype, network.weights, network.missing
-        )
-        return {**parts, "tap": self._prepared().spelling.spelling()}
+        return {
+            "weights": network.weights or hash_of_weights(self.module, network.missing),
+            "precision": {"dtype": str(self.dtype).removeprefix("torch.")},
+            **self.preprocessing.identity(),
+            "tap": self._prepared().spelling.spelling(),
+        }
 
     def recorded(self) -> dict[str, Any]:
         """Metadata that is recorded but is not part of the identity: names, commit, classes."""
@@ -276,10 +270,7 @@ class Encoder:
         if not isinstance(values, Tensor) or not values.is_floating_point():
             kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
             raise RequestError(f"{self.name} takes a float tensor in [0, 1], not {kind}")
-        if not self.preprocessing.takes(values):
-            raise RequestError(
-                f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
-            )
+        self.network.check_takes(values)
         extent = tuple(values.shape[2 if values.ndim > 2 else 1 :])
         if self._reading is None:
             self.find_layer(extent)

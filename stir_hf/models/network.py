@@ -54,9 +54,7 @@ class Network:
     weights: str | None = None
     """For a quantised network, the hash of its weights from before its first pass."""
     whole: "Network | None" = None
-    """The whole model in memory, if this is its part before the head; it has the names of the other
-    modules.
-    """
+    """The whole model in memory, with the other modules, if this is its part before the head."""
     arguments: Arguments | None = None
     """The arguments of its forward, once they are known."""
 
@@ -65,9 +63,7 @@ class Network:
             self.weights = quantised_weights(self.module, self.module.config)
 
     def holding(self, layer: str) -> "Network":
-        """Return the network that contains a layer: this one, or the whole model if only that has
-        it.
-        """
+        """Return the network with a layer: this one, or the whole model if only that has it."""
         if self.whole is None:
             return self
         mine, others = (
@@ -107,9 +103,7 @@ class Network:
 
     @property
     def input_dtype(self) -> torch.dtype:
-        """Precision of inputs and representations: float64 for a float64 network, otherwise
-        float32.
-        """
+        """Precision of inputs and representations: float64 for a float64 network, else float32."""
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     @property
@@ -129,9 +123,7 @@ class Network:
         return self.preprocessing.kind(self.preprocessing.extent or extent)
 
     def probe(self, kind: Kind) -> Tensor:
-        """Two fixed inputs of noise, (2, *shape), on the network's device: uniform in the bounds,
-        or N(0, 1) without bounds.
-        """
+        """Two fixed noise inputs (2, *shape), on its device: uniform in the bounds, or N(0, 1)."""
         generator = torch.Generator().manual_seed(0)
         draw: Any = torch.randn if kind.bounds is None else torch.rand
         shape = (2, *kind.shape)
@@ -200,10 +192,15 @@ class Network:
             asked = MODES.get(int(channels or 0), f"{channels} channels")
             raise RequestError(f"{self.name} takes {MODES[int(has or 0)]} images, not {asked!r}")
 
+    def check_takes(self, values: Tensor) -> None:
+        """Raise RequestError for a batch of another shape than it takes."""
+        if not self.preprocessing.takes(values):
+            raise RequestError(
+                f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
+            )
+
     def check_there(self) -> None:
-        """Raise RequestError if weights have no values: in a lazy module, or on the meta device and
-        not loaded on use.
-        """
+        """Raise RequestError if weights have no values: lazy, or on the meta device for good."""
         for name, value in (*self.module.named_parameters(), *self.module.named_buffers()):
             if nn.parameter.is_lazy(value):
                 raise RequestError(

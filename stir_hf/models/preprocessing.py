@@ -21,7 +21,9 @@ Arithmetic = Callable[[Tensor], Tensor]
 
 
 class Preprocessing(Protocol):
-    """The preprocessing of one network: geometry, and differentiable arithmetic."""
+    """The preprocessing of one network: geometry, and differentiable arithmetic. A class that
+    inherits from this one has the methods with a body here, which change nothing.
+    """
 
     modality: ClassVar[str]
     """Name of the kind of input."""
@@ -31,24 +33,29 @@ class Preprocessing(Protocol):
     @property
     def extent(self) -> Extent | None:
         """The network's native extent; None if it takes inputs of any extent."""
+        return None
 
     @property
     def processor(self) -> str | None:
         """The class of the processor, if there is one."""
+        return None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes of a result on how the processor is called."""
+        return ()
 
     @property
     def rounds(self) -> bool:
         """True if the canvas rounds the values of the processor."""
+        return False
 
     def kind(self, extent: Extent) -> Kind:
         """The kind of input at an extent."""
 
     def extent_of(self, shape: Extent) -> Extent:
         """The extent of the canvas for an original of a shape, (h, w) or (d,)."""
+        return shape
 
     def refusal(self, kind: Kind) -> str | None:
         """The reason why the network does not take inputs of a kind; None if it takes them."""
@@ -67,24 +74,24 @@ class Preprocessing(Protocol):
 
     def resize(self, values: Tensor) -> Tensor:
         """Resize a batch to the native extent, differentiably; unchanged if it has that extent."""
+        return values
 
-    def arithmetic(self, like: Tensor) -> Arithmetic | None:
+    def arithmetic(self, like: Tensor) -> Arithmetic | None:  # noqa: ARG002 - a default
         """The arithmetic, on the device and in the dtype of a tensor; None if there is none."""
+        return None
 
-    def rounding(self, extent: Extent) -> tuple[Tensor, Tensor] | None:
+    def rounding(self, extent: Extent) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002 - a default
         """The values (*shape) of a fixed original before and after the canvas rounds them; None if
         it rounds nothing, or if the network may not take such an input.
         """
+        return None
 
     def identity(self) -> dict[str, Any]:
         """The geometry and arithmetic by content, for the identity of the network."""
 
 
 def prepare(
-    values: Tensor,
-    preprocessing: Preprocessing,
-    arithmetic: Arithmetic | None,
-    dtype: torch.dtype,
+    values: Tensor, preprocessing: Preprocessing, arithmetic: Arithmetic | None, dtype: torch.dtype
 ) -> Tensor:
     """Turn values (b, *shape) into the inputs of a network: a new tensor of at least 4 rows."""
     inputs = preprocessing.resize(fill(values)).contiguous()  # decoded pixels lie channels last
@@ -93,9 +100,7 @@ def prepare(
 
 
 def fill(values: Tensor) -> Tensor:
-    """Pad rows up to 4 with copies of the first (or zeros without a first), which carry no
-    gradient.
-    """
+    """Pad rows up to 4 with copies of the first (or zeros), which carry no gradient."""
     count, shape = values.shape[0], values.shape[1:]
     if count >= LEAST_BATCH:
         return values

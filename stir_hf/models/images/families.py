@@ -26,21 +26,16 @@ class Family:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that the configuration must have."""
     inputs: Inputs = lambda _module, _pixels: {}
-    note: str | None = None
-    """Note of a result on such a network."""
+    notes: tuple[str, ...] = ()
+    """Notes of a result on such a network."""
     encoder: str = ""
-    """The name of the vision encoder inside the network that `AutoModel` loads, for detectors and
-    the like.
-    """
+    """The name of the vision encoder inside what `AutoModel` loads, if it is a part."""
     logits: str = "logits"
     """The field of a result that holds a classifier's logits."""
     apart: bool = False
-    """True if `AutoModel` omits the encoder, so that the class named by the checkpoint is loaded.
-    """
+    """True if `AutoModel` omits the encoder: the class that the checkpoint names is loaded."""
     maps: str | None = None
-    """The field of a result that holds feature maps, if `last_hidden_state` is a map with its
-    channels last.
-    """
+    """The field of a result with feature maps, if `last_hidden_state` has its channels last."""
     refused: str | None = None
     """The reason why such networks are not supported; None if they are."""
 
@@ -76,7 +71,7 @@ def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
 
 ORDINARY = Family()
 FAMILIES = {
-    "vit_mae": Family({"mask_ratio": 0.0}, _in_order, "masking is off: all patches are seen"),
+    "vit_mae": Family({"mask_ratio": 0.0}, _in_order, ("masking is off: all patches are seen",)),
     "pp_lcnet": Family(logits="last_hidden_state"),
     **dict.fromkeys(
         (

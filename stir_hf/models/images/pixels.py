@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.base import Kind
-from stir_hf.inputs.images import MODES, AppliedMap, ImageKind, PixelMap, Size, as_mode, resize
-from stir_hf.models.preprocessing import Extent
+from stir_hf.inputs.images import MODES, ImageKind, PixelMap, Size, as_mode, resize, to_array
+from stir_hf.models.preprocessing import Arithmetic, Extent
 
 Process = Callable[[Image.Image], np.ndarray]
 """Function from a PIL image to the processor's float array of shape (c, h, w)."""
@@ -31,9 +31,7 @@ class Pixels:
     axes: ClassVar[tuple[str, ...]] = ("batch", "colour", "space", "space")
 
     process: Process
-    """Function from a PIL image to the float array (c, h, w) for the network; raises RequestError
-    if the processor gives another shape.
-    """
+    """The map to the network's array (c, h, w); raises RequestError for another shape."""
     map: PixelMap
     """Map from channels in [0, 1] to the network's inputs, and back."""
     channels: int
@@ -47,8 +45,7 @@ class Pixels:
     shapes with a colour that 8 bits cannot represent, or its output size varies with the input.
     """
     rounds: bool = False
-    """True if 8 bits cannot represent the values of the processor, so that the canvas rounds them.
-    """
+    """True if 8 bits cannot represent the values of the processor: the canvas rounds them."""
     notes: tuple[str, ...] = ()
     """Notes of a result on how the processor is called."""
 
@@ -58,9 +55,7 @@ class Pixels:
         return ImageKind(MODES[self.channels], (height, width))
 
     def refusal(self, kind: Kind) -> str | None:
-        """The reason to refuse another kind of input or another mode; None for images that it
-        takes.
-        """
+        """The reason to refuse another kind or mode; None for images that it takes."""
         mine = MODES[self.channels]
         if not isinstance(kind, ImageKind):
             return f"takes images; these inversions are of {kind.name}s"
@@ -80,7 +75,7 @@ class Pixels:
         """Resize images to the native size (antialiased, bilinear)."""
         return resize(values, self.extent)
 
-    def arithmetic(self, like: Tensor) -> AppliedMap | None:
+    def arithmetic(self, like: Tensor) -> Arithmetic | None:
         """The affine map of the channels; None if it is the identity."""
         return None if self.map.is_identity else self.map.on(like).applied()
 
@@ -176,18 +171,11 @@ def _rounded(pixel_map: PixelMap) -> dict[str, Any]:
 
 def own_size(channels: int) -> Pixels:
     """Preprocessing without a processor: images in [0, 1] at their own size."""
-
-    def process(image: Image.Image) -> np.ndarray:
-        array = np.asarray(image, np.float32) / 255
-        return np.moveaxis(np.atleast_3d(array), 2, 0)
-
-    return Pixels(process, PixelMap.identity(channels), channels, None)
+    return Pixels(to_array, PixelMap.identity(channels), channels, None)
 
 
 def picture(width: int, height: int) -> Image.Image:
-    """A fixed picture of smooth colours, fine stripes and a sharp edge, which any crop or
-    resampling changes.
-    """
+    """A fixed picture with smooth colours, stripes and an edge, which any resampling changes."""
     y, x = np.mgrid[:height, :width]
     red = (x * 255) // width
     green = (y * 255) // height

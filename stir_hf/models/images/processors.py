@@ -37,49 +37,47 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
             colour clusters, …).
     """
 
+    called = type(processor).__name__
+
     def process(image: Image.Image) -> np.ndarray:
         output = np.asarray(_pixel_values(processor, image))
         if output.ndim != 4 or output.shape[1] != channels:
             raise RequestError(
-                f"{_name(processor)} gives shape {output.shape}, not (1, {channels}, height, width)"
+                f"{called} gives shape {output.shape}, not (1, {channels}, height, width)"
             )
         return np.asarray(output[0])
 
+    primaries = np.diag([255] * channels).tolist()
+    check = [200, 40, 120][:channels]
+
     try:
         sizes = {_size(process(_solid([0] * channels, side))) for side in (97, 161, 375)}
-        black, *primaries = (_centre(process(_solid(colour, 128))) for colour in _colours(channels))
-        check = [200, 40, 120][:channels]
-        found = _centre(process(_solid(check, 128)))
+        black, found, *columns = (
+            _centre(process(_solid(colour, 128))) for colour in ([0] * channels, check, *primaries)
+        )
     except RequestError:
         raise
     except Exception as error:  # processors fail in many ways
-        raise RequestError(
-            f"{_name(processor)} cannot process an image here: {one_line(error)}"
-        ) from error
+        raise RequestError(f"{called} cannot process an image here: {one_line(error)}") from error
     times = 1 if hasattr(processor, "to_dict") else TIMES
-    _check_repeats(process, channels, _name(processor), times)
-    matrix = np.stack([colour - black for colour in primaries], axis=1)
+    _check_repeats(process, channels, called, times)
+    matrix = np.stack([column - black for column in columns], axis=1)
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
         raise RequestError(
-            f"{_name(processor)} does more to colours than scale, shift and mix channels ({found}"
+            f"{called} does more to colours than scale, shift and mix channels ({found}"
             f" instead of {expected}); give another: load_encoder(model, processor=…)"
         )
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
-    notes = _notes(processor)
-    pixels = Pixels(process, pixel_map, channels, None, _name(processor), notes=notes)
+    boxed = _takes_boxes(processor)
+    notes = (f"{called} is given one box, the whole image",) if boxed else ()
+    pixels = Pixels(process, pixel_map, channels, None, called, notes=notes)
     pixels = _with_geometry(pixels, sizes, size)
     return replace(pixels, rounds=_off_eight_bits(pixels.values(picture(500, 375))))
 
 
 def _with_geometry(pixels: Pixels, sizes: set[Size], size: Size | None) -> Pixels:
-    """Return preprocessing with the native size, and with cropping or resizing as needed for it.
-
-    Args:
-        pixels: the preprocessing without a native size.
-        sizes: the output sizes for squares of different sizes.
-        size: the network's native size.
-    """
+    """The preprocessing with its native size, which may crop or resize images for it."""
     process = pixels.process
     if len(sizes) == 1:
         (size,) = sizes
@@ -132,12 +130,6 @@ def _takes_boxes(processor: Any) -> bool:
     return boxes is not None and boxes.default is boxes.empty
 
 
-def _notes(processor: Any) -> tuple[str, ...]:
-    if not _takes_boxes(processor):
-        return ()
-    return (f"{_name(processor)} is given one box, the whole image",)
-
-
 def _off_eight_bits(values: Tensor) -> bool:
     """Return whether 8 bits cannot represent some of these values in [0, 1]."""
     levels = values.double() * 255
@@ -145,10 +137,8 @@ def _off_eight_bits(values: Tensor) -> bool:
 
 
 def _fills_up(process: Process, pixel_map: PixelMap, channels: int) -> bool:
-    """Return whether padding has a colour that 8 bits cannot represent, seen on a wide
-    white image.
-    """
-    wide = Image.new(MODES[channels], (161, 97), (255,) * channels if channels > 1 else 255)
+    """Return whether 8 bits cannot represent the colour that a wide white image is padded with."""
+    wide = Image.new(MODES[channels], (161, 97), "white")
     try:
         filled = pixel_map.inverse(torch.from_numpy(process(wide))[None])
     except Exception:  # processors fail in many ways, but all take squares
@@ -161,21 +151,8 @@ def _resized(process: Process, size: Size) -> Process:
     return lambda image: process(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def _name(processor: Any) -> str:
-    return type(processor).__name__
-
-
 def _solid(colour: list[int], side: int) -> Image.Image:
-    return Image.new(
-        MODES[len(colour)], (side, side), tuple(colour) if len(colour) > 1 else colour[0]
-    )
-
-
-def _colours(channels: int) -> list[list[int]]:
-    return [
-        [0] * channels,
-        *([255 if i == j else 0 for j in range(channels)] for i in range(channels)),
-    ]
+    return Image.new(MODES[len(colour)], (side, side), tuple(colour))
 
 
 def _size(array: np.ndarray) -> Size:

@@ -1,6 +1,4 @@
-"""The part that takes images, in a network of several towers (CLIP, SigLIP, BLIP, LLaVA, …) or a
-detector.
-"""
+"""The part that takes images, in a network of several towers (CLIP, LLaVA, …) or a detector."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -48,15 +46,12 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
 def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
     """Return the only part that takes plain images, or raise RequestError."""
     patched = _whole_or_outermost(module, _takes_patches)
-    for wanted in (_takes_images, _sees):
-        if wanted is _sees and _sees(module):
-            return "", module
-        found = _outermost(module, wanted)
-        found = {name: tower for name, tower in found.items() if not _is_in(name, patched)}
-        if len(found) == 1:
-            return next(iter(found.items()))
-        if found:
-            break
+    found = _outermost(module, _takes_images, patched)
+    if not found and _sees(module):
+        return "", module
+    found = found or _outermost(module, _sees, patched)
+    if len(found) == 1:
+        return next(iter(found.items()))
     takes = getattr(module, "main_input_name", "something else")
     takes = takes if isinstance(takes, str) else " and ".join(takes)
     if found:
@@ -135,13 +130,15 @@ def _has_timm(module: nn.Module, encoder: str) -> bool:
     ) or any(f".{name}".endswith(f".{encoder}") for name, _ in module.named_modules())
 
 
-def _outermost(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
-    """The wanted submodules that are not inside another wanted one."""
+def _outermost(
+    module: nn.Module, wanted: Callable[[nn.Module], bool], outside: Iterable[str] = ()
+) -> dict[str, nn.Module]:
+    """The wanted submodules inside neither another wanted one nor those that are left out."""
     found: dict[str, nn.Module] = {}
     for name, inner in module.named_modules():
         if name and not _is_in(name, found) and wanted(inner):
             found[name] = inner
-    return found
+    return {name: inner for name, inner in found.items() if not _is_in(name, outside)}
 
 
 def _whole_or_outermost(
@@ -160,9 +157,7 @@ def _is_backbone(module: nn.Module) -> bool:
 
 
 def _runs_on_images(module: nn.Module) -> bool:
-    """Return whether the whole network takes only images, under any name if its class is the
-    user's own.
-    """
+    """Return whether the network takes only images, in its own class under any name."""
     arguments = Arguments.of(module)
     if arguments.needs_more:
         return False
@@ -176,15 +171,14 @@ def _takes_images(module: nn.Module) -> bool:
     if getattr(module, "main_input_name", PIXELS) != PIXELS or not hasattr(module, "config"):
         return False
     arguments = Arguments.of(module)
-    whole = arguments.takes("output_hidden_states") or _is_own_network(module)
+    own = _is_network(module) and runs_own_code(module)
+    whole = arguments.takes("output_hidden_states") or own
     first = arguments.names[:1] == (PIXELS,)
     return first and whole and not arguments.needs_more and not _PATCHES & {*arguments.names}
 
 
 def _sees(module: nn.Module) -> bool:
-    """Return whether a module is a network with pixel values, by name or by its class, as the first
-    and only required argument.
-    """
+    """Return whether a module is a network that requires only pixel values, its first argument."""
     arguments = Arguments.of(module)
     first = arguments.names[:1] == (PIXELS,) or getattr(module, "main_input_name", "") == PIXELS
     others = arguments.needs_more or (_NO_IMAGES | _PATCHES) & {*arguments.names}
@@ -208,10 +202,6 @@ def _is_network(module: nn.Module) -> bool:
     from transformers import PreTrainedModel
 
     return isinstance(module, PreTrainedModel)
-
-
-def _is_own_network(module: nn.Module) -> bool:
-    return _is_network(module) and runs_own_code(module)
 
 
 def inner_tower(module: nn.Module) -> tuple[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Canvases from the processor of a checkpoint, without its weights."""
+"""Preprocessing without a network: of one that has no processor, and of one that is not loaded."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,15 @@ from numpy.typing import NDArray
 from stir_hf.inputs.base import Kind
 from stir_hf.inputs.images import ImageKind
 from stir_hf.models.images.image_processors import given_processor
+from stir_hf.models.images.pixels import own_size
 from stir_hf.models.images.processors import understand
-from stir_hf.models.plain import plain_preprocessing
+from stir_hf.models.preprocessing import Preprocessing
+from stir_hf.models.vectors.plain import PlainVectors
+
+
+def plain_preprocessing(modality: str) -> Preprocessing:
+    """Preprocessing that changes nothing: images in [0, 1] at their own size, or vectors."""
+    return own_size(3) if modality == ImageKind.name else PlainVectors()
 
 
 def canvas_maker(

@@ -61,27 +61,24 @@ def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any 
     how = how or Loading()
     trust = how.trust_remote_code
     with located(spec) as place:
-        if not place.adapter:
-            said = read_json(place.folder / CONFIG)
-            if "auto_map" in said and said["auto_map"] is None:
-                raise RequestError(
-                    f"model {spec.model}: auto_map in config.json is null; remove it"
-                )
-            family_named(said.get("model_type")).check_taken(spec.model)
-        if (
-            processor is None
-            and not place.adapter
-            and not _may_take_vectors(place, said, spec.model, trust)
-        ):
-            processor = load_processor(place, spec.model, trust_remote_code=trust)
-        elif processor is not None:
+        if processor is not None:
             processor = given_processor(processor, trust_remote_code=trust)
-        if not place.adapter:
-            return _loaded(place, spec.model, how, processor)
-        adapter = read_adapter(place.folder, spec.model)
-        if processor is None and any((place.folder / name).is_file() for name in PROCESSORS):
+        if place.adapter:
+            adapter = read_adapter(place.folder, spec.model)
+            if processor is None and _has_processor(place):
+                processor = load_processor(place, spec.model, trust_remote_code=trust)
+            return _merged(adapter, place.commit, how, processor)
+        said = read_json(place.folder / CONFIG)
+        if "auto_map" in said and said["auto_map"] is None:
+            raise RequestError(f"model {spec.model}: auto_map in config.json is null; remove it")
+        family_named(said.get("model_type")).check_taken(spec.model)
+        if processor is None and not _may_take_vectors(place, said, spec.model, trust):
             processor = load_processor(place, spec.model, trust_remote_code=trust)
-        return _merged(adapter, place.commit, how, processor)
+        return _loaded(place, spec.model, how, processor)
+
+
+def _has_processor(place: Place) -> bool:
+    return any((place.folder / name).is_file() for name in PROCESSORS)
 
 
 def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Network:
@@ -134,40 +131,33 @@ def _loaded(
     replaced = () if adapter is None else adapter.heads
     _check_shapes(model, info["mismatched_keys"], replaced)
     _check_layers(model, whole, info["unexpected_keys"])
+    missing = frozenset(info["missing_keys"])
+    read = Network(whole, PlainVectors(), model, place.commit, missing=missing, notes=place.notes)
     if processor is None:
-        return _over_vectors(whole, model, place, frozenset(info["missing_keys"]), quantised)
-    return _over_images(whole, model, place, processor, frozenset(info["missing_keys"]), quantised)
+        _check_takes_vectors(read)
+    else:
+        read = _over_images(read, processor)
+        part: Any = read.module
+        if quantised:
+            part.config.quantization_config = whole.config.quantization_config
+    return replace(read, quantised=quantised)
 
 
-def _over_images(
-    whole: Any,
-    model: str,
-    place: Place,
-    processor: Any,
-    lacking: frozenset[str],
-    quantised: str | None,
-) -> Network:
+def _over_images(whole: Network, processor: Any) -> Network:
     """The part of a model of `transformers` that takes images."""
-    family = family_of(whole.config)
-    tower, module = image_tower(whole, model, family.encoder)
+    tower, module = image_tower(whole.module, whole.name, family_of(whole.module.config).encoder)
     family = family_of(module.config)  # for a tower, its own configuration
-    family.check_taken(model)
+    family.check_taken(whole.name)
     family.set(module.config)
-    if quantised:
-        module.config.quantization_config = whole.config.quantization_config
     prefix = f"{tower}." if tower else ""
-    missing = {k.removeprefix(prefix) for k in lacking if k.startswith(prefix)}
-    notes = (*place.notes, *tower_note(tower, whole), *([family.note] if family.note else []))
-    pixels = pixels_of(processor, module, model)
-    return Network(
-        module,
-        pixels,
-        model,
-        commit=place.commit,
+    missing = {k.removeprefix(prefix) for k in whole.missing if k.startswith(prefix)}
+    return replace(
+        whole,
+        module=module,
+        preprocessing=pixels_of(processor, module, whole.name),
         missing=frozenset(missing),
         family=family,
-        notes=notes,
-        quantised=quantised,
+        notes=(*whole.notes, *tower_note(tower, whole.module), *family.notes),
     )
 
 
@@ -176,13 +166,8 @@ _OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
 
 
 def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: bool) -> bool:
-    """Return True for a checkpoint with its own code and without a processor.
-
-    Raises:
-        RequestError: its code is not allowed.
-    """
-    known = any((place.folder / name).is_file() for name in PROCESSORS)
-    if known or "AutoModel" not in (config.get("auto_map") or {}):
+    """Return True for a checkpoint with its own code, which must be allowed, and no processor."""
+    if _has_processor(place) or "AutoModel" not in (config.get("auto_map") or {}):
         return False
     if not trust:
         raise RequestError(
@@ -192,34 +177,17 @@ def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: b
     return True
 
 
-def _over_vectors(
-    module: Any, model: str, place: Place, missing: frozenset[str], quantised: str | None
-) -> Network:
-    """A network over feature vectors.
-
-    Raises:
-        RequestError: the main input is of another kind.
-    """
-    if (main := module.main_input_name) in _OTHER_INPUTS:
+def _check_takes_vectors(network: Network) -> None:
+    """Raise RequestError if the main input of a network is of another kind."""
+    if (main := network.main_input) in _OTHER_INPUTS:
         raise RequestError(
-            f"model {model} has no image processor, and its main input is {main}, not vectors of"
-            " features (a class over vectors sets main_input_name to another name)"
+            f"model {network.name} has no image processor, and its main input is {main}, not"
+            " vectors of features (a class over vectors sets main_input_name to another name)"
         )
-    return Network(
-        module,
-        PlainVectors(),
-        model,
-        commit=place.commit,
-        missing=missing,
-        notes=place.notes,
-        quantised=quantised,
-    )
 
 
 def quantisation(config: Any) -> str | None:
-    """The quantisation method of a model's weights, from its configuration; None if they are not
-    quantised.
-    """
+    """The quantisation method in a configuration; None if the weights are not quantised."""
     found = getattr(config, "quantization_config", None)
     if not found:
         return None
@@ -242,10 +210,7 @@ def _check_shapes(model: str, mismatched: Any, replaced: tuple[str, ...]) -> Non
 
 
 def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
-    """Raise RequestError if the weights have more layers in a list than the configuration.
-
-    An unused head is not such a layer.
-    """
+    """Raise RequestError for weights of more layers than configured; a head may be unused."""
     lists = {name: len(m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)}
     for key in sorted(unexpected):
         parts = key.split(".")

@@ -16,9 +16,7 @@ _WITHOUT_EFFECT = re.compile(
     r"|initializer_\w+|\w*init_(std|range|scale|xavier_std)|\w*drop(out|_path|_rate|layer)?(_\w+)?"
     r"|layerdrop|quantization_config|_\w+"
 )
-"""Names of entries that concern loading, training or the format of outputs, and do not change the
-values that are computed in evaluation mode.
-"""
+"""Names of entries that do not change the values that are computed in evaluation mode."""
 
 
 def entries(module: nn.Module) -> dict[str, Any]:

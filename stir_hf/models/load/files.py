@@ -3,9 +3,9 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,12 +16,10 @@ from stir_hf.hub import is_local
 from stir_hf.models.load.spec import ModelSpec
 from stir_hf.pointers import check_pointer
 
-CONFIG, ADAPTER_CONFIG, ADAPTER = (
-    "config.json",
-    "adapter_config.json",
-    "adapter_model.safetensors",
-)
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+ADAPTER_CONFIG, ADAPTER = "adapter_config.json", "adapter_model.safetensors"
+_INDEXED = ".safetensors.index.json"
+INDEX = f"model{_INDEXED}"
 NAMED = "transformers_weights"
 """The entry of a configuration that names the weights file, if its name is not the usual one."""
 _USUAL = ("pytorch_model", "adapter_model", "tf_model", "flax_model")
@@ -55,20 +53,16 @@ def located(spec: ModelSpec) -> Iterator[Place]:
         RequestError: no such checkpoint; missing, broken or pickled weights.
     """
     place = _find(spec)
-    if not place.adapter:
-        read_json(place.folder / CONFIG)
-    if place.adapter or not (place.folder / ADAPTER_CONFIG).is_file():
-        with code_told(place):
-            yield place
-        return
-    note = "an adapter lies beside the full weights and is not applied"
-    with TemporaryDirectory(prefix="stir-hf-") as staged:
-        for path in place.folder.iterdir():
-            if not path.name.startswith("adapter_"):
-                (Path(staged) / path.name).symlink_to(path.resolve())
-        place = Place(Path(staged), place.commit, repo=place.repo, notes=(note,))
-        with code_told(place):
-            yield place
+    with ExitStack() as stack:
+        if not place.adapter and (place.folder / ADAPTER_CONFIG).is_file():
+            staged = Path(stack.enter_context(TemporaryDirectory(prefix="stir-hf-")))
+            for path in place.folder.iterdir():
+                if not path.name.startswith("adapter_"):
+                    (staged / path.name).symlink_to(path.resolve())
+            note = "an adapter lies beside the full weights and is not applied"
+            place = replace(place, folder=staged, notes=(note,))
+        stack.enter_context(code_told(place))
+        yield place
 
 
 @contextmanager
@@ -90,21 +84,23 @@ def code_told(place: Place) -> Iterator[None]:
 
 
 def _find(spec: ModelSpec) -> Place:
-    if is_local(spec.model):
-        if spec.revision:
-            raise RequestError(
-                f"model {spec.model} is a folder and has no revision {spec.revision!r}"
-            )
+    """The folder of a checkpoint, fetched and checked."""
+    if not is_local(spec.model):
+        called, found = f"model {spec.model}", hub.resolve(spec.model, spec.revision, "model")
+        with hub.only_cached(found):
+            adapter = _check_names(called, found.files, found.folder)
+        repo = None if found.listed else found
+        place = Place(hub.fetch(found, _needed(found)), found.commit, adapter, repo)
+    elif spec.revision:
+        raise RequestError(f"model {spec.model} is a folder and has no revision {spec.revision!r}")
+    else:
         folder = Path(spec.model).expanduser()
-        return Place(folder, None, _check_folder(folder))
-    found = hub.resolve(spec.model, spec.revision, "model")
-    called = f"model {spec.model}"
-    with hub.only_cached(found):
-        adapter = _check_names(called, found.files, found.folder)
-    folder = hub.fetch(found, _needed(found))
-    _check_indexes(called, folder)
-    _check_weights(folder, adapter)
-    return Place(folder, found.commit, adapter, None if found.listed else found)
+        if not folder.is_dir():
+            raise hub.no_such_folder(str(folder), "model folder")
+        called, names = f"model folder {folder}", [path.name for path in folder.iterdir()]
+        place = Place(folder, None, _check_names(called, names, folder))
+    _check_weights(called, place)
+    return place
 
 
 def _needed(found: hub.Found) -> list[str]:
@@ -115,45 +111,38 @@ def _needed(found: hub.Found) -> list[str]:
     named = read_json(found.folder / CONFIG).get(NAMED) if CONFIG in files else None
     top = [name for name in files if "/" not in name]
     own_code = any(name.endswith(".py") for name in top)  # its code may read other files
-    small = [name for name in top if _is_small(name) and (own_code or _is_configuration(name))]
+    readable = [name for name in top if name.endswith((".json", ".py", ".txt"))]
+    small = [name for name in readable if own_code or _is_configuration(name)]
     weights = [name for name in top if name.endswith(".safetensors")]
     if named is not None:
         return [*small, *weights]
     if WEIGHTS in top:
         return [*small, WEIGHTS]
-    if INDEX in top and (shards := _shards(hub.fetch(found, [INDEX]) / INDEX)):
+    if INDEX in top and (shards := _shards(found.called, hub.fetch(found, [INDEX]) / INDEX)):
         weights = [name for name in shards if name in weights or not found.listed]
     return [*small, *weights]
 
 
-def _is_small(name: str) -> bool:
-    return name.endswith((".json", ".py", ".txt"))
-
-
 def _is_configuration(name: str) -> bool:
     """Return True for a small file that transformers reads for a network over images."""
-    told = "config" in name or "processor" in name or name.endswith(".safetensors.index.json")
+    told = "config" in name or "processor" in name or name.endswith(_INDEXED)
     return told and not name.startswith("tokenizer")
 
 
-def _check_folder(folder: Path) -> bool:
-    """Check a local folder, and return whether it holds only an adapter."""
-    if not folder.is_dir():
-        raise hub.no_such_folder(str(folder), "model folder")
-    called = f"model folder {folder}"
-    adapter = _check_names(called, [path.name for path in folder.iterdir()], folder)
-    _check_indexes(called, folder)
-    _check_weights(folder, adapter)
-    return adapter
-
-
-def _check_weights(folder: Path, adapter: bool) -> None:
-    """Raise RequestError if a weights file that would be read is broken, or is a pointer of git-lfs
-    or git-annex; other files are not checked.
+def _check_weights(called: str, place: Place) -> None:
+    """Raise RequestError if a weights file that would be read is broken, is a pointer of git-lfs or
+    git-annex, or is named by an index of shards and is not safetensors beside it.
     """
     from safetensors import SafetensorError, safe_open
 
-    for path in [folder / ADAPTER] if adapter else _weights(folder):
+    folder = place.folder
+    first = [folder / ADAPTER] if place.adapter else _entries(folder)
+    indexes = [path for path in first if path.name.endswith(_INDEXED)]
+    shards = [folder / name for path in indexes for name in _shards(called, path)]
+    there = (path for path in shards if os.path.lexists(path))
+    for path in dict.fromkeys((*first, *there)):
+        if path.suffix != ".safetensors":
+            continue
         check_pointer(path)
         try:
             with safe_open(path, "pt"):
@@ -164,27 +153,8 @@ def _check_weights(folder: Path, adapter: bool) -> None:
             ) from error
 
 
-def _weights(folder: Path) -> list[Path]:
-    """The safetensors files that `from_pretrained` may read, including shards."""
-    entries = _entries(folder)
-    shards = [name for path in entries if _is_index(path) for name in _shards(path)]
-    names = dict.fromkeys([*(path.name for path in entries), *shards])
-    found = [folder / name for name in names if name.endswith(".safetensors")]
-    return [path for path in found if os.path.lexists(path)]
-
-
 def _check_names(called: str, names: Sequence[str], folder: Path) -> bool:
-    """Check the names of a checkpoint's files, and return whether they are those of an adapter
-    only.
-
-    Args:
-        called: name of the checkpoint in messages.
-        names: names of its files; files in subfolders are ignored.
-        folder: the folder with its configuration.
-
-    Raises:
-        RequestError: no configuration, or no weights in safetensors.
-    """
+    """Check the names of files, and return whether they are those of an adapter only."""
     top = [name for name in names if "/" not in name]
     adapter = CONFIG not in top and ADAPTER_CONFIG in top
     if not adapter and CONFIG not in top:
@@ -211,44 +181,23 @@ def check_named(called: str, named: Any) -> None:
         raise RequestError(
             f"{called}: {NAMED} in config.json is {named!r}; expected a file beside it"
         )
-    if not named.endswith((".safetensors", ".safetensors.index.json")):
+    if not named.endswith((".safetensors", _INDEXED)):
         raise _pickled(called, named)
 
 
-def _check_indexes(called: str, folder: Path) -> None:
-    """Raise RequestError if an index of shards names anything but safetensors in its folder."""
-    for path in _indexes(folder):
-        for name in _shards(path):
-            plain = "/" not in name and "\\" not in name
-            if plain and name.endswith(_PICKLED):
-                raise _pickled(called, name)
-            if not plain or not name.endswith(".safetensors"):
-                raise RequestError(
-                    f"{called}: {path.name} names {name!r}; expected safetensors beside it"
-                )
-
-
-def _shards(index: Path) -> list[str]:
-    """The files that an index of shards names.
-
-    Raises:
-        RequestError: an entry is not a file name.
-    """
+def _shards(called: str, index: Path) -> list[str]:
+    """The files that an index names, all of them safetensors in its folder."""
     places = read_json(index).get("weight_map")
     names = list(places.values()) if isinstance(places, dict) else []
     for name in names:
-        if not isinstance(name, str):
-            raise RequestError(f"{index} names {name!r}; expected safetensors beside it")
+        plain = isinstance(name, str) and "/" not in name and "\\" not in name
+        if plain and name.endswith(_PICKLED):
+            raise _pickled(called, name)
+        if not plain or not name.endswith(".safetensors"):
+            raise RequestError(
+                f"{called}: {index.name} names {name!r}; expected safetensors beside it"
+            )
     return list(dict.fromkeys(names))
-
-
-def _indexes(folder: Path) -> list[Path]:
-    """The indexes of shards that `from_pretrained` may read."""
-    return [path for path in _entries(folder) if _is_index(path)]
-
-
-def _is_index(path: Path) -> bool:
-    return path.name.endswith(".safetensors.index.json")
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -259,17 +208,13 @@ def _entries(folder: Path) -> list[Path]:
         return []
     config = read_json(folder / CONFIG)
     versions = config.get("configuration_files")  # one of these is read in place of config.json
-    others = versions if isinstance(versions, list | dict) else ()
-    configs = [config, *(read_json(folder / name) for name in _there(folder, others))]
+    names = versions if isinstance(versions, list | dict) else ()
+    others = [folder / name for name in names if isinstance(name, str)]
+    configs = [config, *(read_json(path) for path in others if path.is_file())]
     usual = WEIGHTS if os.path.lexists(folder / WEIGHTS) else INDEX
-    names = [one.get(NAMED) or usual for one in configs]
-    found = [folder / name for name in dict.fromkeys(names) if isinstance(name, str)]
+    weights = dict.fromkeys(one.get(NAMED) or usual for one in configs)
+    found = [folder / name for name in weights if isinstance(name, str)]
     return [path for path in found if os.path.lexists(path)]
-
-
-def _there(folder: Path, names: Iterable[Any]) -> list[str]:
-    """The names among these that are files in the folder."""
-    return [name for name in names if isinstance(name, str) and (folder / name).is_file()]
 
 
 def _pickled(called: str, name: str) -> RequestError:

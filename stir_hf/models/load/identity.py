@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stir_hf.models.preprocessing import Preprocessing
 from stir_hf.runtime import brought
 
 
@@ -32,9 +31,7 @@ def _varies(values: Tensor) -> bool:
 
 
 def _add(digest: Any, name: str, value: Any) -> None:
-    """Add one value to a digest; a tensor that consists of others, such as a quantised one, is
-    added by its parts.
-    """
+    """Add one value to a digest; a tensor that consists of others is added by its parts."""
     if hasattr(value, "__tensor_flatten__"):
         parts, about = value.__tensor_flatten__()
         digest.update(f"{name} {type(value).__name__} {about!r}\n".encode())
@@ -58,29 +55,6 @@ def quantised_weights(module: Any, config: Any) -> str:
     about = found if isinstance(found, dict) else found.to_dict()
     spelt = json.dumps(about, sort_keys=True, default=str)
     return hashlib.sha256(f"{hash_of_weights(module)} {spelt}".encode()).hexdigest()
-
-
-def network_identity(
-    module: nn.Module,
-    preprocessing: Preprocessing,
-    dtype: torch.dtype,
-    quantised: str | None = None,
-    missing: frozenset[str] = frozenset(),
-) -> dict[str, Any]:
-    """The identity of a network without its layer.
-
-    Args:
-        module: the network.
-        preprocessing: the preprocessing of its inputs.
-        dtype: the dtype of its weights.
-        quantised: for a quantised network, `quantised_weights` from before its first pass.
-        missing: weights missing from its checkpoint.
-    """
-    return {
-        "weights": quantised or hash_of_weights(module, missing),
-        "precision": {"dtype": str(dtype).removeprefix("torch.")},
-        **preprocessing.identity(),
-    }
 
 
 def short_hash(identity: dict[str, Any]) -> str:

@@ -14,11 +14,11 @@ from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.checkpoints import Loading, load_checkpoint
 from stir_hf.models.load.memory import check_module_layer, network_in_memory
 from stir_hf.models.load.spec import ModelSpec, check_layer
-from stir_hf.runtime import SPREAD, DType, pick_device, precision
+from stir_hf.models.network import Network
+from stir_hf.runtime import SPREAD, pick_device, precision
 
 _LOADING = threading.RLock()
-"""Lock on loading, since transformers changes global settings meanwhile, such as the default dtype.
-"""
+"""Lock on loading, since transformers changes the default dtype and other globals meanwhile."""
 
 
 def load_encoder(
@@ -77,16 +77,26 @@ def load_encoder(
     if isinstance(model, str | Path):
         if isinstance(model, Path) and not model.expanduser().exists():
             raise no_such_folder(str(model), "model folder")
-        spec = ModelSpec.parse(str(model), revision, layer)
-        return _from_checkpoint(
-            spec, processor, device, wanted, channels, name, trust_remote_code=trust_remote_code
-        )
+        spec = ModelSpec.parse(str(model), revision)
+        how = Loading(getattr(torch, wanted or "float32"), device, trust_remote_code)
+        network = _from_checkpoint(spec, how, processor)
+        network.name = name or spec.name
+        network.check_channels(channels)
+        local = name is None and is_local(spec.model)
+        label = Path(spec.model).expanduser().resolve().name if local else None
+        return Encoder(network, layer or "penultimate", label=label)
     if isinstance(model, Encoder):
         encoder = model
         if processor is not None:
             raise RequestError(f"{encoder.name} is an Encoder and has its processor already")
     else:
-        encoder = _from_memory(model, layer, processor, channels, name, trust_remote_code)
+        network = network_in_memory(
+            model, processor, channels, name, trust_remote_code=trust_remote_code
+        )
+        chosen = layer or ("penultimate" if network.transformers else "output")
+        if not network.transformers:
+            check_module_layer(network.module, chosen)
+        encoder = Encoder(network, chosen)
     if revision is not None and revision not in (encoder.commit, encoder.name.partition("@")[2]):
         raise RequestError(
             f"{encoder.name} is in memory, of revision {encoder.commit}, not {revision!r}"
@@ -97,45 +107,15 @@ def load_encoder(
     return encoder if layer is None or layer == encoder.layer else encoder.at(layer)
 
 
-def _from_checkpoint(
-    spec: ModelSpec,
-    processor: Any,
-    device: str | None,
-    dtype: DType | None,
-    channels: int | None,
-    name: str | None,
-    *,
-    trust_remote_code: bool,
-) -> Encoder:
-    place = pick_device(device)
-    elsewhere = (
-        torch.get_default_device().type != "cpu"
-    )  # transformers would load it on that device
+def _from_checkpoint(spec: ModelSpec, how: Loading, processor: Any) -> Network:
+    """The network of a checkpoint on its device."""
+    place = pick_device(how.device)
+    elsewhere = torch.get_default_device().type != "cpu"  # transformers would load it there
     usual = torch.device("cpu") if elsewhere else nullcontext()
     with _LOADING, usual, torch.inference_mode(False):  # gradients must pass through the weights
-        how = Loading(getattr(torch, dtype or "float32"), device, trust_remote_code)
         network = load_checkpoint(spec, how, processor)
-        if device != SPREAD and network.quantised is None:
+        if how.device != SPREAD and network.quantised is None:
             module: Any = network.module.to(place)
             with suppress(RuntimeError):  # five axes: a network over videos
                 module.to(memory_format=torch.channels_last)  # faster convolutions
-    network.name = name or spec.name
-    network.check_channels(channels)
-    local = name is None and is_local(spec.model)
-    label = Path(spec.model).expanduser().resolve().name if local else None
-    return Encoder(network, spec.layer or "penultimate", label=label)
-
-
-def _from_memory(
-    model: Any,
-    layer: str | None,
-    processor: Any,
-    channels: int | None,
-    name: str | None,
-    trust: bool,
-) -> Encoder:
-    network = network_in_memory(model, processor, channels, name, trust_remote_code=trust)
-    if network.transformers:
-        return Encoder(network, layer or "penultimate")
-    check_module_layer(network.module, layer or "output")
-    return Encoder(network, layer or "output")
+    return network

@@ -1,6 +1,7 @@
 """Networks in memory: a model of `transformers` with its processor, or any other module."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,25 +64,18 @@ def network_in_memory(
             raise RequestError(
                 f"{called} wraps a model of transformers; pass the model inside (model{inner})"
             )
+    module = Network(given, own_size(channels or 3), called, transformers=False, in_memory=True)
     if processor is not None:
         chosen = given_processor(processor, trust_remote_code=trust_remote_code)
-        pixels = understand(chosen, channels or 3)
-        return Network(given, pixels, called, transformers=False, in_memory=True)
-    notes = (_NORMALISES,) if inside else ()
-    return Network(
-        given,
-        own_size(channels or 3),
-        called,
-        transformers=False,
-        in_memory=True,
-        plain=True,
-        notes=notes,
-    )
+        return replace(module, preprocessing=understand(chosen, channels or 3))
+    return replace(module, plain=True, notes=(_NORMALISES,) if inside else ())
 
 
 def _of_transformers(given: Any, processor: Any, called: str, trust: bool) -> Network:
     part, module = _part(given, called)
-    _check_family(part, module, given, called)
+    family = family_of(module.config)
+    family.check_taken(called)
+    family.check(module.config, called, "" if module.config is given.config else part)
     notes = []
     if processor is None:
         processor = _own_processor(given, called, trust)
@@ -104,29 +98,20 @@ def _as_network(
 ) -> Network:
     """A part of a model of `transformers` as a network."""
     family, quantised = family_of(module.config), quantisation(given.config)
-    about = [*part_note(part, given), *([family.note] if family.note else [])]
     return Network(
         module,
         pixels,
         called,
         in_memory=True,
         family=family,
-        notes=(*about, *notes),
+        notes=(*part_note(part, given), *family.notes, *notes),
         quantised=quantised,
         weights=quantised and quantised_weights(module, given.config),
     )
 
 
-def _check_family(part: str, module: Any, given: Any, called: str) -> None:
-    family = family_of(module.config)
-    family.check_taken(called)
-    family.check(module.config, called, "" if module.config is given.config else part)
-
-
 def _part(given: Any, called: str) -> tuple[str, Any]:
-    """The part of a model of `transformers` that is read, the same as for its checkpoint: its name
-    in the model (`""` for the model itself), and the part.
-    """
+    """The name of the part that is read, the same as for its checkpoint, and the part itself."""
     whole = family_of(given.config)
     whole.check_taken(called)
     body, module = ("", given) if whole.encoder else body_of(given)
@@ -135,11 +120,7 @@ def _part(given: Any, called: str) -> tuple[str, Any]:
 
 
 def _own_processor(given: Any, called: str, trust: bool) -> Any:
-    """The image processor of the Hub id or folder that a model was loaded from.
-
-    Raises:
-        RequestError: the model names no checkpoint, or one without a processor.
-    """
+    """The image processor of the Hub id or folder that a model was loaded from."""
     asked = "give it: load_encoder(model, processor=…)"
     if not (name := given.name_or_path):
         raise RequestError(
@@ -165,7 +146,8 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
     known = [name for name in modules if name]
     called = split_call(name)[0]
     inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
-    if name != "output" and any(_is_closed(modules[part]) for part in inside if part in modules):
+    scripted = (isinstance(modules.get(part), torch.jit.ScriptModule) for part in inside)
+    if name != "output" and any(scripted):
         raise RequestError(
             f"layer {name!r} of {type(module).__name__} cannot be read: a scripted module hides"
             " its parts; pass the module from which it was scripted"
@@ -174,8 +156,3 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )
-
-
-def _is_closed(module: nn.Module) -> bool:
-    """Return whether hooks on the parts of a module are not called."""
-    return isinstance(module, torch.jit.ScriptModule)

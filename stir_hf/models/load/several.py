@@ -11,7 +11,6 @@ from stir_hf.inputs.images import MODES
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.load.loading import load_encoder
 from stir_hf.models.load.spec import LoadConfig
-from stir_hf.models.plain import plain_preprocessing
 from stir_hf.runtime import RunConfig
 
 Model: TypeAlias = str | Path | nn.Module | Encoder
@@ -46,7 +45,10 @@ def as_encoders(
         )
         for i, (model, layer) in enumerate(zip(models, layers, strict=True))
     ]
-    check_modes(encoders)
+    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
+    if len(set(modes)) > 1:
+        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
+        raise RequestError(f"the models take images of different modes: {shown}")
     names = [e.name for e in encoders]
     return [
         e.named(f"{e.name}-{1 + names[:i].count(e.name)}")
@@ -54,23 +56,6 @@ def as_encoders(
         else e
         for i, e in enumerate(encoders)
     ]
-
-
-def over(encoders: Sequence[Encoder], modality: str) -> list[Encoder]:
-    """The encoders for data of a kind; a module without a processor takes inputs of any kind.
-
-    Raises:
-        RequestError: a network that takes another kind of input.
-    """
-    return [encoder.over(modality, plain_preprocessing(modality)) for encoder in encoders]
-
-
-def check_modes(encoders: Sequence[Encoder]) -> None:
-    """Raise RequestError if the models take images of different modes."""
-    modes = [MODES.get(getattr(e.preprocessing, "channels", 0)) for e in encoders]
-    if len(set(modes)) > 1:
-        shown = ", ".join(f"{e.name} takes {m}" for e, m in zip(encoders, modes, strict=True))
-        raise RequestError(f"the models take images of different modes: {shown}")
 
 
 def _called(model: Model, labels: Mapping[str, str], *, first: bool) -> str | None:

@@ -52,19 +52,15 @@ class LoadConfig:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A checkpoint by name, and the layer that is read."""
+    """A checkpoint by name."""
 
     model: str
-    """Hub id, `id@revision` or local folder."""
+    """Hub id or local folder."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; None for the default branch."""
-    layer: str | None = None
-    """The layer, with the same values as `LayerConfig.layer`."""
 
     @classmethod
-    def parse(
-        cls, model: str, revision: str | None = None, layer: str | None = None
-    ) -> "ModelSpec":
+    def parse(cls, model: str, revision: str | None = None) -> "ModelSpec":
         """Split `id@revision`.
 
         Raises:
@@ -78,7 +74,7 @@ class ModelSpec:
             raise RequestError(
                 f"model {model!r} and revision {revision!r} name two revisions; give one"
             )
-        return cls(name, at or revision, layer)
+        return cls(name, at or revision)
 
     @property
     def name(self) -> str:

@@ -1,15 +1,11 @@
-"""The axes of a tensor as space or channels, and rules for merging, splitting and multiplying them
-with weights.
-"""
+"""The axes of a tensor as space or channels: merged, split, or multiplied with weights."""
 
 from collections.abc import Sequence
 from math import prod
 from typing import Literal, TypeAlias
 
 Kind = Literal["batch", "space", "colour", "channel"]
-"""Kinds of axes. Colours are the channels of the inputs; they count as channels if there are no
-learnt ones.
-"""
+"""Kinds of axes. Colours are the channels of the inputs, and count if there are no learnt ones."""
 Part: TypeAlias = tuple[Kind | None, int]
 """One of the parts that were merged into an axis: its kind, None if unknown, and its length."""
 Axis: TypeAlias = tuple[Part, ...]
@@ -28,9 +24,7 @@ def unknown(shape: Sequence[int]) -> Axes:
 
 
 def kind_of(axis: Axis) -> Kind | None:
-    """The kind of an axis: channels if any part is; parts of length 1 count only if there are no
-    others.
-    """
+    """The kind of an axis: channels if any part is; parts of length 1 count only if alone."""
     kinds = {kind for kind, length in axis if length > 1} or {kind for kind, _ in axis}
     known: tuple[Kind, ...] = ("channel", "colour", "space", "batch")
     return next((kind for kind in known if kind in kinds), None)
@@ -56,9 +50,7 @@ def multiplied(summed: Axis, others: Sequence[Axis], length: int) -> Axis:
 
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
-    """The axes of the same elements, in the same order, in another shape; None if a part would be
-    split unevenly.
-    """
+    """The axes of the same elements in another shape; None if a part would be split unevenly."""
     if 0 in shape:
         return None
     left = [part for axis in reversed(axes) for part in reversed(axis)]

@@ -10,13 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from stir_hf.models.read.axes import (
-    Axes,
-    axes_of,
-    kind_of,
-    resized,
-    unknown,
-)
+from stir_hf.models.read.axes import Axes, axes_of, kind_of, resized, unknown
 from stir_hf.models.read.operations import RULES, Made, axes_made, kept
 
 
@@ -29,9 +23,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._axes[inputs] = axes_of(axes, inputs.shape)
 
     def pooled_over(self, tensor: Tensor) -> tuple[int, ...] | None:
-        """The axes of (b, …) after the first that hold no channels; None if it is unknown
-        which do.
-        """
+        """The axes of (b, …) after the first without channels; None if it is unknown which."""
         kinds = [kind_of(axis) for axis in (self._of(tensor) or ())[1:]]
         held = next((kind for kind in ("channel", "colour") if kind in kinds), None)
         if held is None:
@@ -62,11 +54,11 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         return found if found is None or len(found) == tensor.ndim else unknown(tensor.shape)
 
     def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        tensors = _tensors((*args, *kwargs.values()))
+        tensors = tensors_of((args, kwargs))
         given = [axes for x in tensors if (axes := self._of(x)) is not None]
         rule = RULES.get(func.overloadpacket.__name__.rstrip("_"), kept)
         dims = _dims(func, args) if given else None
-        for tensor in _tensors(out):
+        for tensor in tensors_of(out):
             if not given:
                 self._axes.pop(tensor, None)
                 continue
@@ -87,13 +79,13 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._axes[base] = tuple(map(resized, axes, base.shape))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors among the arguments or the results of an operation."""
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """All tensors of a value, in order, also in dictionaries, tuples and lists."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
+    elif isinstance(value, dict | tuple | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_of(item)
 
 
 def _dims(func: Any, args: tuple[Any, ...]) -> list[int] | None:

@@ -48,9 +48,7 @@ def axes_made(rule: Rule, made: Made) -> Axes:
 
 
 def kept(made: Made) -> Axes | None:
-    """The axes of the arguments, without those that were summed over or selected from, and with new
-    ones.
-    """
+    """The axes of the arguments, without those summed over or selected from, and with new ones."""
     main = max(made.given, key=len)
     more = len(made.shape) - len(main)
     if more < 0:
@@ -76,20 +74,10 @@ def _fewer(axes: Axes, made: Made) -> Axes | None:
 
 
 def _one_of(made: Made, i: int, length: int) -> Axis:
-    """The axis at `i`, counted from the last, of one of the arguments; of the same length if any
-    is.
-    """
+    """The axis at `i`, from the last, of one of the arguments; of the same length if any is."""
     known = [axes[i] for axes in made.given if len(axes) >= -i and kind_of(axes[i]) is not None]
     same = [axis for axis in known if length_of(axis) == length]
     return resized(next(iter(same or known), ((None, length),)), length)
-
-
-def _view(made: Made) -> Axes | None:
-    return regrouped(made.given[0], made.shape)
-
-
-def _permuted(made: Made) -> Axes | None:
-    return tuple(made.given[0][dim] for dim in made.args[1])
 
 
 def _transposed(made: Made) -> Axes | None:
@@ -175,14 +163,6 @@ def _unfolded(made: Made) -> Axes | None:
     return (*places, ((kind_of(axes[made.args[1]]), made.shape[-1]),))
 
 
-def _of_complex(made: Made) -> Axes | None:
-    return (*made.given[0], (("channel", 2),))
-
-
-def _as_complex(made: Made) -> Axes | None:
-    return made.given[0][:-1]
-
-
 def _embedded(made: Made) -> Axes | None:
     indices = made.axes[1]
     return indices and (*indices, (("channel", made.shape[-1]),))
@@ -204,11 +184,14 @@ def _indexed(made: Made) -> Axes | None:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
+    **dict.fromkeys(
+        ("view", "_unsafe_view", "reshape", "_reshape_alias"),
+        lambda made: regrouped(made.given[0], made.shape),
+    ),
     **dict.fromkeys(("transpose", "t"), _transposed),
     **dict.fromkeys(("mm", "bmm"), _product(0)),
     **dict.fromkeys(("addmm", "baddbmm"), _product(1)),
-    "permute": _permuted,
+    "permute": lambda made: tuple(made.given[0][dim] for dim in made.args[1]),
     "linear": _linear,
     "convolution": _convolved,
     "im2col": _im2col,
@@ -216,8 +199,8 @@ RULES: dict[str, Rule] = {
     "unfold": _unfolded,
     **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler"), _sampled),
     **dict.fromkeys(("_cdist_forward", "_euclidean_dist"), _distances),
-    "view_as_real": _of_complex,
-    "view_as_complex": _as_complex,
+    "view_as_real": lambda made: (*made.given[0], (("channel", 2),)),
+    "view_as_complex": lambda made: made.given[0][:-1],
     "embedding": _embedded,
     "index": _indexed,
 }

@@ -1,11 +1,9 @@
-"""The default layer: the tensor that the head of a classifier multiplies, verified numerically and
-never guessed.
-"""
+"""The default layer: what the head of a classifier multiplies, verified and never guessed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +19,22 @@ from stir_hf.models.read.trace import Call, Trace
 _SHOWN = 5
 
 
-def penultimate(seen: Trace, network: Network) -> Tap:
+Chosen: TypeAlias = tuple[Tap, tuple[str, ...]]
+"""A default layer, with the notes of a result on it."""
+
+
+def penultimate(seen: Trace, network: Network) -> Chosen:
     """The default layer of a model of `transformers`: the input of its classifier or, without one,
-    its pooled output.
+    its pooled output. Its notes name modules after it that are left out, since the checkpoint lacks
+    their weights, or the tower that is read.
 
     Raises:
         RequestError: it cannot be determined with certainty; the choices are named.
     """
-    tap = head_input(seen) if seen.classifies else _backbone_output(seen, network)
-    tap = tap or _tower_output(seen, network)
-    if tap is not None:
-        return tap
+    found = _head_input(seen) if seen.classifies else _backbone_output(seen, network)
+    found = found or _tower_output(seen, network)
+    if found is not None:
+        return found
     vectors = [x.name for x in list_layers(seen) if len(x.shape) == 1 and x.name != "logits"]
     names = vectors or [x.name for x in list_layers(seen)]
     if seen.classifies:
@@ -46,23 +49,19 @@ def penultimate(seen: Trace, network: Network) -> Tap:
     )
 
 
-def head_input(seen: Trace) -> Tap | None:
+def _head_input(seen: Trace) -> Chosen | None:
     """The input of the head, whose output is the logits up to a constant factor; None if there is
-    no proof.
-
-    If the logits are the mean of several heads (distilled networks), this is the input of the
-    first.
+    no proof. If the logits are the mean of several heads (distilled networks), this is the input of
+    the first.
     """
     assert seen.logits is not None
     target = seen.logits
     head = _by_identity(seen, target) or _by_recomputing(seen, target) or _composed(seen, target)
-    return None if head is None else Tap(head.name, "input", pooling="flatten", call=head.number)
+    return None if head is None else (Tap(head.name, "input", call=head.number), ())
 
 
 def _by_identity(seen: Trace, target: Tensor) -> Call | None:
-    """The module with a matrix whose output is the target, perhaps after modules that only
-    scale.
-    """
+    """The module with a matrix that outputs the target, perhaps before modules that only scale."""
     for call in reversed(seen.calls):
         if not call.is_leaf or call.gave is None or call.given is None:
             continue
@@ -78,9 +77,7 @@ def _by_identity(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
-    """The module whose weights times its input are the target up to a constant factor, or the first
-    of two modules whose sum is.
-    """
+    """The module whose product is the target up to a factor, or the first of two with that sum."""
     products: list[tuple[Call, Tensor]] = []
     for call in reversed(seen.calls):
         product = _product(call)
@@ -97,9 +94,7 @@ def _by_recomputing(seen: Trace, target: Tensor) -> Call | None:
 
 
 def _composed(seen: Trace, target: Tensor) -> Call | None:
-    """The innermost composed module, such as an adapter, that outputs the target and is affine,
-    which is checked by calling it again.
-    """
+    """The innermost composed module with the target as output, which calls show to be affine."""
     for call in seen.calls:
         given = None if call.given is None else call.given.value
         if given is None or call.gave is None or not call.name or not call.gave.same(target):
@@ -116,9 +111,7 @@ def _has_matrix(module: nn.Module) -> bool:
 
 
 def _product(call: Call) -> Tensor | None:
-    """The product of the module's weights and its input, computed again; None unless it is the
-    module's output.
-    """
+    """The product of weights and input, computed again; None unless the module outputs it."""
     weight, given, gave = getattr(call.module, "weight", None), call.given, call.gave
     if given is None or gave is None or not call.is_leaf or not isinstance(weight, Tensor):
         return None
@@ -151,9 +144,7 @@ def _products(values: Tensor, weight: Tensor, module: Any) -> Iterator[Tensor]:
 
 
 def _scaled(values: Tensor, product: Tensor) -> bool:
-    """Return whether `values` are `product` times a constant factor, to the precision of
-    the dtype.
-    """
+    """Return whether `values` are `product` times a constant, to the precision of the dtype."""
     if values.numel() != product.numel():
         return False
     a = values.detach().flatten().double()
@@ -165,51 +156,44 @@ def _scaled(values: Tensor, product: Tensor) -> bool:
 
 
 def _pools_by_weights(network: Network) -> bool:
-    """Return whether the network has a pooler with weights, which checkpoints of
-    classifiers lack.
-    """
+    """Return whether the network has a pooler with weights, which classifiers lack."""
     return any(name.startswith("pooler.") for name, _ in network.module.named_parameters())
 
 
-def _backbone_output(seen: Trace, network: Network) -> Tap | None:
+def _backbone_output(seen: Trace, network: Network) -> Chosen | None:
     """The output of a backbone: its pooler, if the checkpoint has the weights; else CLS, or the
     mean over tokens or space, of the last hidden state before modules that the checkpoint lacks.
     """
     if network.in_memory and _pools_by_weights(network):
         return None
-    if (tap := _pooled(seen, network)) is not None:
-        return tap
+    pooled = getattr(seen.result, "pooler_output", None)
+    if isinstance(pooled, Tensor):
+        tap = tap_of(seen, pooled, "pooler_output")
+        if not lacking(seen, network, tap):
+            return replace(tap, pooling="flatten"), ()
     if (found := _last(seen, network)) is None:
         return None
     last, tap = found
-    if lacking(seen, network, tap):
-        last, tap = _before_lack(seen, network, last, tap) or (last, tap)
+    notes: tuple[str, ...] = ()
+    if lacks := lacking(seen, network, tap):
+        after = ", ".join(dict.fromkeys(key.rpartition(".")[0] for key in lacks))
+        notes = (f"the layer is read before {after}, whose weights the checkpoint lacks",)
+        last, tap = _before_lack(seen, network, last, lacks) or found
     names = [name for name, _ in network.module.named_parameters()]
     has_cls = any("cls_token" in name or "class_embedding" in name for name in names)
-    pooling = "cls" if has_cls and last.ndim == 3 else tap.pooling
-    return replace(tap, pooling=pooling)
+    return (replace(tap, pooling="cls") if has_cls and last.ndim == 3 else tap), notes
 
 
-def _tower_output(seen: Trace, network: Network) -> Tap | None:
-    """The output of the only tower in a network of a user's own class that returns a bare
-    tensor.
-    """
-    found = inner_tower(network.module) if isinstance(seen.result, Tensor) else None
-    calls = [] if found is None else seen.of(found[0])
-    if found is None or len(calls) != 1:
+def _tower_output(seen: Trace, network: Network) -> Chosen | None:
+    """The output of the only tower in a network of a user's own class with a bare tensor."""
+    tower = inner_tower(network.module) if isinstance(seen.result, Tensor) else None
+    if tower is None or len(calls := seen.of(tower[0])) != 1:
         return None
-    inside = replace(network, module=found[1], family=family_of(found[1].config))
-    tap = _backbone_output(replace(seen, result=calls[0].result), inside)
-    return None if tap is None or tap.module is None else tap
-
-
-def _pooled(seen: Trace, network: Network) -> Tap | None:
-    """The output of the pooler, if there is one and the checkpoint has its weights."""
-    pooled = getattr(seen.result, "pooler_output", None)
-    if not isinstance(pooled, Tensor):
+    inside = replace(network, module=tower[1], family=family_of(tower[1].config))
+    found = _backbone_output(replace(seen, result=calls[0].result), inside)
+    if found is None or found[0].module is None:
         return None
-    tap = tap_of(seen, pooled, "pooler_output")
-    return None if lacking(seen, network, tap) else replace(tap, pooling="flatten")
+    return found[0], tower_note(tower[0], network.module)
 
 
 def _last(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
@@ -222,12 +206,12 @@ def _last(seen: Trace, network: Network) -> tuple[Tensor, Tap] | None:
 
 
 def _before_lack(
-    seen: Trace, network: Network, last: Tensor, tap: Tap
+    seen: Trace, network: Network, last: Tensor, lacks: list[str]
 ) -> tuple[Tensor, Tap] | None:
     """The last hidden state before modules after the last block (a normalisation, say) whose
     weights the checkpoint lacks; None if it lacks weights of a block.
     """
-    if any(part.isdecimal() for key in lacking(seen, network, tap) for part in key.split(".")):
+    if any(part.isdecimal() for key in lacks for part in key.split(".")):
         return None
     states = getattr(seen.result, "hidden_states", None) or ()
     found = [(x, tap_of(seen, x, len(states) - 1)) for x in states[-1:] if isinstance(x, Tensor)]
@@ -236,22 +220,6 @@ def _before_lack(
     if before is not None and before.gave is not None:  # the last state may be the normalised one
         found.append((before.gave.tensor, output_of(before)))
     return next((one for one in found if not lacking(seen, network, one[1])), None)
-
-
-def penultimate_notes(seen: Trace, network: Network) -> tuple[str, ...]:
-    """Notes of a result on the default layer: modules after it that are left out, since the
-    checkpoint lacks their weights, or the tower that is read.
-    """
-    found = inner_tower(network.module)
-    if found is not None and _tower_output(seen, network) is not None:
-        return tower_note(found[0], network.module)
-    if seen.classifies or not network.missing or _pooled(seen, network) is not None:
-        return ()
-    last = _last(seen, network)
-    lacks = [] if last is None else lacking(seen, network, last[1])
-    after = dict.fromkeys(key.rpartition(".")[0] for key in lacks)
-    said = "the layer is read before {}, whose weights the checkpoint lacks"
-    return (said.format(", ".join(after)),) if after else ()
 
 
 def lacking(seen: Trace, network: Network, tap: Tap) -> list[str]:

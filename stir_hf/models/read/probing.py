@@ -9,7 +9,7 @@ from torch import Tensor
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.base import Kind
 from stir_hf.models.network import Network
-from stir_hf.models.read.penultimate import lacking, penultimate, penultimate_notes
+from stir_hf.models.read.penultimate import Chosen, lacking, penultimate
 from stir_hf.models.read.taps import (
     Layer,
     Tap,
@@ -57,6 +57,8 @@ class Reading:
     penultimate: Layer | None
     notes: tuple[str, ...] = ()
     """Notes of a result on the layer."""
+    rounding: tuple[str, ...] | None = None
+    """Notes of a result on values that the canvas rounds; None until they were measured."""
 
 
 def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
@@ -81,12 +83,7 @@ def read_probe(network: Network, selector: str, kind: Kind) -> Reading:
 
 @contextmanager
 def _running(network: Network) -> Iterator[None]:
-    """A context for the first pass of a network of transformers: some need more inputs, or do not
-    run with their settings.
-
-    Raises:
-        RequestError: the network does not run.
-    """
+    """A context for a first pass, which some networks of transformers do not run without more."""
     try:
         yield
     except (TypeError, AttributeError, LookupError, ZeroDivisionError) as error:
@@ -111,7 +108,7 @@ def _lacks(seen: Trace, network: Network, tap: Tap, layer: Layer) -> Layer:
 
 
 def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
-    tap = resolve(seen, network, selector)
+    tap, notes = resolve(seen, network, selector)
     found = tensor_at(seen, tap)
     if found is not None and found.value is None:  # it was overwritten: copy it in another pass
         seen = trace(network, kind, tap.module)
@@ -139,30 +136,26 @@ def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
         value.to(network.device, network.input_dtype, copy=True),
         _listed(seen, network),
         None if default is None else default[1],
-        _notes(seen, network, selector),
+        notes,
     )
 
 
-def _notes(seen: Trace, network: Network, selector: str) -> tuple[str, ...]:
-    by_default = network.transformers and split_selector(selector)[0] == "penultimate"
-    return penultimate_notes(seen, network) if by_default else ()
-
-
-def resolve(seen: Trace, network: Network, selector: str) -> Tap:
-    """The tap for a selector, with its pooling.
+def resolve(seen: Trace, network: Network, selector: str) -> Chosen:
+    """The tap for a selector, with its pooling, and notes on it.
 
     Raises:
         RequestError: no such layer; the nearest names are given.
     """
     name, pooling, layout = split_selector(selector)
+    notes: tuple[str, ...] = ()
     if network.transformers and name == "penultimate":
-        tap = penultimate(seen, network)
+        tap, notes = penultimate(seen, network)
     elif name == "output":
         tap = _output(seen, network)
     else:
         tap = find(name, seen)
     try:
-        return with_axes(seen, tap, layout, pooling)
+        return with_axes(seen, tap, layout, pooling), notes
     except RequestError as error:
         raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
 
@@ -180,7 +173,7 @@ def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:
     if not network.transformers:
         return None
     try:
-        tap = with_axes(seen, penultimate(seen, network))
+        tap = with_axes(seen, penultimate(seen, network)[0])
     except RequestError:
         return None
     found = tensor_at(seen, tap)

@@ -10,7 +10,7 @@ found in the pass; if they cannot be found, the selector must add `:channels-las
 
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -18,9 +18,9 @@ from stir_hf.errors import RequestError, closest
 from stir_hf.models.read.trace import Call, Seen, Trace, first_tensor
 
 Pooling = Literal["mean", "max", "cls", "flatten"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "max", "cls", "flatten")
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 Layout = Literal["channels-first", "channels-last"]
-LAYOUTS: tuple[Layout, ...] = ("channels-first", "channels-last")
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Tap:
-    """The place where a tensor is read: the input or output of a module, or a part of the
-    result.
-    """
+    """The place of a tensor: the input or output of a module, or a part of the result."""
 
     module: str | None
     at: Literal["input", "output", "result"]
@@ -76,9 +74,7 @@ class Tap:
         return spelt if self.over is None else {**spelt, "over": list(self.over)}
 
     def pool(self, tensor: Tensor) -> Tensor:
-        """Pool (b, …) over tokens or space, or flatten it, to (b, d) in the tensor's dtype; (b, d)
-        is unchanged.
-        """
+        """Pool (b, …) over tokens or space, or flatten it, to (b, d) in the tensor's dtype."""
         if tensor.ndim == 2 or self.pooling == "flatten":
             return tensor.flatten(1)
         if self.pooling == "cls":
@@ -93,9 +89,9 @@ def usual_axes(ndim: int) -> tuple[int, ...]:
     return (1,) if ndim == 3 else tuple(range(2, ndim))
 
 
-def default_pooling(shape: tuple[int, ...]) -> Pooling:
-    """The default pooling: `mean` over tokens or space, `flatten` for a vector."""
-    return "flatten" if len(shape) <= 1 else "mean"
+def default_pooling(tensor: Tensor) -> Pooling:
+    """The default pooling of (b, …): `mean` over tokens or space, `flatten` for a vector."""
+    return "flatten" if tensor.ndim <= 2 else "mean"
 
 
 def with_axes(
@@ -140,9 +136,7 @@ def with_axes(
 
 
 def list_layers(seen: Trace) -> tuple[Layer, ...]:
-    """All readable layers: modules in the order of the forward pass, then hidden states and
-    logits.
-    """
+    """All readable layers: modules in the order of the pass, then hidden states and logits."""
     found: dict[str, Tensor] = {}
     for call in seen.calls:
         if call.name and call.gave is not None:
@@ -239,14 +233,13 @@ def tap_of(seen: Trace, tensor: Tensor, part: str | int | None) -> Tap:
     call = seen.giver(tensor)
     if call is not None:
         return output_of(call)
-    return Tap(None, "result", part, default_pooling(tuple(tensor.shape[1:])))
+    return Tap(None, "result", part, default_pooling(tensor))
 
 
 def output_of(call: Call) -> Tap:
     """The tap at the output of a call, with its default pooling."""
     assert call.gave is not None
-    pooling = default_pooling(tuple(call.gave.tensor.shape[1:]))
-    return Tap(call.name, "output", pooling=pooling, call=call.number)
+    return Tap(call.name, "output", None, default_pooling(call.gave.tensor), call.number)
 
 
 def tensor_at(seen: Trace, tap: Tap) -> Seen | None:
@@ -282,13 +275,11 @@ def earliest(seen: Trace, tap: Tap) -> Tap:
     pooling: Pooling = "flatten" if found.tensor.ndim == 2 else tap.pooling
     if call is None:
         return replace(tap, pooling=pooling)
-    return Tap(call.name, "output", pooling=pooling, call=call.number, over=tap.over)
+    return Tap(call.name, "output", None, pooling, call.number, tap.over)
 
 
 def modules_before(seen: Trace, tap: Tap) -> set[str]:
-    """The names of the modules whose calls had started when the tap was reached, including its own
-    if it is an output.
-    """
+    """The names of the modules whose calls had started when the tap was reached."""
     if tap.module is None:
         return set(seen.starts)
     call = next(c for c in seen.calls if (c.name, c.number) == (tap.module, tap.call))

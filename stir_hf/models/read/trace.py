@@ -1,7 +1,6 @@
 """Watching one forward pass: its modules in their order, with their inputs and outputs."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from threading import get_ident
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from stir_hf.inputs.base import Kind
 from stir_hf.models.network import Network
 from stir_hf.models.preprocessing import LEAST_BATCH, prepare
-from stir_hf.models.read.following import Following
+from stir_hf.models.read.following import Following, tensors_of
 from stir_hf.models.run.frozen import frozen, turn
 from stir_hf.models.run.precision import float32_precision
 
@@ -142,16 +141,7 @@ class Trace:
 
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor of a module's output, which may be a tuple or a dictionary."""
-    return next(_tensors(value), None)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors of a module's output, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict | tuple | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item)
+    return next(tensors_of(value), None)
 
 
 class _Watch:
@@ -213,7 +203,7 @@ def trace(network: Network, kind: Kind, keep: str | None = None) -> Trace:
     with torch.inference_mode(False), torch.no_grad(), frozen(network.module), alone:
         probe = network.probe(kind)
         seen = _watched(network, probe, kind, keep)
-        tensors = [*_tensors(seen.result), *(c.gave.tensor for c in seen.calls if c.gave)]
+        tensors = [*tensors_of(seen.result), *(c.gave.tensor for c in seen.calls if c.gave)]
         if any(t.ndim > 2 and t.shape[1] == seen.fed for t in tensors if seen.has_rows(t)):
             more = probe.repeat(seen.fed, *(1 for _ in kind.shape))
             _tell_apart(seen, _watched(network, more[: seen.fed + 1], kind, None))
@@ -244,14 +234,12 @@ def _watched(network: Network, probe: Tensor, kind: Kind, keep: str | None) -> T
 
 
 def _tell_apart(seen: Trace, other: Trace) -> None:
-    """Find the tensors whose first axis is not that of the batch, by a pass with another batch
-    size.
-    """
+    """Find tensors without the axis of the batch, by a pass with another batch size."""
     given, gave = (
         {(c.name, c.number) for c in other.calls if getattr(c, at) is not None}
         for at in ("given", "gave")
     )
-    pairs = zip(_tensors(seen.result), _tensors(other.result), strict=False)
+    pairs = zip(tensors_of(seen.result), tensors_of(other.result), strict=False)
     seen.odd = [one for one, two in pairs if seen.has_rows(one) and not other.has_rows(two)]
     for call in seen.calls:
         if call.gave is not None and (call.name, call.number) not in gave:

@@ -11,18 +11,15 @@ from torch import nn
 
 _CAPTURING = "transformers.utils.output_capturing"
 _MARK = "_output_capturing_hooks_installed"
-_THEIRS = "transformers."
-"""Prefix of the Python modules of `transformers`."""
 
 
 class Attributes:
-    """A snapshot of the attributes of all modules of `transformers`, and of the hooks of all
-    modules.
-    """
+    """A snapshot of the attributes of modules of `transformers`, and of the hooks of all."""
 
     def __init__(self, module: nn.Module) -> None:
         self._hooks = [(m, set(m._forward_hooks), _MARK in vars(m)) for m in module.modules()]
-        self._attributes = [(vars(m), dict(vars(m))) for m in module.modules() if _is_theirs(m)]
+        theirs = (m for m in module.modules() if type(m).__module__.startswith("transformers."))
+        self._attributes = [(vars(m), dict(vars(m))) for m in theirs]
         self._held = [
             (value, dict(value))
             for _, attributes in self._attributes
@@ -42,10 +39,6 @@ class Attributes:
                 vars(module).pop(_MARK, None)
         for held, before in (*self._attributes, *self._held):
             _put_back(held, before)
-
-
-def _is_theirs(module: nn.Module) -> bool:
-    return type(module).__module__.startswith(_THEIRS)
 
 
 def _put_back(held: dict[Any, Any], before: dict[Any, Any]) -> None:

@@ -35,9 +35,7 @@ class Arguments:
 
     @classmethod
     def of(cls, module: nn.Module, usual: str = PIXELS) -> "Arguments":
-        """The arguments in the signature of a module's forward; `usual` is the preferred name of
-        the inputs.
-        """
+        """The arguments of a module's forward; `usual` is the preferred name of the inputs."""
         try:
             parameters = list(inspect.signature(module.forward).parameters.values())
         except (TypeError, ValueError):  # a callable without a signature
@@ -61,9 +59,7 @@ class Arguments:
         return (name in self.names or self.others) and name not in self.refused
 
     def given(self, inputs: Tensor, more: Mapping[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
-        """The arguments by position and by name: the inputs, and those of `more` that are
-        accepted.
-        """
+        """The arguments by position and by name: the inputs, and those of `more` that it takes."""
         taken = {name: value for name, value in more.items() if self.takes(name)}
         if self.main is None or self.main in self.refused:
             return [inputs], taken

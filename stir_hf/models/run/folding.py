@@ -1,6 +1,4 @@
-"""Batch normalisation folded into the convolutions before it, on a copy that shares all other
-weights.
-"""
+"""Batch normalisation folded into convolutions, on a copy that shares all other weights."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -167,9 +165,7 @@ def _owner(hook: Any) -> Session | None:
 
 
 def _foreign_hooks(module: nn.Module) -> Iterator[Any]:
-    """Hooks that belong neither to a session nor to the collection of hidden states in
-    `transformers`.
-    """
+    """Hooks of neither a session nor the collection of hidden states in `transformers`."""
     for hook in _hooks(module):
         collects = isinstance(hook, FunctionType) and hook.__module__.startswith("transformers.")
         if not collects and _owner(hook) is None:

@@ -44,8 +44,7 @@ class _Frozen:
         self._attributes.restore()
         self._settings.restore()
         for m, name, want in self._wanted:
-            held = dict(m._parameters.items())  # another object in a spread network
-            parameter = held.get(name)
+            parameter = dict(m._parameters.items()).get(name)  # another object in a spread network
             if parameter is not None and parameter.requires_grad != want:
                 _require_grad(parameter, want)
         for module, name, buffer, before in self._buffers:

@@ -10,9 +10,7 @@ from stir_hf.errors import RequestError
 
 
 def mark(tensor: Tensor) -> AbstractContextManager[None]:
-    """A context for changing a tensor in place: one made in inference mode can only be changed
-    there.
-    """
+    """A context for changing a tensor in place, which may be made in inference mode."""
     return torch.inference_mode(tensor.is_inference())
 
 
@@ -87,9 +85,7 @@ class Modes:
 
 
 def _switches(module: nn.Module) -> bool:
-    """Return whether setting the mode of a module may do more than set a flag; the classes of
-    `transformers` never change weights then.
-    """
+    """Return whether a module may do more than set a flag when its mode is set."""
     setters = (getattr(module, name) for name in ("train", "eval"))
     return not all(setter.__module__.startswith(("torch.", "transformers.")) for setter in setters)
 
@@ -100,7 +96,8 @@ class _State:
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._attributes = {n: v for n, v in vars(module).items() if n != "training"}
-        self._held = [(v, _items(v)) for v in self._attributes.values() if _holds(v)]
+        containers = [v for v in self._attributes.values() if isinstance(v, list | dict | set)]
+        self._held = [(v, _items(v)) for v in containers]
         tensors = (*module._parameters.values(), *module._buffers.values())
         self._values = [
             (tensor, tensor.detach(), tensor.detach().clone())
@@ -136,15 +133,8 @@ def _same(tensor: Tensor, place: Tensor, values: Tensor) -> bool:
     return tensor.data_ptr() == place.data_ptr() and torch.equal(tensor, values)
 
 
-def _holds(value: Any) -> bool:
-    """Return whether a value is a container whose items may be replaced, such as those of
-    parameters, buffers, submodules and hooks.
-    """
-    return isinstance(value, list | dict | set)
-
-
 def _items(value: Any) -> Any:
-    """A copy of the items of a container."""
+    """A copy of the items of a container, such as parameters, submodules or hooks."""
     return dict(value) if isinstance(value, dict) else list(value)
 
 

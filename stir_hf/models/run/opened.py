@@ -9,38 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stir_hf.errors import (
-    ONE_AT_A_TIME,
-    RequestError,
-    RunError,
-    is_out_of_memory,
-    memory_errors,
-)
+from stir_hf.errors import ONE_AT_A_TIME, RequestError, RunError, is_out_of_memory, memory_errors
 from stir_hf.inputs.base import Kind
 from stir_hf.models.encoder import Encoder
 from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
-from stir_hf.models.read.steady import tolerance_of
+from stir_hf.models.read.checks import tolerance_of
 from stir_hf.models.run.folding import folded
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
 FEW, LOOKED_AT = 4, 64
-"""Number of distinct samples for the check that representations are not constant, and number of
-first samples among which they are searched.
-"""
+"""Number of distinct samples that must not be represented alike, and of those searched for them."""
 
 AGAIN = 16
 """Number of rows of a batch that are represented again in smaller batches."""
 SLACK = 10
-"""Factor by which batches of other sizes may differ more than passes over the same batch, since
-other kernels compute them.
-"""
+"""Factor by which batches of other sizes, in other kernels, may differ more than equal batches."""
 
 QUANTISED = 0.25
-"""Largest change of a row, relative to the spread, for quantised activations, whose scale may be
-that of a whole batch.
-"""
+"""Largest change of a row, relative to the spread, if activations are scaled by the whole batch."""
 
 ROUNDING = 1e-2
 """Lower bound on the spread in a relative change, as a share of the length of representations."""
@@ -180,7 +168,7 @@ def _change(alone: Tensor, beside: Tensor) -> float:
     return float((alone - beside).norm() / spread)
 
 
-def _of(context: Context | None, rows: Tensor) -> dict[str, Tensor]:
+def _of(context: Context | None, rows: Tensor) -> Context:
     return {name: tensor[rows] for name, tensor in (context or {}).items()}
 
 

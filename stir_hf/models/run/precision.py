@@ -13,9 +13,7 @@ _LOCK = threading.RLock()
 
 
 class _Precision:
-    """The settings of float32 arithmetic, by torch's old names and, from torch 2.9 on, its new
-    names.
-    """
+    """The settings of float32 arithmetic, by torch's old names and, from 2.9 on, its new ones."""
 
     def __init__(self) -> None:
         self.matmul: str | None = None
@@ -69,21 +67,17 @@ _DEFAULTS: list[torch.dtype] = []
 """The default dtype before the first pass that needs another one, once for each such pass."""
 
 
-def has_own_default(dtype: torch.dtype) -> bool:
-    """Return whether torch's default dtype may change the results of a network in a precision,
-    whose forward may create tensors of the default dtype.
-    """
-    default = torch.get_default_dtype()
-    return default != torch.float32 and not default == dtype == torch.float64
-
-
 @contextmanager
 def usual_default(dtype: torch.dtype) -> Iterator[None]:
-    """A context for a pass of a network in a precision, with float32 as the default dtype."""
+    """A context for a pass of a network in a precision, with float32 as the default dtype, in which
+    its forward may create tensors; a float64 network may keep float64.
+    """
     with _LOCK:
-        change = bool(_DEFAULTS) or has_own_default(dtype)
+        default = torch.get_default_dtype()
+        allowed = default == torch.float32 or default == dtype == torch.float64
+        change = bool(_DEFAULTS) or not allowed
         if change:
-            _DEFAULTS.append(_DEFAULTS[0] if _DEFAULTS else torch.get_default_dtype())
+            _DEFAULTS.append(_DEFAULTS[0] if _DEFAULTS else default)
             torch.set_default_dtype(torch.float32)
     try:
         yield

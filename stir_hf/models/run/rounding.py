@@ -2,19 +2,17 @@
 
 import torch
 
-from stir_hf.models.read.probing import Reading
+from stir_hf.models.preprocessing import extent_of
 from stir_hf.models.run.session import Session
 
 TOLD_ABOVE = 1e-4
 """Smallest relative change of a representation that gets a note."""
 
 
-def rounding_notes(session: Session, reading: Reading) -> tuple[str, ...]:
+def rounding_notes(session: Session) -> tuple[str, ...]:
     """A note on the change of the representation of a fixed original through rounding, if any."""
     preprocessing = session.network.preprocessing
-    shape = reading.kind.shape
-    extent = tuple(shape[axis] for axis in reading.kind.space)
-    if (pair := preprocessing.rounding(extent)) is None:
+    if (pair := preprocessing.rounding(extent_of(session.reading.kind))) is None:
         return ()
     with torch.no_grad():
         meant, seen = (

@@ -1,6 +1,4 @@
-"""Sessions: a frozen network with a hook as a pure callable from inputs to the representations of
-one layer.
-"""
+"""Sessions: a frozen network with a hook as a map from inputs to representations of a layer."""
 
 from contextlib import ExitStack, nullcontext, suppress
 from threading import get_ident
@@ -14,9 +12,8 @@ from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
 from stir_hf.models.network import Context, Network
 from stir_hf.models.preprocessing import Arithmetic, fill, prepare
-from stir_hf.models.read.gradients import check_gradient, differentiable
+from stir_hf.models.read.checks import check_gradient, check_repeats, check_steady, differentiable
 from stir_hf.models.read.probing import Reading
-from stir_hf.models.read.steady import check_repeats, check_steady
 from stir_hf.models.read.taps import Tap, part_of, without_rows
 from stir_hf.models.read.trace import first_tensor
 from stir_hf.models.run.frozen import frozen, lock_of, turn
@@ -90,11 +87,7 @@ class Session:
         """
         if self._stack is None:
             raise RuntimeError("the session is not open; use it as `with encoder.session() as …`")
-        preprocessing = self.network.preprocessing
-        if not preprocessing.takes(values):
-            raise RequestError(
-                f"{self.network.name} takes {preprocessing.expected()}, not {tuple(values.shape)}"
-            )
+        self.network.check_takes(values)
         if torch.compiler.is_compiling():
             return self._represent(values, context or {})
         with turn(self.network.module, self.device, self.dtype):
@@ -136,8 +129,8 @@ class Session:
             with torch.set_grad_enabled(gradient), fails:
                 found = self(probe.flip(0)).flip(0)  # with its two inputs swapped
             with torch.no_grad():
-                check_repeats(self, found.detach(), kind)
-                check_steady(self, probe.detach())
+                check_repeats(self.network, self.reading, found.detach(), kind, tf32=self.tf32)
+                check_steady(self, self.network, self.reading.representation, probe.detach())
             if gradient:
                 with torch.enable_grad(), differentiable(self.network):
                     check_gradient(self.network, found, probe)
@@ -174,12 +167,10 @@ class Session:
         stack.callback(handle.remove)
 
     def _before(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._runs_here():
-            self._take((args, kwargs))
+        self._take((args, kwargs))
 
     def _after(self, _: Any, __: tuple[Any, ...], output: Any) -> None:
-        if self._runs_here():
-            self._take(output)
+        self._take(output)
 
     def _runs_here(self) -> bool:
         """Return whether the current pass is one of this session."""
@@ -188,6 +179,8 @@ class Session:
         return self._runs_in == get_ident()
 
     def _take(self, value: Any) -> None:
+        if not self._runs_here():
+            return
         call, self._calls = self._calls, self._calls + 1
         if call == self.tap.call:
             self._found = first_tensor(value)

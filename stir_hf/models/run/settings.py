@@ -1,6 +1,4 @@
-"""Settings of a configuration that change the result of a pass, set while a network is used and
-restored afterwards.
-"""
+"""Settings of a configuration that change a pass, set while a network is used, then restored."""
 
 from threading import Lock
 from typing import Any

@@ -10,28 +10,20 @@ from torch import Tensor
 
 from stir_hf.inputs.base import Kind
 from stir_hf.inputs.vectors import VectorKind
-from stir_hf.models.preprocessing import Extent
+from stir_hf.models.preprocessing import Extent, Preprocessing
 
 
 @dataclass(frozen=True)
-class PlainVectors:
+class PlainVectors(Preprocessing):
     """Preprocessing that changes nothing, for vectors (b, d) of any length."""
 
     modality: ClassVar[str] = VectorKind.name
     axes: ClassVar[tuple[str, ...]] = ("batch", "channel")
-    extent: ClassVar[None] = None
-    processor: ClassVar[None] = None
-    notes: ClassVar[tuple[str, ...]] = ()
-    rounds: ClassVar[bool] = False
 
     def kind(self, extent: Extent) -> VectorKind:
         """The kind of vectors of a length."""
         (length,) = extent
         return VectorKind(length)
-
-    def extent_of(self, shape: Extent) -> Extent:
-        """The same length."""
-        return shape
 
     def refusal(self, kind: Kind) -> str | None:
         """The reason to refuse another kind of input; None for vectors."""
@@ -54,16 +46,6 @@ class PlainVectors:
     def values(self, original: NDArray[np.float32]) -> Tensor:
         """The vector as a tensor."""
         return torch.from_numpy(np.array(original, np.float32))
-
-    def resize(self, values: Tensor) -> Tensor:
-        """The same vectors."""
-        return values
-
-    def arithmetic(self, like: Tensor) -> None:
-        """Return None, since there is no arithmetic."""
-
-    def rounding(self, extent: Extent) -> None:
-        """Return None, since nothing is rounded."""
 
     def identity(self) -> dict[str, Any]:
         """The kind of input."""
