@@ -11,7 +11,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # has none
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import request, split_revision, with_metadata
+from stir_hf.hub import read_card, request, split_revision
 from stir_hf.publish.boards.reported import RESULTS, notes_of
 from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
@@ -159,16 +159,12 @@ def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:
     """The card with the missing results added; all else in it stays."""
-    import huggingface_hub as hub
-
+    data, text = read_card(state.repo_id, state.card)
     try:
-        text = (state.read("README.md") or b"").decode("utf-8-sig")
-        card = hub.RepoCard(with_metadata(text))
-        data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
         models = list(data.get("model-index") or [])
         there = [result for model in models for result in model.get("results") or []]
         sources = [(one.get("source") or {}).get("url") for one in there]
-    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (AttributeError, TypeError) as error:
         raise RequestError(
             f"the card of {state.repo_id} cannot be read: {one_line(error)}"
         ) from error
@@ -179,7 +175,7 @@ def _indexed(state: State, entries: Sequence[Entry]) -> Change:
         models = [{"name": state.repo_id.rpartition("/")[2], "results": []}]
     models[0] = {**models[0], "results": [*(models[0].get("results") or []), *new]}
     data["model-index"] = models
-    return Change({"README.md": Content(f"---\n{_yaml(data)}---\n{card.text}".encode())})
+    return Change({"README.md": Content(f"---\n{_yaml(data)}---\n{text}".encode())})
 
 
 def _yaml(value: Any) -> str:

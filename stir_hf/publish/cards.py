@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from yaml import YAMLError  # type: ignore[import-untyped]  # has none
-
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import with_metadata
+from stir_hf.hub import read_card
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
@@ -37,14 +35,10 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
     """
     import huggingface_hub as hub
 
-    try:
-        there = hub.DatasetCard(with_metadata(before))
-    except (TypeError, ValueError, YAMLError) as error:
-        raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
-    above, earlier, below = _parts(there.text)
+    known, text = read_card(repo_id, before)
+    above, earlier, below = _parts(text)
     if earlier and END not in earlier.splitlines():
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
-    known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
     try:
         ours = card_text(repo_id, held, place, repository(place))
     except RequestError as error:

@@ -114,7 +114,7 @@ class Parcel:
 
     def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
         """Return the change to a repo that holds `state`; with `eval.yaml` if `benchmark`."""
-        before, there = _card(state), records_in(state)
+        before, there = state.card, records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
         bare = self.proposed and not self.sets and scores.FOLDER in _configs(state)
         files = {
@@ -161,18 +161,9 @@ def _public(result: StirResult | None) -> tuple[str, ...]:
     return (place,) if is_repo(place) and Repo(place).is_private() is False else ()
 
 
-def _card(state: State) -> str:
-    try:
-        return (state.read(CARD) or b"").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(
-            f"{CARD} of {state.kind} {state.repo_id} at {state.sha} is no UTF-8 text"
-        ) from error
-
-
 def _configs(state: State) -> list[str]:
     try:
-        return listed(_card(state))
+        return listed(state.card)
     except RequestError as error:
         raise RequestError(f"{state.kind} {state.repo_id}: {error}") from error
 

@@ -12,9 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.errors import RunError
+from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import once, request, storage_errors
 from stir_hf.hub.names import Kind
+
+MOST_BYTES, MOST_FILES = 500e6, 100
+"""The most bytes and files of a push that is one commit; above, `upload_folder` sends the data
+first.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,18 +87,19 @@ class State:
         """Return the bytes of a file; None if the repo has no such file."""
         return self.local(path).read_bytes() if path in self.files else None
 
+    @property
+    def card(self) -> str:
+        """The text of the repo's card; empty if it has none.
 
-@dataclass(frozen=True)
-class Limits:
-    """The largest push that is one commit; above, `upload_folder` sends the data first."""
-
-    megabytes: float = 500
-    files: int = 100
-
-    def exceeded_by(self, files: Mapping[str, Content]) -> bool:
-        """Return whether files are too many or too large for one commit."""
-        size = sum(content.size for content in files.values())
-        return len(files) > self.files or size > self.megabytes * 1e6
+        Raises:
+            RequestError: no UTF-8 text.
+        """
+        try:
+            return (self.read("README.md") or b"").decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                f"README.md of {self.kind} {self.repo_id} at {self.sha} is no UTF-8 text"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,6 @@ class Repo:
         title: str,
         *,
         create_pr: bool = False,
-        limits: Limits | None = None,
     ) -> Pushed:
         """Make the changes that `build` asks for, in one commit that may be retried.
 
@@ -197,7 +202,6 @@ class Repo:
             build: a function from the files of the repo to the change; each retry calls it again.
             title: of the commit or pull request; a retry finds its pull request by it.
             create_pr: open a pull request.
-            limits: the largest push that is one commit.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
@@ -206,8 +210,9 @@ class Repo:
 
         def attempt() -> Pushed:
             pull = self._own_pull(title) if create_pr else None
-            how = {"commit_message": title, "repo_type": self.kind, "create_pr": create_pr}
-            return self._put(build, how, pull, limits or Limits(), sent)
+            how = {"revision": pull, "create_pr": create_pr and pull is None}
+            to = {"commit_message": title, "repo_type": self.kind, **how}
+            return self._put(build, to, sent)
 
         try:
             return request(attempt, self.called)
@@ -218,28 +223,25 @@ class Repo:
             raise RunError(f"{error}; {len(sent)} {told}") from error.__cause__
 
     def _put(
-        self,
-        build: Callable[[State], Change],
-        how: Mapping[str, Any],
-        pull: str | None,
-        limits: Limits,
-        sent: list[str],
+        self, build: Callable[[State], Change], to: Mapping[str, Any], sent: list[str]
     ) -> Pushed:
+        """Make the changes once; `sent` gets the files that are sent before their commit."""
         import huggingface_hub as hub
 
+        pull = to["revision"]
         state = self.state(pull or "main")
         change = build(state)
         new = {p: c for p, c in sorted(change.files.items()) if not state.holds(p, c)}
         gone = sorted(change.removed & set(state.files))
         if not new and not gone:
             return Pushed(self._page(pull), False)
-        to = {**how, "revision": pull, "create_pr": how["create_pr"] and pull is None}
         data = {p: c.source for p, c in new.items() if isinstance(c.source, Path)}
-        if data and limits.exceeded_by(new):
+        if data and (len(new) > MOST_FILES or sum(c.size for c in new.values()) > MOST_BYTES):
             ahead = self._send_ahead(data, to)
             sent += data
-            pull = pull or getattr(ahead, "pr_revision", None)
-            return replace(self._put(build, how, pull, limits, sent), changed=True)
+            if to["create_pr"]:
+                to = {**to, "revision": ahead.pr_revision, "create_pr": False}
+            return replace(self._put(build, to, sent), changed=True)
         steps: list[Any] = [hub.CommitOperationAdd(path, c.source) for path, c in new.items()]
         steps += [hub.CommitOperationDelete(path) for path in gone]
         with storage_errors():
