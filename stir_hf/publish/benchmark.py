@@ -6,9 +6,11 @@ leaderboard-data-guide.md); `model-index` is the older form, in the model card.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # has none
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import read_card, request, split_revision
@@ -82,17 +84,15 @@ class Entry:
     @property
     def source(self) -> str:
         """The address of the score with all its numbers."""
-        return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
+        return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(self.row)}.parquet"
 
     @property
     def path(self) -> str:
         """The file in the model's repo that reports it."""
-        return f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
+        return f"{RESULTS}/stir-{name_of(self.row)}.yaml"
 
-    def reported(self, user: str) -> Any:
+    def reported(self, user: str) -> bytes:
         """The content of that file, as the Hub documents it; `user` is who reports it."""
-        from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,
@@ -103,7 +103,7 @@ class Entry:
             source_user=user,
             notes=notes_of(self.row),
         )
-        return eval_result_entries_to_yaml([entry])
+        return _yaml(eval_result_entries_to_yaml([entry])).encode()
 
     def result(self) -> dict[str, Any]:
         """One result of a `model-index`."""
@@ -136,11 +136,11 @@ def propose(entries: Sequence[Entry]) -> Pushed:
     """
     model, repo_id = entries[0].model, entries[0].repo_id
     me = request(model.me, model.called)["name"]
-    reports = {one.path: _yaml(one.reported(me)).encode() for one in entries}
+    reports = {one.path: one.reported(me) for one in entries}
 
     def build(state: State) -> Change:
-        new = {p: r for p, r in reports.items() if _told(state.read(p)) != _told(r)}
-        return Change({path: Content(report) for path, report in new.items()})
+        new = {p: Content(r) for p, r in reports.items() if _told(state.read(p)) != _told(r)}
+        return Change(new)
 
     return model.put(build, f"STIR on {repo_id}", create_pr=True)
 
@@ -152,9 +152,8 @@ def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
         RequestError: a card that cannot be read.
         RunError: the Hub refuses.
     """
-    model, repo_id = entries[0].model, entries[0].repo_id
-    title = f"STIR on {repo_id}"
-    return model.put(lambda state: _indexed(state, entries), title, create_pr=create_pr)
+    build, title = partial(_indexed, entries=entries), f"STIR on {entries[0].repo_id}"
+    return entries[0].model.put(build, title, create_pr=create_pr)
 
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import huggingface_hub as hub
+
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import read_card
 from stir_hf.publish.scores import FOLDER as SCORES
@@ -21,20 +23,13 @@ _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
-    """Return the whole card; the text that others wrote in it stays.
-
-    Args:
-        repo_id: the repo.
-        held: all that it holds.
-        before: the card that is there; empty where there is none.
-        place: what pip installs; None where that is not known.
+    """Return the whole card of a repo. `before` is the card that is there, in which the text of
+    others stays; `place` is what pip installs, if that is known.
 
     Raises:
         RequestError: a card that cannot be read, or that lacks the mark at the end of our part; a
             broken record of a set.
     """
-    import huggingface_hub as hub
-
     known, text = read_card(repo_id, before)
     above, earlier, below = _parts(text)
     if earlier and END not in earlier.splitlines():

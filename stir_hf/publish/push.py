@@ -44,7 +44,7 @@ def push_all(
     does not stop the others.
 
     Args:
-        folder: of the run; as in `push_folder`, like `repo_id`, `share`, `scores_only` and `say`.
+        folder: as in `push_folder`, like the others that are not named here.
         eval_results: propose the scores of each model to its repo as `.eval_results`.
         model_index: put the scores of each model into its card.
 
@@ -99,10 +99,8 @@ def _result(folder: Path) -> StirResult:
 
 
 def _entries(rows: Sequence[Mapping[str, Any]], repo_id: str) -> dict[str, list[Entry]]:
-    """Rows of scores by the id of the model that they are of.
-
-    Raises:
-        RequestError: the repo does not list the inversions on which a model was judged.
+    """The rows of scores by the model that they are of; RequestError if the repo does not list the
+    inversions on which one was judged.
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     state = request(repo.state, repo.called)
@@ -132,15 +130,9 @@ def push_folder(
     scores_only: bool = False,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Send a run's folder: its finished inversion sets, `result.json` and figures made from them;
-    nothing else that lies there.
-
-    Args:
-        folder: of a run, or of one set.
-        repo_id: a dataset repo, created if it does not exist.
-        share: the options of what is sent, and to whom it shows.
-        scores_only: send the scores alone.
-        say: a function that is given a line for the user.
+    """Send a run's folder, or that of one set, to a dataset repo, which is created if it does not
+    exist: the finished inversion sets, `result.json` and figures made from them; nothing else that
+    lies there. `say` is given the lines for the user.
 
     Raises:
         RequestError: nothing finished in the folder; a repo that this token may not write; what is
@@ -182,16 +174,13 @@ def _push(
         if not share.create_pr:
             repo.create(private=private)
 
-        def put(*, benchmark: bool) -> Pushed:
-            change = partial(parcel.change, repo_id=repo.id, benchmark=benchmark)
-            return repo.put(change, parcel.title, create_pr=share.create_pr)
-
+        put = partial(repo.put, title=parcel.title, create_pr=share.create_pr)
         try:
-            pushed = put(benchmark=True)
+            pushed = put(parcel.change)
         except RunError as error:
             if not (is_invalid(error) and parcel.sets):
                 raise
-            pushed = put(benchmark=False)
+            pushed = put(partial(parcel.change, benchmark=False))
             told = "the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub"
             parcel.told[told] = None
         for line in parcel.told:

@@ -12,6 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import huggingface_hub as hub
+from huggingface_hub.utils.sha import git_hash
+
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import once, request, storage_errors
 from stir_hf.hub.names import Kind
@@ -67,8 +70,6 @@ class State:
 
     def holds(self, path: str, content: Content) -> bool:
         """Return whether the repo has a file with exactly this content."""
-        from huggingface_hub.utils.sha import git_hash
-
         there = self.files.get(path)
         if there is None or there.size != content.size:
             return False
@@ -78,8 +79,6 @@ class State:
 
     def local(self, path: str) -> Path:
         """Return the path of a file in the Hub's cache, fetched if it is not there."""
-        import huggingface_hub as hub
-
         found = hub.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=self.sha)
         return Path(found)
 
@@ -123,8 +122,6 @@ class Repo:
     @cached_property
     def api(self) -> Any:
         """The Hub's client."""
-        import huggingface_hub as hub
-
         return hub.HfApi()
 
     @property
@@ -140,8 +137,6 @@ class Repo:
 
     def me(self) -> Any:
         """The owner of the token. The Hub limits this request, so a run makes it once."""
-        import huggingface_hub as hub
-
         return once(("me", hub.get_token()), self.api.whoami)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
@@ -163,8 +158,6 @@ class Repo:
     @cached_property
     def info(self) -> Any:
         """The Hub's first answer about this repo; None if there is no such repo."""
-        import huggingface_hub as hub
-
         try:
             return request(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
         except RunError as error:
@@ -201,7 +194,7 @@ class Repo:
         Args:
             build: a function from the files of the repo to the change; each retry calls it again.
             title: of the commit or pull request; a retry finds its pull request by it.
-            create_pr: open a pull request.
+            create_pr: whether it is a pull request.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
@@ -226,8 +219,6 @@ class Repo:
         self, build: Callable[[State], Change], to: Mapping[str, Any], sent: list[str]
     ) -> Pushed:
         """Make the changes once; `sent` gets the files that are sent before their commit."""
-        import huggingface_hub as hub
-
         pull = to["revision"]
         state = self.state(pull or "main")
         change = build(state)
