@@ -1,7 +1,7 @@
 """Requests to the Hub, their retries and errors, and names of repos."""
 
-from stir_hf.hub.cards import with_metadata
-from stir_hf.hub.found import Found, RepoType
+from stir_hf.hub.cards import read_card
+from stir_hf.hub.found import Found
 from stir_hf.hub.names import (
     destination,
     is_hub_id,
@@ -12,15 +12,12 @@ from stir_hf.hub.names import (
     split_revision,
 )
 from stir_hf.hub.refusals import (
-    BUSY,
-    asked_wait,
     hub_errors,
     is_invalid,
     is_of_the_hub,
     is_unreachable,
     not_cached,
     only_cached,
-    server_message,
     silence,
     status_of,
     storage_errors,
@@ -29,13 +26,10 @@ from stir_hf.hub.repos import SMALL_FILES, about, fetch, resolve
 from stir_hf.hub.retry import again, once, one_run, request
 
 __all__ = [
-    "BUSY",
     "SMALL_FILES",
     "Found",
-    "RepoType",
     "about",
     "again",
-    "asked_wait",
     "destination",
     "fetch",
     "hub_errors",
@@ -51,12 +45,11 @@ __all__ = [
     "once",
     "one_run",
     "only_cached",
+    "read_card",
     "request",
     "resolve",
-    "server_message",
     "silence",
     "split_revision",
     "status_of",
     "storage_errors",
-    "with_metadata",
 ]

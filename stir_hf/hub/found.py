@@ -23,8 +23,8 @@ class Found:
     """The names of all files, or of those in the cache if no others are known."""
     listed: bool = True
     """True if `files` is complete."""
-    light: Mapping[str, int] = field(default_factory=dict)
-    """The files that are small enough for one request each, with their sizes."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """The bytes of each file; empty if they are not known."""
 
     @property
     def url(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import huggingface_hub as hub
+
 from stir_hf.errors import RequestError, RunError, closest, one_line
 from stir_hf.hub.found import Found, RepoType
 
@@ -57,11 +59,6 @@ def only_cached(found: Found) -> Iterator[None]:
 @contextmanager
 def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Iterator[None]:
     """Turn errors of the Hub's client into one line that says what to do.
-
-    Args:
-        repo_id: the id as it was given, perhaps invalid.
-        revision: the revision; None for main.
-        repo_type: the type of the repo, for messages.
 
     Raises:
         RequestError: an error of the client about the repo or the connection; other exceptions are
@@ -127,12 +124,9 @@ def _reason(error: BaseException) -> str:
 
 def server_message(error: BaseException) -> str | None:
     """The Hub's own sentence about a refusal."""
-    found: BaseException | None = error
-    while found is not None:
-        if said := getattr(found, "server_message", None):
-            return one_line(ValueError(said))
-        found = found.__cause__
-    return None
+    told = (getattr(one, "server_message", None) for one in _causes(error))
+    said = next(filter(None, told), None)
+    return said and one_line(ValueError(said))
 
 
 def _file_of(error: BaseException) -> str | None:
@@ -143,13 +137,18 @@ def _file_of(error: BaseException) -> str | None:
 
 
 def response_of(error: BaseException) -> Any:
-    """The Hub's response behind an error, which the client may have wrapped in others; None for an
-    error that already has a message of this package.
-    """
-    found: BaseException | None = None if isinstance(error, RequestError | RunError) else error
-    while found is not None and getattr(found, "response", None) is None:
-        found = found.__cause__
-    return getattr(found, "response", None)
+    """The Hub's response behind an error; None for one that has a message of this package."""
+    if isinstance(error, RequestError | RunError):
+        return None
+    responses = (getattr(one, "response", None) for one in _causes(error))
+    return next((one for one in responses if one is not None), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that the client wrapped in it."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def status_of(error: BaseException) -> int | None:
@@ -207,8 +206,6 @@ def _http_errors() -> tuple[type[Exception], ...]:
 
 def _revisions(repo_id: str, repo_type: RepoType) -> list[str]:
     """The branches and tags of a repo; empty if the Hub does not list them."""
-    import huggingface_hub as hub
-
     try:
         refs = hub.HfApi().list_repo_refs(repo_id, repo_type=repo_type)
     except Exception as error:  # of several libraries; errors of others are raised
@@ -229,8 +226,6 @@ the like.
 
 def refusal(error: BaseException, what: str, context: str) -> str:
     """Return one line that says what failed and what to do."""
-    import huggingface_hub as hub
-
     status, said = status_of(error), server_message(error)
     if status == 404 or isinstance(error, hub.errors.RepositoryNotFoundError):
         told = f"there is no {what}, or the token may not see it"

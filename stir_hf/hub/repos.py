@@ -1,5 +1,6 @@
 """Reading repos: resolving names and revisions to commits, and fetching files."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,6 +8,8 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from uuid import uuid4
+
+import huggingface_hub as hub
 
 from stir_hf.hub.found import Found, RepoType
 from stir_hf.hub.patterns import patterns_of
@@ -43,7 +46,6 @@ def about(repo_id: str, repo_type: RepoType) -> Any:
     """The Hub's `ModelInfo` or `DatasetInfo` of a repo, for a revision if this run has requested
     one; None if no such repo is visible. Errors of the client are not changed.
     """
-    import huggingface_hub as hub
 
     def ask() -> Any:
         try:
@@ -55,8 +57,6 @@ def about(repo_id: str, repo_type: RepoType) -> Any:
 
 
 def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
-    import huggingface_hub as hub
-
     with hub_errors(repo_id, revision, repo_type):
         commit, info = _asked(repo_id, revision, repo_type)
         folder = _folder(repo_id, repo_type, commit)
@@ -73,8 +73,8 @@ def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
             files = tuple(p.relative_to(folder).as_posix() for p in there)
             found = replace(found, files=files, listed=False)
         else:
-            light = {t.path: t.size for t in tree if t.size <= _LIGHT and _is_plain(t.path)}
-            found = replace(found, files=tuple(one.path for one in tree), light=light)
+            sizes = {one.path: one.size for one in tree}
+            found = replace(found, files=tuple(sizes), sizes=sizes)
     fetch(found, [name for name in SMALL_FILES[repo_type] if name in found.files])
     return found
 
@@ -83,18 +83,7 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
     """The commit and its info from the Hub; the info is None if the Hub does not answer and the
     cache knows the commit. Requests are retried if it does not.
     """
-    import huggingface_hub as hub
-
-    def is_known() -> bool:
-        try:
-            last = hub.resolve_revision(
-                repo_id, repo_type=repo_type, revision=revision, local_files_only=True
-            )
-        except hub.errors.RevisionResolutionError:
-            return False
-        return _folder(repo_id, repo_type, last.resolved).is_dir()
-
-    known = is_known()
+    known = _is_known(repo_id, revision, repo_type)
 
     def passes(error: BaseException) -> bool:
         return is_unreachable(error) and (not known or status_of(error) is not None)
@@ -106,12 +95,8 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
         """A client that keeps the info of its last request."""
 
         def repo_info(self, *args: Any, **how: Any) -> Any:
-            ask = super().repo_info
-            answers.append(
-                again(
-                    lambda: ask(*args, **{**wait, **how}), f"{repo_type} {repo_id}", passes=passes
-                )
-            )
+            ask = partial(super().repo_info, *args, **{**wait, **how})
+            answers.append(again(ask, f"{repo_type} {repo_id}", passes=passes))
             return answers[-1]
 
     api = Asking()
@@ -125,6 +110,17 @@ def _asked(repo_id: str, revision: str | None, repo_type: RepoType) -> tuple[str
     return commit.resolved, answers[-1] if answers else None
 
 
+def _is_known(repo_id: str, revision: str | None, repo_type: RepoType) -> bool:
+    """Return whether the cache has a folder of the last known commit of a revision."""
+    try:
+        last = hub.resolve_revision(
+            repo_id, repo_type=repo_type, revision=revision, local_files_only=True
+        )
+    except hub.errors.RevisionResolutionError:
+        return False
+    return _folder(repo_id, repo_type, last.resolved).is_dir()
+
+
 def _folder(repo_id: str, repo_type: RepoType, commit: str) -> Path:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -135,8 +131,6 @@ def _folder(repo_id: str, repo_type: RepoType, commit: str) -> Path:
 
 def _keep_list(found: Found, info: Any) -> None:
     """Make sure that the client's cache has the list of files, and a folder for them."""
-    import huggingface_hub as hub
-
     found.folder.mkdir(parents=True, exist_ok=True)
     siblings = info.siblings or []
     try:
@@ -148,9 +142,7 @@ def _keep_list(found: Found, info: Any) -> None:
 
 
 def _write_list(found: Found, siblings: Sequence[Any]) -> bool:
-    """Write the list of files to the client's cache, which saves a request; return False if this
-    version of the client caches it differently.
-    """
+    """Write the list of files to the client's cache, which saves a request, if it has one."""
     try:
         from huggingface_hub._tree_cache import (  # private, as there is no public function for it
             TreeCacheEntry,
@@ -181,19 +173,17 @@ def fetch(found: Found, files: Sequence[str]) -> Path:
         return _cached(found, files)
     with hub_errors(found.repo_id, found.commit, found.repo_type):
         lacking = [name for name in files if not (found.folder / name).exists()]
-        light = [name for name in lacking if name in found.light]
+        light = [name for name in lacking if _is_light(found, name)]
         if 0 < len(light) <= _FEW:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 again(lambda: list(pool.map(partial(_get, found), light)), found.called)
-            lacking = [name for name in lacking if name not in found.light]
+            lacking = [name for name in lacking if name not in light]
         if lacking:
             again(lambda: _from_client(found, lacking), found.called)
     return found.folder
 
 
 def _cached(found: Found, files: Sequence[str]) -> Path:
-    import huggingface_hub as hub
-
     with hub_errors(found.repo_id, found.commit, found.repo_type):
         folder = hub.snapshot_download(
             found.repo_id,
@@ -211,8 +201,6 @@ def _cached(found: Found, files: Sequence[str]) -> Path:
 
 def _from_client(found: Found, files: Sequence[str]) -> None:
     """Fetch files with the client, which makes two requests each."""
-    import huggingface_hub as hub
-
     hub.snapshot_download(
         found.repo_id,
         repo_type=found.repo_type,
@@ -221,17 +209,17 @@ def _from_client(found: Found, files: Sequence[str]) -> None:
     )
 
 
-def _is_plain(name: str) -> bool:
-    """Return whether the path of a file stays inside its folder."""
+def _is_light(found: Found, name: str) -> bool:
+    """Return whether a file is small enough for one request, and its path stays in its folder."""
     path = PureWindowsPath(name)  # the stricter kind
-    return not path.is_absolute() and not path.drive and ".." not in path.parts
+    plain = not path.is_absolute() and not path.drive and ".." not in path.parts
+    return plain and found.sizes.get(name, math.inf) <= _LIGHT
 
 
 def _get(found: Found, name: str) -> None:
     """Fetch a small file in one request, where the client makes two, to a plain file in its cache,
     as the client itself does on file systems without links.
     """
-    import huggingface_hub as hub
     from huggingface_hub.utils import build_hf_headers
 
     seconds = hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -241,7 +229,7 @@ def _get(found: Found, name: str) -> None:
     url = hub.hf_hub_url(found.repo_id, name, repo_type=found.repo_type, revision=found.commit)
     answer = hub.get_session().get(url, headers=build_hf_headers(), timeout=seconds)
     hub.hf_raise_for_status(answer)
-    if len(answer.content) != found.light[name]:
+    if len(answer.content) != found.sizes[name]:
         raise ConnectionError(f"{name} came with {len(answer.content)} bytes")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid4().hex}.incomplete")

@@ -42,13 +42,13 @@ class _Left:
     limited: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     """The state shared by the requests of one run."""
 
     answers: dict[Any, Any] = field(default_factory=dict)
-    left: list[_Left] = field(default_factory=list)
-    """The remaining waiting time of requests in progress."""
+    left: _Left | None = None
+    """The remaining waiting time; None after a request that succeeded."""
 
 
 _run: ContextVar[_Run | None] = ContextVar("stir_hf_hub_run", default=None)
@@ -92,17 +92,14 @@ def again(
     Args:
         call: the request.
         what: the repo in words, such as `dataset lab/images`.
-        passes: predicate for transient errors. Rate limits and errors with a waiting time are
-            always transient.
+        passes: predicate for transient errors; a rate limit always is one.
 
     Raises:
         RequestError: STIR_HF_HUB_TIMEOUT is not a number of seconds.
     """
-    run = _run.get()
-    waits = run.left if run else []
-    if not waits:
-        waits.append(_patience())
-    left, wait = waits[0], 1.0
+    run = _run.get() or _Run()
+    run.left = left = run.left or _patience()
+    wait = 1.0
     while True:
         try:
             found = call()
@@ -121,7 +118,7 @@ def again(
             else:
                 left.limited -= pause
         else:
-            waits.clear()
+            run.left = None
             return found
 
 

@@ -6,12 +6,14 @@ leaderboard-data-guide.md); `model-index` is the older form, in the model card.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # has none
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import request, split_revision, with_metadata
+from stir_hf.hub import read_card, request, split_revision
 from stir_hf.publish.boards.reported import RESULTS, notes_of
 from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
@@ -82,17 +84,15 @@ class Entry:
     @property
     def source(self) -> str:
         """The address of the score with all its numbers."""
-        return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(dict(self.row))}.parquet"
+        return f"{Repo(self.repo_id).url}/blob/main/{FOLDER}/{name_of(self.row)}.parquet"
 
     @property
     def path(self) -> str:
         """The file in the model's repo that reports it."""
-        return f"{RESULTS}/stir-{name_of(dict(self.row))}.yaml"
+        return f"{RESULTS}/stir-{name_of(self.row)}.yaml"
 
-    def reported(self, user: str) -> Any:
+    def reported(self, user: str) -> bytes:
         """The content of that file, as the Hub documents it; `user` is who reports it."""
-        from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-
         entry = EvalResultEntry(
             dataset_id=self.repo_id,
             task_id=self.slug,
@@ -103,7 +103,7 @@ class Entry:
             source_user=user,
             notes=notes_of(self.row),
         )
-        return eval_result_entries_to_yaml([entry])
+        return _yaml(eval_result_entries_to_yaml([entry])).encode()
 
     def result(self) -> dict[str, Any]:
         """One result of a `model-index`."""
@@ -136,11 +136,11 @@ def propose(entries: Sequence[Entry]) -> Pushed:
     """
     model, repo_id = entries[0].model, entries[0].repo_id
     me = request(model.me, model.called)["name"]
-    reports = {one.path: _yaml(one.reported(me)).encode() for one in entries}
+    reports = {one.path: one.reported(me) for one in entries}
 
     def build(state: State) -> Change:
-        new = {p: r for p, r in reports.items() if _told(state.read(p)) != _told(r)}
-        return Change({path: Content(report) for path, report in new.items()})
+        new = {p: Content(r) for p, r in reports.items() if _told(state.read(p)) != _told(r)}
+        return Change(new)
 
     return model.put(build, f"STIR on {repo_id}", create_pr=True)
 
@@ -152,23 +152,18 @@ def index(entries: Sequence[Entry], *, create_pr: bool) -> Pushed:
         RequestError: a card that cannot be read.
         RunError: the Hub refuses.
     """
-    model, repo_id = entries[0].model, entries[0].repo_id
-    title = f"STIR on {repo_id}"
-    return model.put(lambda state: _indexed(state, entries), title, create_pr=create_pr)
+    build, title = partial(_indexed, entries=entries), f"STIR on {entries[0].repo_id}"
+    return entries[0].model.put(build, title, create_pr=create_pr)
 
 
 def _indexed(state: State, entries: Sequence[Entry]) -> Change:
     """The card with the missing results added; all else in it stays."""
-    import huggingface_hub as hub
-
+    data, text = read_card(state.repo_id, state.card)
     try:
-        text = (state.read("README.md") or b"").decode("utf-8-sig")
-        card = hub.RepoCard(with_metadata(text))
-        data: Any = card.data.to_dict()  # type: ignore[no-untyped-call]  # has none
         models = list(data.get("model-index") or [])
         there = [result for model in models for result in model.get("results") or []]
         sources = [(one.get("source") or {}).get("url") for one in there]
-    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (AttributeError, TypeError) as error:
         raise RequestError(
             f"the card of {state.repo_id} cannot be read: {one_line(error)}"
         ) from error
@@ -179,7 +174,7 @@ def _indexed(state: State, entries: Sequence[Entry]) -> Change:
         models = [{"name": state.repo_id.rpartition("/")[2], "results": []}]
     models[0] = {**models[0], "results": [*(models[0].get("results") or []), *new]}
     data["model-index"] = models
-    return Change({"README.md": Content(f"---\n{_yaml(data)}---\n{card.text}".encode())})
+    return Change({"README.md": Content(f"---\n{_yaml(data)}---\n{text}".encode())})
 
 
 def _yaml(value: Any) -> str:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from yaml import YAMLError  # type: ignore[import-untyped]  # has none
+import huggingface_hub as hub
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import with_metadata
+from stir_hf.hub import read_card
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
@@ -23,28 +23,17 @@ _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
-    """Return the whole card; the text that others wrote in it stays.
-
-    Args:
-        repo_id: the repo.
-        held: all that it holds.
-        before: the card that is there; empty where there is none.
-        place: what pip installs; None where that is not known.
+    """Return the whole card of a repo. `before` is the card that is there, in which the text of
+    others stays; `place` is what pip installs, if that is known.
 
     Raises:
         RequestError: a card that cannot be read, or that lacks the mark at the end of our part; a
             broken record of a set.
     """
-    import huggingface_hub as hub
-
-    try:
-        there = hub.DatasetCard(with_metadata(before))
-    except (TypeError, ValueError, YAMLError) as error:
-        raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
-    above, earlier, below = _parts(there.text)
+    known, text = read_card(repo_id, before)
+    above, earlier, below = _parts(text)
     if earlier and END not in earlier.splitlines():
         raise RequestError(f"the card of {repo_id} has lost its mark {END}; put it back")
-    known: dict[str, Any] = there.data.to_dict()  # type: ignore[no-untyped-call]  # has none
     try:
         ours = card_text(repo_id, held, place, repository(place))
     except RequestError as error:

@@ -48,31 +48,24 @@ class Packed:
 
     @classmethod
     def of(cls, folder: Path, into: Path, *, without_images: bool) -> "Packed":
-        """Read the record of a set; nothing is written.
-
-        Args:
-            folder: of the set.
-            into: a folder for its files.
-            without_images: leave the originals out.
+        """Read the record of the set in `folder`; nothing is written.
 
         Raises:
             RequestError: no finished set, or originals left out that nobody could fetch.
         """
         inversions = Inversions.read(folder)
         there = inversions.manifest
-        plain = without_paths({"names": there.names, "runs": there.runs})
-        names, runs = plain["names"], tuple(plain["runs"])
-        without_images = without_images or not inversions.has_originals
+        names = without_paths(there.names)
+        manifest = replace(there, names=names, runs=tuple(without_paths(there.runs)))
         dataset = Source("dataset", names["dataset"], names.get("data_revision"))
-        sources = dataset, Source("reference", names["reference"], names.get("revision"))
-        manifest = replace(there, names=names, runs=runs)
-        packed = cls(inversions, manifest, sources, without_images, into)
+        reference = Source("reference", names["reference"], names.get("revision"))
+        without_images = without_images or not inversions.has_originals
         if without_images and dataset.commit is None:
             raise RequestError(
                 f"--without-images: nobody could fetch the originals of {dataset.name}, which is"
                 " not on the Hub"
             )
-        return packed
+        return cls(inversions, manifest, (dataset, reference), without_images, into)
 
     @property
     def kind(self) -> str:
@@ -86,18 +79,17 @@ class Packed:
         return tuple(export(self.inversions.path, into, without_images=self.without_images))
 
     @cached_property
-    def figures(self) -> tuple[str, ...]:
-        """The path of a figure of the first pairs; empty for inputs that cannot be drawn."""
-        return (f"figures/{self.manifest.slug}.png",) if drawable(self.inversions) else ()
+    def picture(self) -> str | None:
+        """The path of a figure of the first pairs; None for inputs that cannot be drawn."""
+        return f"figures/{self.manifest.slug}.png" if drawable(self.inversions) else None
 
     @cached_property
     def drawn(self) -> dict[str, Content]:
-        """The content of `figures`."""
-        found = {}
-        for path in self.figures:
-            figure = pairs([self.inversions], originals=not self.without_images)
-            found[path] = Content(png(figure, DPI))
-        return found
+        """The figure by its path."""
+        if self.picture is None:
+            return {}
+        figure = pairs([self.inversions], originals=not self.without_images)
+        return {self.picture: Content(png(figure, DPI))}
 
     def change(self, state: State, slug: str | None) -> Change:
         """Return the change that publishes this set; `slug` is its name in the repo, if listed.
@@ -110,7 +102,8 @@ class Packed:
         theirs = {p for p in state.files if p.startswith(f"{name}/") and p.endswith(".parquet")}
         record: dict[str, Any] = {} if slug is None else json.loads(state.read(path) or b"{}")
         there = None if slug is None else Manifest.from_dict(record, path)
-        kept = {"made_from": self._made_from, "files": _hash_there(state, {*theirs, *self.figures})}
+        sent = theirs | ({self.picture} if self.picture else set())
+        kept = {"made_from": self._made_from, "files": _hash_there(state, sent)}
         if kept.items() <= record.items():
             return Change({path: self._record(there, record["figures"], **kept)})
         ours = {f"{name}/{file.name}": Content(file) for file in self.files}
@@ -119,8 +112,8 @@ class Packed:
             ours, gone = self._joined(state, ours, sorted(gone))
             if not ours and not gone and there.complete == self._with(there)["complete"]:
                 return Change({})
-        sent = {**{file.name: Content(file) for file in self.files}, **self.drawn}
-        files = hash_of({p.rpartition("/")[2]: content.sha256 for p, content in sent.items()})
+        whole = {**{file.name: Content(file) for file in self.files}, **self.drawn}
+        files = hash_of({p.rpartition("/")[2]: content.sha256 for p, content in whole.items()})
         made = self._record(there, self._figures, made_from=self._made_from, files=files)
         return Change({**ours, path: made, **self.drawn}, gone)
 
@@ -150,7 +143,7 @@ class Packed:
             "figures": figures,
             "licence": self.sources[0].licence,
             "without_images": self.without_images,
-            "figure": next(iter(self.figures), None),
+            "figure": self.picture,
             **made,
         }
         return Content(json_text(record).encode())

@@ -1,10 +1,10 @@
 """All files of one push, staged in a folder, and the change that they make to a repo."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from stir_hf.data.sets.located import CARD, listed
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest, json_text
@@ -16,21 +16,55 @@ from stir_hf.publish.config import ShareConfig
 from stir_hf.publish.packing import DPI, Packed, without_paths
 from stir_hf.publish.repo import Change, Content, Repo, State
 from stir_hf.publish.rights import sources_of_score
-from stir_hf.publish.scored import ScoreFiles, is_score
 from stir_hf.publish.spaces.requirement import EXAMPLE, requirement
 from stir_hf.report import labels
-from stir_hf.report.cards import Held, Shown
+from stir_hf.report.cards import Held, Row, Shown
 from stir_hf.report.figures import figures, png
 from stir_hf.report.markup import is_repo
 from stir_hf.results import StirResult
 
+_log = logging.getLogger("stir_hf")
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 _HEAT_MAP = re.compile(r"figures/[0-9a-f]{16}-(\d{1,9})-matrix\.png", re.ASCII)
-_MOST_FIGURES = 4
+_MOST_FIGURES, _MOST_READ = 4, 300
+"""The most heat maps on a card, and the most score files of others that a push fetches for it."""
 PUBLISHED = "published"
 """The key under which `score` records inversions of the Hub, `id` or `id@revision`, in
 `StirResult.config`.
 """
+
+
+@dataclass(frozen=True)
+class ScoreFiles:
+    """The score files of a repo and of a push; each is read once, even if the push is retried."""
+
+    ours: Mapping[str, tuple[Content, Row]]
+    """The files of the push, by path."""
+    _read: dict[str, Row | None] = field(default_factory=dict, repr=False)
+
+    def rows(self, state: State) -> tuple[list[Row], int]:
+        """Return the rows of existing and new files, and the number of files that were not read
+        since there are too many. A file that cannot be read is left out and named in the log.
+        """
+        same = {p for p, (content, _) in self.ours.items() if state.holds(p, content)}
+        theirs = sorted({p for p in state.files if scores.is_score(p)} - same)
+        mine = [row for p, (_, row) in self.ours.items() if p in same or p not in state.files]
+        there = [self._row(state, path) for path in theirs[:_MOST_READ]]
+        return [*mine, *(row for row in there if row is not None)], len(theirs[_MOST_READ:])
+
+    def _row(self, state: State, path: str) -> Row | None:
+        file, whose = state.files[path], f"dataset {state.repo_id}"
+        key = f"{path} {file.blob_id}"
+        if key not in self._read:
+            try:
+                if file.size > scores.LARGEST:
+                    why = scores.too_large(file.size)
+                    raise RequestError(f"{path} of {whose} cannot be used: {why}")
+                self._read[key] = scores.read(state.local(path), whose)
+            except RequestError as error:
+                _log.warning("left out of the card: %s", error)
+                self._read[key] = None
+        return self._read[key]
 
 
 @dataclass(frozen=True)
@@ -41,10 +75,7 @@ class Parcel:
     files: dict[str, Content] = field(repr=False)
     """The scores, the result and its figures, by path."""
     scored: ScoreFiles = field(repr=False)
-    package: str | None = None
-    """The requirement that the card says to install."""
-    proposed: bool = False
-    """True if it is sent as a pull request."""
+    share: ShareConfig
     places: tuple[str, ...] = ()
     """Public repos that hold the inversions of the scores."""
     told: dict[str, None] = field(default_factory=dict, repr=False)
@@ -56,22 +87,21 @@ class Parcel:
     ) -> "Parcel":
         """Gather the files; nothing is sent, and no rows are exported."""
         packed = tuple(Packed.of(one, into, without_images=share.without_images) for one in sets)
-        ours: dict[str, tuple[Content, dict[str, Any]]] = {}
-        files: dict[str, Content] = {}
+        if result is None:
+            return cls(packed, {}, ScoreFiles({}), share)
         places = _public(result)
-        if result is not None:
-            clean = StirResult.from_dict(without_paths(result.to_dict()))
-            if not places:
-                clean.config.pop(PUBLISHED, None)
-            for row in score_rows.rows_of(replace(clean, displacements=result.displacements)):
-                path = score_rows.write(row, into / scores.FOLDER)
-                ours[f"{scores.FOLDER}/{path.name}"] = Content(path), row
-            size = max((score.num_samples for score in clean.scores), default=0)
-            name = f"{clean.config['hash']}-{size}"
-            files = {path: content for path, (content, _) in ours.items()}
-            files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
-            files |= _drawn(clean, name)
-        return cls(packed, files, ScoreFiles(ours), share.package, share.create_pr, places)
+        clean = StirResult.from_dict(without_paths(result.to_dict()))
+        if not places:
+            clean.config.pop(PUBLISHED, None)
+        ours: dict[str, tuple[Content, Row]] = {}
+        for row in score_rows.rows_of(replace(clean, displacements=result.displacements)):
+            path = score_rows.write(row, into / scores.FOLDER)
+            ours[f"{scores.FOLDER}/{path.name}"] = Content(path), row
+        size = max((score.num_samples for score in clean.scores), default=0)
+        name = f"{clean.config['hash']}-{size}"
+        files = {path: content for path, (content, _) in ours.items()}
+        files[f"results/{name}.json"] = Content(json_text(clean.to_dict()).encode())
+        return cls(packed, files | _drawn(clean, name), ScoreFiles(ours), share, places)
 
     def export(self) -> None:
         """Write all files of the sets, so that errors are found before a repo is created."""
@@ -80,7 +110,7 @@ class Parcel:
             _ = one.drawn
 
     @property
-    def rows(self) -> list[Mapping[str, Any]]:
+    def rows(self) -> list[Row]:
         """The scores."""
         return [row for _, row in self.scored.ours.values()]
 
@@ -112,15 +142,15 @@ class Parcel:
             return f"STIR inversions of {', '.join(names)}"
         return f"STIR of {', '.join(dict.fromkeys(row['model'] for row in self.rows))}"
 
-    def change(self, state: State, repo_id: str, *, benchmark: bool = True) -> Change:
+    def change(self, state: State, *, benchmark: bool = True) -> Change:
         """Return the change to a repo that holds `state`; with `eval.yaml` if `benchmark`."""
-        before, there = _card(state), records_in(state)
+        before, there = state.card, records_in(state)
         known = {Manifest.read(path.parent).hash: config for config, path in there.items()}
-        bare = self.proposed and not self.sets and scores.FOLDER in _configs(state)
+        bare = self.share.create_pr and not self.sets and scores.FOLDER in _configs(state)
         files = {
             path: content
             for path, content in self.files.items()
-            if (path not in state.files if is_score(path) else not bare)
+            if (path not in state.files if scores.is_score(path) else not bare)
         }
         if bare:
             return Change(files)
@@ -130,18 +160,19 @@ class Parcel:
             files |= change.files
             gone |= change.removed
         after = Change(files, frozenset(gone))
-        places = sorted({*self.places, *places_in(before)} - {repo_id})
+        places = sorted({*self.places, *places_in(before)} - {state.repo_id})
         sets, maps = _sets(state, after, there), _heat_maps(state, after)
         held = Held(sets, *self.scored.rows(state), maps, places)
-        place = self.package or installed(before) or requirement()
+        place = self.share.package or installed(before) or requirement()
         if place is None:
             self.told[
                 "the card cannot say where stir-hf is installed from; push again with --package"
                 f" '{EXAMPLE}', which says it"
             ] = None
-        files[CARD] = Content(card(repo_id, held, before, place).encode())
+        files[CARD] = Content(card(state.repo_id, held, before, place).encode())
         if self.sets and benchmark:
-            files[EVAL] = Content(eval_yaml(repo_id, held.sets, state.read(EVAL)).encode())
+            told = eval_yaml(state.repo_id, held.sets, state.read(EVAL))
+            files[EVAL] = Content(told.encode())
         return after
 
 
@@ -155,24 +186,15 @@ def records_in(state: State) -> dict[str, Path]:
     return {config: state.local(p) for config, p in paths.items() if p in state.files}
 
 
-def _public(result: StirResult | None) -> tuple[str, ...]:
+def _public(result: StirResult) -> tuple[str, ...]:
     """The repo of the inversions that a result was made on, if it is public."""
-    place = str((result.config if result else {}).get(PUBLISHED, "")).partition("@")[0]
+    place = str(result.config.get(PUBLISHED, "")).partition("@")[0]
     return (place,) if is_repo(place) and Repo(place).is_private() is False else ()
-
-
-def _card(state: State) -> str:
-    try:
-        return (state.read(CARD) or b"").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(
-            f"{CARD} of {state.kind} {state.repo_id} at {state.sha} is no UTF-8 text"
-        ) from error
 
 
 def _configs(state: State) -> list[str]:
     try:
-        return listed(_card(state))
+        return listed(state.card)
     except RequestError as error:
         raise RequestError(f"{state.kind} {state.repo_id}: {error}") from error
 

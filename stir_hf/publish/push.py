@@ -4,7 +4,7 @@ import logging
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from stir_hf.hub import destination, is_invalid, one_run, request
 from stir_hf.publish.benchmark import Entry, check_reportable, index, propose
 from stir_hf.publish.config import PublishConfig, ShareConfig
 from stir_hf.publish.parcel import Parcel, records_in
-from stir_hf.publish.repo import Limits, Pushed, Repo
+from stir_hf.publish.repo import Pushed, Repo
 from stir_hf.publish.rights import visibility, writable
 from stir_hf.publish.score_rows import rows_of
 from stir_hf.results import FILE_NAME as RESULT
@@ -38,36 +38,30 @@ def push_all(
     eval_results: bool = False,
     model_index: bool = False,
     scores_only: bool = False,
-    limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> list[Pushed]:
     """Send a run's folder, and its scores to the judged models' repos. A failure in one of these
     does not stop the others.
 
     Args:
-        folder: of the run.
-        repo_id: a dataset repo.
-        share: the options of what is sent, and to whom it shows.
+        folder: as in `push_folder`, like the others that are not named here.
         eval_results: propose the scores of each model to its repo as `.eval_results`.
         model_index: put the scores of each model into its card.
-        scores_only: as `push_folder`, like `limits` and `say`.
-        limits: the largest push that is one commit.
-        say: a function that is given a line for the user.
 
     Raises:
         RequestError, RunError: see `push_folder`; for the models' repos, after all were tried, with
             those that were done and those that were not.
     """
-    if eval_results or model_index:
-        for row in _scores_in(folder):
-            check_reportable(row)
-    done = [push_folder(folder, repo_id, share, scores_only=scores_only, limits=limits, say=say)]
+    rows = list(rows_of(_result(folder))) if eval_results or model_index else []
+    for row in rows:
+        check_reportable(row)
+    done = [push_folder(folder, repo_id, share, scores_only=scores_only, say=say)]
     failed: dict[str, RequestError | RunError] = {}
+    steps: list[tuple[str, Callable[[], Pushed]]] = []
     try:
-        entries = _entries(folder, repo_id) if eval_results or model_index else {}
+        entries = _entries(rows, repo_id) if rows else {}
     except (RequestError, RunError) as error:
         failed, entries = {"the models": error}, {}
-    steps: list[tuple[str, Callable[[], Pushed]]] = []
     if eval_results:
         steps += [(f"{m} (.eval_results)", partial(propose, some)) for m, some in entries.items()]
     if model_index:
@@ -97,18 +91,16 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _scores_in(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the scores of a run's folder; RequestError if there are none."""
+def _result(folder: Path) -> StirResult:
+    """The result in a run's folder; RequestError if there is none."""
     if not (folder / RESULT).is_file():
         raise RequestError(f"{folder} holds no {RESULT}, so no scores")
-    return list(rows_of(StirResult.load(folder)))
+    return StirResult.load(folder)
 
 
-def _entries(folder: Path, repo_id: str) -> dict[str, list[Entry]]:
-    """The scores of a run's folder by the id of the judged model.
-
-    Raises:
-        RequestError: the repo does not list the inversions on which a model was judged.
+def _entries(rows: Sequence[Mapping[str, Any]], repo_id: str) -> dict[str, list[Entry]]:
+    """The rows of scores by the judged model; RequestError if the repo does not list the
+    inversions on which one was judged.
     """
     repo = Repo(destination(repo_id, "--to")).renamed()
     state = request(repo.state, repo.called)
@@ -116,7 +108,7 @@ def _entries(folder: Path, repo_id: str) -> dict[str, list[Entry]]:
     records = {name: Manifest.read(path.parent) for name, path in there.items()}
     sets = {record.hash[:16]: name for name, record in records.items()}
     found: dict[str, list[Entry]] = {}
-    for row in _scores_in(folder):
+    for row in rows:
         if row["inversion_set"] not in sets:
             raise RequestError(
                 f"{repo.id} does not list the inversions of {row['reference']}, on which"
@@ -136,28 +128,18 @@ def push_folder(
     share: ShareConfig,
     *,
     scores_only: bool = False,
-    limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
-    """Send a run's folder: its finished inversion sets, `result.json` and figures made from them;
-    nothing else that lies there.
-
-    Args:
-        folder: of a run, or of one set.
-        repo_id: a dataset repo, created if it does not exist.
-        share: the options of what is sent, and to whom it shows.
-        scores_only: send the scores alone.
-        limits: the largest push that is one commit.
-        say: a function that is given a line for the user.
+    """Send a run's folder, or that of one set, to a dataset repo, which is created if it does not
+    exist: the finished inversion sets, `result.json` and figures made from them; nothing else that
+    lies there. `say` is given the lines for the user.
 
     Raises:
         RequestError: nothing finished in the folder; a repo that this token may not write; what is
             not public into a public repo; other bytes for a row that is published.
         RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
     """
-    result = StirResult.load(folder) if (folder / RESULT).is_file() else None
-    if scores_only and result is None:
-        raise RequestError(f"{folder} holds no {RESULT}, so no scores")
+    result = _result(folder) if scores_only or (folder / RESULT).is_file() else None
     if not scores_only and result is not None and not any(folder.rglob(MANIFEST)):
         say(f"{folder} holds scores and no inversions; the scores are sent alone")
         scores_only = True
@@ -168,7 +150,7 @@ def push_folder(
             f"{folder} holds no finished inversions; run the command that makes them again"
         )
     repo = writable(repo_id, "--to", create_pr=share.create_pr)
-    return _push(repo, sets, result, share, limits=limits, say=say)
+    return _push(repo, sets, result, share, say)
 
 
 def _push(
@@ -176,8 +158,6 @@ def _push(
     sets: Sequence[Path],
     result: StirResult | None,
     share: ShareConfig,
-    *,
-    limits: Limits | None = None,
     say: Say = _log.warning,
 ) -> Pushed:
     """Send inversion sets and a result; errors as `push_folder`."""
@@ -194,16 +174,13 @@ def _push(
         if not share.create_pr:
             repo.create(private=private)
 
-        def put(*, benchmark: bool) -> Pushed:
-            change = partial(parcel.change, repo_id=repo.id, benchmark=benchmark)
-            return repo.put(change, parcel.title, create_pr=share.create_pr, limits=limits)
-
+        put = partial(repo.put, title=parcel.title, create_pr=share.create_pr)
         try:
-            pushed = put(benchmark=True)
+            pushed = put(parcel.change)
         except RunError as error:
             if not (is_invalid(error) and parcel.sets):
                 raise
-            pushed = put(benchmark=False)
+            pushed = put(partial(parcel.change, benchmark=False))
             told = "the Hub does not take its eval.yaml: the repo is no Benchmark of the Hub"
             parcel.told[told] = None
         for line in parcel.told:

@@ -12,9 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stir_hf.errors import RunError
+import huggingface_hub as hub
+from huggingface_hub.utils.sha import git_hash
+
+from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import once, request, storage_errors
 from stir_hf.hub.names import Kind
+
+MOST_BYTES, MOST_FILES = 500e6, 100
+"""The most bytes and files of a push that is one commit; above, `upload_folder` sends the data
+first.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,6 @@ class State:
 
     def holds(self, path: str, content: Content) -> bool:
         """Return whether the repo has a file with exactly this content."""
-        from huggingface_hub.utils.sha import git_hash
-
         there = self.files.get(path)
         if there is None or there.size != content.size:
             return False
@@ -73,8 +79,6 @@ class State:
 
     def local(self, path: str) -> Path:
         """Return the path of a file in the Hub's cache, fetched if it is not there."""
-        import huggingface_hub as hub
-
         found = hub.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=self.sha)
         return Path(found)
 
@@ -82,18 +86,19 @@ class State:
         """Return the bytes of a file; None if the repo has no such file."""
         return self.local(path).read_bytes() if path in self.files else None
 
+    @property
+    def card(self) -> str:
+        """The text of the repo's card; empty if it has none.
 
-@dataclass(frozen=True)
-class Limits:
-    """The largest push that is one commit; above, `upload_folder` sends the data first."""
-
-    megabytes: float = 500
-    files: int = 100
-
-    def exceeded_by(self, files: Mapping[str, Content]) -> bool:
-        """Return whether files are too many or too large for one commit."""
-        size = sum(content.size for content in files.values())
-        return len(files) > self.files or size > self.megabytes * 1e6
+        Raises:
+            RequestError: no UTF-8 text.
+        """
+        try:
+            return (self.read("README.md") or b"").decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                f"README.md of {self.kind} {self.repo_id} at {self.sha} is no UTF-8 text"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,6 @@ class Repo:
     @cached_property
     def api(self) -> Any:
         """The Hub's client."""
-        import huggingface_hub as hub
-
         return hub.HfApi()
 
     @property
@@ -134,8 +137,6 @@ class Repo:
 
     def me(self) -> Any:
         """The owner of the token. The Hub limits this request, so a run makes it once."""
-        import huggingface_hub as hub
-
         return once(("me", hub.get_token()), self.api.whoami)
 
     def create(self, *, private: bool | None, **more: Any) -> None:
@@ -157,8 +158,6 @@ class Repo:
     @cached_property
     def info(self) -> Any:
         """The Hub's first answer about this repo; None if there is no such repo."""
-        import huggingface_hub as hub
-
         try:
             return request(lambda: self.api.repo_info(self.id, repo_type=self.kind), self.called)
         except RunError as error:
@@ -189,15 +188,13 @@ class Repo:
         title: str,
         *,
         create_pr: bool = False,
-        limits: Limits | None = None,
     ) -> Pushed:
         """Make the changes that `build` asks for, in one commit that may be retried.
 
         Args:
             build: a function from the files of the repo to the change; each retry calls it again.
             title: of the commit or pull request; a retry finds its pull request by it.
-            create_pr: open a pull request.
-            limits: the largest push that is one commit.
+            create_pr: whether it is a pull request.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.
@@ -206,8 +203,9 @@ class Repo:
 
         def attempt() -> Pushed:
             pull = self._own_pull(title) if create_pr else None
-            how = {"commit_message": title, "repo_type": self.kind, "create_pr": create_pr}
-            return self._put(build, how, pull, limits or Limits(), sent)
+            how = {"revision": pull, "create_pr": create_pr and pull is None}
+            to = {"commit_message": title, "repo_type": self.kind, **how}
+            return self._put(build, to, sent)
 
         try:
             return request(attempt, self.called)
@@ -218,28 +216,23 @@ class Repo:
             raise RunError(f"{error}; {len(sent)} {told}") from error.__cause__
 
     def _put(
-        self,
-        build: Callable[[State], Change],
-        how: Mapping[str, Any],
-        pull: str | None,
-        limits: Limits,
-        sent: list[str],
+        self, build: Callable[[State], Change], to: Mapping[str, Any], sent: list[str]
     ) -> Pushed:
-        import huggingface_hub as hub
-
+        """Make the changes once; `sent` gets the files that are sent before their commit."""
+        pull = to["revision"]
         state = self.state(pull or "main")
         change = build(state)
         new = {p: c for p, c in sorted(change.files.items()) if not state.holds(p, c)}
         gone = sorted(change.removed & set(state.files))
         if not new and not gone:
             return Pushed(self._page(pull), False)
-        to = {**how, "revision": pull, "create_pr": how["create_pr"] and pull is None}
         data = {p: c.source for p, c in new.items() if isinstance(c.source, Path)}
-        if data and limits.exceeded_by(new):
+        if data and (len(new) > MOST_FILES or sum(c.size for c in new.values()) > MOST_BYTES):
             ahead = self._send_ahead(data, to)
             sent += data
-            pull = pull or getattr(ahead, "pr_revision", None)
-            return replace(self._put(build, how, pull, limits, sent), changed=True)
+            if to["create_pr"]:
+                to = {**to, "revision": ahead.pr_revision, "create_pr": False}
+            return replace(self._put(build, to, sent), changed=True)
         steps: list[Any] = [hub.CommitOperationAdd(path, c.source) for path, c in new.items()]
         steps += [hub.CommitOperationDelete(path) for path in gone]
         with storage_errors():

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import huggingface_hub as hub
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
 from stir_hf.errors import RequestError, RunError, one_line
 from stir_hf.hub import about, destination, request, split_revision
 from stir_hf.hub.names import Kind
@@ -15,20 +19,13 @@ _TOKENS = "https://huggingface.co/settings/tokens"
 
 
 def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset") -> Repo:
-    """Return a repo after checking, before any work, that this token may write to it.
-
-    Args:
-        name: its id or address.
-        option: the option or command that named it, for messages.
-        create_pr: whether a pull request is opened.
-        kind: of the repo.
+    """Return a repo after checking, before any work, that this token may write to it. `name` is its
+    id or address, `option` the option or command that named it.
 
     Raises:
         RequestError: no repo id, no token or one that the Hub does not accept or that only reads,
             another's namespace without `create_pr`, or no such repo with it; a Hub out of reach.
     """
-    import huggingface_hub as hub
-
     repo = Repo(destination(name, option, kind), kind)
     _check_id(repo, option)
     if not hub.get_token():
@@ -47,9 +44,6 @@ def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset")
 
 
 def _check_id(repo: Repo, option: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
     try:
         validate_repo_id(repo.id)
         if repo.id.count("/") != 1:
@@ -139,25 +133,16 @@ def sources_of_score(row: Mapping[str, Any]) -> tuple[Source, ...]:
     """The sources of a score: the data, the reference, and a judged model that is on the Hub. (Of a
     local model, a score tells no more than the name of its folder.)
     """
-    sources = (
-        Source("dataset", row["dataset"], row["dataset_revision"]),
-        Source("reference", row["reference"], row["reference_revision"]),
-        Source("model", row["model"], row["model_revision"]),
-    )
-    return sources[: 2 if row["model_revision"] is None else 3]
+    roles = ("dataset", "reference", *(() if row["model_revision"] is None else ("model",)))
+    return tuple(Source(role, row[role], row[f"{role}_revision"]) for role in roles)
 
 
 def visibility(
     repo: Repo, closed: Sequence[str], share: ShareConfig, contents: str
 ) -> tuple[bool | None, str | None]:
     """Return whether to make the repo private, and a line for the user. None leaves it to the Hub's
-    default, or to the repo that exists.
-
-    Args:
-        repo: the destination.
-        closed: the reasons why it should not be public.
-        share: the options that were given.
-        contents: the things that become public, in words.
+    default, or to the repo that exists. `closed` are the reasons why it should not be public,
+    `contents` the things that become public, in words.
 
     Raises:
         RequestError: it should not be public, the repo is, and nobody allowed it; `--private` for a

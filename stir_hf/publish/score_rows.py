@@ -14,10 +14,14 @@ from stir_hf.errors import RequestError
 from stir_hf.publish.scores import COLUMNS, name_of
 from stir_hf.results import Column, Displacement, Score, StirResult, columns, published
 
-
-def _feature(column: Column) -> Any:
-    value = datasets.Value(column.dtype)
-    return datasets.List(value) if column.several else value
+_PER_INPUT = {
+    "index": Column("int64", several=True),
+    "draw": Column("int32", several=True),
+    **dict.fromkeys(
+        ("relative_distance", "cosine", "relative_error"), Column("float32", several=True)
+    ),
+}
+"""The columns with one value per image and draw."""
 
 
 def engine_columns() -> dict[str, Column]:
@@ -35,15 +39,11 @@ def engine_columns() -> dict[str, Column]:
 
 def features() -> datasets.Features:
     """Return the columns of config `scores`; the last five have one value per image and draw."""
-    scalars = {**COLUMNS, **engine_columns()}
-    per_image = ("relative_distance", "cosine", "relative_error")
-    found: Any = {
-        **{name: _feature(column) for name, column in scalars.items()},
-        "environment": datasets.Value("string"),
-        "index": datasets.List(datasets.Value("int64")),
-        "draw": datasets.List(datasets.Value("int32")),
-        **dict.fromkeys(per_image, datasets.List(datasets.Value("float32"))),
-    }
+    known = {**COLUMNS, **engine_columns(), "environment": columns.TEXT, **_PER_INPUT}
+    found: Any = {}
+    for name, column in known.items():
+        value = datasets.Value(column.dtype)
+        found[name] = datasets.List(value) if column.several else value
     return datasets.Features(found)
 
 
@@ -84,25 +84,21 @@ def _about(
 
 def _engine(config: InversionConfig) -> dict[str, Any]:
     """Return the values of `engine_columns`: a part as text, a tolerance in one of two columns."""
-    metadata = {field.name: field.metadata for field in fields(config)}
-    values = {name: getattr(config, name) for name in engine_columns() if name in metadata}
-    texts = {
-        name: metadata[name]["registry"].text(value)
-        for name, value in values.items()
-        if "registry" in metadata[name]
-    }
+    known = engine_columns()
+    values = {}
+    for field in (field for field in fields(config) if field.name in known):
+        value, registry = getattr(config, field.name), field.metadata.get("registry")
+        values[field.name] = registry.text(value) if registry else value
     tolerance = config.good_enough
     return {
         **values,
-        **texts,
         "tolerance": None if tolerance.of_spread else tolerance.value,
         "spread_tolerance": tolerance.value if tolerance.of_spread else None,
     }
 
 
 def _per_input(moved: Displacement | None) -> dict[str, Any]:
-    names = ("index", "draw", "relative_distance", "cosine", "relative_error")
-    return {name: [] if moved is None else getattr(moved, name).tolist() for name in names}
+    return {name: [] if moved is None else getattr(moved, name).tolist() for name in _PER_INPUT}
 
 
 def write(row: dict[str, Any], into: Path) -> Path:

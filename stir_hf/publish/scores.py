@@ -49,20 +49,18 @@ them.
 """
 
 
+def is_score(path: str) -> bool:
+    """Return whether a path in a repo is that of a score file."""
+    folder, _, name = path.rpartition("/")
+    return folder == FOLDER and name.endswith(".parquet")
+
+
 def name_of(row: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that identify a score: they do not depend on its value, so a
     repeated score has the same name.
     """
-    names = (
-        "model",
-        "model_revision",
-        "network_id",
-        "inversion_set",
-        "measure",
-        "num_samples",
-        "draws",
-    )
-    return hash_of([row[name] for name in names])[:16]
+    of = ("model", "model_revision", "network_id", "inversion_set", "measure")
+    return hash_of([row[name] for name in (*of, "num_samples", "draws")])[:16]
 
 
 def read(path: Path, of: str = "") -> dict[str, Any]:
@@ -102,23 +100,18 @@ def _row(path: Path) -> dict[str, Any]:
             if not column.fits(found := schema.field(name).type):
                 raise ValueError(f"{name!r} is of type {cut(str(found), 60)}")
         _check_sizes(about)
+        row: dict[str, Any]
         (row,) = file.read(columns=list(COLUMNS), use_threads=False).to_pylist()
-    found_row: dict[str, Any] = row
-    return found_row
+    return row
 
 
 def _check_sizes(about: pq.FileMetaData) -> None:
-    """Check the sizes of the columns that are read, as the file states them, and raise ValueError
-    for large ones.
-    """
-    chunks = [
-        about.row_group(group).column(i)
-        for group in range(about.num_row_groups)
-        for i in range(about.num_columns)
-    ]
-    read_here = [c for c in chunks if c.path_in_schema.partition(".")[0] in COLUMNS]
-    size = sum(chunk.total_uncompressed_size for chunk in read_here)
-    if max(size, *(chunk.num_values for chunk in read_here)) > _MOST_READ:
+    """Raise ValueError for columns to be read that are large, as the file states their sizes."""
+    groups = map(about.row_group, range(about.num_row_groups))
+    every = [group.column(i) for group in groups for i in range(about.num_columns)]
+    chunks = [one for one in every if one.path_in_schema.partition(".")[0] in COLUMNS]
+    size = sum(chunk.total_uncompressed_size for chunk in chunks)
+    if max(size, *(chunk.num_values for chunk in chunks)) > _MOST_READ:
         raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
 
 
@@ -143,10 +136,7 @@ def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:
 
 def _ranges(row: Mapping[str, Any]) -> dict[str, Column]:
     """Return the columns of the values of a measure, as wide as its scale: a debiased value may
-    lie as far on the other side of 0.
-
-    Raises:
-        ValueError: a scale that is not that of linear CKA, of a score under that.
+    lie as far on the other side of 0. A ValueError for a scale that is not that of linear CKA.
     """
     known, scale = row.get("measure_closer") is not None, Scale.of(row)
     if str(row["measure"]).partition(":")[0].strip() == "linear_cka":

@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 from stir_hf.errors import RequestError
 from stir_hf.publish.cards import BEGIN, END
-from stir_hf.publish.scored import ScoreFiles
+from stir_hf.publish.parcel import ScoreFiles
 from stir_hf.publish.scores import LARGEST
 from stir_hf.report.cards import MOST_ROWS, Held, Shown, tables
 from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING

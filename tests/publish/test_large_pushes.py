@@ -12,10 +12,9 @@ from tests.stand_in_hub import StandInHub
 PUSH_LARGE = """
 import sys
 from pathlib import Path
-from stir_hf.publish import ShareConfig, push_folder
-from stir_hf.publish.repo import Limits
-limits = Limits(megabytes=0.001, files=20)
-print(push_folder(Path(sys.argv[1]), sys.argv[2], ShareConfig(), limits=limits))
+from stir_hf.publish import ShareConfig, push_folder, repo
+repo.MOST_BYTES, repo.MOST_FILES = 1000, 20
+print(push_folder(Path(sys.argv[1]), sys.argv[2], ShareConfig()))
 """
 
 

@@ -159,10 +159,10 @@ def test_data_that_went_ahead_of_a_push_that_failed_is_told(
 import sys
 from pathlib import Path
 from stir_hf.errors import RunError
-from stir_hf.publish import ShareConfig, push_folder
-from stir_hf.publish.repo import Limits
+from stir_hf.publish import ShareConfig, push_folder, repo
+repo.MOST_BYTES, repo.MOST_FILES = 1000, 20
 try:
-    push_folder(Path(sys.argv[1]), sys.argv[2], ShareConfig(), limits=Limits(0.001, 20))
+    push_folder(Path(sys.argv[1]), sys.argv[2], ShareConfig())
 except RunError as error:
     print(error)
 """

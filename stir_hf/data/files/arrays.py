@@ -146,7 +146,7 @@ class RowArrays:
         return self.values(self.kind.name, rows)
 
     def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
-        """The context of some originals, (b, …) by name; {} for kinds without one."""
+        """Return what a pass takes beside these originals, (b, …) by name: masks, say."""
         some = self._numbers(rows)
         if not self.kind.has_context or not some:
             return {}

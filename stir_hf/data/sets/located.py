@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,17 +150,10 @@ def _configs(found: hub.Found) -> list[str]:
 
 def _check_sizes(found: hub.Found, called: Mapping[str, str]) -> None:
     """Raise if an `inversions.json` is far too large, before it is fetched."""
-    from huggingface_hub import get_cached_repo_tree
-    from huggingface_hub.errors import CachedRepoTreeNotFoundError
-
-    with suppress(CachedRepoTreeNotFoundError):
-        tree = get_cached_repo_tree(found.repo_id, repo_type="dataset", revision=found.commit)
-        for file in tree:
-            folder, _, name = file.path.rpartition("/")
-            if folder in called and name == FILE_NAME and file.size > LARGEST:
-                raise BrokenError(
-                    called[folder], f"{name} has {file.size} bytes; expected at most {LARGEST}"
-                )
+    for folder, whose in called.items():
+        size = found.sizes.get(f"{folder}/{FILE_NAME}", 0)
+        if size > LARGEST:
+            raise BrokenError(whose, f"{FILE_NAME} has {size} bytes; expected at most {LARGEST}")
 
 
 def _is_of(path: str, sets: Sequence[str]) -> bool:

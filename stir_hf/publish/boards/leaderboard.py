@@ -11,7 +11,7 @@ from stir_hf import hub
 from stir_hf.errors import RequestError
 from stir_hf.publish.boards.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.boards.reported import reported
-from stir_hf.publish.scores import FOLDER, LARGEST, read, too_large
+from stir_hf.publish.scores import LARGEST, is_score, read, too_large
 from stir_hf.report.board import Board, Line, ranked
 from stir_hf.results import COMPARED
 
@@ -94,14 +94,13 @@ def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
     """The rows of the scores of a repo with their files, and a line for each file without one."""
-    whose, sizes = f"{found.called} at {found.commit[:8]}", _sizes(found)
+    whose = f"{found.called} at {found.commit[:8]}"
     rows, left_out, files = [], [], []
-    for path in sorted(found.files):
-        if Path(path).parent.as_posix() == FOLDER and path.endswith(".parquet"):
-            if (size := sizes.get(path, 0)) > LARGEST:
-                left_out.append(f"{path} of {whose} cannot be used: {too_large(size)}")
-            else:
-                files.append(path)
+    for path in filter(is_score, sorted(found.files)):
+        if (size := found.sizes.get(path, 0)) > LARGEST:
+            left_out.append(f"{path} of {whose} cannot be used: {too_large(size)}")
+        else:
+            files.append(path)
     for path, fetched in _fetched(found, files).items():
         try:
             if isinstance(fetched, RequestError):
@@ -113,25 +112,9 @@ def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[st
     return rows, left_out
 
 
-def _sizes(found: hub.Found) -> dict[str, int]:
-    """The size of each file, where the Hub has listed them."""
-    import huggingface_hub
-
-    try:
-        tree = huggingface_hub.get_cached_repo_tree(
-            found.repo_id, repo_type=found.repo_type, revision=found.commit
-        )
-    except huggingface_hub.errors.CachedRepoTreeNotFoundError:
-        return {}
-    return {file.path: file.size for file in tree}
-
-
 def _fetched(found: hub.Found, files: Sequence[str]) -> dict[str, Path | RequestError]:
     """For each file the folder that it is in, or the reason why it cannot be fetched; one by one if
-    they cannot be fetched together.
-
-    Raises:
-        RequestError: none can be fetched.
+    they cannot be fetched together. A RequestError if none can be fetched.
     """
     try:
         return dict.fromkeys(files, hub.fetch(found, files)) if files else {}

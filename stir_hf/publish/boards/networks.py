@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import huggingface_hub as hub
+
 from stir_hf.hub import is_of_the_hub, is_unreachable, status_of
 
 _log = logging.getLogger("stir_hf")
@@ -21,9 +23,6 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
 
     Each id is asked for once; one that is gone, that may not be seen or that has no such commit is
     not in what is returned. A Hub out of reach is not asked further.
-
-    Args:
-        judged: names of models, each with a commit.
     """
     ids = {id_key(name): (repo_of(name), commit) for name, commit in judged}
     asked = [(name, commit) for name, commit in ids.values() if _ID.fullmatch(name)]
@@ -46,8 +45,6 @@ def present_ids(judged: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _present_id(judged: tuple[str, str]) -> str | None:
     """The id of a model now; empty if the Hub shows none, None if it gives no answer."""
-    import huggingface_hub as hub
-
     name, commit = judged
     try:
         info = hub.HfApi().model_info(name, revision=commit, expand=["sha"], timeout=10)
@@ -70,23 +67,14 @@ def repo_of(name: str) -> str:
 
 def together(keys: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Places of scores that are of one network: those that share any of their keys, directly or
-    through others.
-
-    Args:
-        keys: for each score, the values that it may share with others, by the kind of key; None is
-            shared with none.
+    through others. A key with the value None is shared with none.
     """
     groups: list[tuple[set[tuple[str, Any]], list[int]]] = []
     for place, mine in enumerate(keys):
-        known, places = (
-            {(kind, value) for kind, value in mine.items() if value is not None},
-            [place],
-        )
-        others = []
-        for group in groups:
-            if group[0].isdisjoint(known):
-                others.append(group)
-            else:
-                known, places = known | group[0], group[1] + places
-        groups = [*others, (known, sorted(places))]
-    return sorted(places for _, places in groups)
+        known, places = {one for one in mine.items() if one[1] is not None}, [place]
+        joined = [group for group in groups if not group[0].isdisjoint(known)]
+        groups = [group for group in groups if group[0].isdisjoint(known)]
+        for its_keys, its_places in joined:
+            known, places = known | its_keys, places + its_places
+        groups.append((known, places))
+    return sorted(sorted(places) for _, places in groups)

@@ -5,15 +5,16 @@ them for a dataset. They are claims; nothing of them is checked but that they ar
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
+
+import huggingface_hub as hub
 
 from stir_hf.errors import one_line, printable
 from stir_hf.hub import again, is_of_the_hub, status_of
 from stir_hf.publish.scores import COLUMNS, checked
 
 _log = logging.getLogger("stir_hf")
-
-
 RESULTS = ".eval_results"
 _NOTED = {
     "set": "inversion_set",
@@ -46,11 +47,7 @@ def reported(repo_id: str) -> tuple[list[tuple[dict[str, Any], str]], list[str]]
 
 
 def _listed(repo_id: str) -> Iterable[Any]:
-    import huggingface_hub as hub
-
-    def ask() -> Iterable[Any]:
-        return hub.HfApi().get_dataset_leaderboard(repo_id, base_model_only=False)
-
+    ask = partial(hub.HfApi().get_dataset_leaderboard, repo_id, base_model_only=False)
     try:
         return again(ask, f"dataset {repo_id}")
     except Exception as error:  # of several libraries; what is not of the Hub goes on
@@ -62,11 +59,7 @@ def _listed(repo_id: str) -> Iterable[Any]:
 
 
 def _read(entry: Any) -> tuple[dict[str, Any], str]:
-    """The row of an entry, and its file.
-
-    Raises:
-        ValueError: a number out of range, no number, or notes that do not say of what it is.
-    """
+    """The row of an entry, and its file; ValueError if it has no number, or one out of range."""
     notes = read_notes(entry.notes)
     given = {column: notes.get(name) for name, column in _NOTED.items()}
     row = checked({"model": entry.model_id, "stir": entry.value, **given}, parse=True)
@@ -80,13 +73,9 @@ def _read(entry: Any) -> tuple[dict[str, Any], str]:
 def notes_of(row: Mapping[str, Any]) -> str:
     """The text beside the number, in one line that `read_notes` reads back."""
     shown = {name: _short(row[column]) for name, column in _NOTED.items()}
-    return "; ".join(f"{n}={v}" for n, v in {**shown, "framework": _framework(row)}.items())
-
-
-def _framework(row: Mapping[str, Any]) -> str:
-    """The package that made a score, with its version where that is known."""
-    made = json.loads(row.get("environment") or "{}")
-    return " ".join(["stir-hf", *([made["stir_hf"]] if made.get("stir_hf") else [])])
+    version = json.loads(row.get("environment") or "{}").get("stir_hf") or ""
+    shown["framework"] = f"stir-hf {version}".rstrip()
+    return "; ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def _short(value: Any) -> str:

@@ -63,13 +63,8 @@ class Space:
         private: bool = False,
         create_pr: bool = False,
     ) -> Pushed:
-        """Create or update the Space.
-
-        Args:
-            repo_id: the Space.
-            package: what pip installs; None: the repository of this installation at its commit.
-            private: make it private.
-            create_pr: open a pull request.
+        """Create or update the Space. `package` is what pip installs; None: the repository of this
+        installation at its commit.
 
         Raises:
             RequestError: a name that is not allowed, a repo that this token may not write or that
