@@ -50,20 +50,15 @@ class Verb(click.Command):
     nothing.
     """
 
-    def __init__(
-        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._verb, self._changed, self._whole = verb, changed or {}, False
+    _whole = False
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments and options, the generated ones included."""
         if not self._whole:
             from stir_hf.options.flags import click_parameters
 
-            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
-            rest = [p for p in self.params if p not in fixed]
-            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
+            *own, as_json, debug = self.params
+            self.params = [*own, *click_parameters(str(self.name)), as_json, debug]
             self._whole = True
         return super().get_params(ctx)
 
@@ -84,7 +79,7 @@ class Verb(click.Command):
         from stir_hf.options.verbs import sections
 
         params = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
-        groups = sections(self._verb)
+        groups = sections(str(self.name))
         if "Data" in groups:
             first = [name for name in ("dataset", "inversions") if name in params]
             groups["Data"] = [*first, *groups["Data"]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stir_hf.publish.repo import Pushed
 
 
-@app.command(cls=Verb, verb="push", epilog=example("stir-hf push run --to me/inversions"))
+@app.command(cls=Verb, epilog=example("stir-hf push run --to me/inversions"))
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--to",

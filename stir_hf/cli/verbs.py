@@ -57,7 +57,6 @@ def demo(out: str, as_json: bool) -> None:
 
 @app.command(
     cls=Verb,
-    verb="compare",
     epilog=example(
         "stir-hf compare org/finetuned org/original --dataset org/images --num-samples 500"
         " --out run",
@@ -85,8 +84,6 @@ def compare(
 
 @app.command(
     cls=Verb,
-    verb="invert",
-    changed={"out": {"required": True}},
     epilog=example(
         "stir-hf invert org/original --dataset org/images --num-samples 500 --out run",
         MODEL.replace("MODEL", "REFERENCE"),
@@ -160,7 +157,6 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 
 @app.command(
     cls=Verb,
-    verb="score",
     epilog=example(
         "stir-hf score org/finetuned org/distilled --inversions run --out scores", MODEL
     ),
@@ -184,7 +180,6 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 
 @app.command(
     cls=Verb,
-    verb="matrix",
     epilog=example(
         "stir-hf matrix org/a org/b org/c --dataset org/images --num-samples 500 --out run", MODEL
     ),
