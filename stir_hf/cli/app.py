@@ -1,5 +1,7 @@
 """The command group, and the options that several commands share."""
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import click
@@ -35,14 +37,17 @@ Exit codes:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
-dry_run_option = click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Estimate the time, memory and disk from a few passes, and stop.",
-)
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Join several options, in the order of the help, into one decorator."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+common_options = together(json_option, debug_option)
 
 
 class Verb(click.Command):
