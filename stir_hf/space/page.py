@@ -38,17 +38,22 @@ AS_SENT: dict[str, Any] = {**WORKING, "preprocess": False, "show_progress": "hid
 """Options of the forms: gradio leaves inputs alone, of which it would make further files."""
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 COLOURS = {
-    "button_primary_background_fill": ("#0b5cad", "#0b5cad"),
-    "button_primary_background_fill_hover": ("#094a8c", "#094a8c"),
-    "block_info_text_color": ("#4b5563", "#c3c8d0"),
+    "button_primary_background_fill": "#0b5cad",
+    "button_primary_background_fill_dark": "#0b5cad",
+    "button_primary_background_fill_hover": "#094a8c",
+    "button_primary_background_fill_hover_dark": "#094a8c",
+    "block_info_text_color": "#4b5563",
+    "block_info_text_color_dark": "#c3c8d0",
+    "block_label_text_color": "#1f2937",
+    "block_title_text_color": "#1f2937",
 }
 """Colours with enough contrast, light and dark."""
 
 
 def blocks(title: str) -> gr.Blocks:
     """Return an empty page, from which gradio removes old uploads."""
-    how: Any = {"analytics_enabled": False, "delete_cache": (LOOK_SECONDS, KEPT_SECONDS)}
-    return gr.Blocks(title=title, **how)
+    ages = (LOOK_SECONDS, KEPT_SECONDS)
+    return gr.Blocks(title=title, analytics_enabled=False, delete_cache=ages)
 
 
 def comparison_form() -> None:
@@ -74,10 +79,20 @@ def comparison_form() -> None:
 
 def cancel_by(button: gr.Button, running: Any, output: gr.HTML, *emptied: Any) -> None:
     """Make a button end a request at once, say so, and empty boxes."""
-    stopped = button.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
-    for box in emptied:
-        button.click(lambda: None, None, box, **AT_ONCE)
-    stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
+    cancelled = views.problem("cancelled; nothing of it was kept")
+
+    async def at_last() -> str:  # once more, as a step that was under way may have come in between
+        await asyncio.sleep(1)
+        return cancelled
+
+    stopped = button.click(
+        lambda: {output: cancelled, **dict.fromkeys(emptied)},
+        None,
+        [output, *emptied],
+        cancels=[running],
+        **AT_ONCE,
+    )
+    stopped.then(at_last, None, output, **AT_ONCE)
 
 
 def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
@@ -137,16 +152,6 @@ def effort_form() -> tuple[Any, Any, Any]:
     return preset, images, steps
 
 
-def _cancelled() -> str:
-    return views.problem("cancelled; nothing of it was kept")
-
-
-async def _cancelled_at_last() -> str:
-    """Say it once more, as a step that was under way may have come in between."""
-    await asyncio.sleep(1)
-    return _cancelled()
-
-
 def push_form(key: gr.State) -> None:
     """Add the form that sends a result to a visitor's own repo."""
     with gr.Accordion("Push to the Hub", open=False):
@@ -187,15 +192,13 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
     page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs what is registered for exit
-    fonts: Any = {
-        "font": ["system-ui", "sans-serif"],
-        "font_mono": ["ui-monospace", "monospace"],
-    }
-    light = {name: one for name, (one, _) in COLOURS.items()}
-    dark = {f"{name}_dark": other for name, (_, other) in COLOURS.items()}
-    titles = dict.fromkeys(("block_label_text_color", "block_title_text_color"), "#1f2937")
+    theme = gr.themes.Default(
+        primary_hue="blue",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
     return page.launch(
-        theme=gr.themes.Default(primary_hue="blue", **fonts).set(**light, **dark, **titles),
+        theme=theme.set(**COLOURS),
         css_paths=STYLE,
         max_file_size=LIMITS.upload,
         footer_links=[],
