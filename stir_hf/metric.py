@@ -1,6 +1,6 @@
 """The `evaluate` module: STIR of two checkpoints as a metric."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import evaluate
 
 from stir_hf.data.images.memory import as_images
 from stir_hf.errors import RequestError
-from stir_hf.results import StirResult
 
 DESCRIPTION = """
 STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it
@@ -119,7 +118,7 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
                 raise RequestError(
                     "images were added before; compute them first, or give no dataset"
                 )
-            return _flat(_compare(model, reference, data, options))
+            return _scores(model, reference, data, options)
         if data is None and not self._added:
             raise RequestError(
                 "data is missing; give images or a dataset, or add them before with add or"
@@ -158,11 +157,10 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         """Number of images that were added since the last result."""
         return len(self._added)
 
-    def _compute(self, data: Iterable[Any], **options: Any) -> dict[str, float | int | None]:
-        images = datasets.Dataset.from_dict(
-            {"image": list(data)}, features=datasets.Features(image=datasets.Image())
-        )
-        return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
+    def _compute(self, data: Sequence[Any], *, model: Any, reference: Any, **options: Any) -> Any:
+        features = datasets.Features(image=datasets.Image())
+        images = datasets.Dataset.from_dict({"image": data}, features=features)
+        return _scores(model, reference, images, options)
 
 
 def _encoded(images: Any) -> list[Any]:
@@ -187,13 +185,11 @@ def _without_predictions(options: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in options.items() if k not in ("predictions", "references")}
 
 
-def _compare(model: Any, reference: Any, data: Any, options: dict[str, Any]) -> StirResult:
+def _scores(
+    model: Any, reference: Any, data: Any, options: dict[str, Any]
+) -> dict[str, float | int | None]:
     from stir_hf.api import compare
 
-    return compare(model, reference, data, **options)
-
-
-def _flat(result: StirResult) -> dict[str, float | int | None]:
-    forward, reverse = result.scores
+    forward, reverse = compare(model, reference, data, **options).scores
     backward = {f"{name}_reverse": value for name, value in reverse.flat().items()}
     return {**forward.flat(), **backward, "num_samples": forward.num_samples}

@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 from stir_hf import hub
 from stir_hf.demo import MODELS
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, cut
 
 EMBEDDED = "200 images of Fashion-MNIST"
 """The name of the embedded images on the page."""
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _NAME = re.compile(r"[\w. -]{1,100}(\[[\w%:. -]{0,40}\])?")
-_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class UploadError(RequestError):
 
 def shown(given: Any) -> str:
     """Return a short form of an input, on one line, for a message."""
-    text = " ".join(str(given).split())
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    return repr(cut(" ".join(str(given).split()), 80))
 
 
 def checked_id(given: Any, what: str) -> str:

@@ -49,13 +49,13 @@ CANCEL = re.compile(r".*/cancel/*")
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
 SHUT = re.compile(
-    r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
+    r"(?!(/[^=]*)?/file=/).*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
     r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
     re.IGNORECASE,
 )
-"""Places that fetch addresses, write what is shown to disk, or are for developers."""
-A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
-"""A file of this machine, whatever its name; gradio knows which ones may be read."""
+"""Places that fetch addresses, write what is shown to disk, or are for developers; none is a file
+of this machine (`file=/`), as gradio knows which ones may be read.
+"""
 
 
 class Gate:
@@ -81,7 +81,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+        if SHUT.fullmatch(path) or (method == "POST" and not TAKEN.fullmatch(path)):
             raise HTTPException(404, "not found")
         if method != "POST":
             await self._read(scope, receive, send)
@@ -189,10 +189,6 @@ def visitor(scope: Scope) -> str:
                 half = isinstance(address, ipaddress.IPv6Address)
                 return str(ipaddress.ip_network((address, 64), strict=False) if half else address)
     return str((scope.get("client") or ("",))[0])
-
-
-def _is_shut(path: str) -> bool:
-    return SHUT.fullmatch(path) is not None and A_FILE.fullmatch(path) is None
 
 
 def _key(scope: Scope) -> str:

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterable
@@ -61,7 +62,8 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     shown = zip(used, result.displacements, strict=True)
     pairs = [_pairs(*one) for one in shown if isinstance(one[0].kind, ImageKind)]
     lines = of_comparison(request, result.config)
-    send({"done": {"result": result.to_dict(), "pairs": pairs, **lines, "archive": _packed(out)}})
+    packed = Path(shutil.make_archive(str(out), "gztar", out)).read_bytes()
+    send({"done": {"result": result.to_dict(), "pairs": pairs, **lines, "archive": packed}})
 
 
 def judge(request: Judging, _: Path, send: Send) -> None:
@@ -199,11 +201,3 @@ def _pair(inversions: stir_hf.Inversions, moves: Displacement, row: int) -> dict
         "original": picture(inversions.originals_of([at])[0]),
         "inverted": picture(inversions.values("inverted", [at])[0]),
     }
-
-
-def _packed(folder: Path) -> bytes:
-    """Return a folder as an archive."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        archive.add(folder, arcname=".")
-    return file.getvalue()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,10 @@ from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
 from stir_hf.report import page as views
+from stir_hf.space import handlers
 from stir_hf.space.asked import EMBEDDED, LIMITS
 from stir_hf.space.gate import BODY, Gate
-from stir_hf.space.handlers import (
-    OWN_NUMBERS,
-    PRESETS,
-    USUAL,
-    compare,
-    judge,
-    push,
-    scores,
-    search,
-    signs_in,
-)
+from stir_hf.space.handlers import OWN_NUMBERS, PRESETS, USUAL
 from stir_hf.space.uploads import KEPT_SECONDS, LOOK_SECONDS
 from stir_hf.space.visits import VISITS
 from stir_hf.space.work import warm_up
@@ -71,9 +63,9 @@ def comparison_form() -> None:
     output = gr.HTML(elem_classes=["stir"], elem_id="output")
     key = gr.State()
     asked, files = [model, reference, *data, *effort], data[-1]
-    running = start.click(compare, asked, [output, key, files], **AS_SENT)
+    running = start.click(handlers.compare, asked, [output, key, files], **AS_SENT)
     cancel_by(stop, running, output, files)
-    if signs_in():
+    if handlers.signs_in():
         push_form(key)
 
 
@@ -95,33 +87,24 @@ def cancel_by(button: gr.Button, running: Any, output: gr.HTML, *emptied: Any) -
     stopped.then(at_last, None, output, **AT_ONCE)
 
 
-def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
-    """Add a choice of the embedded models, or of one on the Hub."""
-    box = gr.Dropdown(
-        list(MODELS),
-        value=value,
-        label=label,
-        info=info,
-        allow_custom_value=True,
-        elem_id=elem_id,
-        min_width=280,
-    )
-    box.key_up(search, None, box, trigger_mode="always_last", **AT_ONCE)
+def choice(choices: Sequence[str], value: str, label: str, info: str, name: str) -> gr.Dropdown:
+    """Add a choice of what is embedded, or of a name on the Hub."""
+    about: Any = {"label": label, "info": info, "elem_id": name}
+    return gr.Dropdown(choices, value=value, allow_custom_value=True, min_width=280, **about)
+
+
+def models(label: str, info: str, value: str, name: str) -> gr.Dropdown:
+    """Add a choice of models, with a search on the Hub."""
+    box = choice(MODELS, value, label, info, name)
+    box.key_up(handlers.search, None, box, trigger_mode="always_last", **AT_ONCE)
     return box
 
 
 def images_form() -> tuple[Any, Any, Any]:
     """Add the choice of images: a dataset and its split, or files."""
     with gr.Row():
-        dataset = gr.Dropdown(
-            [EMBEDDED],
-            value=EMBEDDED,
-            label="Images",
-            info="embedded, or the Hub id of a dataset",
-            allow_custom_value=True,
-            elem_id="dataset",
-            min_width=280,
-        )
+        info = "embedded, or the Hub id of a dataset"
+        dataset = choice([EMBEDDED], EMBEDDED, "Images", info, "dataset")
         split = gr.Textbox(
             label="Split",
             info="if empty: test, validation or the only one",
@@ -159,7 +142,7 @@ def push_form(key: gr.State) -> None:
         repo = gr.Textbox(label="Dataset repo", placeholder="you/name", max_length=200)
         send = gr.Button("Push inversions and scores")
         told = gr.HTML(elem_classes=["stir"])
-        send.click(push, [key, repo], told, **WORKING)
+        send.click(handlers.push, [key, repo], told, **WORKING)
 
 
 def judgement_form() -> None:
@@ -175,12 +158,13 @@ def judgement_form() -> None:
         start = gr.Button("Judge", variant="primary", elem_id="judge")
         stop = gr.Button("Cancel", elem_id="cancel-judging")
     output = gr.HTML(elem_classes=["stir"], elem_id="judgement")
-    cancel_by(stop, start.click(judge, [inversions, model], output, **AS_SENT), output)
+    running = start.click(handlers.judge, [inversions, model], output, **AS_SENT)
+    cancel_by(stop, running, output)
 
 
 def add_api() -> None:
     """Add the endpoint `/scores`, which is also the MCP tool."""
-    gr.api(scores, api_name="scores", **PUBLIC)  # type: ignore[attr-defined]  # given late
+    gr.api(handlers.scores, api_name="scores", **PUBLIC)  # type: ignore[attr-defined]  # given late
 
 
 def serve(page: gr.Blocks, **how: Any) -> Any:
