@@ -14,7 +14,7 @@ def main() -> None:
 
     request = Comparison("standard-0", "robust-0", images=64, steps=200)
     for message in run(jobs.compare, request, LIMITS):
-        if message is not None and "done" in message:
+        if "done" in message:
             done = {name: value for name, value in message["done"].items() if name != "archive"}
             target = Path(__file__).parent / "example.json"
             target.write_text(json.dumps(done, indent=1) + "\n", "utf-8")

@@ -1,16 +1,14 @@
 """The `evaluate` module: STIR of two checkpoints as a metric."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import evaluate
-from PIL import Image
 
 from stir_hf.data.images.memory import as_images
 from stir_hf.errors import RequestError
-from stir_hf.results import StirResult
 
 DESCRIPTION = """
 STIR(model | reference) asks whether a model ignores what a reference ignores. For each image it
@@ -83,13 +81,10 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     The numbers are those of `stir_hf.compare` on the same images.
     """
 
-    writer: Any
-    buf_writer: Any
-    data: Any
-    file_paths: Any
-    filelocks: Any
-    _added = 0
-    """Number of images that were added since the last computation."""
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._added = list[Any]()
+        """The images that were added since the last result, as files."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -118,69 +113,59 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
                     f"{name} is missing; give two checkpoints: compute(data=…, model=…,"
                     " reference=…)"
                 )
-        if data is None and self.writer is None:
+        if isinstance(data, _DATASETS):
+            if self._added:
+                raise RequestError(
+                    "images were added before; compute them first, or give no dataset"
+                )
+            return _scores(model, reference, data, options)
+        if data is None and not self._added:
             raise RequestError(
                 "data is missing; give images or a dataset, or add them before with add or"
                 " add_batch"
             )
-        if isinstance(data, _DATASETS):
-            if self.writer is not None:
-                raise RequestError(
-                    "images were added before; compute them first, or give no dataset"
-                )
-            return _flat(_compare(model, reference, data, options))
-        images = None if data is None else as_images(data)
-        if images is not None and self.writer is None and self.num_process == 1:
-            return self._compute(images, model=model, reference=reference, **options)
-        added = self._added
-        try:
-            found = super().compute(data=images, model=model, reference=reference, **options)
-        except BaseException:
-            self._give_back(added)
-            raise
-        self._added = 0
+        added = len(self._added)
+        images = self._added + ([] if data is None else _encoded(data))
+        if self.num_process > 1:  # evaluate gathers the images of all processes
+            super().add_batch(data=images)
+            found = super().compute(model=model, reference=reference, **options)
+        else:
+            found = self._compute(images, model=model, reference=reference, **options)
+        del self._added[:added]
         return found
 
-    def _give_back(self, count: int) -> None:
-        """Restore the first `count` images after a computation that failed."""
-        if self.data is None:
-            return
-        kept = self.data["data"][:count]
-        self.data = self.buf_writer = self.writer = None
-        for lock, path in zip(self.filelocks or (), self.file_paths or (), strict=True):
-            Path(path).unlink()
-            lock.release()
-        self._added, self.filelocks, self.file_paths = 0, None, None
-        if kept:
-            self.add_batch(data=kept)
-
-    def add_batch(self, data: Any = None, **others: Any) -> None:
+    def add_batch(self, data: Any = None, **empty: Any) -> None:
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a
         dataset.
 
         Raises:
             RequestError: anything else.
         """
-        images = as_images(data)
-        super().add_batch(data=images, **_without_predictions(others))
-        self._added += len(images)
+        if unknown := _without_predictions(empty):
+            raise RequestError(f"unknown inputs {', '.join(unknown)}; the only one is data")
+        self._added += _encoded(data)
 
-    def add(self, data: Any = None, **others: Any) -> None:
+    def add(self, data: Any = None, **empty: Any) -> None:
         """Add one image: PIL or a uint8 array of shape (h, w) or (h, w, c).
 
         Raises:
             RequestError: anything else.
         """
-        super().add(data=as_images([data])[0], **_without_predictions(others))
-        self._added += 1
+        self.add_batch([data], **empty)
 
-    def _compute(
-        self, data: Iterable[Image.Image], **options: Any
-    ) -> dict[str, float | int | None]:
-        images = datasets.Dataset.from_dict(
-            {"image": list(data)}, features=datasets.Features(image=datasets.Image())
-        )
-        return _flat(_compare(options.pop("model"), options.pop("reference"), images, options))
+    def __len__(self) -> int:
+        """Number of images that were added since the last result."""
+        return len(self._added)
+
+    def _compute(self, data: Sequence[Any], *, model: Any, reference: Any, **options: Any) -> Any:
+        features = datasets.Features(image=datasets.Image())
+        images = datasets.Dataset.from_dict({"image": data}, features=features)
+        return _scores(model, reference, images, options)
+
+
+def _encoded(images: Any) -> list[Any]:
+    """Return images as a dataset keeps them: as files, without loss."""
+    return [FEATURES["data"].encode_example(image) for image in as_images(images)]
 
 
 def _without_predictions(options: dict[str, Any]) -> dict[str, Any]:
@@ -200,13 +185,11 @@ def _without_predictions(options: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in options.items() if k not in ("predictions", "references")}
 
 
-def _compare(model: Any, reference: Any, data: Any, options: dict[str, Any]) -> StirResult:
+def _scores(
+    model: Any, reference: Any, data: Any, options: dict[str, Any]
+) -> dict[str, float | int | None]:
     from stir_hf.api import compare
 
-    return compare(model, reference, data, **options)
-
-
-def _flat(result: StirResult) -> dict[str, float | int | None]:
-    forward, reverse = result.scores
+    forward, reverse = compare(model, reference, data, **options).scores
     backward = {f"{name}_reverse": value for name, value in reverse.flat().items()}
     return {**forward.flat(), **backward, "num_samples": forward.num_samples}

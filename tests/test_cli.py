@@ -227,6 +227,8 @@ def test_inversions_without_a_folder_are_told_all_the_same(
     assert (code, "Error" in err) == (0, False), err
     assert re.search(r"(?m)^6 inversions: median relative error \d\.\d+ .*% at or below", out)
     assert "pairs.png" not in out
+    shown = run(["invert", "--help"], capsys)[1]
+    assert re.findall(r"--(\w+) [A-Z]+ [^\[]*\[required\]", shown) == ["dataset"]
     assert "inversions are not kept" in err
 
 

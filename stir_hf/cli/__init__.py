@@ -27,25 +27,19 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait cost 3 to 4 times the time on a busy machine. Read when
     # torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    debug, given = DEBUG in arguments, arguments or ["--help"]
+    given = arguments or ["--help"]
     try:
         code = app.main(given, prog_name="stir-hf", standalone_mode=False, obj=given)
         if code:
             sys.exit(code)
     except (KeyboardInterrupt, click.Abort):
         _fail(f"interrupted{_continues(given)}", 130, known=not main_process())
-    except click.UsageError as error:
-        if debug:
-            raise
-        _fail(error.format_message(), 2, known=not main_process())
-    except RequestError as error:
-        if debug:
-            raise
-        _fail(str(error), 2, known=_known(error))
     except Exception as error:  # one line for whatever a run can meet; --debug shows the rest
-        if debug:
+        if DEBUG in arguments:
             raise
-        _fail(_told(error), 1, known=_known(error))
+        usage = isinstance(error, click.UsageError)  # which every process of the run meets
+        known = not main_process() if usage else TOLD in getattr(error, "__notes__", ())
+        _fail(_told(error), 2 if usage or isinstance(error, RequestError) else 1, known=known)
 
 
 def _continues(given: list[str]) -> str:
@@ -57,17 +51,17 @@ def _continues(given: list[str]) -> str:
 
 def _told(error: Exception) -> str:
     """Return an error as one line, with its class where it was not foreseen."""
+    if isinstance(error, click.UsageError):
+        return error.format_message()
+    if isinstance(error, RequestError):
+        return str(error)
     line = one_line(error)
     known = isinstance(error, RunError | OSError) or line == type(error).__name__
     return line if known else f"{type(error).__name__}: {line} (--debug shows where)"
 
 
-def _known(error: Exception) -> bool:
-    """Return True where another process of the run prints the error."""
-    return TOLD in getattr(error, "__notes__", ())
-
-
 def _fail(message: str, code: int, *, known: bool) -> None:
+    """End with a code; `known` where another process of the run prints the message."""
     if not known:
         echo(f"stir-hf: {message}", err=True)
     sys.exit(code)

@@ -1,5 +1,7 @@
 """The command group, and the options that several commands share."""
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import click
@@ -35,14 +37,17 @@ Exit codes:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
-dry_run_option = click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Estimate the time, memory and disk from a few passes, and stop.",
-)
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Join several options, in the order of the help, into one decorator."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+common_options = together(json_option, debug_option)
 
 
 class Verb(click.Command):
@@ -50,20 +55,15 @@ class Verb(click.Command):
     nothing.
     """
 
-    def __init__(
-        self, *args: Any, verb: str, changed: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._verb, self._changed, self._whole = verb, changed or {}, False
+    _whole = False
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments and options, the generated ones included."""
         if not self._whole:
             from stir_hf.options.flags import click_parameters
 
-            fixed = [p for p in self.params if p.name in ("as_json", "debug")]
-            rest = [p for p in self.params if p not in fixed]
-            self.params = [*rest, *click_parameters(self._verb, self._changed), *fixed]
+            *own, as_json, debug = self.params
+            self.params = [*own, *click_parameters(str(self.name)), as_json, debug]
             self._whole = True
         return super().get_params(ctx)
 
@@ -84,7 +84,7 @@ class Verb(click.Command):
         from stir_hf.options.verbs import sections
 
         params = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
-        groups = sections(self._verb)
+        groups = sections(str(self.name))
         if "Data" in groups:
             first = [name for name in ("dataset", "inversions") if name in params]
             groups["Data"] = [*first, *groups["Data"]]

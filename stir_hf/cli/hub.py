@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import Verb, app, debug_option, example, json_option
+from stir_hf.cli.app import Verb, app, common_options, debug_option, example, together
 from stir_hf.cli.streams import echo, echo_json
 from stir_hf.errors import RequestError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stir_hf.publish.repo import Pushed
 
 
-@app.command(cls=Verb, verb="push", epilog=example("stir-hf push run --to me/inversions"))
+@app.command(cls=Verb, epilog=example("stir-hf push run --to me/inversions"))
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--to",
@@ -36,22 +36,19 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also write each score into the judged model's card, in the older form.",
 )
-@json_option
-@debug_option
+@common_options
 def push(folder: str, to: str, as_json: bool, **how: Any) -> None:
     """Publish the finished inversions, the scores and the figures in DIR on the Hub."""
     from stir_hf.publish import ShareConfig, push_all
 
-    names = ("private", "without_images", "create_pr", "package")
-    share = ShareConfig(**{name: how.pop(name) for name in names if how[name] is not None})
-    steps = {name: how[name] for name in ("scores_only", "eval_results", "model_index")}
+    steps = {name: how.pop(name) for name in ("scores_only", "eval_results", "model_index")}
+    share = ShareConfig(**{name: value for name, value in how.items() if value is not None})
     _show(push_all(Path(folder).expanduser(), to, share, say=_echo, **steps), as_json)
 
 
 @app.command(epilog=example("stir-hf leaderboard me/inversions"))
 @click.argument("repo", metavar="NAMESPACE/NAME")
-@json_option
-@debug_option
+@common_options
 def leaderboard(repo: str, as_json: bool) -> None:
     """List the models judged on a repo's inversions: one table for each set, layer, measure and
     number of samples.
@@ -68,8 +65,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
 
 @app.command("install-metric", epilog=example("stir-hf install-metric"))
 @click.option("--undo", is_flag=True, help="Remove it again.")
-@json_option
-@debug_option
+@common_options
 def install_metric(undo: bool, as_json: bool) -> None:
     """Let evaluate.load("stir") find the metric in evaluate's cache, offline too."""
     from stir_hf.publish.spaces.space import install_metric, uninstall_metric
@@ -87,50 +83,39 @@ def install_metric(undo: bool, as_json: bool) -> None:
         )
 
 
-package_option = click.option(
-    "--package",
-    metavar="REQUIREMENT",
-    help="What pip installs; default: the repository of this installation at its commit.",
-)
-private_option = click.option("--private", is_flag=True, help="Make the Space private.")
-proposed_option = click.option(
-    "--create-pr", is_flag=True, help="Open a pull request instead of committing."
+space_options = together(
+    click.option(
+        "--package",
+        metavar="REQUIREMENT",
+        help="What pip installs; default: the repository of this installation at its commit.",
+    ),
+    click.option("--private", is_flag=True, help="Make the Space private."),
+    click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing."),
+    common_options,
 )
 
 
 @app.command("publish-metric", epilog=example("stir-hf publish-metric me/stir"))
 @click.argument("repo", metavar="NAMESPACE/stir")
-@package_option
-@private_option
-@proposed_option
-@json_option
-@debug_option
-def publish_metric(
-    repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
-) -> None:
+@space_options
+def publish_metric(repo: str, as_json: bool, **how: Any) -> None:
     """Create or update the Space from which evaluate.load("NAMESPACE/stir") loads the metric."""
     from stir_hf.publish.spaces.space import METRIC
 
-    pushed = METRIC.publish(repo, package, private=private, create_pr=create_pr)
+    pushed = METRIC.publish(repo, **how)
     _show([pushed], as_json)
-    if not create_pr and not as_json:
+    if not how["create_pr"] and not as_json:
         echo(f'evaluate.load("{pushed.url.rpartition("/spaces/")[2]}") loads it')
 
 
 @app.command("publish-space", epilog=example("stir-hf publish-space me/stir-page"))
 @click.argument("repo", metavar="NAMESPACE/NAME")
-@package_option
-@private_option
-@proposed_option
-@json_option
-@debug_option
-def publish_space(
-    repo: str, package: str | None, private: bool, create_pr: bool, as_json: bool
-) -> None:
+@space_options
+def publish_space(repo: str, as_json: bool, **how: Any) -> None:
     """Create or update a Space that compares two checkpoints in a browser."""
     from stir_hf.publish.spaces.space import PAGE
 
-    _show([PAGE.publish(repo, package, private=private, create_pr=create_pr)], as_json)
+    _show([PAGE.publish(repo, **how)], as_json)
 
 
 @app.command(epilog=example("stir-hf space --port 7860"))
@@ -161,8 +146,7 @@ def space(port: int) -> None:
 def _show(pushed: "Sequence[Pushed]", as_json: bool) -> None:
     """Print a sentence for each repo, or one JSON object."""
     if as_json:
-        plain = [{"url": one.url, "changed": one.changed} for one in pushed]
-        echo_json({"pushed": plain})
+        echo_json({"pushed": [{"url": one.url, "changed": one.changed} for one in pushed]})
         return
     for one in pushed:
         echo(f"{str(one)[:1].upper()}{str(one)[1:]}")

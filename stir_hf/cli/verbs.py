@@ -5,15 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stir_hf.cli.app import (
-    MODEL,
-    Verb,
-    app,
-    debug_option,
-    dry_run_option,
-    example,
-    json_option,
-)
+from stir_hf.cli.app import MODEL, Verb, app, common_options, example, together
 from stir_hf.cli.streams import echo, echo_json
 from stir_hf.errors import printable
 from stir_hf.launched import main_process
@@ -21,11 +13,19 @@ from stir_hf.launched import main_process
 if TYPE_CHECKING:
     from stir_hf.results import StirResult
 
-dataset_option = click.option(
-    "--dataset",
-    required=True,
-    metavar="DATA",
-    help="Hub id, id@revision or local folder of the data.",
+inverting_options = together(
+    click.option(
+        "--dataset",
+        required=True,
+        metavar="DATA",
+        help="Hub id, id@revision or local folder of the data.",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Estimate the time, memory and disk from a few passes, and stop.",
+    ),
+    common_options,
 )
 
 
@@ -37,8 +37,7 @@ dataset_option = click.option(
     show_default=True,
     help="Folder for pictures and result.json.",
 )
-@json_option
-@debug_option
+@common_options
 def demo(out: str, as_json: bool) -> None:
     """Compare the four embedded networks on 200 real images: standard and robust ones, every
     pair.
@@ -57,7 +56,6 @@ def demo(out: str, as_json: bool) -> None:
 
 @app.command(
     cls=Verb,
-    verb="compare",
     epilog=example(
         "stir-hf compare org/finetuned org/original --dataset org/images --num-samples 500"
         " --out run",
@@ -66,10 +64,7 @@ def demo(out: str, as_json: bool) -> None:
 )
 @click.argument("model")
 @click.argument("reference")
-@dataset_option
-@dry_run_option
-@json_option
-@debug_option
+@inverting_options
 def compare(
     model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
@@ -85,18 +80,13 @@ def compare(
 
 @app.command(
     cls=Verb,
-    verb="invert",
-    changed={"out": {"required": True}},
     epilog=example(
         "stir-hf invert org/original --dataset org/images --num-samples 500 --out run",
         MODEL.replace("MODEL", "REFERENCE"),
     ),
 )
 @click.argument("reference")
-@dataset_option
-@dry_run_option
-@json_option
-@debug_option
+@inverting_options
 def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Find for each sample an input that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
@@ -139,8 +129,7 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
 @app.command(epilog=example("stir-hf merge parts/1 parts/2 --out run"))
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the joined sets.")
-@json_option
-@debug_option
+@common_options
 def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
     """Join the parts of inversion sets that `invert --part` wrote to separate folders."""
     from stir_hf.data.sets.inversions import Inversions
@@ -160,7 +149,6 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
 
 @app.command(
     cls=Verb,
-    verb="score",
     epilog=example(
         "stir-hf score org/finetuned org/distilled --inversions run --out scores", MODEL
     ),
@@ -173,8 +161,7 @@ def merge(folders: tuple[str, ...], out: str, as_json: bool) -> None:
     help="Folder that `invert`, `compare` or `matrix` wrote, or a dataset repo on the Hub that"
     " `push` made: NAMESPACE/NAME or NAMESPACE/NAME@REVISION.",
 )
-@json_option
-@debug_option
+@common_options
 def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: Any) -> None:
     """Score each MODEL on existing inversions; the reference is not loaded."""
     from stir_hf.api import score
@@ -184,16 +171,12 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 
 @app.command(
     cls=Verb,
-    verb="matrix",
     epilog=example(
         "stir-hf matrix org/a org/b org/c --dataset org/images --num-samples 500 --out run", MODEL
     ),
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@dataset_option
-@dry_run_option
-@json_option
-@debug_option
+@inverting_options
 def matrix(
     models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
 ) -> None:
@@ -219,8 +202,7 @@ def matrix(
     show_default=True,
     help="Device of the single forward pass.",
 )
-@json_option
-@debug_option
+@common_options
 def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> None:
     """List the readable layers of MODEL: name, shape and default pooling."""
     from dataclasses import asdict

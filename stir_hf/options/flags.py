@@ -10,15 +10,8 @@ from stir_hf.options.fields import options_of
 from stir_hf.options.verbs import VERBS
 
 
-def click_parameters(
-    verb: str, changed: Mapping[str, Mapping[str, Any]] | None = None
-) -> list[click.Parameter]:
-    """Return all options of a verb for the command line; None is the value of one not given.
-
-    Args:
-        verb: the verb.
-        changed: further arguments of `click.Option`, by the option's name.
-    """
+def click_parameters(verb: str) -> list[click.Parameter]:
+    """Return all options of a verb for the command line; None is the value of one not given."""
     found: list[click.Parameter] = []
     for each in options_of(*VERBS[verb].configs().values()):
         more: dict[str, Any] = {"default": None, "help": each.text}
@@ -26,7 +19,6 @@ def click_parameters(
             more["is_flag"] = True
         else:
             more |= {"type": each.kind, "metavar": each.metavar, "multiple": each.many}
-        more |= (changed or {}).get(each.name, {})
         names = f"{each.flag}/--{each.off}" if each.off else each.flag
         found.append(click.Option([names, each.name], **more))
     return found

@@ -3,22 +3,32 @@ type checkers.
 """
 
 import inspect
-import sys
+import re
 import textwrap
-from collections.abc import Callable, Iterator
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from stir_hf.options.fields import Option, options_of
 from stir_hf.options.verbs import INVERTING, SECTIONS, VERBS, Options, PushOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Import = tuple[str, str]
-"""A module, and the name that is imported from it; without a name, the module itself."""
 RAISES = "\n\nRaises:"
 """The part of a docstring before which the options are listed."""
 HEADING = '''\
 """The keyword options of the verbs as types; `python -m stir_hf.options --keywords` writes it."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+import torch
+
+from stir_hf.engine.constraints.base import Constraint
+from stir_hf.engine.rules.base import Rule
+from stir_hf.engine.starts.base import Start
+from stir_hf.similarity.measure import Measure
+
 
 '''
 
@@ -70,11 +80,10 @@ def keywords_module() -> str:
         },
         "estimate": [c for one in INVERTING.values() for c in one.configs().values()],
     }
-    imports = {("typing", "TypedDict")}
     classes = [
         f"class {_name(config)}(TypedDict, total=False):\n"
         f'    """The options of `{config.__name__}`."""\n\n'
-        + "".join(f"    {o.name}: {_written(o.annotation, imports)}\n" for o in options_of(config))
+        + "".join(f"    {o.name}: {_written(o.annotation)}\n" for o in options_of(config))
         for config in dict.fromkeys(config for configs in verbs.values() for config in configs)
     ]
     classes += [
@@ -83,37 +92,16 @@ def keywords_module() -> str:
         + f'    total=False,\n):\n    """The keyword options of `{verb}`."""\n'
         for verb, configs in verbs.items()
     ]
-    return HEADING + "\n".join(_statements(imports)) + "\n\n\n" + "\n\n".join(classes)
+    return HEADING + "\n\n".join(classes)
 
 
 def _name(config: type[Any]) -> str:
     return f"{config.__name__.removesuffix('Config').removesuffix('Spec')}Keywords"
 
 
-def _statements(imports: set[Import]) -> Iterator[str]:
-    """The statements of some imports in groups: the standard library, torch, this package."""
-    for group, known in enumerate((sys.stdlib_module_names - {"builtins"}, {"torch"}, {"stir_hf"})):
-        found = {one for one in imports if one[0].partition(".")[0] in known}
-        if found and group:
-            yield ""
-        yield from sorted(f"import {module}" for module, name in found if not name)
-        for module in sorted({module for module, name in found if name}):
-            yield f"from {module} import {', '.join(sorted(n for m, n in found if m == module))}"
-
-
-def _written(kind: Any, imports: set[Import]) -> str:
-    """Return a type as source text; what it needs goes into `imports`."""
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        imports.add(("typing", "Literal"))
-        return "Literal[" + ", ".join(f'"{arg}"' for arg in args) + "]"
-    inner = [_written(arg, imports) for arg in args if arg is not type(None)]
-    if origin in (Union, UnionType):
-        return " | ".join([*inner, *(["None"] if type(None) in args else [])])
-    if origin is not None:
-        return f"{_written(origin, imports)}[{', '.join(inner)}]"
-    if kind.__module__.startswith(("builtins", "stir_hf.", "collections.")):
-        imports.add((kind.__module__, kind.__name__))
-        return str(kind.__name__)
-    imports.add((kind.__module__, ""))
-    return f"{kind.__module__}.{kind.__name__}"
+def _written(kind: Any) -> str:
+    """Return a type as source text, as `HEADING` names it."""
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_written, sorted(get_args(kind), key=lambda one: one is NoneType)))
+    text = "None" if kind is NoneType else inspect.formatannotation(kind)
+    return re.sub(r"\b(collections|stir_hf)[\w.]*\.", "", text).replace("'", '"')

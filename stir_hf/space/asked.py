@@ -5,15 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from stir_hf import hub
-from stir_hf.demo import MODELS, model_path
-from stir_hf.errors import RequestError
+from stir_hf.demo import MODELS
+from stir_hf.errors import RequestError, cut
 
 EMBEDDED = "200 images of Fashion-MNIST"
 """The name of the embedded images on the page."""
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _NAME = re.compile(r"[\w. -]{1,100}(\[[\w%:. -]{0,40}\])?")
-_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class UploadError(RequestError):
 
 def shown(given: Any) -> str:
     """Return a short form of an input, on one line, for a message."""
-    text = " ".join(str(given).split())
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    return repr(cut(" ".join(str(given).split()), 80))
 
 
 def checked_id(given: Any, what: str) -> str:
@@ -87,11 +85,6 @@ def _model(given: Any, what: str) -> str:
     return given if isinstance(given, str) and given in MODELS else checked_id(given, what)
 
 
-def embedded_path(name: str) -> str | None:
-    """Return the folder of an embedded model; None for one of the Hub."""
-    return model_path(name) if name in MODELS else None
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Two checkpoints on some images, both directions."""
@@ -112,10 +105,10 @@ class Comparison:
             object.__setattr__(self, name, _model(getattr(self, name), name))
         if not self.uploads and self.dataset != EMBEDDED:
             object.__setattr__(self, "dataset", checked_id(self.dataset, "dataset"))
-        split = self.split.strip() if isinstance(self.split, str) else self.split
-        if split and not (isinstance(split, str) and _NAME.fullmatch(split)):
+        split = str(self.split or "").strip()
+        if split and not _NAME.fullmatch(split):
             raise RequestError(f"the split {shown(split)} is no name; expected a name such as test")
-        object.__setattr__(self, "split", split or "")
+        object.__setattr__(self, "split", split)
         steps = checked_count(self.steps, "the number of passes", 1, most.steps)
         object.__setattr__(self, "steps", steps)
         images = checked_count(self.images, "the number of images", most.least_images, most.images)
@@ -125,11 +118,6 @@ class Comparison:
                 f"{len(self.uploads)} files were uploaded; the measure takes"
                 f" {most.least_images} to {most.images} images here"
             )
-
-    def names(self) -> list[str]:
-        """Return the Hub ids among its models."""
-        both = dict.fromkeys((self.model, self.reference))
-        return [name for name in both if name not in MODELS]
 
 
 @dataclass(frozen=True)
@@ -148,10 +136,7 @@ class Judging:
 
 
 def check_weights(name: str, limits: Limits) -> str:
-    """Ask the Hub what a checkpoint holds, before anything of it is fetched.
-
-    Returns:
-        Its id at the commit that was looked at.
+    """Return the id of a checkpoint at its commit, from what the Hub says that it holds.
 
     Raises:
         RequestError: there is no such model, it is an adapter alone, or its weights are too large.
@@ -161,23 +146,18 @@ def check_weights(name: str, limits: Limits) -> str:
         raise RequestError(f"model {name} is an adapter, which is not taken here; merge it first")
     weights = {file: size for file, size in files.items() if file.endswith(".safetensors")}
     size = weights.get("model.safetensors", sum(weights.values()))
-    if size > limits.weights:
-        raise RequestError(f"model {name} has {_too_large(size, limits.weights, ' of weights')}")
+    _check_size(f"model {name}", size, limits.weights, " of weights")
     return place
 
 
 def check_published(name: str, limits: Limits) -> str:
-    """Ask the Hub how large a repo of inversions is, before anything of it is fetched.
-
-    Returns:
-        Its id at the commit that was looked at.
+    """Return the id of a repo of inversions at its commit, from what the Hub says that it holds.
 
     Raises:
         RequestError: there is no such repo, or it is too large.
     """
     place, files = _look(name, "dataset")
-    if (size := sum(files.values())) > limits.published:
-        raise RequestError(f"dataset {name} has {_too_large(size, limits.published)}")
+    _check_size(f"dataset {name}", sum(files.values()), limits.published)
     return place
 
 
@@ -194,5 +174,7 @@ def _look(name: str, kind: Literal["model", "dataset"]) -> tuple[str, dict[str, 
     return f"{repo}@{about.sha}", files
 
 
-def _too_large(size: int, most: int, what: str = "") -> str:
-    return f"{size / 1e6:.0f} MB{what}; at most {most / 1e6:.0f} MB are taken here"
+def _check_size(what: str, size: int, most: int, of_what: str = "") -> None:
+    if size > most:
+        size_told, most_told = f"{size / 1e6:.0f} MB{of_what}", f"{most / 1e6:.0f} MB"
+        raise RequestError(f"{what} has {size_told}; at most {most_told} are taken here")

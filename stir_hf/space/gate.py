@@ -10,9 +10,11 @@ import re
 import time
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,22 +49,17 @@ CANCEL = re.compile(r".*/cancel/*")
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
 SHUT = re.compile(
-    r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
+    r"(?!(/[^=]*)?/file=/).*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
     r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
     re.IGNORECASE,
 )
-"""Places that fetch addresses, write what is shown to disk, or are for developers."""
-A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
-"""A file of this machine, whatever its name; gradio knows which ones may be read."""
+"""Places that fetch addresses, write what is shown to disk, or are for developers; none is a file
+of this machine (`file=/`), as gradio knows which ones may be read.
+"""
 
 
 class Gate:
-    """ASGI middleware around gradio's application.
-
-    Args:
-        app: gradio's.
-        visits: the requests that wait or are at work.
-    """
+    """ASGI middleware around gradio's application, which notes the requests that wait."""
 
     def __init__(self, app: ASGIApp, visits: Visits) -> None:
         self._app, self._visits = app, visits
@@ -76,36 +73,38 @@ class Gate:
                 await self._http(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+        except ClientDisconnect:
+            pass  # in the middle of a request, which nobody waits for any more
         except HTTPException as error:
             answer = JSONResponse({"detail": error.detail}, error.status_code)
             await answer(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if _is_shut(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+        if SHUT.fullmatch(path) or (method == "POST" and not TAKEN.fullmatch(path)):
             raise HTTPException(404, "not found")
         if method != "POST":
-            key = _key(scope)
-            await (
-                self._read(key, scope, receive, send) if key else self._app(scope, receive, send)
-            )
-            return
-        if UPLOAD.fullmatch(path):
+            await self._read(scope, receive, send)
+        elif UPLOAD.fullmatch(path):
             await self._upload(scope, receive, send)
-            return
-        body = await _body(receive)
+        else:
+            await self._ask(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, body = scope["path"], await _body(Request(scope, receive))
         if names_address(body):
             raise HTTPException(400, "images are uploaded, not fetched from an address")
         if "/mcp" in path and asks_for_prompt(body):  # it would compute without being counted
             raise HTTPException(400, "there are no prompts here, only a tool")
         if CANCEL.fullmatch(path):
             self._visits.cancel(_text(body, "event_id"))
-        ask = self._join if JOINS.fullmatch(path) else self._app
-        await ask(scope, _again(body, receive), send)
+        if JOINS.fullmatch(path):
+            await self._join(body, scope, _again(body, receive), send)
+        else:
+            await self._app(scope, _again(body, receive), send)
 
-    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _join(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a request until it ends, or until gradio refuses it."""
-        body = (await receive())["body"]
         session, by = _text(body, "session_hash"), Headers(scope=scope).get("x-gradio-user")
         visit = Visit(visitor(scope), body, is_of_a_tool=by == "mcp", session=session)
         if self._visits.count(visit.address) >= WAITING:
@@ -119,14 +118,17 @@ class Gate:
         self._visits.enter(visit)
         scope.setdefault("state", {})["visit"] = visit
         try:
-            await self._app(scope, _again(body, receive), noted)
+            await self._app(scope, receive, noted)
         finally:
             if not visit.event:
                 self._visits.end(visit)
 
-    async def _read(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an answer on, and note when nobody reads it any more."""
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an answer on; if it is that to a request, note when nobody reads it any more."""
         complete = left = False
+        if not (key := _key(scope)):
+            await self._app(scope, receive, send)
+            return
 
         async def heard() -> Message:
             nonlocal left
@@ -189,10 +191,6 @@ def visitor(scope: Scope) -> str:
     return str((scope.get("client") or ("",))[0])
 
 
-def _is_shut(path: str) -> bool:
-    return SHUT.fullmatch(path) is not None and A_FILE.fullmatch(path) is None
-
-
 def _key(scope: Scope) -> str:
     """Return the session or request whose answers are asked for; "" if none are."""
     if found := ANSWERS.fullmatch(scope["path"]):
@@ -205,20 +203,15 @@ def names_address(body: bytes) -> bool:
     """Return True if a request names a file by an address, which gradio would fetch, or cannot be
     read.
     """
+    paths = list[Any]()
     try:
-        left = [json.loads(body or b"null")]
+        json.loads(body or b"null", object_hook=lambda one: paths.append(one.get("path")))
     except (ValueError, RecursionError):
         return True
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            path = one.get("path", "")
-            if not isinstance(path, str | None) or re.search(r"://|\0", path or ""):
-                return True
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
-    return False
+    return any(
+        path is not None and (not isinstance(path, str) or re.search(r"://|\0", path))
+        for path in paths
+    )
 
 
 def asks_for_prompt(body: bytes) -> bool:
@@ -236,12 +229,11 @@ def _text(body: bytes, name: str) -> str:
     return ""
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(request: Request) -> bytes:
     """Return the body of a request, unless it is too long."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+    body = b""
+    async for part in request.stream():
+        body += part
         if len(body) > ASKED:
             raise HTTPException(413, f"a request has at most {ASKED // 1000} kB")
     return body

@@ -74,21 +74,10 @@ def visiting(request: gr.Request | None) -> Iterator[Visit]:
 
 
 def follow(
-    work: Work,
-    request: Any,
-    limits: Limits,
-    visit: Visit = NOBODY,
-    *,
-    device: bool = True,
+    work: Work, request: Any, limits: Limits, visit: Visit = NOBODY, *, device: bool = True
 ) -> Iterator[tuple[str | None, Found | None]]:
-    """Do a request: yields HTML of its progress, and at last what it found.
-
-    Args:
-        work: what is done.
-        request: what was asked.
-        limits: bounds of the request.
-        visit: who waits for it; it ends when nobody does.
-        device: it computes, so that ZeroGPU lends a device where there is one.
+    """Do a request while somebody waits for it: yields HTML of its progress, and at last what it
+    found. Unless it needs no `device`, ZeroGPU lends one where there is one.
 
     Raises:
         RequestError, RunError: see `run`.
@@ -104,10 +93,10 @@ def follow(
         for message in messages:
             if visit.is_gone():
                 raise RunError(LEFT)
-            if message is not None and "done" in message:
+            if "done" in message:
                 found = message["done"]
                 continue  # nothing of it is left when it is shown
-            if message is not None:
+            if "step" in message:
                 shown = views.progress(message["step"], time.monotonic() - began)
             yield shown, None  # also where there is nothing new: gradio then looks who is there
         yield None, found
@@ -131,12 +120,15 @@ def compare(
 
     The inputs come as they are sent: gradio has not looked at them.
     """
-    sent, stays, key = _paths(files), False, None
+    given = files if isinstance(files, list) else []
+    sent = tuple(str(one.get("path")) for one in given if isinstance(one, dict))
+    stays, key = False, None
     with visiting(request) as visit:
         try:
-            count, passes = PRESETS.get(str(preset), (images, steps))
-            how: Any = {"images": count, "steps": passes}
-            asked = Comparison(model, reference, dataset, split, _uploaded(sent), **how)
+            if not all(map(uploads.is_upload, sent)):
+                raise UploadError("images are uploaded, not named by a path of this machine")
+            effort: Any = PRESETS.get(str(preset), (images, steps))
+            asked = Comparison(model, reference, dataset, split, sent, *effort)
             for shown, done in follow(jobs.compare, asked, asked.limits, visit):
                 if done is not None and signs_in():
                     key = KEPT.put(done["archive"])
@@ -152,18 +144,6 @@ def compare(
             uploads.remove([] if stays else own, lambda path: VISITS.names(path, visit))
 
 
-def _paths(files: Any) -> tuple[str, ...]:
-    """Return the paths of the files that a form holds."""
-    given = files if isinstance(files, list) else []
-    return tuple(str(one.get("path")) for one in given if isinstance(one, dict))
-
-
-def _uploaded(paths: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(uploads.is_upload(path) for path in paths):
-        raise UploadError("images are uploaded, not named by a path of this machine")
-    return paths
-
-
 def judge(inversions: str, model: str, request: gr.Request | None = None) -> Iterator[str]:
     """Answer the form of a judgement on published inversions."""
     with visiting(request) as visit:
@@ -176,10 +156,7 @@ def judge(inversions: str, model: str, request: gr.Request | None = None) -> Ite
 
 
 def push(
-    key: str | None,
-    repo: str,
-    token: gr.OAuthToken | None,
-    request: gr.Request | None = None,
+    key: str | None, repo: str, token: gr.OAuthToken | None, request: gr.Request | None = None
 ) -> Iterator[str]:
     """Send a result to a visitor's own repo, by the visitor's own token."""
     with visiting(request) as visit:

@@ -3,9 +3,10 @@
 import base64
 import io
 import os
+import shutil
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import stir_hf
-from stir_hf.demo import IMAGES, MODELS
+from stir_hf.demo import IMAGES, MODELS, model_path
 from stir_hf.errors import RequestError
 from stir_hf.inputs.images import ImageKind, to_png
 from stir_hf.publish import ShareConfig, push_folder
@@ -29,7 +30,6 @@ from stir_hf.space.asked import (
     Limits,
     check_published,
     check_weights,
-    embedded_path,
 )
 from stir_hf.space.lines import of_comparison, of_judgement
 from stir_hf.space.work import Send
@@ -49,11 +49,10 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     Raises:
         RequestError, RunError: see `stir_hf.compare`.
     """
-    places = {name: check_weights(name, request.limits) for name in request.names()}
+    names = (request.model, request.reference)
+    places = _places(names, request.limits)
     data, options = _data(request)
-    model, reference = (
-        _encoder(name, places, request.limits) for name in (request.model, request.reference)
-    )
+    model, reference = (_encoder(name, places, request.limits) for name in names)
     count, out = len(request.uploads) or request.images, folder / "run"
     watch = _teller(send, count * 2 * request.steps)
     options |= {"steps": request.steps, "out": out, "progress": watch}
@@ -63,7 +62,8 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     shown = zip(used, result.displacements, strict=True)
     pairs = [_pairs(*one) for one in shown if isinstance(one[0].kind, ImageKind)]
     lines = of_comparison(request, result.config)
-    send({"done": {"result": result.to_dict(), "pairs": pairs, **lines, "archive": _packed(out)}})
+    packed = Path(shutil.make_archive(str(out), "gztar", out)).read_bytes()
+    send({"done": {"result": result.to_dict(), "pairs": pairs, **lines, "archive": packed}})
 
 
 def judge(request: Judging, _: Path, send: Send) -> None:
@@ -74,7 +74,7 @@ def judge(request: Judging, _: Path, send: Send) -> None:
             would be fetched from wherever it says.
     """
     repo, name = check_published(request.inversions, request.limits), request.model
-    places = {} if name in MODELS else {name: check_weights(name, request.limits)}
+    places = _places([name], request.limits)
     sets = stir_hf.Inversions.load_all(repo)
     if any(not one.has_originals for one in sets):
         raise RequestError(
@@ -97,10 +97,8 @@ def push(request: dict[str, Any], folder: Path, send: Send) -> None:
     os.environ["HF_TOKEN"] = request["token"]  # of this process alone
     with tarfile.open(fileobj=io.BytesIO(request["archive"])) as archive:
         archive.extractall(folder / "run", filter="data")
-    told: list[str] = []
-    share = ShareConfig(private=True)
-    pushed = push_folder(folder / "run", request["repo"], share, say=told.append)
-    send({"done": {"url": pushed.url, "told": told}})
+    pushed = push_folder(folder / "run", request["repo"], ShareConfig(private=True))
+    send({"done": {"url": pushed.url}})
 
 
 def board_rows(name: str) -> list[dict[str, Any]]:
@@ -122,9 +120,17 @@ def board_rows(name: str) -> list[dict[str, Any]]:
     ]
 
 
+def _places(names: Iterable[str], limits: Limits) -> dict[str, str]:
+    """Return where to load models: folders, and ids at the commits that were looked at."""
+    return {
+        name: model_path(name) if name in MODELS else check_weights(name, limits)
+        for name in dict.fromkeys(names)
+    }
+
+
 def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
-    """Load a model at the commit that was looked at, under the name that was asked for."""
-    encoder = stir_hf.load_encoder(embedded_path(name) or places[name], name=name)
+    """Load a model from its place, under the name that was asked for."""
+    encoder = stir_hf.load_encoder(places[name], name=name)
     if encoder.extent is not None and max(encoder.extent) > limits.side:
         height, width = encoder.extent
         raise RequestError(
@@ -195,11 +201,3 @@ def _pair(inversions: stir_hf.Inversions, moves: Displacement, row: int) -> dict
         "original": picture(inversions.originals_of([at])[0]),
         "inverted": picture(inversions.values("inverted", [at])[0]),
     }
-
-
-def _packed(folder: Path) -> bytes:
-    """Return a folder as an archive."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        archive.add(folder, arcname=".")
-    return file.getvalue()

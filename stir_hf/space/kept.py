@@ -9,11 +9,8 @@ BYTES = 200_000_000
 
 
 class Kept:
-    """Archives by keys that nobody can guess; the oldest are dropped first.
-
-    Args:
-        seconds: how long each is kept.
-        most: bytes of all together.
+    """Archives by keys that nobody can guess, each for some seconds, with `most` bytes of all
+    together: the oldest are dropped first.
     """
 
     def __init__(self, seconds: float = SECONDS, most: int = BYTES) -> None:

@@ -13,11 +13,8 @@ WITH_FILES = "FOLDER is where your images are."
 
 
 def of_comparison(request: Comparison, config: Mapping[str, Any]) -> dict[str, str]:
-    """Return `command`, `python` and `where`: a note about them, or nothing.
-
-    Args:
-        request: what was asked.
-        config: that of its result, which says at which commits the models and images were read.
+    """Return `command`, `python` and `where`: a note about them, or nothing. The configuration of
+    the result says at which commits the models and images were read.
     """
     commits = {about["model"]: about["revision"] for about in config["models"]}
     places = [_at(name, commits.get(name)) for name in (request.model, request.reference)]
@@ -43,7 +40,7 @@ def of_comparison(request: Comparison, config: Mapping[str, Any]) -> dict[str, s
 
 def of_judgement(name: str, places: Mapping[str, str], repo: str) -> dict[str, str]:
     """Return the same for a judgement: a model, where it was read, on the inversions of a repo."""
-    place = places.get(name, name)
+    place = name if name in MODELS else places[name]
     line = command("score", [_path(place)], {"inversions": repo})
     return {"command": line, **_lines([place], [f"stir_hf.score({_written(place)}, {repo!r})"])}
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,10 @@ from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
 from stir_hf.report import page as views
+from stir_hf.space import handlers
 from stir_hf.space.asked import EMBEDDED, LIMITS
 from stir_hf.space.gate import BODY, Gate
-from stir_hf.space.handlers import (
-    OWN_NUMBERS,
-    PRESETS,
-    USUAL,
-    compare,
-    judge,
-    push,
-    scores,
-    search,
-    signs_in,
-)
+from stir_hf.space.handlers import OWN_NUMBERS, PRESETS, USUAL
 from stir_hf.space.uploads import KEPT_SECONDS, LOOK_SECONDS
 from stir_hf.space.visits import VISITS
 from stir_hf.space.work import warm_up
@@ -38,17 +30,22 @@ AS_SENT: dict[str, Any] = {**WORKING, "preprocess": False, "show_progress": "hid
 """Options of the forms: gradio leaves inputs alone, of which it would make further files."""
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 COLOURS = {
-    "button_primary_background_fill": ("#0b5cad", "#0b5cad"),
-    "button_primary_background_fill_hover": ("#094a8c", "#094a8c"),
-    "block_info_text_color": ("#4b5563", "#c3c8d0"),
+    "button_primary_background_fill": "#0b5cad",
+    "button_primary_background_fill_dark": "#0b5cad",
+    "button_primary_background_fill_hover": "#094a8c",
+    "button_primary_background_fill_hover_dark": "#094a8c",
+    "block_info_text_color": "#4b5563",
+    "block_info_text_color_dark": "#c3c8d0",
+    "block_label_text_color": "#1f2937",
+    "block_title_text_color": "#1f2937",
 }
 """Colours with enough contrast, light and dark."""
 
 
 def blocks(title: str) -> gr.Blocks:
     """Return an empty page, from which gradio removes old uploads."""
-    how: Any = {"analytics_enabled": False, "delete_cache": (LOOK_SECONDS, KEPT_SECONDS)}
-    return gr.Blocks(title=title, **how)
+    ages = (LOOK_SECONDS, KEPT_SECONDS)
+    return gr.Blocks(title=title, analytics_enabled=False, delete_cache=ages)
 
 
 def comparison_form() -> None:
@@ -66,47 +63,48 @@ def comparison_form() -> None:
     output = gr.HTML(elem_classes=["stir"], elem_id="output")
     key = gr.State()
     asked, files = [model, reference, *data, *effort], data[-1]
-    running = start.click(compare, asked, [output, key, files], **AS_SENT)
+    running = start.click(handlers.compare, asked, [output, key, files], **AS_SENT)
     cancel_by(stop, running, output, files)
-    if signs_in():
+    if handlers.signs_in():
         push_form(key)
 
 
 def cancel_by(button: gr.Button, running: Any, output: gr.HTML, *emptied: Any) -> None:
     """Make a button end a request at once, say so, and empty boxes."""
-    stopped = button.click(_cancelled, None, output, cancels=[running], **AT_ONCE)
-    for box in emptied:
-        button.click(lambda: None, None, box, **AT_ONCE)
-    stopped.then(_cancelled_at_last, None, output, **AT_ONCE)
+    cancelled = views.problem("cancelled; nothing of it was kept")
 
+    async def at_last() -> str:  # once more, as a step that was under way may have come in between
+        await asyncio.sleep(1)
+        return cancelled
 
-def models(label: str, info: str, value: str, elem_id: str) -> gr.Dropdown:
-    """Add a choice of the embedded models, or of one on the Hub."""
-    box = gr.Dropdown(
-        list(MODELS),
-        value=value,
-        label=label,
-        info=info,
-        allow_custom_value=True,
-        elem_id=elem_id,
-        min_width=280,
+    stopped = button.click(
+        lambda: {output: cancelled, **dict.fromkeys(emptied)},
+        None,
+        [output, *emptied],
+        cancels=[running],
+        **AT_ONCE,
     )
-    box.key_up(search, None, box, trigger_mode="always_last", **AT_ONCE)
+    stopped.then(at_last, None, output, **AT_ONCE)
+
+
+def choice(choices: Sequence[str], value: str, label: str, info: str, name: str) -> gr.Dropdown:
+    """Add a choice of what is embedded, or of a name on the Hub."""
+    about: Any = {"label": label, "info": info, "elem_id": name}
+    return gr.Dropdown(choices, value=value, allow_custom_value=True, min_width=280, **about)
+
+
+def models(label: str, info: str, value: str, name: str) -> gr.Dropdown:
+    """Add a choice of models, with a search on the Hub."""
+    box = choice(MODELS, value, label, info, name)
+    box.key_up(handlers.search, None, box, trigger_mode="always_last", **AT_ONCE)
     return box
 
 
 def images_form() -> tuple[Any, Any, Any]:
     """Add the choice of images: a dataset and its split, or files."""
     with gr.Row():
-        dataset = gr.Dropdown(
-            [EMBEDDED],
-            value=EMBEDDED,
-            label="Images",
-            info="embedded, or the Hub id of a dataset",
-            allow_custom_value=True,
-            elem_id="dataset",
-            min_width=280,
-        )
+        info = "embedded, or the Hub id of a dataset"
+        dataset = choice([EMBEDDED], EMBEDDED, "Images", info, "dataset")
         split = gr.Textbox(
             label="Split",
             info="if empty: test, validation or the only one",
@@ -137,16 +135,6 @@ def effort_form() -> tuple[Any, Any, Any]:
     return preset, images, steps
 
 
-def _cancelled() -> str:
-    return views.problem("cancelled; nothing of it was kept")
-
-
-async def _cancelled_at_last() -> str:
-    """Say it once more, as a step that was under way may have come in between."""
-    await asyncio.sleep(1)
-    return _cancelled()
-
-
 def push_form(key: gr.State) -> None:
     """Add the form that sends a result to a visitor's own repo."""
     with gr.Accordion("Push to the Hub", open=False):
@@ -154,7 +142,7 @@ def push_form(key: gr.State) -> None:
         repo = gr.Textbox(label="Dataset repo", placeholder="you/name", max_length=200)
         send = gr.Button("Push inversions and scores")
         told = gr.HTML(elem_classes=["stir"])
-        send.click(push, [key, repo], told, **WORKING)
+        send.click(handlers.push, [key, repo], told, **WORKING)
 
 
 def judgement_form() -> None:
@@ -170,12 +158,13 @@ def judgement_form() -> None:
         start = gr.Button("Judge", variant="primary", elem_id="judge")
         stop = gr.Button("Cancel", elem_id="cancel-judging")
     output = gr.HTML(elem_classes=["stir"], elem_id="judgement")
-    cancel_by(stop, start.click(judge, [inversions, model], output, **AS_SENT), output)
+    running = start.click(handlers.judge, [inversions, model], output, **AS_SENT)
+    cancel_by(stop, running, output)
 
 
 def add_api() -> None:
     """Add the endpoint `/scores`, which is also the MCP tool."""
-    gr.api(scores, api_name="scores", **PUBLIC)  # type: ignore[attr-defined]  # given late
+    gr.api(handlers.scores, api_name="scores", **PUBLIC)  # type: ignore[attr-defined]  # given late
 
 
 def serve(page: gr.Blocks, **how: Any) -> Any:
@@ -187,15 +176,13 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
     page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs what is registered for exit
-    fonts: Any = {
-        "font": ["system-ui", "sans-serif"],
-        "font_mono": ["ui-monospace", "monospace"],
-    }
-    light = {name: one for name, (one, _) in COLOURS.items()}
-    dark = {f"{name}_dark": other for name, (_, other) in COLOURS.items()}
-    titles = dict.fromkeys(("block_label_text_color", "block_title_text_color"), "#1f2937")
+    theme = gr.themes.Default(
+        primary_hue="blue",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
     return page.launch(
-        theme=gr.themes.Default(primary_hue="blue", **fonts).set(**light, **dark, **titles),
+        theme=theme.set(**COLOURS),
         css_paths=STYLE,
         max_file_size=LIMITS.upload,
         footer_links=[],

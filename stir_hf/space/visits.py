@@ -66,9 +66,9 @@ class Visits:
         name = path.parent.name.encode()  # the hash of its content
         return any(name in visit.asked for visit in list(self._there) if visit is not but)
 
-    def cancel(self, event: str) -> None:
-        """End the visit of a request that is cancelled."""
-        for visit in self._of(event):
+    def cancel(self, key: str) -> None:
+        """End the visits of a request that is cancelled, or of a session."""
+        for visit in self._of(key):
             self.end(visit)
 
     def open(self, key: str) -> None:
@@ -82,8 +82,8 @@ class Visits:
         self._streams[key] -= 1
         if not self._streams[key]:
             del self._streams[key]
-            for visit in self._of(key) if left else ():
-                self.end(visit)
+            if left:
+                self.cancel(key)
 
     def _of(self, key: str) -> list[Visit]:
         return [visit for visit in list(self._there) if key in (visit.event, visit.session)]

@@ -26,10 +26,10 @@ Message = dict[str, Any]
 Send = Callable[[Message], None]
 Work = Callable[[Any, Path, Send], None]
 """A function of a module. It is given a request, an empty folder of its own, and a function that
-sends messages: `step` while it is in progress, `done` at its end.
+sends messages: `step` while it is in progress, `done` at its end; `error` is sent for it.
 """
-Messages = Generator[Message | None]
-"""The messages of a request, None where there was none for a moment."""
+Messages = Generator[Message]
+"""The messages of a request, an empty one where there was none for a moment."""
 Place = Callable[[Work, Any, Path, Limits], Messages]
 """A way to do the work: in a process, or on a device that is lent."""
 
@@ -81,58 +81,10 @@ def _processes() -> Any:
 
 def warm_up() -> None:
     """Start the server of processes, so that the first request need not wait for it."""
-    process = _processes().Process(target=_nothing)
+    process = _processes().Process()
     with _environment():
         process.start()
     process.join()
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-def nobody() -> bool:
-    """Return False: the visitor never leaves."""
-    return False
-
-
-def run(
-    work: Work,
-    request: Any,
-    limits: Limits,
-    is_gone: Callable[[], bool] = nobody,
-    place: Place | None = None,
-) -> Messages:
-    """Do a request when no other is at work; its messages, of which the last one is `done`. Closing
-    the generator ends the work and removes what it left.
-
-    Args:
-        work: what is done.
-        request: what was asked.
-        limits: bounds of time, memory and files.
-        is_gone: returns True if the visitor has left, while the request waits for others.
-        place: where it is done; default: in a process.
-
-    Raises:
-        RequestError, RunError: the work refuses or fails, it takes too long or too much memory, or
-            there is no room for it.
-    """
-    with _alone(limits, is_gone) as folder:
-        ends = time.monotonic() + limits.seconds
-        with closing((place or in_a_process)(work, request, folder, limits)) as messages:
-            for message in messages:
-                if time.monotonic() > ends:
-                    raise RunError(
-                        f"it took longer than the {limits.seconds:.0f} seconds that one request"
-                        " may take; ask for fewer images or passes"
-                    )
-                if message is not None and "refused" in message:
-                    raise (UploadError if message["uploads"] else RequestError)(message["refused"])
-                if message is not None and "failed" in message:
-                    raise RunError(message["failed"])
-                yield message
-                if message is not None and "done" in message:
-                    return
 
 
 @contextmanager
@@ -169,7 +121,7 @@ def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Mess
             if messages.poll(LOOK_EVERY):
                 yield messages.recv()
             elif process.is_alive() or messages.poll():
-                yield None
+                yield {}
             else:
                 raise EOFError
     except (EOFError, OSError) as error:  # it ended without a word, or within one
@@ -182,6 +134,37 @@ def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Mess
         messages.close()
 
 
+def run(
+    work: Work,
+    request: Any,
+    limits: Limits,
+    is_gone: Callable[[], bool] = lambda: False,
+    place: Place = in_a_process,
+) -> Messages:
+    """Do a request when no other is at work; its messages, of which the last one is `done`. It
+    waits for others unless the visitor `is_gone`. Closing the generator ends the work and removes
+    what it left.
+
+    Raises:
+        RequestError, RunError: the work refuses or fails, it takes too long or too much memory, or
+            there is no room for it.
+    """
+    with _alone(limits, is_gone) as folder:
+        ends = time.monotonic() + limits.seconds
+        with closing(place(work, request, folder, limits)) as messages:
+            for message in messages:
+                if time.monotonic() > ends:
+                    raise RunError(
+                        f"it took longer than the {limits.seconds:.0f} seconds that one request"
+                        " may take; ask for fewer images or passes"
+                    )
+                if "error" in message:
+                    raise message["error"]
+                yield message
+                if "done" in message:
+                    return
+
+
 def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: Limits) -> None:
     _limit(limits)
     os.chdir(folder)
@@ -191,24 +174,24 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
 
 
 def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
-    """Do a request; an error becomes its last message. A visitor reads a sentence, the owner of the
-    page the log.
-    """
+    """Do a request; an error becomes its last message."""
     try:
         work(request, folder, send)
-    except RequestError as error:
-        send({"refused": str(error), "uploads": isinstance(error, UploadError)})
-    except RunError as error:
-        send({"failed": str(error)})
     except BrokenPipeError:
         raise
-    except (Exception, MemoryError) as error:
-        full = is_out_of_memory(error) or isinstance(error, MemoryError)
-        full = full or "start new thread" in str(error)
-        told = f"an internal error ended it ({type(error).__name__})"
-        send({"failed": TOO_LARGE if full else told})
-        if not full:
-            traceback.print_exc()
+    except Exception as error:
+        send({"error": _told(error)})
+
+
+def _told(error: Exception) -> RequestError | RunError:
+    """Return an error as a sentence for the visitor; the log has more for the page's owner."""
+    for kind in (UploadError, RequestError, RunError):
+        if isinstance(error, kind):
+            return kind(str(error))
+    if is_out_of_memory(error) or "start new thread" in str(error):
+        return RunError(TOO_LARGE)
+    traceback.print_exc()
+    return RunError(f"an internal error ended it ({type(error).__name__})")
 
 
 def _limit(limits: Limits) -> None:

@@ -63,7 +63,7 @@ def _messages(work: Work, request: Any, folder: Path) -> Messages:
     """Do a request in a worker of ZeroGPU; it ends at its next message if nobody asks for more."""
     for name in SECRETS:
         os.environ.pop(name, None)
-    told: queue.Queue[Message] = queue.Queue()
+    told: queue.Queue[Message | None] = queue.Queue()
     left = threading.Event()
 
     def send(message: Message) -> None:
@@ -72,19 +72,23 @@ def _messages(work: Work, request: Any, folder: Path) -> Messages:
         told.put(message)
 
     def do() -> None:
-        with suppress(BrokenPipeError):
-            attempt(work, request, folder, send)
+        try:
+            with suppress(BrokenPipeError):
+                attempt(work, request, folder, send)
+        finally:
+            told.put(None)
 
     thread = threading.Thread(target=do, daemon=True)
     thread.start()
     try:
         while True:
             try:
-                yield told.get(timeout=LOOK_EVERY)
+                message = told.get(timeout=LOOK_EVERY)
             except queue.Empty:
-                if not thread.is_alive() and told.empty():
-                    return
-                yield None
+                message = {}
+            if message is None:
+                return
+            yield message
     finally:
         left.set()
         thread.join()
@@ -99,15 +103,14 @@ def on_a_device(work: Work, request: Any, folder: Path, _: Limits) -> Messages:
         text = str(getattr(error, "message", error))
         raise RunError(" ".join(re.sub(r"<[^>]*>", " ", text).split())) from error
     finally:
-        for path in _caches():
-            shutil.rmtree(path, ignore_errors=True)
+        _remove_fetched()
 
 
-def _caches() -> tuple[Path, ...]:
-    """Return where the libraries in the page's own process put what they fetch."""
+def _remove_fetched() -> None:
+    """Remove what the libraries in the page's own process fetched."""
     import datasets
     import huggingface_hub
 
     fetched = huggingface_hub.constants
-    places = (fetched.HF_HUB_CACHE, fetched.HF_XET_CACHE, datasets.config.HF_DATASETS_CACHE)
-    return tuple(Path(str(place)) for place in places)
+    for place in (fetched.HF_HUB_CACHE, fetched.HF_XET_CACHE, datasets.config.HF_DATASETS_CACHE):
+        shutil.rmtree(place, ignore_errors=True)
