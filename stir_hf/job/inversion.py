@@ -121,7 +121,7 @@ class InversionJob:
             raise RequestError(
                 f"tolerance={self.config.tolerance!r} is relative to the spread of the first"
                 f" {self.kind.name}s, but {self.network.where} represents all of them the same;"
-                " give a number"
+                " choose another layer"
             )
         self.make = replace(self.make, spread=spread)
         self.manifest = replace(self.manifest, spread=spread)

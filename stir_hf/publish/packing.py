@@ -165,7 +165,7 @@ class Packed:
         if any(columns(path) != columns(self.files[0]) for path in there):
             raise RequestError(
                 f"{state.repo_id} holds {slug} with other columns (with or without the originals);"
-                " push it as it is there, or to another repo"
+                " push with or without --without-images, as it was done there, or to another repo"
             )
         other, mine = row_digests(there), row_digests(list(self.files))
         replaced = set(other) <= set(mine)

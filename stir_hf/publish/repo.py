@@ -212,7 +212,7 @@ class Repo:
         except RunError as error:
             if not sent:
                 raise
-            told = "files are there already and count when the card lists them"
+            told = "files were sent; repeat the command to finish"
             raise RunError(f"{error}; {len(sent)} {told}") from error.__cause__
 
     def _put(

@@ -126,6 +126,14 @@ def _score(
     )
 
 
+def _constant(name: str, side: str) -> str:
+    """Say which representations are all the same, where a value is undefined for one side."""
+    of_reference = name == "ceiling" or (name == "similarity" and side == "x")
+    of_originals = name == "similarity" or side == "x"
+    inputs = "originals" if of_originals else "starts" if name == "floor" else "inversions"
+    return f"the {'reference' if of_reference else 'model'} represents all {inputs} the same"
+
+
 def _mean(
     parts: Sequence[Accumulator], name: str, where: str, measure: Measure, notes: list[str]
 ) -> tuple[float | None, float | None]:
@@ -133,10 +141,11 @@ def _mean(
     try:
         value = float(np.mean([part.value() for part in parts]))
     except ConstantError as error:
-        # The images themselves must be told apart; that starts or inversions are not is a finding.
+        told = _constant(name, error.side)
+        # The originals must be told apart; that starts or inversions are not is a finding.
         if name == "similarity" or (name != "ceiling" and error.side == "x"):
-            raise RunError(f"{name} of {where}: {error}") from error
-        notes.append(f"{name} undefined: {error}")
+            raise RunError(f"{name} of {where}: {told}; choose another layer") from error
+        notes.append(f"{name} undefined: {told}")
         return None, None
     except ValueError as error:
         raise RunError(f"{name} of {where}: {error}") from error

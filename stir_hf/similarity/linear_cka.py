@@ -198,9 +198,8 @@ class LinearCKA:
         for (side, columns, own), resolution in zip(sides, self._resolution, strict=True):
             if debiased and not own.defined(columns.noise(resolution / 4)):
                 raise ValueError(
-                    "the debiased measure is undefined here: but for rounding, the unbiased HSIC"
-                    f" of {side} with itself is 0 (too few distinct rows, or values whose rounding"
-                    " hides what differs)"
+                    f"the debiased measure is undefined: {side} has too few rows that differ, or"
+                    f" their differences are lost in rounding (HSIC of {side} with itself is 0)"
                 )
         xy, xx, yy = (part.hsic(debiased=debiased) for part in (sums.xy, sums.xx, sums.yy))
         return max(-1.0, min(1.0, xy / math.sqrt(xx) / math.sqrt(yy)))

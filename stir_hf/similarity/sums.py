@@ -99,7 +99,9 @@ class Sums:
         """The products of all pairs, those of each row with itself, and the mean of those."""
         scale = self.a * self.b
         if not 1e-280 < scale < 1e280:
-            raise ValueError("the values are too large or too small: scale them")
+            raise ValueError(
+                "the representations are too large or too small to be squared: scale them"
+            )
         n = self.n
         return self.uv / scale, n / (n - 2) * self.ab / scale, 1 / ((n - 1) * (n - 2))
 

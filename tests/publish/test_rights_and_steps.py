@@ -172,7 +172,7 @@ except RunError as error:
     )
     told = worker.python(code, str(run), "lab/ahead")
     assert "No room" in told
-    assert "files are there already and count when the card lists them" in told
+    assert "files were sent; repeat the command to finish" in told
     worker.done("push", run, "--to", "lab/ahead")
     assert "README.md" in files_of(hub, "lab/ahead")
 

@@ -74,7 +74,7 @@ class Space:
         repo_id = destination(repo_id, self.command, "space")
         if self.name not in (None, repo_id.rpartition("/")[2]):
             raise RequestError(
-                f"{repo_id!r} is no name for it: evaluate.load reads NAMESPACE/{self.name} alone"
+                f"{repo_id!r} is no name for it: evaluate.load needs NAMESPACE/{self.name}"
             )
         place = checked(package) if package else requirement()
         if place is None:
