@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.engine.constraints import Constraint
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Constraint, Domain
 from stir_hf.engine.ledger import Ledger
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.shapes import per_row
