@@ -132,8 +132,7 @@ class InversionJob:
         Raises:
             RequestError: they differ, so that the network needs its own inversions.
         """
-        why = self.manifest.differs(self._manifest(other, {}))
-        if why is not None:
+        if (why := self.manifest.differs(self._manifest(other, {}))) is not None:
             raise RequestError(
                 f"{self.network.encoder.name} and {other.encoder.name} have the same weights but"
                 f" different outputs ({why}); invert each into its own folder, then score"
