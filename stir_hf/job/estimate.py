@@ -127,9 +127,8 @@ def _timed(
             batch //= 2
             release_memory()
         values = torch.stack([item.start for item in items])
-        context = {
-            name: torch.stack([item.context[name] for item in items]) for name in items[0].context
-        }
+        names = items[0].context
+        context = {name: torch.stack([item.context[name] for item in items]) for name in names}
         job.network.represent(values, context)  # the first is slower
         begun = _now(job)
         job.network.represent(values, context)

@@ -112,12 +112,9 @@ def _drawn(name: str) -> str:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height))
 
 
 def _draw(axes: "Axes", grid: np.ndarray, names: list[str], scale: Scale) -> None:
