@@ -66,7 +66,7 @@ def estimate(
 
 
 def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> Estimate:
-    keys, made = job.keys(), temporary()
+    keys, made = np.argwhere(job.asked), temporary()
     notes = processes.on_main(lambda: _too_loose(job))
     job.settle_spread(folder, processes)
     left = keys if folder is None else processes.on_main(lambda: job.todo(folder)).keys
