@@ -3,8 +3,7 @@ datasets and the Hub.
 """
 
 from stir_hf.engine.config import InversionConfig
-from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Domain, Free
 from stir_hf.engine.loop import Represent, Watch, descend
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth

@@ -28,14 +28,12 @@ class Ledger:
         count, self.on_host = len(enough), like.device.type == HOST
         self._space: Any = np if self.on_host else torch
         self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
-        place: dict[str, Any] = {} if self.on_host else {"device": like.device}
+        self._place: dict[str, Any] = {} if self.on_host else {"device": like.device}
         precision = getattr(self._space, str(self._precision).removeprefix("torch."))
-        self.enough: Any = (np.array if self.on_host else torch.tensor)(
-            enough, dtype=precision, **place
-        )
-        self.best: Any = self._space.full((count,), torch.inf, dtype=precision, **place)
-        self.passes: Any = self._space.zeros((count,), dtype=self._space.int64, **place)
-        self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **place)
+        self.enough: Any = self._space.asarray(enough, dtype=precision, **self._place)
+        self.best: Any = self._space.full((count,), torch.inf, dtype=precision, **self._place)
+        self.passes: Any = self._space.zeros((count,), dtype=self._space.int64, **self._place)
+        self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **self._place)
 
     def searching(self) -> Any:
         """(b,): True for rows without a sufficient error and with finite values only."""
@@ -55,8 +53,7 @@ class Ledger:
 
     def enter_last(self, error: Tensor, among: list[bool]) -> Any:
         """Record the errors (b,) of the last iterates of some rows, which take no further pass."""
-        chosen: Any = np.array(among) if self.on_host else torch.tensor(among, device=error.device)
-        values = self._values(error)
+        values, chosen = self._values(error), self._space.asarray(among, **self._place)
         return self._improve(values, self.searching() & chosen, self._space.isfinite(values))
 
     def _improve(self, values: Any, among: Any, valid: Any) -> Any:

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Domain
 from stir_hf.engine.objectives import relative_error
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.slots import Context, Inverted, Item, Slots
@@ -96,13 +96,14 @@ def descend(
             for _ in range(min(every, left)):
                 _pass(represent, slots, objective)
             slots.settle()
-            if left <= every:
-                _last_look(represent, slots, passes)
+            if left <= every:  # the iterates after the last step count too, as in the original
+                error = relative_error(represent(slots.x, slots.context), slots.target)
+                slots.note_last(error, [age >= passes for age in slots.ages])
         searching = slots.ledger.searching().tolist()
         if watch:
             count = len(slots.keys)
-            passes_now, error = count * min(every, left), slots.ledger.mean_best()
-            watch(Watch(count, error, passes_now, tuple(slots.keys), slots.best))
+            made, mean = count * min(every, left), slots.ledger.mean_best()
+            watch(Watch(count, mean, made, tuple(slots.keys), slots.best))
         ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
         if ended:
             yield from _ended(slots, ended, source)
@@ -123,12 +124,6 @@ def _pass(represent: Represent, slots: Slots, objective: Objective) -> None:
     moved = slots.rule.step(slots.x, loss, gradient, slots.state, slots.domain)
     slots.x = slots.domain.constraint.project(moved, slots.origin)
     slots.ages = [age + 1 for age in slots.ages]
-
-
-def _last_look(represent: Represent, slots: Slots, passes: int) -> None:
-    """Record the iterates after the last step, which count too, as in the original."""
-    error = relative_error(represent(slots.x, slots.context), slots.target)
-    slots.note_last(error, [age >= passes for age in slots.ages])
 
 
 def _taken(source: Iterator[Item | None], most: int) -> list[Item]:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.engine.constraints import Constraint
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Constraint, Domain
 from stir_hf.engine.ledger import Ledger
 from stir_hf.engine.rules import Rule
 from stir_hf.engine.shapes import per_row
@@ -74,12 +73,9 @@ class Slots:
         self.state = rule.begin(self.x)
         self.best = self.x.clone()
         self.noted: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.ledger = Ledger([self._enough(item) for item in items], self.target)
-
-    def _enough(self, item: Item) -> float:
-        """The error at which a row stops; negative for a rule that does not stop."""
-        tolerance = self.tolerance if item.tolerance is None else item.tolerance
-        return STOP_MARGIN * tolerance if self.rule.stops else -1.0
+        own = [tolerance if item.tolerance is None else item.tolerance for item in items]
+        enough = [STOP_MARGIN * one if rule.stops else -1.0 for one in own]
+        self.ledger = Ledger(enough, self.target)
 
     def note(self, error: Tensor, gradient: Tensor) -> None:
         """Record the errors of one pass; on the CPU, `settle` runs only every few passes."""

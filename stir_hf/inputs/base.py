@@ -10,7 +10,8 @@ from stir_hf.errors import RequestError
 
 
 class Kind(Protocol):
-    """A kind of input: a frozen dataclass in its own file, registered with `@kind`.
+    """A kind of input: a frozen dataclass in its own file, registered with `@kind`. What a kind
+    does not define is that of values without bounds, space and context.
 
     An *original* is a cell of the user's dataset, decoded. The reference's processor makes a
     *canvas* of it, an array that is hashed and stored; its *values* (float32, of `shape`) are
@@ -21,7 +22,7 @@ class Kind(Protocol):
     """The name of the kind in spellings and messages, a word with a plural in s, such as `image`;
     also the name of the column of originals in an inversion set.
     """
-    has_context: ClassVar[bool]
+    has_context: ClassVar[bool] = False
     """True if a network gets more than the values."""
 
     @property
@@ -31,22 +32,24 @@ class Kind(Protocol):
     @property
     def bounds(self) -> tuple[float, float] | None:
         """The least and the greatest value; None without bounds."""
+        return None
 
     @property
     def space(self) -> tuple[int, ...]:
-        """The axes of `shape` that are space or time, along which neighbours are similar; may be
-        empty.
-        """
+        """The axes of `shape` that are space or time, along which neighbours are similar."""
+        return ()
 
-    def scale(self, values: NDArray[np.float32]) -> float:
+    def scale(self, values: NDArray[np.float32]) -> float:  # noqa: ARG002 - for other kinds
         """The factor of starts drawn from N(0,1) for an original with these values; 1 if starts do
         not depend on the original.
         """
+        return 1.0
 
-    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - as scale
         """Arrays of one original that a network gets together with the values, such as a mask: of
         equal shapes for all inputs of a kind; {} if `has_context` is False.
         """
+        return {}
 
     def feature(self, *, exact: bool) -> Any:
         """The `datasets` feature of a column of such inputs; with `exact`, one that keeps every bit
@@ -59,8 +62,9 @@ class Kind(Protocol):
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
         """Turn a canvas into values."""
 
-    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8] | None:  # noqa: ARG002
         """Draw values as a picture, (h, w) or (h, w, 3); None if such inputs cannot be drawn."""
+        return None
 
     def store(self, value: NDArray[np.float32], *, exact: bool) -> Any:
         """Turn an input of `shape` into a cell of that column."""
@@ -69,7 +73,8 @@ class Kind(Protocol):
         """Turn a cell into an input of `shape`."""
 
     def check(self, stored: Any) -> None:
-        """Raise ValueError if a stored cell is not of this kind, without decoding all of it."""
+        """Raise ValueError if a stored cell is not of this kind; images are not decoded for it."""
+        self.canvas(stored)
 
     def canvas(self, stored: Any) -> NDArray[Any]:
         """Read the canvas from a stored cell of an original.

@@ -1,7 +1,7 @@
 """Images as a kind of input: size, mode, storage, and values in [0, 1] as tensors."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,11 +14,13 @@ from torch.nn import functional as F
 
 from stir_hf.expected import ListOf, Record, Text, Whole
 from stir_hf.inputs.arrow import is_file, is_floats
-from stir_hf.inputs.base import kind
+from stir_hf.inputs.base import Kind, kind
 from stir_hf.inputs.png import check_header, png_pixels
 
 Size = tuple[int, int]
 Mode = Literal["L", "RGB"]
+AppliedMap = Callable[[Tensor], Tensor]
+"""A pixel map on one device, from images (b, c, h, w) in [0, 1] to network inputs."""
 MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
 
 _MOST_PIXELS = 89_478_485
@@ -28,11 +30,10 @@ _SPELLING = Record({"mode": Text(("L", "RGB")), "size": ListOf(Whole(1, 65_535),
 
 @kind
 @dataclass(frozen=True)
-class ImageKind:
+class ImageKind(Kind):
     """Images of one mode and size, with values in [0, 1]."""
 
     name: ClassVar[str] = "image"
-    has_context: ClassVar[bool] = False
     mode: Mode
     size: Size
     """Height and width."""
@@ -51,14 +52,6 @@ class ImageKind:
     def space(self) -> tuple[int, ...]:
         """The axes of height and width."""
         return 1, 2
-
-    def scale(self, values: NDArray[np.float32]) -> float:  # noqa: ARG002 - a Kind
-        """Return 1, since starts do not depend on the image."""
-        return 1.0
-
-    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
-        """Return {}, since networks get only the pixels."""
-        return {}
 
     def feature(self, *, exact: bool) -> Any:
         """A column of PNG files with 8 bits per channel, or of float32 arrays."""
@@ -147,13 +140,13 @@ class PixelMap:
         """
         return PixelMap(self.matrix.to(like), self.bias.to(like))
 
-    def applied(self) -> "AppliedMap":
+    def applied(self) -> AppliedMap:
         """The map as a function; a diagonal matrix is detected here, once."""
-        diagonal = self.matrix.diag()
-        scales = torch.equal(self.matrix, diagonal.diag())
-        return AppliedMap(
-            diagonal[:, None, None] if scales else self.matrix, self.bias[:, None, None]
-        )
+        matrix, bias = self.matrix, self.bias[:, None, None]
+        scales = matrix.diag()[:, None, None]
+        if torch.equal(matrix, matrix.diag().diag()):
+            return lambda images: images * scales + bias
+        return lambda images: torch.einsum("ij,bjhw->bihw", matrix, images) + bias
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map images (b, c, h, w) in [0, 1] to network inputs of the same shape and dtype,
@@ -165,22 +158,6 @@ class PixelMap:
         """Map network inputs (b, c, h, w) back to pixels, float64."""
         shifted = inputs.double() - self.bias[:, None, None]
         return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.matrix), shifted)
-
-
-@dataclass(frozen=True)
-class AppliedMap:
-    """A pixel map on one device, as a function."""
-
-    factor: Tensor
-    """Matrix (c, c), or a scale for each channel, (c, 1, 1)."""
-    bias: Tensor
-    """Bias for each channel, (c, 1, 1)."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map images (b, c, h, w) in [0, 1] to network inputs of the same shape."""
-        if self.factor.ndim == 3:
-            return images * self.factor + self.bias
-        return torch.einsum("ij,bjhw->bihw", self.factor, images) + self.bias
 
 
 def resize(images: Tensor, size: Size | None) -> Tensor:

@@ -9,18 +9,17 @@ from numpy.typing import NDArray
 
 from stir_hf.expected import Record, Whole
 from stir_hf.inputs.arrow import is_floats
-from stir_hf.inputs.base import kind
+from stir_hf.inputs.base import Kind, kind
 
 _SPELLING = Record({"length": Whole(1, 1 << 24)})
 
 
 @kind
 @dataclass(frozen=True)
-class VectorKind:
-    """Vectors (d,) of float32 without bounds or space."""
+class VectorKind(Kind):
+    """Vectors (d,) of float32, without bounds; neighbouring features need not be similar."""
 
     name: ClassVar[str] = "vector"
-    has_context: ClassVar[bool] = False
     length: int
     """The length d, at least 1."""
 
@@ -29,22 +28,9 @@ class VectorKind:
         """The shape (d,)."""
         return (self.length,)
 
-    @property
-    def bounds(self) -> None:
-        """None, since values have no bounds."""
-
-    @property
-    def space(self) -> tuple[int, ...]:
-        """No axes, since neighbouring features need not be similar."""
-        return ()
-
     def scale(self, values: NDArray[np.float32]) -> float:
         """The root mean square of the vector, so that its start has about its length."""
         return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-    def context(self, canvas: NDArray[Any]) -> dict[str, NDArray[Any]]:  # noqa: ARG002 - a Kind
-        """Return {}, since networks get only the values."""
-        return {}
 
     def feature(self, *, exact: bool) -> Any:  # noqa: ARG002 - vectors are always kept as floats
         """A column of lists of d float32 values."""
@@ -55,9 +41,6 @@ class VectorKind:
     def is_column(self, column: Any, *, exact: bool) -> bool:  # noqa: ARG002 - a Kind
         """Return True for lists of floats."""
         return is_floats(column)
-
-    def picture(self, values: NDArray[np.float32]) -> None:
-        """Return None, since vectors are not drawn."""
 
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
         """Return the vector."""
@@ -70,10 +53,6 @@ class VectorKind:
     def restore(self, cell: Any) -> NDArray[np.float32]:
         """Turn a stored list into (d,)."""
         return np.asarray(cell, np.float32)
-
-    def check(self, stored: Any) -> None:
-        """Raise ValueError unless there are d finite numbers."""
-        self.canvas(stored)
 
     def canvas(self, stored: Any) -> NDArray[np.float32]:
         """Read the vector, (d,).

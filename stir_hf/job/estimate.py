@@ -66,7 +66,7 @@ def estimate(
 
 
 def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> Estimate:
-    keys, made = job.keys(), temporary()
+    keys, made = np.argwhere(job.asked), temporary()
     notes = processes.on_main(lambda: _too_loose(job))
     job.settle_spread(folder, processes)
     left = keys if folder is None else processes.on_main(lambda: job.todo(folder)).keys
@@ -127,9 +127,8 @@ def _timed(
             batch //= 2
             release_memory()
         values = torch.stack([item.start for item in items])
-        context = {
-            name: torch.stack([item.context[name] for item in items]) for name in items[0].context
-        }
+        names = items[0].context
+        context = {name: torch.stack([item.context[name] for item in items]) for name in names}
         job.network.represent(values, context)  # the first is slower
         begun = _now(job)
         job.network.represent(values, context)

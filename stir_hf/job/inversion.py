@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.files import shards
@@ -61,6 +60,8 @@ class InversionJob:
         self.kind, self.config = network.kind, config.on(network.kind)
         self.domain = Domain(self.config.bound_by, self.kind.space)
         self.part = part or PartConfig()
+        self.asked = np.zeros((len(samples), self.config.draws), bool)
+        self.asked[self.part.positions] = True
         if not self.count:
             raise RequestError(
                 f"part {self.part.part} of {len(samples)} {self.kind.name}s is empty; take at most"
@@ -132,8 +133,7 @@ class InversionJob:
         Raises:
             RequestError: they differ, so that the network needs its own inversions.
         """
-        why = self.manifest.differs(self._manifest(other, {}))
-        if why is not None:
+        if (why := self.manifest.differs(self._manifest(other, {}))) is not None:
             raise RequestError(
                 f"{self.network.encoder.name} and {other.encoder.name} have the same weights but"
                 f" different outputs ({why}); invert each into its own folder, then score"
@@ -142,16 +142,7 @@ class InversionJob:
     @property
     def count(self) -> int:
         """The number of requested rows."""
-        return len(range(len(self.samples))[self.part.positions]) * self.config.draws
-
-    def keys(self) -> NDArray[np.int64]:
-        """(n, 2): position and draw of all requested rows, sorted."""
-        return np.argwhere(self._asked())
-
-    def _asked(self) -> NDArray[np.bool_]:
-        asked = np.zeros((len(self.samples), self.config.draws), bool)
-        asked[self.part.positions] = True
-        return asked
+        return int(self.asked.sum())
 
     def todo(self, folder: Path) -> Left:
         """Find the requested rows that are not in `folder` yet.
@@ -159,7 +150,7 @@ class InversionJob:
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        return left_of(folder, self.canvases, self._asked())
+        return left_of(folder, self.canvases, self.asked)
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record the finished prefix, unless this is a part. Call it in one

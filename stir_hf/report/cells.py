@@ -22,11 +22,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self, *, padded: bool = True) -> list[str]:
-        """Return the lines of a Markdown table.
-
-        Args:
-            padded: make each column as wide as its widest cell.
-        """
+        """Return the lines of a Markdown table; padded, a column is as wide as its widest cell."""
         columns = zip(self.header, *self.rows, strict=True)
         widths = [max(map(_width, column)) if padded else 1 for column in columns]
         rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stir_hf.errors import printable
+from stir_hf.errors import cut, printable
 from stir_hf.report.table import labels, last_part
 from stir_hf.results import Scale, StirResult
 
@@ -23,13 +23,8 @@ _LONGEST = 60
 
 
 def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
-    """Draw a value of every score, one reference per row and one model per column, with the ceiling
-    on the diagonal.
-
-    Args:
-        result: the scores.
-        value: `stir`, `similarity`, `floor` or `ceiling`.
-        ax: matplotlib axes to draw in; None makes a figure.
+    """Draw a value of every score (`stir`, `similarity`, `floor` or `ceiling`), one reference per
+    row and one model per column, with the ceiling on the diagonal; in a new figure without axes.
     """
     names = labels(result)
     places = {key: i for i, key in enumerate(names)}
@@ -113,18 +108,13 @@ def _drawn(name: str) -> str:
     """Return a name for a picture: one line without formulas, shortened where it would widen the
     picture.
     """
-    line = printable(name)
-    short = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-    return short.replace("$", r"\$")
+    return cut(printable(name), _LONGEST).replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height))
 
 
 def _draw(axes: "Axes", grid: np.ndarray, names: list[str], scale: Scale) -> None:

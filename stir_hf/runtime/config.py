@@ -1,7 +1,7 @@
 """Options of the hardware: batch size, device and precision."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -24,8 +24,7 @@ def precision(given: Any) -> DType | None:
         return None
     name: Any = str(given).removeprefix("torch.") if isinstance(given, torch.dtype) else given
     check_choice("dtype", name, get_args(DType))
-    chosen: DType = name
-    return chosen
+    return cast(DType, name)
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,10 @@ def release_memory() -> None:
 
 
 class Counters:
-    """Named integers that are shared by all processes."""
+    """Named integers that are shared by all processes; without a `store`, those of this one."""
 
-    def __init__(self, store: "dist.Store | None") -> None:
-        """Use the shared `store` of several processes; None for a single process."""
-        self._store = store
-        self._numbers: dict[str, int] = {}
+    def __init__(self, store: dist.Store | None) -> None:
+        self._store = dist.HashStore() if store is None else store
 
     def add(self, name: str, amount: int) -> int:
         """Add to a number, which starts at 0, and return its new value.
@@ -48,9 +46,6 @@ class Counters:
         Raises:
             RunError: the main process, which holds the numbers, has ended.
         """
-        if self._store is None:
-            self._numbers[name] = self._numbers.get(name, 0) + amount
-            return self._numbers[name]
         with _ended():
             return int(self._store.add(name, amount))
 

@@ -36,34 +36,30 @@ def canvas_note(network: Opened, inversions: Inversions, samples: Samples | None
     canvases = inversions.originals_of(rows)
     sizes = " to ".join(_size(one) for one in (kind, own_kind))
     try:
-        own = _own(network, _originals(inversions, rows, canvases, samples))
+        originals = _originals(inversions, rows, canvases, samples)
+        own = torch.stack([encoder.preprocessing.values(original) for original in originals])
     except Exception as error:  # processors fail in many ways
         return (
             f"{network.label}: the effect of the canvas is not known ({sizes}); its own processor"
             f" fails: {one_line(error)}"
         )
-    seen, meant = (network.represent(torch.from_numpy(x)).double() for x in (canvases, own))
+    given = (torch.from_numpy(canvases), own.float())
+    seen, meant = (network.represent(values).double() for values in given)
     changes = ((seen - meant).norm(dim=1) / meant.norm(dim=1)).tolist()
     if not (change := median(changes)) > TOLD_ABOVE:
         return None
     seen_as = "" if own_kind == kind else f" ({_size(kind)}, resized to {_size(own_kind)})"
-    given = "" if samples is not None else " of the canvas"
+    of_what = "" if samples is not None else " of the canvas"
     return (
         f"{network.label}: under the reference's preprocessing{seen_as}, its representations of"
         f" {len(rows)} {kind.name}s differ by {change:.0%} (median) from those under its own"
-        f" preprocessing{given}"
+        f" preprocessing{of_what}"
     )
 
 
 def _size(kind: Kind) -> str:
     """The lengths of the axes of space, such as `224x224`."""
     return "x".join(str(kind.shape[axis]) for axis in kind.space)
-
-
-def _own(network: Opened, originals: Iterator[Any]) -> NDArray[np.float32]:
-    """(b, *shape): originals under the model's own preprocessing, not rounded."""
-    values = [network.encoder.preprocessing.values(original) for original in originals]
-    return torch.stack(values).float().numpy()
 
 
 def _originals(

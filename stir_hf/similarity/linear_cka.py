@@ -133,10 +133,8 @@ class LinearCKA:
         if self._widths not in (None, widths):
             raise ValueError(f"rows of widths {widths} after rows of widths {self._widths}")
         self._widths = widths
-        self._resolution = (
-            max(self._resolution[0], resolution[0]),
-            max(self._resolution[1], resolution[1]),
-        )
+        (x, y), (new_x, new_y) = self._resolution, resolution
+        self._resolution = max(x, new_x), max(y, new_y)
         self._sums = None
 
     def _take(self, x: Tensor, y: Tensor) -> None:

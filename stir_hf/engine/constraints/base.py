@@ -1,5 +1,6 @@
-"""The protocol of constraints."""
+"""The protocol of constraints, and the domain of a descent."""
 
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from torch import Tensor
@@ -23,6 +24,24 @@ class Constraint(Protocol):
         """Return the gradient, with zeros where a step against it from x, a point of the set, would
         leave the set; the arguments are not changed.
         """
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The constraint of a descent and the axes of its tensors."""
+
+    constraint: Constraint
+    space: tuple[int, ...] = ()
+    """The axes of one row that are space or time; 0 is the first axis after the batch axis."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of space in tensors (b, …)."""
+        return tuple(axis + 1 for axis in self.space)
+
+    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """A gradient (b, …), zero where the constraint blocks a step against it."""
+        return self.constraint.free(x, gradient)
 
 
 CONSTRAINTS: Registry[Constraint] = Registry("constraint")

@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Domain
 from stir_hf.errors import RequestError
 from stir_hf.registry import Registry
 

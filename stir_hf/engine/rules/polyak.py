@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Domain
 from stir_hf.engine.rules.base import State
 from stir_hf.engine.shapes import per_row
 

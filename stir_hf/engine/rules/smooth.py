@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from stir_hf.engine.domain import Domain
+from stir_hf.engine.constraints import Domain
 from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.engine.spectrum import one_over_f

@@ -13,9 +13,9 @@ from stir_hf.registry import Registry
 class Start(Protocol):
     """A way to draw starts."""
 
-    shared: ClassVar[bool]
+    shared: ClassVar[bool] = False
     """True if all rows have the same start, so that the floor is undefined."""
-    random: ClassVar[bool]
+    random: ClassVar[bool] = True
     """True if another draw gives another start."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -26,14 +26,8 @@ STARTS: Registry[Start] = Registry("start")
 
 
 def start_value(start: Start, shape: Sequence[int], *, seed: int, index: int, draw: int) -> Tensor:
-    """The start of one row, float32 of the given shape, not scaled and not projected.
-
-    Args:
-        start: the way to draw it.
-        shape: of one row, such as (c, h, w).
-        seed: the run's seed, at least 0.
-        index: the original's index in its split, at least 0.
-        draw: number of the inversion of that original, from 0.
+    """The start of one row, float32 of the given shape, not scaled and not projected; `index` is
+    that of the original in its split, `draw` the number of its inversion, from 0.
     """
     key = (seed, draw) if start.shared else (seed, index, draw)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))

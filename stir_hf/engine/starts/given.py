@@ -5,15 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from stir_hf.engine.starts.base import STARTS
+from stir_hf.engine.starts.base import STARTS, Start
 
 
 @STARTS.add("given")
 @dataclass(frozen=True)
-class Given:
+class Given(Start):
     """Tensors that are passed in, one per original."""
 
-    shared: ClassVar[bool] = False
     random: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002 - a Start

@@ -5,16 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from stir_hf.engine.starts.base import STARTS
+from stir_hf.engine.starts.base import STARTS, Start
 
 
 @STARTS.add("grey")
 @dataclass(frozen=True)
-class Grey:
+class Grey(Start):
     """0.5 + 0.1 N(0,1) per value."""
-
-    shared: ClassVar[bool] = False
-    random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw values, nearly all within [0, 1]."""
@@ -23,11 +20,8 @@ class Grey:
 
 @STARTS.add("noise")
 @dataclass(frozen=True)
-class Noise:
+class Noise(Start):
     """N(0,1) per value; two thirds of the values are outside [0,1]."""
-
-    shared: ClassVar[bool] = False
-    random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw values, as `super-noise` of the original does."""
@@ -44,11 +38,8 @@ class NoiseSame(Noise):
 
 @STARTS.add("uniform")
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Start):
     """Uniform in [0,1] per value."""
-
-    shared: ClassVar[bool] = False
-    random: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw values in [0, 1)."""

@@ -62,13 +62,8 @@ def _listed(names: Sequence[str], kind: str) -> str:
 def card_text(
     repo_id: str, held: Held, place: str | None = None, package_url: str | None = None
 ) -> str:
-    """Return the text between the marks.
-
-    Args:
-        repo_id: the repo.
-        held: all that it holds.
-        place: the requirement that pip installs; None where that is not known.
-        package_url: the page of the repository that `place` names; None where it names none.
+    """Return the text between the marks. `place` is the requirement that pip installs, and
+    `package_url` the page of the repository that it names; None where that is not known.
 
     Raises:
         RequestError: a broken record of a set.
@@ -88,13 +83,10 @@ def card_text(
             "repo_id": repo_id,
             "requirement": place,
             "tables": boards,
-            "scored": held.scored,
-            "unread": held.unread,
-            "figures": list(held.figures),
-            "sets": len(held.sets),
             "places": [linked(one, "", "dataset") for one in held.places],
             "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
         },
+        held=held,
         sets=sets,
         kinds=list(dict.fromkeys(one["kind"] for one in sets)),
         examples=examples(boards),
