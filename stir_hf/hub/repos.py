@@ -185,18 +185,13 @@ def fetch(found: Found, files: Sequence[str]) -> Path:
 
 def _cached(found: Found, files: Sequence[str]) -> Path:
     with hub_errors(found.repo_id, found.commit, found.repo_type):
-        folder = hub.snapshot_download(
-            found.repo_id,
-            repo_type=found.repo_type,
-            revision=found.commit,
-            allow_patterns=[],
-            local_files_only=True,
-        )
+        if not found.folder.is_dir():
+            raise hub.errors.LocalEntryNotFoundError(found.called)
     owed = [name for name in files if name in found.files or not found.listed]
-    lacking = [name for name in owed if not Path(folder, name).is_file()]
+    lacking = [name for name in owed if not (found.folder / name).is_file()]
     if found.files and lacking:
         raise not_cached(found, lacking)
-    return Path(folder)
+    return found.folder
 
 
 def _from_client(found: Found, files: Sequence[str]) -> None:

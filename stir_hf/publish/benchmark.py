@@ -13,8 +13,9 @@ import yaml  # type: ignore[import-untyped]  # has none
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import read_card, request, split_revision
+from stir_hf.hub import request, split_revision
 from stir_hf.publish.boards.reported import RESULTS, notes_of
+from stir_hf.publish.cards import read_card
 from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.report.cards import Shown
@@ -69,10 +70,10 @@ class Entry:
     row: Mapping[str, Any]
     repo_id: str
     """The repo of the inversions."""
-    slug: str
-    """The config of the set."""
     revision: str
     """The commit of that repo."""
+    slug: str
+    """The config of the set."""
     kind: str
     """The kind of input that was inverted."""
 

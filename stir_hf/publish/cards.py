@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import huggingface_hub as hub
+import yaml  # type: ignore[import-untyped]  # has none
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import read_card
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
@@ -19,7 +20,23 @@ BEGIN, END = "<!-- stir-hf: begin", "<!-- stir-hf: end -->"
 TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
+_EMPTY = re.compile(r"\A\s*---[ \t]*\r?\n---[ \t]*(?:\r?\n|\Z)")
 _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
+
+
+def read_card(repo_id: str, text: str) -> tuple[dict[str, Any], str]:
+    """The metadata of a repo's card, and its text.
+
+    Raises:
+        RequestError: a card that cannot be read.
+    """
+    if not REGEX_YAML_BLOCK.match(text):  # of which the client warns
+        text = f"---\n{{}}\n---\n{_EMPTY.sub('', text, count=1)}"
+    try:
+        found = hub.RepoCard(text)
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
+    return found.data.to_dict(), found.text  # type: ignore[no-untyped-call]  # has none
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
