@@ -66,6 +66,11 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
     return f"---\n{head}\n---\n\n{text}\n"
 
 
+def task_of(kind: str) -> str:
+    """Return the Hub's name of the task, by the kind of input."""
+    return "image-feature-extraction" if kind == "image" else "feature-extraction"
+
+
 def installed(before: str) -> str | None:
     """Return the requirement that our part of a card says to install; it stays as long as the sets
     do.
@@ -112,9 +117,10 @@ def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
     names = [one.record["names"] for one in sets]
     sources = [str(n["dataset"]).partition("@")[0] for n in names if n.get("data_revision")]
     count = sum(one.rows for one in sets) if sets else len(held.rows) + held.unread
+    kinds = [one.record["identity"]["canvas"]["kind"] for one in sets] or ["image"]
     found = {
         "pretty_name": held.title,
-        "task_categories": ["image-feature-extraction"],
+        "task_categories": list(dict.fromkeys(map(task_of, kinds))),
         **there,
         "tags": _union(there.get("tags"), [*TAGS, *(TAGS_OF_SETS if sets else ())]),
         "size_categories": [next((text for most, text in _SIZES if count < most), "n>1M")],
