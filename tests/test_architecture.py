@@ -168,7 +168,6 @@ ABOUT_IMAGES = {
     "data/files/arrays.py": {"image"},
     "data/sets/choice.py": {"images", "mode", "modes"},
     "engine/config.py": {"images"},
-    "publish/benchmark.py": {"image"},
     "publish/cards.py": {"image"},
     "publish/config.py": {"images"},
 }

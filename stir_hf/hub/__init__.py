@@ -1,6 +1,5 @@
 """Requests to the Hub, their retries and errors, and names of repos."""
 
-from stir_hf.hub.cards import read_card
 from stir_hf.hub.found import Found
 from stir_hf.hub.names import (
     destination,
@@ -45,7 +44,6 @@ __all__ = [
     "once",
     "one_run",
     "only_cached",
-    "read_card",
     "request",
     "resolve",
     "silence",

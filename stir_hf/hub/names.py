@@ -13,11 +13,7 @@ Kind = Literal["model", "dataset", "space"]
 
 def split_revision(name: str, kind: Kind | None = None) -> tuple[str, str | None]:
     """Split `id@revision` or a URL of the Hub into id and revision. A path is not split, since the
-    name of a folder may contain an `@`.
-
-    Args:
-        name: the name as the user gives it.
-        kind: the expected kind of repo; None for any.
+    name of a folder may contain an `@`. `kind` is the expected kind of repo; None for any.
 
     Raises:
         RequestError: a URL of another site, of another kind of repo, or of a page within a repo; or
@@ -45,9 +41,9 @@ def destination(name: str, option: str, kind: Kind = "dataset") -> str:
     Raises:
         RequestError: as `split_revision`; or a name with a revision.
     """
-    if _address(name) is None:
+    if (address := _address(name)) is None:
         return name
-    repo_id, revision = _parts(name, str(_address(name)), kind)
+    repo_id, revision = _parts(name, address, kind)
     if revision is not None:
         raise RequestError(f"{option} {name} names a revision; give {repo_id}")
     return repo_id
@@ -58,10 +54,8 @@ _SITES = ("https://huggingface.co", "https://hf.co")
 
 
 def _address(name: str) -> str | None:
-    """The part of a URL after the Hub's host name; None for a name that is not a URL.
-
-    Raises:
-        RequestError: a URL of another site.
+    """The part of a URL after the Hub's host name; None for a name that is not a URL, RequestError
+    for a URL of another site.
     """
     scheme, mark, rest = name.partition("://")
     if not mark:

@@ -66,15 +66,12 @@ def _resolved(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:
         else:
             once(("about", repo_type, repo_id), lambda: info)
             _keep_list(found, info)
-        try:
-            tree = hub.get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit)
-        except hub.errors.CachedRepoTreeNotFoundError:
+        if (sizes := _sizes(found)) is not None:
+            found = replace(found, files=tuple(sizes), sizes=sizes)
+        else:
             there = (p for p in folder.rglob("*") if p.is_file() or p.is_symlink())  # or was
             files = tuple(p.relative_to(folder).as_posix() for p in there)
             found = replace(found, files=files, listed=False)
-        else:
-            sizes = {one.path: one.size for one in tree}
-            found = replace(found, files=tuple(sizes), sizes=sizes)
     fetch(found, [name for name in SMALL_FILES[repo_type] if name in found.files])
     return found
 
@@ -129,13 +126,20 @@ def _folder(repo_id: str, repo_type: RepoType, commit: str) -> Path:
     return cache / repo_folder_name(repo_id=repo_id, repo_type=repo_type) / "snapshots" / commit
 
 
+def _sizes(found: Found) -> dict[str, int] | None:
+    """The size of each file, if the client's cache has the list of them."""
+    how = {"repo_type": found.repo_type, "revision": found.commit}
+    try:
+        return {one.path: one.size for one in hub.get_cached_repo_tree(found.repo_id, **how)}
+    except hub.errors.CachedRepoTreeNotFoundError:
+        return None
+
+
 def _keep_list(found: Found, info: Any) -> None:
     """Make sure that the client's cache has the list of files, and a folder for them."""
     found.folder.mkdir(parents=True, exist_ok=True)
     siblings = info.siblings or []
-    try:
-        hub.get_cached_repo_tree(found.repo_id, repo_type=found.repo_type, revision=found.commit)
-    except hub.errors.CachedRepoTreeNotFoundError:
+    if _sizes(found) is None:
         told = all(None not in (one.size, one.blob_id) for one in siblings)
         if len(siblings) > _LISTED or not told or not _write_list(found, siblings):
             _from_client(found, [])
@@ -185,18 +189,13 @@ def fetch(found: Found, files: Sequence[str]) -> Path:
 
 def _cached(found: Found, files: Sequence[str]) -> Path:
     with hub_errors(found.repo_id, found.commit, found.repo_type):
-        folder = hub.snapshot_download(
-            found.repo_id,
-            repo_type=found.repo_type,
-            revision=found.commit,
-            allow_patterns=[],
-            local_files_only=True,
-        )
+        if not found.folder.is_dir():
+            raise hub.errors.LocalEntryNotFoundError(found.called)
     owed = [name for name in files if name in found.files or not found.listed]
-    lacking = [name for name in owed if not Path(folder, name).is_file()]
+    lacking = [name for name in owed if not (found.folder / name).is_file()]
     if found.files and lacking:
         raise not_cached(found, lacking)
-    return Path(folder)
+    return found.folder
 
 
 def _from_client(found: Found, files: Sequence[str]) -> None:

@@ -87,12 +87,8 @@ def again(
     passes: Callable[[BaseException], bool] = is_unreachable,
 ) -> T:
     """Retry a request while the Hub is busy or unavailable, with increasing waits or those that the
-    Hub asks for; the last error is raised.
-
-    Args:
-        call: the request.
-        what: the repo in words, such as `dataset lab/images`.
-        passes: predicate for transient errors; a rate limit always is one.
+    Hub asks for; the last error is raised. `what` is the repo in words, such as `dataset
+    lab/images`; `passes` tells transient errors, of which a rate limit always is one.
 
     Raises:
         RequestError: STIR_HF_HUB_TIMEOUT is not a number of seconds.
@@ -126,12 +122,7 @@ def request(
     call: Callable[[], T], what: str, context: str = "pushing failed, and all results are kept"
 ) -> T:
     """Retry a request like `again`, also after conflicts with other writers, and raise its errors
-    in one line.
-
-    Args:
-        call: the request.
-        what: the repo in words, such as `dataset lab/images`.
-        context: the beginning of error messages.
+    in one line, which begins with `context`.
 
     Raises:
         RequestError: STIR_HF_HUB_TIMEOUT is not a number of seconds.

@@ -13,15 +13,14 @@ import yaml  # type: ignore[import-untyped]  # has none
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import read_card, request, split_revision
+from stir_hf.hub import request, split_revision
 from stir_hf.publish.boards.reported import RESULTS, notes_of
+from stir_hf.publish.cards import read_card, task_of
 from stir_hf.publish.repo import Change, Content, Pushed, Repo, State
 from stir_hf.publish.scores import FOLDER, name_of
 from stir_hf.report.cards import Shown
 
 EVAL = "eval.yaml"
-_TASKS = {"image": "image-feature-extraction"}
-"""The Hub's name of the task, by the kind of input; of other kinds, `feature-extraction`."""
 
 
 def eval_yaml(repo_id: str, sets: Sequence[Shown], before: bytes | None) -> str:
@@ -69,10 +68,10 @@ class Entry:
     row: Mapping[str, Any]
     repo_id: str
     """The repo of the inversions."""
-    slug: str
-    """The config of the set."""
     revision: str
     """The commit of that repo."""
+    slug: str
+    """The config of the set."""
     kind: str
     """The kind of input that was inverted."""
 
@@ -111,7 +110,7 @@ class Entry:
         of = {"name": f"STIR inversions: {name}", "type": self.repo_id, "config": self.slug}
         metric = {"type": "stir", "value": self.row["stir"], "name": f"STIR ({notes})"}
         return {
-            "task": {"type": _TASKS.get(self.kind, "feature-extraction")},
+            "task": {"type": task_of(self.kind)},
             "dataset": of,
             "metrics": [metric],
             "source": {"name": "stir-hf", "url": self.source},

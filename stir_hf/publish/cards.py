@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import huggingface_hub as hub
+import yaml  # type: ignore[import-untyped]  # has none
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from stir_hf.errors import RequestError, one_line
-from stir_hf.hub import read_card
 from stir_hf.publish.scores import FOLDER as SCORES
 from stir_hf.publish.spaces.requirement import NAME, repository
 from stir_hf.report.cards import Held, card_text
@@ -19,7 +20,23 @@ BEGIN, END = "<!-- stir-hf: begin", "<!-- stir-hf: end -->"
 TAGS = ("stir", "stir-hf", "representational-similarity", "invariance")
 TAGS_OF_SETS = ("model-inversion",)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
+_EMPTY = re.compile(r"\A\s*---[ \t]*\r?\n---[ \t]*(?:\r?\n|\Z)")
 _LICENCE = re.compile(r"[\w.+-]{1,60}", re.ASCII)
+
+
+def read_card(repo_id: str, text: str) -> tuple[dict[str, Any], str]:
+    """The metadata of a repo's card, and its text.
+
+    Raises:
+        RequestError: a card that cannot be read.
+    """
+    if not REGEX_YAML_BLOCK.match(text):  # of which the client warns
+        text = f"---\n{{}}\n---\n{_EMPTY.sub('', text, count=1)}"
+    try:
+        found = hub.RepoCard(text)
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise RequestError(f"the card of {repo_id} cannot be read: {one_line(error)}") from error
+    return found.data.to_dict(), found.text  # type: ignore[no-untyped-call]  # has none
 
 
 def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
@@ -47,6 +64,11 @@ def card(repo_id: str, held: Held, before: str, place: str | None) -> str:
         raise RequestError(f"the card of {repo_id} cannot be read: {why}") from error
     text = "\n\n".join(part for part in (above, ours, below) if part)
     return f"---\n{head}\n---\n\n{text}\n"
+
+
+def task_of(kind: str) -> str:
+    """Return the Hub's name of the task, by the kind of input."""
+    return "image-feature-extraction" if kind == "image" else "feature-extraction"
 
 
 def installed(before: str) -> str | None:
@@ -95,9 +117,10 @@ def _metadata(there: dict[str, Any], held: Held) -> dict[str, Any]:
     names = [one.record["names"] for one in sets]
     sources = [str(n["dataset"]).partition("@")[0] for n in names if n.get("data_revision")]
     count = sum(one.rows for one in sets) if sets else len(held.rows) + held.unread
+    kinds = [one.record["identity"]["canvas"]["kind"] for one in sets] or ["image"]
     found = {
         "pretty_name": held.title,
-        "task_categories": ["image-feature-extraction"],
+        "task_categories": list(dict.fromkeys(map(task_of, kinds))),
         **there,
         "tags": _union(there.get("tags"), [*TAGS, *(TAGS_OF_SETS if sets else ())]),
         "size_categories": [next((text for most, text in _SIZES if count < most), "n>1M")],

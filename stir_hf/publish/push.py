@@ -105,8 +105,10 @@ def _entries(rows: Sequence[Mapping[str, Any]], repo_id: str) -> dict[str, list[
     repo = Repo(destination(repo_id, "--to")).renamed()
     state = request(repo.state, repo.called)
     there = request(lambda: records_in(state), repo.called)
-    records = {name: Manifest.read(path.parent) for name, path in there.items()}
-    sets = {record.hash[:16]: name for name, record in records.items()}
+    sets = {}
+    for slug, path in there.items():
+        record = Manifest.read(path.parent)
+        sets[record.hash[:16]] = slug, record.identity["canvas"]["kind"]
     found: dict[str, list[Entry]] = {}
     for row in rows:
         if row["inversion_set"] not in sets:
@@ -114,9 +116,7 @@ def _entries(rows: Sequence[Mapping[str, Any]], repo_id: str) -> dict[str, list[
                 f"{repo.id} does not list the inversions of {row['reference']}, on which"
                 f" {row['model']} was judged; give the repo that does"
             )
-        slug = sets[row["inversion_set"]]
-        kind = records[slug].identity["canvas"]["kind"]
-        entry = Entry(row, repo.id, slug, state.sha, kind)
+        entry = Entry(row, repo.id, state.sha, *sets[row["inversion_set"]])
         found.setdefault(entry.model.id, []).append(entry)
     return found
 

@@ -183,18 +183,10 @@ class Repo:
         return State(self.id, self.kind, sha, {f.path: f for f in tree if hasattr(f, "blob_id")})
 
     def put(
-        self,
-        build: Callable[[State], Change],
-        title: str,
-        *,
-        create_pr: bool = False,
+        self, build: Callable[[State], Change], title: str, *, create_pr: bool = False
     ) -> Pushed:
-        """Make the changes that `build` asks for, in one commit that may be retried.
-
-        Args:
-            build: a function from the files of the repo to the change; each retry calls it again.
-            title: of the commit or pull request; a retry finds its pull request by it.
-            create_pr: whether it is a pull request.
+        """Make the changes that `build` asks for, given the files of the repo, in one commit or
+        pull request. Each retry calls it again, and finds its pull request by the title.
 
         Raises:
             RunError: the Hub refuses, or is away for longer than STIR_HF_HUB_TIMEOUT.

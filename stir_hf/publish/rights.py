@@ -27,7 +27,14 @@ def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset")
             another's namespace without `create_pr`, or no such repo with it; a Hub out of reach.
     """
     repo = Repo(destination(name, option, kind), kind)
-    _check_id(repo, option)
+    try:
+        validate_repo_id(repo.id)
+        if repo.id.count("/") != 1:
+            raise HFValidationError("it needs a namespace")
+    except HFValidationError as error:
+        raise RequestError(
+            f"{option} {repo.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
+        ) from error
     if not hub.get_token():
         raise RequestError(
             f"{option} {repo.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
@@ -41,17 +48,6 @@ def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset")
     if (lack := _lack(me, repo, create_pr=create_pr)) is not None:
         raise RequestError(f"{option} {repo.id}: {lack}")
     return repo
-
-
-def _check_id(repo: Repo, option: str) -> None:
-    try:
-        validate_repo_id(repo.id)
-        if repo.id.count("/") != 1:
-            raise HFValidationError("it needs a namespace")
-    except HFValidationError as error:
-        raise RequestError(
-            f"{option} {repo.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
-        ) from error
 
 
 def _lack(me: Mapping[str, Any], repo: Repo, *, create_pr: bool) -> str | None:

@@ -63,7 +63,8 @@ def rows_of(result: StirResult) -> Iterator[dict[str, Any]]:
                 " it; run the same command again"
             )
         about = models.get((score.model, score.layer), {})
-        yield {**_about(score, made[score.inversion_set], about, result), **_per_input(moved)}
+        beside = {n: [] if moved is None else getattr(moved, n).tolist() for n in _PER_INPUT}
+        yield {**_about(score, made[score.inversion_set], about, result), **beside}
 
 
 def _about(
@@ -95,10 +96,6 @@ def _engine(config: InversionConfig) -> dict[str, Any]:
         "tolerance": None if tolerance.of_spread else tolerance.value,
         "spread_tolerance": tolerance.value if tolerance.of_spread else None,
     }
-
-
-def _per_input(moved: Displacement | None) -> dict[str, Any]:
-    return {name: [] if moved is None else getattr(moved, name).tolist() for name in _PER_INPUT}
 
 
 def write(row: dict[str, Any], into: Path) -> Path:

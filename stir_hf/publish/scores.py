@@ -64,15 +64,11 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def read(path: Path, of: str = "") -> dict[str, Any]:
-    """Read the row of one file, which anybody may have written: the columns of `COLUMNS`, and no
-    others.
+    """Read the row of one file of a repo (`of`, in words), which anybody may have written: the
+    columns of `COLUMNS`, and no others.
 
     Text is one printable line of at most 300 characters (a note: 1000), numbers are finite and in
     the range of what they measure, commits and hashes are hexadecimal.
-
-    Args:
-        path: of the file.
-        of: the repo in words, `dataset lab/images`.
 
     Raises:
         RequestError: a file that cannot be used; it names the file, the repo and the reason.

@@ -295,6 +295,16 @@ def test_a_card_whose_yaml_holds_something_else_is_one_line(head: str) -> None:
         text_of(Held([shown()]), f"---\n{head}\n---\n# Mine\n")
 
 
+def test_the_task_of_a_card_is_that_of_its_inputs() -> None:
+    images = shown()
+    identity = {**images.record["identity"], "canvas": {"kind": "vector", "length": 5}}
+    vectors = Shown("other", {**images.record, "identity": identity})
+    tasks = {"image-feature-extraction": [images], "feature-extraction": [vectors]}
+    for task, sets in tasks.items():
+        assert DatasetCard(text_of(Held(sets))).data["task_categories"] == [task]
+    assert DatasetCard(text_of(Held([images, vectors]))).data["task_categories"] == [*tasks]
+
+
 @pytest.mark.parametrize("before", ["", "# Mine\n", "---\n---\n# Mine\n", "---\na: 1\n# Mine\n"])
 def test_a_card_without_metadata_gets_them_and_nobody_warns(
     before: str, caplog: pytest.LogCaptureFixture

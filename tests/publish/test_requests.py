@@ -206,7 +206,7 @@ def test_a_patience_that_is_no_time_is_told(
 
 def test_a_refusal_to_read_says_what_was_read(hub: StandInHub, tmp_path: Path) -> None:
     said = "This account is suspended"
-    hub.faults.append(Fault("GET", "/resolve/.*config.json", status=403, said=said))
+    hub.faults.append(Fault("GET", "/resolve/[^/]*/config.json", status=403, said=said))
     line = Client(hub, tmp_path, None).refused(2, "layers", MODELS[1])
     assert f"the Hub refused config.json of model {MODELS[1]} with status 403" in line
     assert said in line

@@ -3,8 +3,8 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from stir_hf import hub
@@ -93,44 +93,34 @@ def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _scored(found: hub.Found) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
-    """The rows of the scores of a repo with their files, and a line for each file without one."""
-    whose = f"{found.called} at {found.commit[:8]}"
-    rows, left_out, files = [], [], []
-    for path in filter(is_score, sorted(found.files)):
-        if (size := found.sizes.get(path, 0)) > LARGEST:
-            left_out.append(f"{path} of {whose} cannot be used: {too_large(size)}")
-        else:
-            files.append(path)
-    for path, fetched in _fetched(found, files).items():
-        try:
-            if isinstance(fetched, RequestError):
-                left_out.append(f"{path} of {whose} cannot be fetched: {fetched}")
-            else:
-                rows.append((read(fetched / path, whose), path))
-        except RequestError as error:
-            left_out.append(str(error))
-    return rows, left_out
-
-
-def _fetched(found: hub.Found, files: Sequence[str]) -> dict[str, Path | RequestError]:
-    """For each file the folder that it is in, or the reason why it cannot be fetched; one by one if
-    they cannot be fetched together. A RequestError if none can be fetched.
+    """The rows of the scores of a repo with their files, and a line for each file without one; a
+    RequestError if there are files and none can be fetched.
     """
-    try:
-        return dict.fromkeys(files, hub.fetch(found, files)) if files else {}
-    except RequestError:
-        if len(files) == 1:
-            raise
-    every: dict[str, Path | RequestError] = {}
+    whose = f"{found.called} at {found.commit[:8]}"
+    sizes = {path: found.sizes.get(path, 0) for path in sorted(found.files) if is_score(path)}
+    files = [path for path, size in sizes.items() if size <= LARGEST]
+    left_out = [
+        f"{path} of {whose} cannot be used: {too_large(size)}"
+        for path, size in sizes.items()
+        if size > LARGEST
+    ]
+    with suppress(RequestError):  # of those that did not come each is asked for below
+        hub.fetch(found, files)
+    rows, lost = [], []
     for path in files:
         try:
-            every[path] = hub.fetch(found, [path])
+            folder = hub.fetch(found, [path])
         except RequestError as error:
-            every[path] = error
-    lost = [error for error in every.values() if isinstance(error, RequestError)]
-    if len(lost) == len(files):
+            left_out.append(f"{path} of {whose} cannot be fetched: {error}")
+            lost.append(error)
+            continue
+        try:
+            rows.append((read(folder / path, whose), path))
+        except RequestError as error:
+            left_out.append(str(error))
+    if lost and len(lost) == len(files):
         raise lost[0]
-    return every
+    return rows, left_out
 
 
 class _Scored:
@@ -151,10 +141,8 @@ class _Scored:
         return self.model.casefold(), self.row["stir"]
 
     def keys(self, networks: Mapping[tuple[str, float | None], str]) -> dict[str, Any]:
-        """The values that other scores of its network have in common with it.
-
-        Args:
-            networks: of the files' scores of models on the Hub, by what they tell.
+        """The values that other scores of its network have in common with it; `networks` are those
+        of the files' scores of models on the Hub, by what they tell.
         """
         named, network = self.model.casefold(), self.row["network_id"]
         if self.reported:
@@ -195,17 +183,17 @@ def _commonest(values: Iterator[Any]) -> Any:
 def _line(scores: Sequence[_Scored], scale: Mapping[str, Any]) -> Line:
     """Return the line of one network: its most complete score, on the scale of the board."""
     shown = min(scores, key=_Scored.completeness)
-    row = {**shown.row, **scale}
     values = [one.row["stir"] for one in scores if one.row["stir"] is not None]
-    more = {
+    found = {
+        **shown.row,
+        **scale,
         "model": shown.model,
         "revision": shown.at,
-        "relative_error": row["relative_error_median"],
+        "relative_error": shown.row["relative_error_median"],
         "source": shown.source,
         "reported": shown.reported,
         "also": tuple(one.source for one in scores if one is not shown),
         "spread": max(values) - min(values) if values else 0.0,
-        "notes": tuple(row["notes"] or ()),
+        "notes": tuple(shown.row["notes"] or ()),
     }
-    names = (field.name for field in fields(Line))
-    return Line(**{name: more[name] if name in more else row[name] for name in names})
+    return Line(**{field.name: found[field.name] for field in fields(Line)})

@@ -48,10 +48,9 @@ def requirement() -> str | None:
     came from, perhaps by a clone, at its commit; None if that is not known or not public.
     """
     try:
-        text = distribution(NAME).read_text("direct_url.json")
+        about = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
     except PackageNotFoundError:
-        text = None
-    about = json.loads(text) if text else {}
+        return None
     url, vcs = str(about.get("url", "")), about.get("vcs_info", {})
     if vcs.get("vcs") == "git" and url.startswith("https://") and "@" not in url:
         return f"{NAME} @ git+{url}@{vcs['commit_id']}"
