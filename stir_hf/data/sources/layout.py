@@ -112,10 +112,9 @@ def layout_of(
         for split, paths in (builder.config.data_files or {}).items()
         if paths
     }
-    if reader != IMAGES:
-        return Layout(builder, reader, files, frozenset())
-    files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
-    return Layout(builder, reader, files, images)
+    if reader == IMAGES:
+        files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
+    return Layout(builder, reader, files, images if reader == IMAGES else frozenset())
 
 
 def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
@@ -163,14 +162,8 @@ def files_note(
 ) -> str | None:
     """A note on image files that are not in the split of a folder but were perhaps meant to be:
     files in no split, or (if no split was requested) files that only a keyword in their name
-    assigned to another.
-
-    Args:
-        layout: the layout of the folder.
-        root: the folder.
-        rows: the rows of the split.
-        column: its column of images.
-        asked: True if the request names the split.
+    assigned to another. `column` is the split's column of images, and `asked` is True if the
+    request names the split.
     """
     if not layout.images or column not in rows.features:
         return None
@@ -195,9 +188,7 @@ def files_note(
 
 
 def all_shards(names: Iterable[str]) -> list[str]:
-    """The names of files, and of the other shards that a name such as `…-00000-of-00002…`
-    implies.
-    """
+    """The names of files, and of other shards that a name such as `…-00000-of-00002…` implies."""
     found = dict.fromkeys(names)
     for name in list(found):
         if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):
@@ -232,9 +223,8 @@ def check_card(root: Path, called: str) -> None:
         said: list[Any] = [_card(root)]
         said.append(yaml.safe_load(beside.read_text("utf-8")) if beside.is_file() else None)
     except (yaml.YAMLError, ValueError) as error:
-        raise RequestError(
-            f"the card of dataset {called} cannot be read: {one_line(error)}"
-        ) from error
+        told = f"the card of dataset {called} cannot be read: {one_line(error)}"
+        raise RequestError(told) from error
     configs = [one for about in _dicts(said) for one in _dicts(about.get("configs"))]
     for name in _texts([one.get("data_files") for one in configs]):
         if "::" in name or "://" in name or name.startswith("/") or ".." in name.split("/"):

@@ -15,9 +15,15 @@ from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.sources import layout as layouts
 from stir_hf.data.sources.contents import cache_of, saved_at
-from stir_hf.data.sources.layout import IMAGES, Layout, all_shards, files_note, layout_of
+from stir_hf.data.sources.layout import (
+    IMAGES,
+    Layout,
+    all_shards,
+    check_card,
+    files_note,
+    layout_of,
+)
 from stir_hf.data.sources.spec import DataSpec, check_stream_options
 from stir_hf.data.sources.streams import kept, taken
 from stir_hf.data.sources.tree import Tree, is_hidden, tree_of, without_linked_folders
@@ -62,12 +68,7 @@ class Split:
         return [str(form) for folder in folders for form in (folder.absolute(), folder.resolve())]
 
     def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
-        """Notes of a result on files that are not in the split.
-
-        Args:
-            column: the column of images.
-            asked: True if the request names the split.
-        """
+        """Notes of a result on files that are not in the split; arguments as in `files_note`."""
         if self.layout is None:
             return ()
         found = files_note(self.layout, self.root, self.rows, column, asked=asked)
@@ -75,12 +76,8 @@ class Split:
 
 
 def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
-    """Find the requested split; for a stream, read its first rows.
-
-    Args:
-        data: Hub id, local folder, or a dataset in memory.
-        spec: the request.
-        progress: show a progress bar while a stream is read, or a watcher that is called instead.
+    """Find the requested split of a Hub id, a local folder, or a dataset in memory; for a stream,
+    read its first rows. `progress` is as in `open_samples`.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
@@ -246,14 +243,12 @@ def _layout(found: hub.Found, config_name: str | None) -> Layout:
         root.mkdir()
         for name in found.files:
             _stand_in(root / name, found.folder / name)
-        layouts.check_card(root, found.repo_id)
+        check_card(root, found.repo_id)
         return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
 
 
 def _stand_in(path: Path, fetched: Path) -> None:
-    """Write a placeholder for a file of the repo, for when `datasets` reads only names and the
-    card.
-    """
+    """Write a placeholder for a file of which `datasets` reads only the name, or a card."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
         if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
