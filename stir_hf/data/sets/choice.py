@@ -63,9 +63,7 @@ def choose(
 
 
 def _engine(one: Inversions) -> dict[str, Any]:
-    """The options of the engine that all sets of one table must share, in words; another seed is
-    only another draw.
-    """
+    """The options of the engine that all sets of a table share, in words; a seed is only a draw."""
     engine = one.manifest.identity["engine"]
     found = {name: _word(value) for name, value in engine.items() if name != "seed"}
     return {"kind": one.kind.name, **found}
