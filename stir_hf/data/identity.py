@@ -38,9 +38,7 @@ def array_hash(array: NDArray[Any]) -> str:
 
 
 def slug(name: str, digest: str) -> str:
-    """The folder of a set: readable letters of the reference's name, and 16 digits of the set's
-    hash.
-    """
+    """The folder of a set: readable letters of the reference's name, 16 digits of the hash."""
     plain = name.partition("#")[0].rstrip("/").rpartition("/")[2]
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:40] or "model"
     return f"{readable}-{digest[:16]}"

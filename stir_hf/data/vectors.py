@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stir_hf.data.identity import array_hash
-from stir_hf.data.sources.spec import DataSpec
 from stir_hf.errors import RequestError
 
 LISTS = (datasets.List, datasets.LargeList)
@@ -87,20 +86,15 @@ def _holds(feature: Any, kind: str) -> bool:
     return isinstance(feature, LISTS) and isinstance(inner, datasets.Value) and kind in inner.dtype
 
 
-def vector_column(found: Mapping[str, VectorColumn], spec: DataSpec) -> VectorColumn:
-    """The requested column of vectors, or the only one.
-
-    Raises:
-        RequestError: several columns and no request.
-    """
-    if spec.image_column is not None:
-        return found[spec.image_column]
-    if len(found) > 1:
+def only_column(found: Mapping[str, VectorColumn], dataset: str) -> VectorColumn:
+    """The only column of vectors; raises RequestError if there are several."""
+    first, *others = found.values()
+    if others:
         raise RequestError(
-            f"dataset {spec.dataset} has several columns of vectors; give --image-column:"
+            f"dataset {dataset} has several columns of vectors; give --image-column:"
             f" {', '.join(found)}"
         )
-    return next(iter(found.values()))
+    return first
 
 
 def as_vectors(given: Any) -> datasets.Dataset | None:

@@ -23,13 +23,8 @@ class BrokenError(RequestError):
 
 @contextmanager
 def of_set(called: str | None) -> Iterator[None]:
-    """Report errors about a broken file as errors about its inversion set on the Hub.
-
-    Args:
-        called: name of the set; None for a local set, whose files are named instead.
-
-    Raises:
-        BrokenError: the error of a file, naming the set.
+    """Report errors about a broken file as errors about its inversion set on the Hub; with None,
+    for a local set, its files are named instead.
     """
     try:
         yield

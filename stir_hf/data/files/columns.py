@@ -18,13 +18,8 @@ from stir_hf.inputs.base import Kind
 
 
 def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
-    """The columns of an inversion set.
-
-    Args:
-        kind: the kind of input.
-        exact: keep every bit of the inversions.
-        starts: keep the starts, too.
-        label: the feature of the labels, where there are any.
+    """The columns of an inversion set; `exact` keeps every bit of the inversions, `label` is the
+    feature of the labels, where there are any.
     """
     floats = datasets.List(datasets.Value("float32"))
     columns = {

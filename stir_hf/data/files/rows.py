@@ -72,7 +72,7 @@ def opened(
         advice = "remove it, and the command that made the inversions makes its rows again"
         raise BrokenError(
             name, f"it is truncated, or not a Parquet file ({one_line(error)})", advice
-        ) from (error)
+        ) from error
 
 
 def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
@@ -88,11 +88,12 @@ def row_groups(path: Path, called: Path | None = None) -> Iterator[pa.Table]:
 
 
 def first_of_each(
-    index: NDArray[np.int64], draw: NDArray[np.int32], last: NDArray[np.bool_]
+    index: NDArray[np.int64], draw: NDArray[np.int32], status: NDArray[np.int8]
 ) -> NDArray[np.int64]:
-    """The number of the first row of each (index, draw), sorted by (index, draw); a row that is
-    `last` counts only if there is no other.
+    """The number of the first row of each (index, draw), sorted by (index, draw); an unreadable row
+    counts only if there is no other.
     """
+    last = status == STATUSES.index(UNREADABLE)
     order = np.lexsort((last, draw, index))  # stable: equal keys keep their order
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(index[order]) != 0) | (np.diff(draw[order]) != 0)
@@ -100,11 +101,7 @@ def first_of_each(
 
 
 def _small(file: "_File", names: Sequence[str]) -> pa.Table:
-    """The columns of numbers and short texts of a file.
-
-    Raises:
-        BrokenError: a long text.
-    """
+    """Columns of numbers and short texts of a file; raises BrokenError for a long text."""
     with file.opened(names) as opened_file:
         table = opened_file.read(list(names))
         for name in names:
@@ -145,11 +142,7 @@ class _File:
 
     @contextmanager
     def opened(self, texts: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-        """Open the file; `texts` as for `opened`.
-
-        Raises:
-            GoneError: it was replaced.
-        """
+        """Open the file, `texts` as for `opened`; raises GoneError if it was replaced."""
         with opened(self.path, texts=texts) as file:
             if _stamp(self.path) != self.stamp:
                 raise GoneError(f"{self.path} has changed since its rows were counted; try again")
@@ -170,11 +163,7 @@ class Rows:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        """Count the rows of the files.
-
-        Raises:
-            GoneError, RequestError: a file that is missing or broken.
-        """
+        """Count the rows of the files; raises as `opened` for one that is missing or broken."""
         self._files = [_File.of(path) for path in paths]
         self._groups = [(file, g) for file in self._files for g in range(len(file.groups))]
         sizes = [size for file in self._files for size in file.groups]
@@ -192,9 +181,7 @@ class Rows:
     @property
     def schemas(self) -> Iterator[pa.Schema]:
         """The `schema` of each file."""
-        for one in self._files:
-            with one.opened() as file:
-                yield file.schema_arrow
+        return (schema for _, schema, _ in self.footers)
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
         """Numeric columns of all rows, (n,) each; `status` as its number among `STATUSES`.
@@ -208,24 +195,18 @@ class Rows:
 
     def values(self, column: str, numbers: NDArray[np.int64]) -> list[Any]:
         """A column of small values for some rows; None for rows of files without that column."""
-        found: list[Any] = []
+        tables = [pa.table({column: pa.nulls(0)})]
         for file in self._files:
             with file.opened() as opened_file:
                 there = column in opened_file.schema_arrow.names
-            found += [_small(file, [column])[column] if there else sum(file.groups)]
-        kind = next((one.type for one in found if not isinstance(one, int)), pa.null())
-        columns = [pa.nulls(one, kind) if isinstance(one, int) else one for one in found]
-        chunks = [chunk for one in columns for chunk in getattr(one, "chunks", [one])]
-        whole = pa.chunked_array(chunks, kind)
+            nothing = pa.table({column: pa.nulls(sum(file.groups))})
+            tables.append(_small(file, [column]) if there else nothing)
+        whole = pa.concat_tables(tables, promote_options="default")[column]
         some: list[Any] = whole.take(pa.array(numbers, pa.int64())).to_pylist()
         return some
 
     def tables(self, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
-        """For each file with wanted rows: its columns, and these rows a row group at a time.
-
-        Args:
-            wanted: (n,): mask of the rows.
-        """
+        """For each file with rows of the mask (n,): its columns, and these rows by row group."""
         first = 0
         for file in self._files:
             last = first + sum(file.groups)
@@ -247,22 +228,16 @@ class Rows:
         """Some rows in the given order, undecoded, whatever types the files declare."""
         if not len(numbers):
             return self.schema.remove_metadata().empty_table().select(list(columns))
-        group_of = np.searchsorted(self._ends, np.asarray(numbers), side="right")
-        tables, places = [], []
-        offset = 0
-        for group in dict.fromkeys(group_of.tolist()):
-            here = np.flatnonzero(group_of == group)
-            first = int(self._ends[group - 1]) if group else 0
-            tables.append(
-                self._group(group, tuple(columns)).take(
-                    pa.array([numbers[i] - first for i in here.tolist()], pa.int64())
-                )
-            )
-            places += [(int(i), offset + k) for k, i in enumerate(here)]
-            offset += len(here)
-        back = [place for _, place in sorted(places)]
+        wanted = np.asarray(numbers, np.int64)
+        group_of = np.searchsorted(self._ends, wanted, side="right")
+        tables = []
+        for group in np.unique(group_of).tolist():
+            first = self._ends[group - 1] if group else 0
+            here = pa.array(wanted[group_of == group] - first)
+            tables.append(self._group(group, tuple(columns)).take(here))
         whole = pa.concat_tables(tables, promote_options="default")  # a file may lack a column
-        return whole.take(pa.array(back, pa.int64())).replace_schema_metadata(None)
+        back = np.argsort(np.argsort(group_of, kind="stable"))
+        return whole.take(pa.array(back)).replace_schema_metadata(None)
 
     def forget(self) -> None:
         """Drop the cached row group."""

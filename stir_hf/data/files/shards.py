@@ -8,7 +8,7 @@ also while shards are compacted. Pages have checksums, which readers verify.
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stir_hf.data.files.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each, row_groups
+from stir_hf.data.files.rows import GoneError, Rows, first_of_each, row_groups
 
 SHARD_BYTES = 200 << 20
 GROUP_ROWS = 64
@@ -49,11 +49,12 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
             pq.write_table(table, path, write_page_checksum=True)
 
 
-def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> list[Path]:
-    """Copy files of another folder, and return their new paths.
+def copied(source: Path, folder: Path, *, as_parts: bool = False) -> list[Path]:
+    """Copy the files of a set to another folder, and return their new paths. Each is read first, so
+    that a broken one raises and is not copied.
 
     Args:
-        files: the files; each is read first, so that a broken one raises and is not copied.
+        source: the folder of the set.
         folder: the destination.
         as_parts: name the copies as parts, which are compacted with those already there.
 
@@ -62,7 +63,7 @@ def copied(files: Sequence[Path], folder: Path, *, as_parts: bool = False) -> li
         RequestError, RunError: a file is broken, or cannot be read now.
     """
     made = []
-    for path in files:
+    for path in files_of(source):
         name = f"{_PART}-{path.stem.partition('-')[2]}" if as_parts else path.stem
         new = NewFile(folder, name)
         try:
@@ -120,7 +121,7 @@ def give_way(folder: Path, kept: Sequence[Path]) -> None:
 
 def _rewritten(folder: Path, files: Sequence[Path], kept: Sequence[Path], shard_bytes: int) -> None:
     """Replace files by shards with those of their rows that the `kept` files do not hold."""
-    groups = _row_groups(files, kept, min(GROUP_BYTES, shard_bytes // 8))
+    groups = grouped(_wanted(files, kept), min(GROUP_BYTES, shard_bytes // 8))
     while (first := next(groups, None)) is not None:
         _write_shard(folder, first, groups, shard_bytes)
     for path in files:
@@ -139,24 +140,31 @@ def _write_shard(folder: Path, first: pa.Table, more: Iterator[pa.Table], limit:
             table = next(more, None) if file.tell() < limit else None
 
 
-def _row_groups(files: Sequence[Path], kept: Sequence[Path], least: int) -> Iterator[pa.Table]:
-    """The rows of some files in groups of at least `least` bytes, each (index, draw) once, without
-    those that the `kept` files hold, and with the columns of all files.
+def _wanted(files: Sequence[Path], kept: Sequence[Path]) -> Iterator[pa.Table]:
+    """The rows of some files, each (index, draw) once, without those that the `kept` files hold,
+    and with the columns of all files.
     """
     wanted, empty = _counting(files, kept), _columns_of_all(files)
-    waiting: list[pa.Table] = []
     first = 0
     for path in files:
         for table in row_groups(path):
             here = np.flatnonzero(wanted[first : first + len(table)])
             first += len(table)
-            waiting.append(table.take(pa.array(here, pa.int64())))
-            enough = sum(table.nbytes for table in waiting) >= least
-            if enough and sum(map(len, waiting)) >= GROUP_ROWS:
-                yield pa.concat_tables([empty, *waiting], promote_options="default")
-                waiting = []
+            some = table.take(pa.array(here, pa.int64()))
+            yield pa.concat_tables([empty, some], promote_options="default")
+
+
+def grouped(tables: Iterable[pa.Table], least: int = 0) -> Iterator[pa.Table]:
+    """Join tables to groups of at least `GROUP_ROWS` rows and `least` bytes, but for the last."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        enough = sum(one.nbytes for one in waiting) >= least
+        if enough and sum(map(len, waiting)) >= GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
     if sum(map(len, waiting)):
-        yield pa.concat_tables([empty, *waiting], promote_options="default")
+        yield pa.concat_tables(waiting)
 
 
 def _columns_of_all(files: Sequence[Path]) -> pa.Table:
@@ -175,5 +183,5 @@ def _counting(files: Sequence[Path], kept: Sequence[Path]) -> NDArray[np.bool_]:
     rows, before = Rows([*kept, *files]), len(Rows(kept))
     index, draw, status = rows.columns("index", "draw", "status")
     counts = np.zeros(len(index), bool)
-    counts[first_of_each(index, draw, status == STATUSES.index(UNREADABLE))] = True
+    counts[first_of_each(index, draw, status)] = True
     return counts[before:]

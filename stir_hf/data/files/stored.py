@@ -1,6 +1,7 @@
 """The rows that an inversion set had when it was loaded, found again if files were compacted."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stir_hf.data.files.broken import of_set
-from stir_hf.data.files.rows import STATUSES, UNREADABLE, GoneError, Rows, first_of_each
+from stir_hf.data.files.rows import GoneError, Rows, first_of_each
 from stir_hf.data.files.shards import files_of
 from stir_hf.errors import RequestError
 
@@ -21,11 +22,7 @@ TRIES = 3
 
 
 def reading(read: Callable[[], T]) -> T:
-    """Read a folder, with retries if a run compacts it meanwhile.
-
-    Raises:
-        GoneError: it was compacted during every attempt.
-    """
+    """Read a folder, with retries if a run compacts it meanwhile; then raises GoneError."""
     for _ in range(TRIES - 1):
         try:
             return read()
@@ -34,33 +31,26 @@ def reading(read: Callable[[], T]) -> T:
     return read()
 
 
+@dataclass(eq=False)
 class Stored:
     """Rows of a set by position, read from its folder.
 
     A run that continues the set may compact the folder; the rows are then found again by index and
     draw.
-
-    Args:
-        folder: the folder of the set.
-        rows: the rows of its files.
-        numbers: (n,): the row number of each position in the files.
-        keys: (n, 2): index and draw of each row, sorted.
-        errors: (n,): the relative error of each row, which identifies it after compaction.
-        called: name of the set in messages, if it is from the Hub.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        rows: Rows,
-        numbers: NDArray[np.int64],
-        keys: NDArray[np.int64],
-        errors: NDArray[np.float32],
-        called: str | None = None,
-    ) -> None:
-        self.called = called
-        self.folder, self._keys, self._errors = folder, keys, errors
-        self._there = rows, numbers
+    folder: Path
+    """The folder of the set."""
+    rows: Rows
+    """The rows of its files."""
+    numbers: NDArray[np.int64]
+    """(n,): the row number of each position in the files."""
+    keys: NDArray[np.int64]
+    """(n, 2): index and draw of each row, sorted."""
+    errors: NDArray[np.float32]
+    """(n,): the relative error of each row, which identifies it after compaction."""
+    called: str | None = None
+    """Name of the set in messages, if it is from the Hub."""
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -69,16 +59,11 @@ class Stored:
 
     def only(self, keep: NDArray[np.bool_]) -> "Stored":
         """The rows that a mask (n,) selects."""
-        rows, numbers = self._there
-        keys, errors = self._keys[keep], self._errors[keep]
-        return Stored(self.folder, rows, numbers[keep], keys, errors, self.called)
+        parts = {name: getattr(self, name)[keep] for name in ("numbers", "keys", "errors")}
+        return replace(self, **parts)
 
     def take(self, places: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """Some rows in the given order, as they are stored.
-
-        Raises:
-            RequestError: the folder no longer holds them.
-        """
+        """Some rows in the given order, as stored; raises RequestError if they are gone."""
         return self._read(lambda rows, numbers: rows.take(numbers[list(places)].tolist(), columns))
 
     def values(self, column: str, places: NDArray[np.int64]) -> list[Any]:
@@ -91,31 +76,31 @@ class Stored:
 
     def forget(self) -> None:
         """Drop all rows from memory."""
-        self._there[0].forget()
+        self.rows.forget()
 
     def order(self) -> NDArray[np.int64]:
         """(n,): the places in the order in which the rows lie on disk."""
-        return np.argsort(self._there[1], kind="stable")
+        return np.argsort(self.numbers, kind="stable")
 
     def _read(self, read: Callable[[Rows, NDArray[np.int64]], T]) -> T:
         with of_set(self.called):
             try:
-                return read(*self._there)
+                return read(self.rows, self.numbers)
             except GoneError:
                 return reading(lambda: read(*self._found_again()))
 
     def _found_again(self) -> tuple[Rows, NDArray[np.int64]]:
         rows = Rows(files_of(self.folder))
         index, draw, status, error = rows.columns("index", "draw", "status", "relative_error")
-        first = first_of_each(index, draw, status == STATUSES.index(UNREADABLE))
-        draws = 1 + max(draw.max(initial=0), self._keys[:, 1].max(initial=0))
-        there, wanted = index[first] * draws + draw[first], self._keys @ (draws, 1)
+        first = first_of_each(index, draw, status)
+        draws = 1 + max(draw.max(initial=0), self.keys[:, 1].max(initial=0))
+        there, wanted = index[first] * draws + draw[first], self.keys @ (draws, 1)
         at = np.searchsorted(there, wanted).clip(max=len(there) - 1)
         same = len(there) > 0 and np.array_equal(there[at], wanted)
-        if not same or not np.array_equal(error[first[at]], self._errors):
+        if not same or not np.array_equal(error[first[at]], self.errors):
             raise RequestError(
                 f"{self.folder} does not hold the inversions any more that were loaded from it;"
                 " load it again"
             )
-        self._there = rows, first[at]
-        return self._there
+        self.rows, self.numbers = rows, first[at]
+        return self.rows, self.numbers

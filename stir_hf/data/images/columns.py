@@ -71,9 +71,7 @@ class ImageColumn:
         return in_mode(image, self.mode), file_hash
 
     def shape(self, row: dict[str, Any]) -> tuple[int, int] | None:
-        """(h, w) from the header; None if the image is not on this machine. Raises any error of a
-        decoder.
-        """
+        """(h, w) from the header; None if the image is not here. Raises any error of a decoder."""
         cell = self.cell(row)
         if cell is not None and cell["bytes"] is None and "://" in (cell["path"] or ""):
             return None
@@ -84,9 +82,7 @@ class ImageColumn:
         return hash_of_file(self.cell(row))
 
     def is_nameless(self, row: dict[str, Any]) -> bool:
-        """True for bytes without the name of a file, as `datasets` writes images that it encoded
-        itself.
-        """
+        """True for bytes without the name of a file, as `datasets` writes what it encoded."""
         cell = self.cell(row)
         return cell is not None and not cell["path"]
 

@@ -37,10 +37,8 @@ def as_images(given: Any) -> list[Image.Image]:
     """
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Image.Image)
     if not several or isinstance(given, Tensor | dict | set):
-        kind = type(given).__name__
-        raise RequestError(
-            f"data must be a Hub id, a folder, a dataset or a list of {_ACCEPTED}, not {kind}"
-        )
+        expected = f"a Hub id, a folder, a dataset or a list of {_ACCEPTED}"
+        raise RequestError(f"data must be {expected}, not {type(given).__name__}")
     if isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[-1] in (1, 3, 4):
         shape = given.shape
         raise RequestError(f"data of shape {shape} is one image; give a list of {_ACCEPTED}")
@@ -60,10 +58,8 @@ def _image(item: Any, place: int) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:  # decoders raise errors of any type
-            told = one_line(error)
-            raise RequestError(
-                f"data must be images; item {place} is not an image: {told}"
-            ) from error
+            told = f"data must be images; item {place} is not an image: {one_line(error)}"
+            raise RequestError(told) from error
     got = type(item).__name__
     if isinstance(item, np.ndarray):
         array = item[..., 0] if item.ndim == 3 and item.shape[2] == 1 else item

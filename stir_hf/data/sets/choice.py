@@ -63,14 +63,10 @@ def choose(
 
 
 def _engine(one: Inversions) -> dict[str, Any]:
-    """The options of the engine that all sets of one table must share, in words."""
+    """The options of the engine that all sets of a table share, in words; a seed is only a draw."""
     engine = one.manifest.identity["engine"]
-    found = {name: _word(value) for name, value in engine.items() if name not in _FREE}
+    found = {name: _word(value) for name, value in engine.items() if name != "seed"}
     return {"kind": one.kind.name, **found}
-
-
-_FREE = ("seed",)
-"""Options of the engine that may differ within a table: another seed is another draw."""
 
 
 def _word(value: Any) -> Any:
@@ -135,19 +131,17 @@ def of_hashes(folder: Path, hashes: Collection[str]) -> list[Inversions]:
 def _found(
     given: "Inversions | str | os.PathLike[str] | Sequence[Inversions]", which: SetConfig
 ) -> list[Inversions]:
-    if isinstance(given, Inversions):
-        return [given.prefix(which.num_samples, which.draws)]
-    if not isinstance(given, str | os.PathLike):
-        if not isinstance(given, list | tuple) or not given:
-            raise RequestError(f"{_ASKED}, not {given!r}")
-        for one in given:
-            if not isinstance(one, Inversions):
-                raise RequestError(f"{_ASKED}, not a list with {one!r}")
-        return [one.prefix(which.num_samples, which.draws) for one in given]
-    sets = located(given, which.set)
-    return [
-        Inversions.read(one.path, which.num_samples, which.draws, called=one.called) for one in sets
-    ]
+    size = which.num_samples, which.draws
+    if isinstance(given, str | os.PathLike):
+        found = located(given, which.set)
+        return [Inversions.read(one.path, *size, called=one.called) for one in found]
+    sets = [given] if isinstance(given, Inversions) else given
+    if not isinstance(sets, list | tuple) or not sets:
+        raise RequestError(f"{_ASKED}, not {given!r}")
+    for one in sets:
+        if not isinstance(one, Inversions):
+            raise RequestError(f"{_ASKED}, not a list with {one!r}")
+    return [one.prefix(*size) for one in sets]
 
 
 def on_common_originals(sets: Sequence[Inversions]) -> list[Inversions]:

@@ -10,27 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stir_hf.data.files.rows import Rows, opened
-from stir_hf.data.files.shards import GROUP_ROWS, files_of
+from stir_hf.data.files.shards import GROUP_ROWS, files_of, grouped
 from stir_hf.data.files.stored import reading
 from stir_hf.data.sets.labels import LABEL
 from stir_hf.data.sets.manifest import Manifest
-from stir_hf.data.sets.prefix import prefix_rows
+from stir_hf.data.sets.prefix import Prefix
 
-_COMPARED = ["status", "canvas_hash", "inverted"]
-_KEY = ("index", "draw")
-_SMALL = (*_KEY, "status", "canvas_hash")
+_SMALL = ("index", "draw", "status", "canvas_hash")
 
 
 def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Path]:
     """Write the rows of the finished prefix, each (index, draw) once, file by file.
 
     Equal rows give equal files with equal names, so a set that was extended keeps its earlier
-    files.
-
-    Args:
-        folder: the folder of the set.
-        into: a folder for the files.
-        without_images: leave out the originals and their labels.
+    files. `without_images` leaves out the originals and their labels.
 
     Raises:
         RequestError: the set is not finished.
@@ -42,7 +35,7 @@ def export(folder: Path, into: Path, *, without_images: bool = False) -> list[Pa
 def _exported(folder: Path, manifest: Manifest, into: Path, without_images: bool) -> list[Path]:
     rows = Rows(files_of(folder))
     done = manifest.complete or {"num_samples": 0, "draws": 0}
-    numbers, _ = prefix_rows(rows, folder, manifest, done["num_samples"], done["draws"])
+    numbers, _ = Prefix(folder, manifest, done["num_samples"], done["draws"]).numbers(rows)
     wanted = np.zeros(len(rows), bool)
     wanted[numbers] = True
     into.mkdir(parents=True, exist_ok=True)
@@ -60,15 +53,9 @@ def _written(
     names = [name for name in schema.names if name not in left_out]
     kept = datasets.Features(**{name: features[name] for name in names}).arrow_schema
     partial = into / "data.partial"
-    waiting: list[pa.Table] = []
     with pq.ParquetWriter(partial, kept, write_page_checksum=True) as writer:
-        for table in tables:
-            waiting.append(table.select(names).cast(kept))
-            if sum(map(len, waiting)) >= GROUP_ROWS:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting = []
-        if sum(map(len, waiting)):
-            writer.write_table(pa.concat_tables(waiting))
+        for group in grouped(table.select(names).cast(kept) for table in tables):
+            writer.write_table(group)
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return partial.replace(into / f"data-{digest[:16]}.parquet")
@@ -81,11 +68,11 @@ def columns(file: Path) -> list[str]:
 
 
 def row_digests(files: list[Path]) -> dict[tuple[int, int], tuple[str, int | None]]:
-    """Return by (index, draw) a hash of status, canvas hash and inversion, and the label."""
+    """For each (index, draw): a hash of status, canvas hash and stored inversion; the label."""
     found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for path in files:
         with opened(path) as file:
-            for batch in file.iter_batches(GROUP_ROWS, columns=[*_KEY, *_COMPARED, LABEL]):
+            for batch in file.iter_batches(GROUP_ROWS, columns=[*_SMALL, "inverted", LABEL]):
                 index, draw, status, canvas = (batch[n].to_pylist() for n in _SMALL)
                 labelled = LABEL in batch.schema.names
                 labels = batch[LABEL].to_pylist() if labelled else [None] * len(batch)

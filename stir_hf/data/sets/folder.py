@@ -169,22 +169,14 @@ def _holder(folder: Path) -> str:
 
 
 def sets_in(folder: Path) -> dict[str, Path]:
-    """The folders of the inversion sets under a run's folder, by the hash of their identity.
-
-    Raises:
-        RequestError: an unreadable set.
-    """
+    """The sets in the folder of a run, by their hash; raises RequestError for an unreadable one."""
     found = sorted(path.parent for path in (folder / SETS).glob(f"*/{FILE_NAME}"))
     return {Manifest.read(path).hash: path for path in found}
 
 
 def places(folder: Path, wanted: Mapping[str, Manifest]) -> dict[str, Path]:
-    """The folder of each set of a run, existing or new; an existing one is found by its hash,
-    whatever its name.
-
-    Args:
-        folder: the folder of the run.
-        wanted: the sets of this run, by hash.
+    """The folder of each set of a run (`wanted`, by hash), existing or new; an existing one is
+    found by its hash, whatever its name.
 
     Raises:
         RequestError: the folder holds a set of another run, or one of equal hash that was made by
@@ -226,8 +218,9 @@ def run_folder(
             yield folder
         return
     folder = writable(Path(out))
-    if processes.main:
-        check_result(folder, digest)
+    path = folder / RESULT
+    if processes.main and path.exists() and StirResult.load(folder).config.get("hash") != digest:
+        raise RequestError(f"{path} is the result of another run; choose another --out")
     with claimed(folder) if processes.main else nullcontext():
         processes.wait()
         yield folder
@@ -246,10 +239,3 @@ def _temporary(processes: Processes, *, keep: bool) -> Iterator[Path]:
         raise
     if not keep and processes.main:
         remove(folder)
-
-
-def check_result(folder: Path, digest: str) -> None:
-    """Raise RequestError if the folder holds the result of another run."""
-    path = folder / RESULT
-    if path.exists() and StirResult.load(folder).config.get("hash") != digest:
-        raise RequestError(f"{path} is the result of another run; choose another --out")

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,9 @@ from stir_hf.data.files.stored import reading
 from stir_hf.data.sets import folder as folders
 from stir_hf.data.sets.located import located, only_set
 from stir_hf.data.sets.manifest import Manifest
-from stir_hf.data.sets.parts import copy_set, merged
-from stir_hf.data.sets.prefix import WHOLE, selected
-from stir_hf.data.sets.spread import Spread, SpreadOfSet
+from stir_hf.data.sets.parts import copy_set, merge_one
+from stir_hf.data.sets.prefix import WHOLE, Prefix
+from stir_hf.data.sets.spread import Spread, spread_of
 from stir_hf.errors import RequestError
 
 _ROWS = 64
@@ -62,9 +62,9 @@ class Inversions(RowArrays):
             RequestError: no inversion set there, several, or one that is not finished.
         """
         if not isinstance(path, str | os.PathLike):
-            folder, made = merged(path)
+            folder = folders.temporary()
             try:
-                return cls.read(made).deleting(folder)
+                return cls.read(merge_one(path, folder)).deleting(folder)
             except BaseException:
                 folders.remove(folder)
                 raise
@@ -111,7 +111,7 @@ class Inversions(RowArrays):
                 )
             done = manifest.complete or {}
             count, k = num_samples or done["num_samples"], draws or done["draws"]
-            found = reading(lambda: selected(folder, manifest, count, k, part, called))
+            found = reading(Prefix(folder, manifest, count, k, part, called).selected)
             made = cls(
                 path=folder,
                 manifest=manifest,
@@ -138,9 +138,7 @@ class Inversions(RowArrays):
     def restrict_to(
         self, indices: set[int], left_out: Mapping[int, str] | None = None
     ) -> "Inversions":
-        """The same set with only the rows of these originals; `left_out` gives the status of the
-        others.
-        """
+        """The same set with only these originals; `left_out` gives the status of the others."""
         keep = np.isin(self.index, sorted(indices))
         if bool(keep.all()):
             return self
@@ -206,16 +204,25 @@ class Inversions(RowArrays):
         """The spread of the reference's representations of the originals, each once, in float64;
         None if there are fewer than two originals, or all have the same representation.
         """
-        return self._spread.of_originals
+        return self._lengths_and_spread[1]
 
     @property
     def spread_error(self) -> NDArray[np.float64] | None:
         """(n,): like `relative_error`, but divided by the spread; None without a spread."""
-        if self.spread is None:
-            return None
-        return self.relative_error * self._spread.lengths / self.spread.spread
+        lengths, spread = self._lengths_and_spread
+        return None if spread is None else self.relative_error * lengths / spread.spread
 
     @cached_property
-    def _spread(self) -> SpreadOfSet:
-        batches = ((rows, self.vectors("representation", rows)) for rows in self.batches(_ROWS))
-        return SpreadOfSet.of(self.index, batches)
+    def _lengths_and_spread(self) -> tuple[NDArray[np.float64], Spread | None]:
+        """(n,): the length of each row's original as represented; and their spread."""
+        lengths, once = np.zeros(len(self)), np.zeros(len(self), bool)
+        once[np.unique(self.index, return_index=True)[1]] = True
+
+        def originals() -> Iterator[NDArray[np.float64]]:
+            for rows in self.batches(_ROWS):
+                vectors = self.vectors("representation", rows).astype(np.float64)
+                lengths[rows] = np.linalg.norm(vectors, axis=1)
+                yield vectors[once[rows]]
+
+        spread = spread_of(originals())
+        return lengths, spread

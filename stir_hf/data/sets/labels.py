@@ -22,11 +22,7 @@ def renamed(rows: Rows, feature: Any) -> bool:
 
 def relabel(folder: Path, labels: Mapping[int, int | None], feature: Any) -> None:
     """Rewrite the label column of a set file by file; each file is replaced when it is complete.
-
-    Args:
-        folder: the folder of the set.
-        labels: labels by index; rows of other indices keep theirs.
-        feature: the feature of the label column; None leaves its type as it is.
+    Rows whose index is not in `labels` keep theirs; the feature None leaves the type as it is.
     """
     for path in files_of(folder):
         with opened(path) as file:

@@ -58,11 +58,7 @@ def _asked(config_name: str | None, sets: list[str], name: object) -> list[str]:
 
 
 def only_set(name: str | os.PathLike[str]) -> Place:
-    """Find the only inversion set of a folder or repo.
-
-    Raises:
-        RequestError: as `located`; or several sets, which are named.
-    """
+    """The only inversion set of a folder or repo; raises RequestError and names them if several."""
     first, *others = located(name)
     if not others:
         return first
@@ -75,11 +71,7 @@ def only_set(name: str | os.PathLike[str]) -> Place:
 
 
 def find_sets(path: Path) -> list[Path]:
-    """The folders of the inversion sets at or under `path`.
-
-    Raises:
-        RequestError: no inversion set.
-    """
+    """The folders of the inversion sets at or under `path`; raises RequestError without any."""
     if not hub.is_there(str(path)):
         raise hub.no_such_folder(str(path), "folder of inversions")
     path = path.expanduser()
@@ -95,11 +87,7 @@ def find_sets(path: Path) -> list[Path]:
 
 
 def listed(card: str) -> list[str]:
-    """The configs that a card lists.
-
-    Raises:
-        RequestError: a card whose YAML cannot be read.
-    """
+    """The configs that a card lists; raises RequestError if its YAML cannot be read."""
     block = REGEX_YAML_BLOCK.search(card)
     try:
         data = yaml.safe_load(block.group(2)) if block else None

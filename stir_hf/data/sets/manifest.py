@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from stir_hf.data.files.broken import BrokenError
 from stir_hf.data.files.schema import fault_of, read_json
 from stir_hf.data.identity import hash_of, other_entries, same_probe, same_spread, slug
 from stir_hf.errors import RequestError, one_line, printable
+from stir_hf.results.score import known_fields
 
 FILE_NAME = "inversions.json"
 FORMAT = 2
@@ -97,10 +98,8 @@ class Manifest:
             raise BrokenError(path, f"format must be {FORMAT}")
         if (fault := fault_of(found)) is not None:
             raise BrokenError(path, fault)
-        known = {f.name for f in fields(cls)}
-        values = {name: value for name, value in found.items() if name in known}
-        whole = {**values, "runs": tuple(values.get("runs", ())), "names": _shown(values["names"])}
-        return cls(**whole)
+        runs, names = tuple(found.get("runs", ())), _shown(found["names"])
+        return known_fields(cls, found, runs=runs, names=names)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of the file."""

@@ -20,6 +20,10 @@ from stir_hf.errors import RequestError
 FILE_NAME = "sources.parquet"
 """File next to the rows: index, file_hash and label of every sample, canvas_hash if known."""
 
+_SCHEMA = pa.schema(
+    {"index": pa.int64(), "file_hash": pa.string(), LABEL: pa.int64(), "canvas_hash": pa.string()}
+)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -53,21 +57,13 @@ def _source(canvases: Canvases, position: int, known: Source | None) -> Source:
     found = Source(samples.file_hash(position), samples.label(position))
     if not samples.is_nameless(position):
         return found
-    same = known is not None and known.file_hash == found.file_hash
-    before = known.canvas_hash if known is not None and same else None
+    before = known.canvas_hash if known and known.file_hash == found.file_hash else None
     return replace(found, canvas_hash=before or canvases.hash_at(position))
 
 
 def keep(folder: Path, sources: Mapping[int, Source]) -> None:
     """Write the records of samples, by index."""
-    table = pa.table(
-        {
-            "index": pa.array(sources, pa.int64()),
-            "file_hash": pa.array([one.file_hash for one in sources.values()], pa.string()),
-            LABEL: pa.array([one.label for one in sources.values()], pa.int64()),
-            "canvas_hash": pa.array([one.canvas_hash for one in sources.values()], pa.string()),
-        }
-    )
+    table = pa.Table.from_pylist([{"index": i, **vars(s)} for i, s in sources.items()], _SCHEMA)
     partial = folder / f".{FILE_NAME}.partial"
     pq.write_table(table, partial, write_page_checksum=True)
     partial.replace(folder / FILE_NAME)

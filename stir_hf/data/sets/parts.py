@@ -15,7 +15,7 @@ from stir_hf.data.files.shards import compact, copied, files_of, give_way
 from stir_hf.data.files.stored import reading
 from stir_hf.data.identity import data_order
 from stir_hf.data.sets import part_sources as sources
-from stir_hf.data.sets.folder import SETS, claimed, remove, sets_in, temporary, writable
+from stir_hf.data.sets.folder import SETS, claimed, places, writable
 from stir_hf.data.sets.located import find_sets
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.data.sets.prefix import WHOLE
@@ -77,32 +77,18 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
                 f"{folder} holds {names[1]}, and {folders[0]} {names[0]}: parts of one run have the"
                 " same sets"
             )
+    firsts = {digest: Manifest.read(path) for digest, path in there[0].items()}
     with claimed(target):
-        for digest, path in sets_in(target).items():
-            if digest not in there[0]:
-                raise RequestError(
-                    f"{target} holds inversions of another run ({path.name}); choose another --out"
-                )
-        return [_joined([one[digest] for one in there], target) for digest in there[0]]
+        made = places(target, firsts)
+        return [_joined([one[digest] for one in there], made[digest]) for digest in firsts]
 
 
-def merged(parts: Sequence[str | os.PathLike[str]]) -> tuple[Path, Path]:
-    """Join the only set of several folders in a temporary folder; return that folder and the set's.
+def merge_one(parts: Sequence[str | os.PathLike[str]], out: Path) -> Path:
+    """Join the only set of several folders in another folder and return its path there.
 
     Raises:
         RequestError: as `merge`; or several sets.
     """
-    _check_one(parts)
-    folder = temporary()
-    try:
-        (made,) = merge(parts, folder)
-    except BaseException:
-        remove(folder)
-        raise
-    return folder, made
-
-
-def _check_one(parts: Sequence[str | os.PathLike[str]]) -> None:
     if not parts:
         raise RequestError("no folders; give those of the parts of one set, or one path")
     names = [path.name for path in find_sets(Path(parts[0]))]
@@ -111,14 +97,12 @@ def _check_one(parts: Sequence[str | os.PathLike[str]]) -> None:
             f"{parts[0]} holds {len(names)} inversion sets ({', '.join(names)}); give the folders"
             f" of one of them, such as {Path(parts[0]) / SETS / names[0]}"
         )
+    (made,) = merge(parts, out)
+    return made
 
 
 def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
-    """Copy a set to another folder; the copies replace rows that are already there.
-
-    Raises:
-        RequestError: the target holds another set.
-    """
+    """Copy a set over what a folder holds of it; raises RequestError if it holds another."""
     if target.resolve() == folder.resolve():
         return target
     if (target / FILE_NAME).exists() and Manifest.read(target).hash != manifest.hash:
@@ -127,25 +111,22 @@ def copy_set(folder: Path, manifest: Manifest, target: Path) -> Path:
         )
     target.mkdir(parents=True, exist_ok=True)
     there = Manifest.read(folder)  # read first, so that its finished rows are in the files
-    give_way(target, reading(lambda: copied(files_of(folder), target)))
+    give_way(target, reading(lambda: copied(folder, target)))
     there.write(target)
     return target
 
 
-def _joined(parts: Sequence[Path], target: Path) -> Path:
-    manifests = [Manifest.read(path) for path in parts]
-    first = manifests[0]
-    folder = sets_in(target).get(first.hash, target / SETS / first.slug)
-    if (folder / FILE_NAME).exists():
-        manifests.insert(0, Manifest.read(folder))
+def _joined(parts: Sequence[Path], folder: Path) -> Path:
+    first = Manifest.read(parts[0])
+    there = [folder, *parts] if (folder / FILE_NAME).exists() else parts
+    manifests = [Manifest.read(path) for path in there]
     for manifest in manifests:
         first.check_continues(manifest, folder)
-    there = [folder] if (folder / FILE_NAME).exists() else []
-    samples = reading(lambda: sources.check_same([*there, *parts]))
+    samples = reading(lambda: sources.check_same(there))
     folder.mkdir(parents=True, exist_ok=True)
     with _as_before_a_failure(folder):
         for part in parts:
-            reading(partial(_copied_from, part, folder))
+            reading(partial(copied, part, folder, as_parts=True))
         compact(folder)
         count, draws = _finished(Rows(files_of(folder)), first)
         if not count:
@@ -157,10 +138,6 @@ def _joined(parts: Sequence[Path], target: Path) -> Path:
     whole = replace(first, complete=None, runs=tuple(runs.values()))
     whole.finished(count, draws).write(folder)
     return folder
-
-
-def _copied_from(part: Path, folder: Path) -> None:
-    copied(files_of(part), folder, as_parts=True)
 
 
 @contextmanager

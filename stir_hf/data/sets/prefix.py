@@ -1,5 +1,6 @@
 """The finished rows of an inversion set: a prefix in the order of the data."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from stir_hf.data.files.broken import BrokenError
 from stir_hf.data.files.rows import STATUSES, UNREADABLE, Rows, first_of_each
 from stir_hf.data.files.shards import files_of
 from stir_hf.data.files.stored import Stored
-from stir_hf.data.files.table_checks import check_copies, check_files, check_hashes, check_small
+from stir_hf.data.files.table_checks import TableChecks
 from stir_hf.data.identity import data_order
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.errors import RequestError
@@ -19,91 +20,80 @@ WHOLE = slice(None)
 """All positions of a prefix, instead of a part."""
 
 
-def selected(
-    folder: Path,
-    manifest: Manifest,
-    num_samples: int,
-    draws: int,
-    part: slice = WHOLE,
-    called: str | None = None,
-) -> dict[str, Any]:
-    """The rows of a prefix, or of a part of it, each (index, draw) once, without the originals
-    that were left out; `called` replaces the folder in messages.
-    """
-    rows = Rows(files_of(folder))
-    first, columns = prefix_rows(rows, folder, manifest, num_samples, draws, part, called)
-    index, draw, status = columns["index"], columns["draw"], columns["status"]
-    left_out = first[status[first] >= STATUSES.index("not_finite")]
-    bad = {int(index[i]): STATUSES[status[i]] for i in left_out}
-    kept = first[~np.isin(index[first], sorted(bad))]
-    error = np.asarray(columns["relative_error"], np.float32)[kept]
-    keys = np.stack((index[kept], draw[kept].astype(np.int64)), axis=1)
-    return {
-        "stored": Stored(folder, rows, kept, keys, error, called),
-        "index": index[kept],
-        "draw": draw[kept],
-        "relative_error": error,
-        "converged": status[kept] == STATUSES.index("converged"),
-        "left_out": bad,
-    }
+@dataclass(frozen=True)
+class Prefix:
+    """A prefix of the set in a folder, or a part of that prefix."""
 
+    folder: Path
+    manifest: Manifest
+    num_samples: int
+    draws: int
+    part: slice = field(default_factory=lambda: WHOLE)
+    """Positions in the prefix."""
+    called: str | None = None
+    """Name of the set in messages, if it is from the Hub."""
 
-def prefix_rows(
-    rows: Rows,
-    folder: Path,
-    manifest: Manifest,
-    num_samples: int,
-    draws: int,
-    part: slice = WHOLE,
-    called: str | None = None,
-) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The numbers (n,) of the rows of a prefix, each (index, draw) once, including originals that
-    were left out; and the small columns of all rows, `status` as a number among `STATUSES`.
+    def selected(self) -> dict[str, Any]:
+        """The rows, each (index, draw) once, without the originals that were left out."""
+        rows = Rows(files_of(self.folder))
+        first, columns = self.numbers(rows)
+        index, draw, status = columns["index"], columns["draw"], columns["status"]
+        left_out = first[status[first] >= STATUSES.index("not_finite")]
+        bad = {int(index[i]): STATUSES[status[i]] for i in left_out}
+        kept = first[~np.isin(index[first], sorted(bad))]
+        error = np.asarray(columns["relative_error"], np.float32)[kept]
+        keys = np.stack((index[kept], draw[kept].astype(np.int64)), axis=1)
+        return {
+            "stored": Stored(self.folder, rows, kept, keys, error, self.called),
+            "index": index[kept],
+            "draw": draw[kept],
+            "relative_error": error,
+            "converged": status[kept] == STATUSES.index("converged"),
+            "left_out": bad,
+        }
 
-    Raises:
-        BrokenError: files or rows that the set cannot have.
-        RequestError: the prefix is not complete.
-    """
-    check_files(rows, manifest)
-    name, count = called or str(folder), len(range(num_samples)[part]) * draws
-    data, kind = manifest.identity["data"], manifest.identity["canvas"]["kind"]
-    first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
-    if end - first_row < num_samples:
+    def numbers(self, rows: Rows) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+        """The numbers (n,) among the rows of all files, each (index, draw) once, including
+        originals that were left out; and the small columns of all rows, as in `TableChecks`.
+
+        Raises:
+            BrokenError: files or rows that the set cannot have.
+            RequestError: the prefix is not complete.
+        """
+        name = self.called or str(self.folder)
+        checks = TableChecks(name, self.manifest, rows)
+        checks.check_files()
+        data, num_samples = self.manifest.identity["data"], self.num_samples
+        first_row, end = data.get("slice") or (0, data["rows"] or num_samples)
+        if end - first_row < num_samples:
+            raise RequestError(
+                f"{num_samples} {checks.kind.name}s requested, but the split of {name} has"
+                f" {end - first_row}"
+            )
+        self._check_there(len(rows))
+        wanted = data_order(data, num_samples)
+        checks.check_small()
+        index, draw, status, _ = checks.columns.values()
+        first = first_of_each(index, draw, status)
+        checks.check_copies(first)
+        first = first[np.isin(index[first], wanted[self.part]) & (draw[first] < self.draws)]
+        self._check_there(len(first))
+        seen = first[status[first] != STATUSES.index(UNREADABLE)]
+        checks.check_hashes(seen, dict(zip(wanted.tolist(), data["first"], strict=False)))
+        return first, checks.columns
+
+    def _check_there(self, there: int) -> None:
+        """Raise if there are fewer rows than requested."""
+        count = len(range(self.num_samples)[self.part]) * self.draws
+        if there >= count:
+            return
+        told, finished = f"holds {there} of {count} inversions", "none"
+        if (done := self.manifest.complete) is not None:
+            if self.called is not None and count <= done["num_samples"] * done["draws"]:
+                raise BrokenError(self.called, f"it {told}")
+            kind = self.manifest.identity["canvas"]["kind"]
+            finished = f"{done['num_samples']} {kind}s, {done['draws']} draws"
         raise RequestError(
-            f"{num_samples} {kind}s requested, but the split of {name} has {end - first_row}"
+            f"{self.called or self.folder} {told} (finished: {finished}); run its command again to"
+            " continue it"
         )
-    _check_there(len(rows), count, folder, manifest, called)
-    wanted = data_order(data, num_samples)
-    names = ("index", "draw", "status", "relative_error")
-    columns = dict(zip(names, rows.columns(*names), strict=True))
-    check_small(name, columns, manifest)
-    index, draw, status = (columns[name] for name in names[:3])
-    first = first_of_each(index, draw, status == STATUSES.index(UNREADABLE))
-    check_copies(name, rows, columns, first, manifest)
-    first = first[np.isin(index[first], wanted[part]) & (draw[first] < draws)]
-    _check_there(len(first), count, folder, manifest, called)
-    identity = dict(zip(wanted.tolist(), data["first"], strict=False))
-    seen = first[status[first] != STATUSES.index(UNREADABLE)]
-    check_hashes(name, index[seen], rows.values("canvas_hash", seen), identity, kind)
-    return first, columns
-
-
-def _check_there(
-    there: int, count: int, folder: Path, manifest: Manifest, called: str | None
-) -> None:
-    """Raise if there are fewer rows than requested."""
-    if there >= count:
-        return
-    told = f"holds {there} of {count} inversions"
-    done = manifest.complete
-    if called is not None and done is not None and count <= done["num_samples"] * done["draws"]:
-        raise BrokenError(called, f"it {told}")
-    raise RequestError(
-        f"{called or folder} {told} (finished: {_finished(manifest)}); run its command again to"
-        " continue it"
-    )
-
-
-def _finished(manifest: Manifest) -> str:
-    done, kind = manifest.complete, manifest.identity["canvas"]["kind"]
-    return "none" if done is None else f"{done['num_samples']} {kind}s, {done['draws']} draws"

@@ -46,34 +46,3 @@ def spread_of(batches: Iterable[NDArray[np.floating[Any]]]) -> Spread | None:
     if square <= 0:
         return None
     return Spread(sqrt(square), float(np.linalg.norm(origin + mean)))
-
-
-@dataclass(frozen=True)
-class SpreadOfSet:
-    """The spread of the reference's representations of a set's originals, and their lengths."""
-
-    of_originals: Spread | None
-    """Spread over the originals, each once; None if it does not exist."""
-    lengths: NDArray[np.float64]
-    """(n,): the length of the representation of each row's original."""
-
-    @classmethod
-    def of(
-        cls, index: NDArray[np.int64], batches: Iterable[tuple[NDArray[np.int64], NDArray[Any]]]
-    ) -> "SpreadOfSet":
-        """Compute the spread and lengths in one pass over the representations of a set.
-
-        Args:
-            index: (n,): the original of each row.
-            batches: row numbers, and the representations (b, d) of their originals.
-        """
-        lengths, once = np.zeros(len(index)), np.zeros(len(index), bool)
-        once[np.unique(index, return_index=True)[1]] = True
-
-        def measured() -> Iterable[NDArray[np.float64]]:
-            for rows, found in batches:
-                vectors = found.astype(np.float64)
-                lengths[rows] = np.linalg.norm(vectors, axis=1)
-                yield vectors[once[rows]]
-
-        return cls(spread_of(measured()), lengths)

@@ -35,37 +35,28 @@ class Canvases:
     """
 
     def __init__(
-        self,
-        samples: Samples,
-        make: Callable[[Any], NDArray[Any]],
-        shape: tuple[int, ...],
+        self, samples: Samples, make: Callable[[Any], NDArray[Any]], shape: tuple[int, ...]
     ) -> None:
         self.samples, self._make, self._shape = samples, make, shape
         self._expected: Mapping[int, str | None] = {}
-        self._kept: dict[int, Canvas | UnreadableError] = {}
+        self._kept: dict[int, Canvas | None] = {}
 
     def peek(self, position: int) -> Canvas | None:
         """The canvas at a position, cached for `take`; None for a sample that cannot be decoded."""
         if position not in self._kept:
             try:
                 self._kept[position] = self.read(position)
-            except UnreadableError as error:
-                self._kept[position] = error
-        found = self._kept[position]
-        return None if isinstance(found, UnreadableError) else found
+            except UnreadableError:
+                self._kept[position] = None
+        return self._kept[position]
 
     def take(self, position: int) -> Canvas | None:
         """Like `peek`, and drop the cached canvas."""
-        found = self.peek(position)
-        del self._kept[position]
-        return found
+        self.peek(position)
+        return self._kept.pop(position)
 
     def read(self, position: int) -> Canvas:
-        """Decode the sample at a position again, and return its canvas.
-
-        Raises:
-            UnreadableError: it cannot be decoded.
-        """
+        """The canvas of the sample, decoded again; raises UnreadableError if it cannot be."""
         sample = self.samples.sample(position)
         try:
             array = self._make(sample.original)
@@ -105,22 +96,13 @@ class Canvases:
         self._expected = hashes
 
     def check_again(self, positions: Sequence[int], hashes: Sequence[str | None]) -> None:
-        """Decode finished samples again, and compare the hashes of their canvases.
-
-        Raises:
-            RequestError: a sample that has changed; it is named.
-        """
+        """Decode finished samples again; raises RequestError and names one that has changed."""
         for position, digest in zip(positions, hashes, strict=True):
             found = self.hash_at(position)
             if found is None or found != digest:
                 self._refuse(int(self.samples.order[position]))
 
     def hash_at(self, position: int) -> str | None:
-        """The hash of the canvas at a position, without caching the canvas; None for a sample that
-        cannot be decoded.
-        """
-        kept = position in self._kept
-        canvas = self.peek(position)
-        if not kept:
-            del self._kept[position]
+        """The hash of the canvas at a position, not cached; None if it cannot be decoded."""
+        canvas = self.peek(position) if position in self._kept else self.take(position)
         return None if canvas is None else canvas.hash

@@ -1,59 +1,19 @@
 """The column of originals of a dataset, of any kind, and its column of labels."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, TypeAlias
 
 import datasets
-import pyarrow as pa
 
-from stir_hf.data.images.columns import image_column, image_columns
+from stir_hf.data.images.columns import ImageColumn, image_column, image_columns
 from stir_hf.data.sources.spec import DataSpec
-from stir_hf.data.vectors import vector_column, vector_columns
+from stir_hf.data.vectors import VectorColumn, only_column, vector_columns
 
 LABELS = ("label", "labels", "cls", "fine_label")
 """Common names of a column of labels."""
 
 
-class Column(Protocol):
-    """Originals of one kind in the rows of a dataset."""
-
-    kind: ClassVar[str]
-    """Name of the kind of input."""
-
-    @property
-    def name(self) -> str:
-        """The name by which a request gives it."""
-
-    @property
-    def column(self) -> str:
-        """The column of the dataset that holds it."""
-
-    @property
-    def feature(self) -> Any:
-        """The feature with which the column is read, without decoding its cells."""
-
-    def read(self, row: dict[str, Any]) -> tuple[Any, str | None]:
-        """Decode the original of a row, and hash its encoded bytes (16 hexadecimal digits) if they
-        are on this machine; raises any error of a decoder.
-        """
-
-    def shape(self, row: dict[str, Any]) -> tuple[int, ...] | None:
-        """The shape of the original of a row, without decoding it; None if its file is not on this
-        machine. Raises any error of a decoder.
-        """
-
-    def file_hash(self, row: dict[str, Any]) -> str | None:
-        """The same hash of the encoded bytes as `read` returns."""
-
-    def is_nameless(self, row: dict[str, Any]) -> bool:
-        """True for bytes without the name of a file: other versions of a library may encode the
-        same original differently.
-        """
-
-    def check_files(self, table: pa.Table, roots: Any) -> None:
-        """Raise RequestError if a row names a file outside of `roots`."""
-
-    def record(self, original: Any) -> list[Any]:
-        """A description of an original by its content, as plain data for JSON."""
+Column: TypeAlias = ImageColumn | VectorColumn
+"""Originals of one kind in the rows of a dataset."""
 
 
 def label_column(features: Any) -> str | None:
@@ -75,17 +35,15 @@ def find_column(features: Any, spec: DataSpec) -> Column:
         RequestError: no such column, or several columns and no request.
     """
     asked, vectors = spec.image_column, vector_columns(features, asked=spec.image_column)
-    if vectors and (asked in vectors or (asked is None and not image_columns(features))):
-        return vector_column(vectors, spec)
+    if asked in vectors:
+        return vectors[asked]
+    if asked is None and vectors and not image_columns(features):
+        return only_column(vectors, spec.dataset)
     return image_column(features, spec)
 
 
 def needed(features: Any, spec: DataSpec) -> datasets.Features:
-    """The columns to read: first the originals, undecoded, then the labels.
-
-    Raises:
-        RequestError: as `find_column`.
-    """
+    """The columns to read: the originals, undecoded, then labels; raises as `find_column`."""
     column, label = find_column(features, spec), label_column(features)
     labels = {} if label is None else {label: features[label]}
     return datasets.Features(**{column.column: column.feature, **labels})

@@ -28,13 +28,9 @@ def kept_folder() -> Path:
 def cache_of(
     root: Path, names: dict[str, list[str]], referenced: frozenset[str], *, streamed: bool
 ) -> Path:
-    """The cache folder for the tables of these files; other contents have another folder.
-
-    Args:
-        root: the folder of the files.
-        names: the files of each split.
-        referenced: files that the tables only name; their contents are not read.
-        streamed: the files are streamed and no tables are made, so contents are not read.
+    """The cache folder for the tables of the files of each split; other contents have another
+    folder. Contents are not read of `referenced` files, which the tables only name, or if the files
+    are streamed, so that no tables are made.
 
     Raises:
         RequestError: a file is a pointer of git-lfs or git-annex.

@@ -3,11 +3,14 @@ and images that are in no split.
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 import datasets
 import pyarrow.compute as pc
@@ -15,6 +18,7 @@ import yaml  # type: ignore[import-untyped]  # has none
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from huggingface_hub import metadata_load
 
+from stir_hf import hub
 from stir_hf.data.sources.tree import is_hidden, tree_of
 from stir_hf.errors import RequestError, closest, one_line
 from stir_hf.pointers import check_pointer
@@ -60,6 +64,36 @@ class Layout:
             for field in fields(config)
             if field.name not in common and getattr(config, field.name) != field.default
         }
+
+    def files_note(
+        self, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
+    ) -> str | None:
+        """A note on image files that are not in the split of a folder but were perhaps meant to be:
+        files in no split, or (unless the split was `asked` for) files that only a keyword in their
+        name assigned to another.
+        """
+        if not self.images or column not in rows.features:
+            return None
+        root = root.resolve()
+        paths = pc.struct_field(rows.data.column(column), "path").to_pylist()
+        used = {
+            Path(path).relative_to(root).as_posix()
+            for path in paths
+            if path and Path(path).is_relative_to(root)
+        }
+        split, files = str(rows.split), self.files.items()
+        elsewhere = {name for other, names in files if other != split for name in names}
+        if not asked:
+            beside = {PurePosixPath(name).parent for name in used}
+            elsewhere = {name for name in elsewhere if PurePosixPath(name).parent not in beside}
+        left = sorted(self.images - used - elsewhere)
+        if not left:
+            return None
+        shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
+        several = "s are" if len(left) > 1 else " is"
+        return (
+            f"{len(left)} image file{several} not among the {len(rows)} of split {split!r}: {shown}"
+        )
 
     def check_count(self, split: str, count: int, called: str) -> None:
         """Raise RequestError if the card declares another number of rows for a split."""
@@ -112,10 +146,36 @@ def layout_of(
         for split, paths in (builder.config.data_files or {}).items()
         if paths
     }
-    if reader != IMAGES:
-        return Layout(builder, reader, files, frozenset())
-    files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
-    return Layout(builder, reader, files, images)
+    if reader == IMAGES:
+        files = {split: [n for n in names if _is_read(n)] for split, names in files.items()}
+    return Layout(builder, reader, files, images if reader == IMAGES else frozenset())
+
+
+def layout_of_repo(found: hub.Found, config_name: str | None) -> Layout:
+    """The layout of a repo, from a folder with its card and empty files in place of all others: the
+    names are enough to know the files of a split.
+    """
+    with TemporaryDirectory(prefix="stir-hf-") as folder:
+        root = Path(folder).resolve() / "repo"
+        root.mkdir()
+        for name in found.files:
+            _stand_in(root / name, found.folder / name)
+        check_card(root, found.repo_id)
+        return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
+
+
+def _stand_in(path: Path, fetched: Path) -> None:
+    """Write a placeholder for a file of which `datasets` reads only the name, or a card."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
+        if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
+            return  # `datasets` warns of a card without metadata
+        shutil.copyfile(fetched, path)
+    elif path.suffix == ".zip":  # its members decide on the reader; here images
+        with ZipFile(path, "w") as archive:
+            archive.writestr("image.png", b"")
+    else:
+        path.touch()
 
 
 def _inside(path: Path, roots: tuple[Path, ...], called: str) -> str:
@@ -158,46 +218,8 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
     return RequestError(f"dataset {called} cannot be loaded: {told}")
 
 
-def files_note(
-    layout: Layout, root: Path, rows: datasets.Dataset, column: str, *, asked: bool
-) -> str | None:
-    """A note on image files that are not in the split of a folder but were perhaps meant to be:
-    files in no split, or (if no split was requested) files that only a keyword in their name
-    assigned to another.
-
-    Args:
-        layout: the layout of the folder.
-        root: the folder.
-        rows: the rows of the split.
-        column: its column of images.
-        asked: True if the request names the split.
-    """
-    if not layout.images or column not in rows.features:
-        return None
-    root = root.resolve()
-    paths = pc.struct_field(rows.data.column(column), "path").to_pylist()
-    used = {
-        Path(path).relative_to(root).as_posix()
-        for path in paths
-        if path and Path(path).is_relative_to(root)
-    }
-    split, files = str(rows.split), layout.files.items()
-    elsewhere = {name for other, names in files if other != split for name in names}
-    if not asked:
-        beside = {PurePosixPath(name).parent for name in used}
-        elsewhere = {name for name in elsewhere if PurePosixPath(name).parent not in beside}
-    left = sorted(layout.images - used - elsewhere)
-    if not left:
-        return None
-    shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
-    several = "s are" if len(left) > 1 else " is"
-    return f"{len(left)} image file{several} not among the {len(rows)} of split {split!r}: {shown}"
-
-
 def all_shards(names: Iterable[str]) -> list[str]:
-    """The names of files, and of the other shards that a name such as `…-00000-of-00002…`
-    implies.
-    """
+    """The names of files, and of other shards that a name such as `…-00000-of-00002…` implies."""
     found = dict.fromkeys(names)
     for name in list(found):
         if told := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5})\D?.*)", name):
@@ -232,9 +254,8 @@ def check_card(root: Path, called: str) -> None:
         said: list[Any] = [_card(root)]
         said.append(yaml.safe_load(beside.read_text("utf-8")) if beside.is_file() else None)
     except (yaml.YAMLError, ValueError) as error:
-        raise RequestError(
-            f"the card of dataset {called} cannot be read: {one_line(error)}"
-        ) from error
+        told = f"the card of dataset {called} cannot be read: {one_line(error)}"
+        raise RequestError(told) from error
     configs = [one for about in _dicts(said) for one in _dicts(about.get("configs"))]
     for name in _texts([one.get("data_files") for one in configs]):
         if "::" in name or "://" in name or name.startswith("/") or ".." in name.split("/"):

@@ -92,6 +92,33 @@ class Samples:
         label = row[self.label_column] if self.label_column else None
         return Sample(index, original, label, file_hash)
 
+    def sample(self, position: int) -> Sample:
+        """Like `read`, but the first four samples are decoded only once."""
+        if position >= FIRST:
+            return self.read(position)
+        found = self.first[position]
+        if isinstance(found, UnreadableError):
+            raise found
+        return found
+
+    @cached_property
+    def first(self) -> tuple[Sample | UnreadableError, ...]:
+        """The first four samples, decoded once for all that ask."""
+        found: list[Sample | UnreadableError] = []
+        for position in range(min(FIRST, len(self))):
+            try:
+                found.append(self.read(position))
+            except UnreadableError as error:
+                found.append(error)
+        return tuple(found)
+
+    def _unreadable(self, index: int, error: Exception) -> UnreadableError:
+        """The error for a sample; raises RunError if the machine or the network failed instead."""
+        if is_ours(error):
+            where = f"{self.modality} {index} of {self.spec.dataset}"
+            raise RunError(f"{where} cannot be read now: {reason(error)}") from error
+        return UnreadableError(reason(error))
+
     def file_hash(self, position: int) -> str | None:
         """The `file_hash` of the sample at a position, without decoding it."""
         return self.column.file_hash(self.rows[position])
@@ -102,47 +129,14 @@ class Samples:
 
     def label(self, position: int) -> int | None:
         """The label of the sample at a position, without decoding it."""
-        column = self.label_column
-        found: int | None = None if column is None else self._labels[position]
-        return found
+        return self._labels[position]
 
     @cached_property
     def _labels(self) -> list[int | None]:
-        found: list[int | None] = self.rows.select_columns([self.label_column])[:][
-            self.label_column
-        ]
+        if self.label_column is None:
+            return [None] * len(self)
+        found: list[int | None] = self.rows[self.label_column][:]
         return found
-
-    def _unreadable(self, index: int, error: Exception) -> Exception:
-        if is_ours(error):
-            where = f"{self.modality} {index} of {self.spec.dataset}"
-            return RunError(f"{where} cannot be read now: {reason(error)}")
-        return UnreadableError(reason(error))
-
-    @cached_property
-    def first(self) -> tuple[Sample | UnreadableError, ...]:
-        """The first four samples, decoded once for all that ask."""
-        return tuple(self._read_or_error(p) for p in range(min(FIRST, len(self))))
-
-    def sample(self, position: int) -> Sample:
-        """Like `read`, but the first four samples are decoded only once.
-
-        Raises:
-            UnreadableError: it cannot be decoded, or its values have no known range.
-            RunError: a file that cannot be read now.
-        """
-        if position >= FIRST:
-            return self.read(position)
-        found = self.first[position]
-        if isinstance(found, UnreadableError):
-            raise found
-        return found
-
-    def _read_or_error(self, position: int) -> Sample | UnreadableError:
-        try:
-            return self.read(position)
-        except UnreadableError as error:
-            return error
 
     @cached_property
     def shapes(self) -> frozenset[tuple[int, ...]]:
@@ -157,9 +151,7 @@ class Samples:
             try:
                 shapes.add(self.column.shape(self.rows[position]))
             except Exception as error:  # as in `read`
-                if isinstance(failed := self._unreadable(index, error), RunError):
-                    raise failed from error
-                broken[index] = str(failed)
+                broken[index] = str(self._unreadable(index, error))
         if not broken:
             return frozenset(shape for shape in shapes if shape is not None)
         first, *others = sorted(broken)
@@ -216,9 +208,7 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
         RequestError: no such dataset, split or column; too few samples; an unreadable sample.
     """
     whole, part = _slice_of(spec)
-    given: Any = data
-    if not isinstance(data, Path):
-        given = split_revision(data, "dataset")[0] if isinstance(data, str) else _as_dataset(data)
+    given = _found(data)
     if part and (whole.streaming or isinstance(given, STREAMS)):
         raise RequestError(f"split {spec.split!r}: a stream has no slices; use num_samples")
     asked = whole.split is not None
@@ -251,13 +241,14 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
     return samples
 
 
-_DATASETS = (datasets.Dataset, datasets.DatasetDict)
-
-
-def _as_dataset(data: Any) -> Any:
-    """Return a dataset unchanged, and images or vectors in memory as a dataset."""
-    if isinstance(data, (*_DATASETS, *STREAMS)):
+def _found(data: Any) -> Any:
+    """A folder or dataset unchanged, a name without its revision, and images or vectors in memory
+    as a dataset.
+    """
+    if isinstance(data, (Path, datasets.Dataset, datasets.DatasetDict, *STREAMS)):
         return data
+    if isinstance(data, str):
+        return split_revision(data, "dataset")[0]
     if (vectors := as_vectors(data)) is not None:
         return vectors
     columns = datasets.Features(image=datasets.Image())

@@ -1,12 +1,10 @@
 """One split of a dataset: from the Hub, a folder, or memory."""
 
-import shutil
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
-from zipfile import ZipFile
 
 import datasets
 import numpy as np
@@ -15,9 +13,8 @@ from datasets.data_files import DataFilesList
 from numpy.typing import NDArray
 
 from stir_hf import hub
-from stir_hf.data.sources import layout as layouts
 from stir_hf.data.sources.contents import cache_of, saved_at
-from stir_hf.data.sources.layout import IMAGES, Layout, all_shards, files_note, layout_of
+from stir_hf.data.sources.layout import IMAGES, Layout, all_shards, layout_of, layout_of_repo
 from stir_hf.data.sources.spec import DataSpec, check_stream_options
 from stir_hf.data.sources.streams import kept, taken
 from stir_hf.data.sources.tree import Tree, is_hidden, tree_of, without_linked_folders
@@ -62,25 +59,16 @@ class Split:
         return [str(form) for folder in folders for form in (folder.absolute(), folder.resolve())]
 
     def notes(self, column: str, *, asked: bool) -> tuple[str, ...]:
-        """Notes of a result on files that are not in the split.
-
-        Args:
-            column: the column of images.
-            asked: True if the request names the split.
-        """
+        """Notes of a result on files that are not in the split; arguments as in `files_note`."""
         if self.layout is None:
             return ()
-        found = files_note(self.layout, self.root, self.rows, column, asked=asked)
+        found = self.layout.files_note(self.root, self.rows, column, asked=asked)
         return tuple(note for note in (found, self.layout.remark) if note)
 
 
 def open_split(data: Data, spec: DataSpec, progress: bool | Watcher = False) -> Split:
-    """Find the requested split; for a stream, read its first rows.
-
-    Args:
-        data: Hub id, local folder, or a dataset in memory.
-        spec: the request.
-        progress: show a progress bar while a stream is read, or a watcher that is called instead.
+    """Find the requested split of a Hub id, a local folder, or a dataset in memory; for a stream,
+    read its first rows. `progress` is as in `open_samples`.
 
     Raises:
         RequestError: no such dataset, configuration, revision or split.
@@ -206,7 +194,7 @@ def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Spl
     """
     found = hub.resolve(str(name), spec.revision, "dataset")
     with hub.only_cached(found):
-        layout = _layout(found, spec.config_name)
+        layout = layout_of_repo(found, spec.config_name)
         spec = _named(spec, layout.files)
     names = layout.files[str(spec.split)]
 
@@ -235,35 +223,6 @@ def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | N
         cache_dir=None if cache is None else str(cache),
         **layout.options,
     )
-
-
-def _layout(found: hub.Found, config_name: str | None) -> Layout:
-    """The layout of a repo, from a folder with its card and empty files in place of all others: the
-    names are enough to know the files of a split.
-    """
-    with TemporaryDirectory(prefix="stir-hf-") as folder:
-        root = Path(folder).resolve() / "repo"
-        root.mkdir()
-        for name in found.files:
-            _stand_in(root / name, found.folder / name)
-        layouts.check_card(root, found.repo_id)
-        return layout_of(root, config_name, found.repo_id, Path(folder) / "cache")
-
-
-def _stand_in(path: Path, fetched: Path) -> None:
-    """Write a placeholder for a file of the repo, for when `datasets` reads only names and the
-    card.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.name in hub.SMALL_FILES["dataset"] and fetched.is_file():
-        if path.name == "README.md" and "---" not in fetched.read_text("utf-8", "replace"):
-            return  # `datasets` warns of a card without metadata
-        shutil.copyfile(fetched, path)
-    elif path.suffix == ".zip":  # its members decide on the reader; here images
-        with ZipFile(path, "w") as archive:
-            archive.writestr("image.png", b"")
-    else:
-        path.touch()
 
 
 def _named(spec: DataSpec, splits: Any) -> DataSpec:

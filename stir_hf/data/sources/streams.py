@@ -39,12 +39,7 @@ def taken(
     stream: datasets.IterableDataset, spec: DataSpec, progress: bool | Watcher = False
 ) -> datasets.Dataset:
     """The first rows of a stream, perhaps after a shuffle buffer, in a temporary file that is
-    deleted with its last reader.
-
-    Args:
-        stream: the stream.
-        spec: the request.
-        progress: show a progress bar, or a watcher that is called instead.
+    deleted with its last reader. `progress` is as in `open_samples`.
 
     Raises:
         RequestError: an endless stream or one above its limit, without `num_samples`; no originals
@@ -91,12 +86,8 @@ def kept(
 
 
 def is_endless(rows: Any, step: Callable[[Any], bool]) -> bool:
-    """Return whether a stream is endless: one of the steps that `datasets` chains has no end, and
-    no later step limits it.
-
-    Args:
-        rows: the last step.
-        step: predicate for a step without an end.
+    """Return whether a stream is endless, by the last of the steps that `datasets` chains: one of
+    them has no end by the predicate `step`, and no later step limits it.
     """
     if isinstance(rows, TakeExamplesIterable):
         return False
@@ -144,9 +135,7 @@ def _inferred(rows: list[dict[str, Any]], spec: DataSpec) -> datasets.Features:
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
-        with suppress(
-            pa.ArrowException, TypeError, ValueError, OverflowError
-        ):  # values of mixed types
+        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # mixed types
             found[name] = datasets.Dataset.from_dict({name: values}).features[name]
             if any(isinstance(value, _Encoded) for value in values):
                 found[name] = datasets.Image(decode=False)
@@ -179,7 +168,7 @@ def _write(
         declared = stream.features
         columns = declared if declared is not None else _inferred(some, spec)
         labels = _Labels(label_column(columns) if declared is None else None, columns)
-        bare, count = _bare_rows(rows, list(columns), spec, url, read), 0
+        others, count = _bare_rows(rows, list(columns), spec, url, read), 0
         with pa.ipc.new_stream(path, columns.arrow_schema) as writer:
             while some:
                 count += len(some)
@@ -187,9 +176,9 @@ def _write(
                 named = [labels.kept({name: row.get(name) for name in columns}) for row in some]
                 part = datasets.Dataset.from_list(named, features=columns)
                 writer.write_table(whole(part.data.table))
-                some = _some(bare)
+                some = _some(others)
     check_enough(count, spec)
-    if labels.name is not None and not labels.are_there:
+    if labels.name is not None and not (labels.some and labels.whole):
         _leave_out(labels.name, path, columns)
 
 
@@ -199,11 +188,6 @@ class _Labels:
     def __init__(self, name: str | None, columns: datasets.Features) -> None:
         self.name, self.some, self.whole = name, False, True
         self.range = None if name is None else np.iinfo(columns[name].dtype)
-
-    @property
-    def are_there(self) -> bool:
-        """Return whether the rows so far have labels."""
-        return self.some and self.whole
 
     def kept(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row, with a label that is not an integer set to None."""
