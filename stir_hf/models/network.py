@@ -194,10 +194,8 @@ class Network:
 
     def check_takes(self, values: Tensor) -> None:
         """Raise RequestError for a batch of another shape than it takes."""
-        if not self.preprocessing.takes(values):
-            raise RequestError(
-                f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
-            )
+        if (expected := self.preprocessing.expected(values)) is not None:
+            raise RequestError(f"{self.name} takes {expected}, not {tuple(values.shape)}")
 
     def check_there(self) -> None:
         """Raise RequestError if weights have no values: lazy, or on the meta device for good."""

@@ -59,12 +59,12 @@ class Preprocessing(Protocol):
 
     def refusal(self, kind: Kind) -> str | None:
         """The reason why the network does not take inputs of a kind; None if it takes them."""
+        if kind.name == self.modality:
+            return None
+        return f"takes {self.modality}s; these inversions are of {kind.name}s"
 
-    def expected(self) -> str:
-        """The shape of a batch, in words."""
-
-    def takes(self, values: Tensor) -> bool:
-        """True for a batch of the right shape."""
+    def expected(self, values: Tensor) -> str | None:
+        """The shape that a batch must have, in words; None if these values have it."""
 
     def canvas(self, original: Any) -> NDArray[Any]:
         """Apply the geometry of the processor to an original; the canvas is hashed and stored."""

@@ -84,13 +84,7 @@ def check_steady(
     represent: Callable[[Tensor], Tensor], network: Network, expected: Tensor, probe: Tensor
 ) -> None:
     """Check that the representation of the probe stays the same, to the bit, after passes over
-    other inputs.
-
-    Args:
-        represent: the open session of the network.
-        network: the network.
-        expected: (2, d): the representation of the probe from when the layer was found.
-        probe: the probe.
+    other inputs; `expected` (2, d) is the one from when the layer was found.
 
     Raises:
         RequestError: the network keeps state between passes, however small, so its scores would

@@ -130,7 +130,7 @@ def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
     default = _default(seen, network)
     return Reading(
         tap,
-        earliest(seen, tap),
+        earliest(seen, tap, found),
         default is not None and tap.at == "input" and tap.module == default[0].module,
         kind,
         value.to(network.device, network.input_dtype, copy=True),
