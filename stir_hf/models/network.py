@@ -187,10 +187,9 @@ class Network:
 
     def check_channels(self, channels: int | None) -> None:
         """Raise RequestError if images of another number of channels are requested."""
-        has = getattr(self.preprocessing, "channels", None)
-        if None not in (channels, has) and channels != has:
-            asked = MODES.get(int(channels or 0), f"{channels} channels")
-            raise RequestError(f"{self.name} takes {MODES[int(has or 0)]} images, not {asked!r}")
+        has: Any = getattr(self.preprocessing, "channels", channels)
+        if channels is not None and channels != has:
+            raise RequestError(f"{self.name} takes {MODES[has]} images, not {MODES[channels]!r}")
 
     def check_takes(self, values: Tensor) -> None:
         """Raise RequestError for a batch of another shape than it takes."""
