@@ -17,10 +17,9 @@ from stir_hf.models.load.canvas import plain_preprocessing
 from stir_hf.models.load.configuration import entries
 from stir_hf.models.load.identity import hash_of_weights, short_hash
 from stir_hf.models.network import Context, Network
-from stir_hf.models.preprocessing import Extent, Preprocessing, extent_of
+from stir_hf.models.preprocessing import Extent, Preprocessing, extent_of, rounding_notes
 from stir_hf.models.read.probing import Reading, read_probe
 from stir_hf.models.read.taps import Layer, split_call, split_selector
-from stir_hf.models.run.rounding import rounding_notes
 from stir_hf.models.run.session import Session
 
 
@@ -78,7 +77,8 @@ class Encoder:
             return ()
         if reading.rounding is None:
             with self.session() as session:
-                reading.rounding = rounding_notes(session)
+                extent = extent_of(reading.kind)
+                reading.rounding = rounding_notes(session, self.preprocessing, extent)
         return reading.rounding
 
     @property

@@ -187,17 +187,14 @@ class Network:
 
     def check_channels(self, channels: int | None) -> None:
         """Raise RequestError if images of another number of channels are requested."""
-        has = getattr(self.preprocessing, "channels", None)
-        if None not in (channels, has) and channels != has:
-            asked = MODES.get(int(channels or 0), f"{channels} channels")
-            raise RequestError(f"{self.name} takes {MODES[int(has or 0)]} images, not {asked!r}")
+        has: Any = getattr(self.preprocessing, "channels", channels)
+        if channels is not None and channels != has:
+            raise RequestError(f"{self.name} takes {MODES[has]} images, not {MODES[channels]!r}")
 
     def check_takes(self, values: Tensor) -> None:
         """Raise RequestError for a batch of another shape than it takes."""
-        if not self.preprocessing.takes(values):
-            raise RequestError(
-                f"{self.name} takes {self.preprocessing.expected()}, not {tuple(values.shape)}"
-            )
+        if (expected := self.preprocessing.expected(values)) is not None:
+            raise RequestError(f"{self.name} takes {expected}, not {tuple(values.shape)}")
 
     def check_there(self) -> None:
         """Raise RequestError if weights have no values: lazy, or on the meta device for good."""

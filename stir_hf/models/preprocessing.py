@@ -13,6 +13,9 @@ LEAST_BATCH = 4
 """Size to which smaller batches are padded: convolution libraries use other code for them, which
 rounds differently, and an inversion would depend on the number of rows left at its end."""
 
+TOLD_ABOVE = 1e-4
+"""Smallest relative change of a representation through rounding that gets a note."""
+
 Extent = tuple[int, ...]
 """The part of an input's shape that may vary: (h, w) for images, (d,) for vectors."""
 
@@ -59,12 +62,12 @@ class Preprocessing(Protocol):
 
     def refusal(self, kind: Kind) -> str | None:
         """The reason why the network does not take inputs of a kind; None if it takes them."""
+        if kind.name == self.modality:
+            return None
+        return f"takes {self.modality}s; these inversions are of {kind.name}s"
 
-    def expected(self) -> str:
-        """The shape of a batch, in words."""
-
-    def takes(self, values: Tensor) -> bool:
-        """True for a batch of the right shape."""
+    def expected(self, values: Tensor) -> str | None:
+        """The shape that a batch must have, in words; None if these values have it."""
 
     def canvas(self, original: Any) -> NDArray[Any]:
         """Apply the geometry of the processor to an original; the canvas is hashed and stored."""
@@ -111,3 +114,20 @@ def fill(values: Tensor) -> Tensor:
 def extent_of(kind: Kind) -> Extent:
     """The axes of an input that may vary: those of space, or its only one."""
     return tuple(kind.shape[axis] for axis in kind.space) or kind.shape
+
+
+def rounding_notes(
+    represent: Callable[[Tensor], Tensor], preprocessing: Preprocessing, extent: Extent
+) -> tuple[str, ...]:
+    """A note on the change of the representation of a fixed original through rounding, if any."""
+    if (pair := preprocessing.rounding(extent)) is None:
+        return ()
+    with torch.no_grad():
+        meant, seen = (represent(values[None]).double() for values in pair)
+    change = float((seen - meant).norm() / meant.norm())
+    if not change > TOLD_ABOVE:
+        return ()
+    return (
+        f"{preprocessing.processor} gives values that 8 bits do not hold; the canvas rounds them,"
+        f" which changes the representation of a picture by {change:.2%}",
+    )

@@ -70,89 +70,83 @@ def _in_order(module: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
 
 
 ORDINARY = Family()
+_ENCODERS = {
+    "backbone": (
+        "chmv2",
+        "depth_anything",
+        "pp_ocrv5_mobile_det",
+        "pp_ocrv5_server_det",
+        "pp_ocrv6_medium_det",
+        "pp_ocrv6_small_det",
+        "prompt_depth_anything",
+        "tipsv2_dpt",
+        "upernet",
+        "vitpose",
+        "zoedepth",
+    ),
+    "backbone.backbone": ("lw_detr", "rf_detr"),
+    "backbone.conv_encoder.model": (
+        "dab-detr",
+        "grounding-dino",
+        "mm-grounding-dino",
+        "table-transformer",
+    ),
+    "backbone.model": (
+        "conditional_detr",
+        "d_fine",
+        "deformable_detr",
+        "detr",
+        "pp_doclayout_v2",
+        "pp_doclayout_v3",
+        "pp_doclayout_v4",
+        "rt_detr",
+        "rt_detr_v2",
+    ),
+    "encoder": ("pp_formulanet", "vision-encoder-decoder"),
+    "image_tower": ("video_llava",),
+    "pixel_level_module.encoder": ("mask2former", "maskformer", "oneformer"),
+    "vision_backbone.vision_backbone": ("omdet-turbo",),
+    "vision_encoder": (
+        "edgetam",
+        "edgetam_video",
+        "sam",
+        "sam2",
+        "sam2_video",
+        "sam3",
+        "sam3_lite_text",
+        "sam3_tracker",
+        "sam3_tracker_video",
+        "sam_hq",
+    ),
+    "vision_model": ("janus", "kosmos-2", "owlv2", "owlvit"),
+}
+"""Model types by the name of the vision encoder in what `AutoModel` loads."""
+_REFUSED = {
+    "bridgetower": "has a vision_model whose layers are run in turns with those of its texts",
+    "imagegpt": "takes colour clusters, which no gradient reaches",
+    "perceiver": "takes `inputs` of any kind, not images",
+    **dict.fromkeys(("eomt", "eomt_dinov3"), "has learnt queries among its tokens"),
+    **dict.fromkeys(
+        ("inkling_mm_model", "inkling_vision"),
+        "has a vision_tower that takes patches of clips, not images",
+    ),
+    **dict.fromkeys(
+        ("molmo2", "molmo2_vision"),
+        "has a vision_tower that takes the flattened patches of an image",
+    ),
+    **dict.fromkeys(
+        ("siglip2", "siglip2_vision_model"), "takes sequences of patches with a mask, not images"
+    ),
+}
+"""Model types that are not supported, with the reason."""
 FAMILIES = {
     "vit_mae": Family({"mask_ratio": 0.0}, _in_order, ("masking is off: all patches are seen",)),
     "pp_lcnet": Family(logits="last_hidden_state"),
     **dict.fromkeys(
-        (
-            "chmv2",
-            "depth_anything",
-            "pp_ocrv5_mobile_det",
-            "pp_ocrv5_server_det",
-            "pp_ocrv6_medium_det",
-            "pp_ocrv6_small_det",
-            "prompt_depth_anything",
-            "tipsv2_dpt",
-            "upernet",
-            "vitpose",
-            "zoedepth",
-        ),
-        Family(encoder="backbone"),
-    ),
-    **dict.fromkeys(
-        (
-            "conditional_detr",
-            "d_fine",
-            "deformable_detr",
-            "detr",
-            "pp_doclayout_v2",
-            "pp_doclayout_v3",
-            "pp_doclayout_v4",
-            "rt_detr",
-            "rt_detr_v2",
-        ),
-        Family(encoder="backbone.model"),
-    ),
-    **dict.fromkeys(
-        ("dab-detr", "grounding-dino", "mm-grounding-dino", "table-transformer"),
-        Family(encoder="backbone.conv_encoder.model"),
-    ),
-    **dict.fromkeys(("lw_detr", "rf_detr"), Family(encoder="backbone.backbone")),
-    **dict.fromkeys(
-        ("mask2former", "maskformer", "oneformer"), Family(encoder="pixel_level_module.encoder")
-    ),
-    "omdet-turbo": Family(encoder="vision_backbone.vision_backbone"),
-    **dict.fromkeys(
-        (
-            "edgetam",
-            "edgetam_video",
-            "sam",
-            "sam2",
-            "sam2_video",
-            "sam3",
-            "sam3_lite_text",
-            "sam3_tracker",
-            "sam3_tracker_video",
-            "sam_hq",
-        ),
-        Family(encoder="vision_encoder"),
-    ),
-    **dict.fromkeys(
         ("edgetam_vision_model", "sam2_vision_model"), Family(maps="fpn_hidden_states")
     ),
-    **dict.fromkeys(("janus", "kosmos-2"), Family(encoder="vision_model")),
-    "pp_formulanet": Family(encoder="encoder"),
-    "video_llava": Family(encoder="image_tower"),
-    "vision-encoder-decoder": Family(encoder="encoder"),
-    **dict.fromkeys(("owlvit", "owlv2"), Family(encoder="vision_model")),
-    **dict.fromkeys(
-        ("siglip2", "siglip2_vision_model"),
-        Family(refused="takes sequences of patches with a mask, not images"),
-    ),
-    **dict.fromkeys(
-        ("inkling_mm_model", "inkling_vision"),
-        Family(refused="has a vision_tower that takes patches of clips, not images"),
-    ),
-    **dict.fromkeys(
-        ("molmo2", "molmo2_vision"),
-        Family(refused="has a vision_tower that takes the flattened patches of an image"),
-    ),
-    "bridgetower": Family(
-        refused="has a vision_model whose layers are run in turns with those of its texts"
-    ),
-    "imagegpt": Family(refused="takes colour clusters, which no gradient reaches"),
-    "perceiver": Family(refused="takes `inputs` of any kind, not images"),
-    **dict.fromkeys(("eomt", "eomt_dinov3"), Family(refused="has learnt queries among its tokens")),
+    **{name: Family(encoder=part) for part, names in _ENCODERS.items() for name in names},
+    **{name: Family(refused=reason) for name, reason in _REFUSED.items()},
 }
 """Exceptions by the `model_type` of the configuration."""
 _DPT_AROUND_A_BACKBONE = Family(encoder="backbone", apart=True)

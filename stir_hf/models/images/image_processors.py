@@ -17,6 +17,11 @@ PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """The files that may configure the image processor."""
 
 
+def has_processor(place: Place) -> bool:
+    """Return whether a checkpoint has a file that configures an image processor."""
+    return any((place.folder / name).is_file() for name in PROCESSORS)
+
+
 def pixels_of(processor: Any, module: Any, called: str) -> Pixels:
     """The preprocessing of a network of `transformers`, learnt by probing its image processor.
 
@@ -52,7 +57,7 @@ def load_processor(place: Place, model: str, *, trust_remote_code: bool) -> Any:
                 str(place.folder), trust_remote_code=trust_remote_code
             )
     except RequestError as error:
-        if place.repo and not any((place.folder / name).is_file() for name in PROCESSORS):
+        if place.repo and not has_processor(place):
             raise hub.not_cached(place.repo, PROCESSORS[:1]) from error
         raise
 

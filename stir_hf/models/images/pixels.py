@@ -14,7 +14,7 @@ from torch import Tensor
 from stir_hf.errors import RequestError, one_line
 from stir_hf.inputs.base import Kind
 from stir_hf.inputs.images import MODES, ImageKind, PixelMap, Size, as_mode, resize, to_array
-from stir_hf.models.preprocessing import Arithmetic, Extent
+from stir_hf.models.preprocessing import Arithmetic, Extent, Preprocessing
 
 Process = Callable[[Image.Image], np.ndarray]
 """Function from a PIL image to the processor's float array of shape (c, h, w)."""
@@ -24,7 +24,7 @@ _PICTURES = ((500, 375), (301, 452))
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(Preprocessing):
     """The preprocessing of images."""
 
     modality: ClassVar[str] = ImageKind.name
@@ -36,7 +36,7 @@ class Pixels:
     """Map from channels in [0, 1] to the network's inputs, and back."""
     channels: int
     """The number of channels, 1 or 3."""
-    extent: Size | None
+    extent: Size | None = None
     """(h, w) of the processor's output; None if it keeps the size of the image."""
     processor: str | None = None
     """The class of the processor."""
@@ -57,19 +57,14 @@ class Pixels:
     def refusal(self, kind: Kind) -> str | None:
         """The reason to refuse another kind or mode; None for images that it takes."""
         mine = MODES[self.channels]
-        if not isinstance(kind, ImageKind):
-            return f"takes images; these inversions are of {kind.name}s"
-        if kind.mode != mine:
+        if isinstance(kind, ImageKind) and kind.mode != mine:
             return f"takes {mine} images; these inversions are {kind.mode!r}"
-        return None
+        return super().refusal(kind)
 
-    def expected(self) -> str:
-        """The shape of a batch in words."""
-        return f"images (b, {self.channels}, h, w)"
-
-    def takes(self, values: Tensor) -> bool:
-        """True for (b, c, h, w) with the network's number of channels."""
-        return values.ndim == 4 and values.shape[1] == self.channels
+    def expected(self, values: Tensor) -> str | None:
+        """The shape that a batch must have, in words; None for (b, c, h, w) of its channels."""
+        fits = values.ndim == 4 and values.shape[1] == self.channels
+        return None if fits else f"images (b, {self.channels}, h, w)"
 
     def resize(self, values: Tensor) -> Tensor:
         """Resize images to the native size (antialiased, bilinear)."""
@@ -171,7 +166,7 @@ def _rounded(pixel_map: PixelMap) -> dict[str, Any]:
 
 def own_size(channels: int) -> Pixels:
     """Preprocessing without a processor: images in [0, 1] at their own size."""
-    return Pixels(to_array, PixelMap.identity(channels), channels, None)
+    return Pixels(to_array, PixelMap.identity(channels), channels)
 
 
 def picture(width: int, height: int) -> Image.Image:

@@ -71,7 +71,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     boxed = _takes_boxes(processor)
     notes = (f"{called} is given one box, the whole image",) if boxed else ()
-    pixels = Pixels(process, pixel_map, channels, None, called, notes=notes)
+    pixels = Pixels(process, pixel_map, channels, processor=called, notes=notes)
     pixels = _with_geometry(pixels, sizes, size)
     return replace(pixels, rounds=_off_eight_bits(pixels.values(picture(500, 375))))
 

@@ -31,8 +31,8 @@ def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str,
         return _named(module, called, encoder)
     if detects(getattr(getattr(module, "config", None), "model_type", None)):
         found = _outermost(module, _is_backbone)
-        if len(found) == 1:
-            return next(iter(found.items()))
+        if backbone := _only(found):
+            return backbone
         has = f"several ({', '.join(found)})" if found else "none that can be identified"
         raise RequestError(
             f"model {called} is a detector without a single vision backbone: it has {has};"
@@ -50,8 +50,8 @@ def _tower_in(module: nn.Module, called: str) -> tuple[str, Any]:
     if not found and _sees(module):
         return "", module
     found = found or _outermost(module, _sees, patched)
-    if len(found) == 1:
-        return next(iter(found.items()))
+    if only := _only(found):
+        return only
     takes = getattr(module, "main_input_name", "something else")
     takes = takes if isinstance(takes, str) else " and ".join(takes)
     if found:
@@ -91,8 +91,7 @@ def body_of(given: Any) -> tuple[str, Any]:
     inner = getattr(given, given.base_model_prefix, None)
     if isinstance(inner, auto):
         return given.base_model_prefix, inner
-    found = _outermost(given, _takes_images)
-    return next(iter(found.items())) if len(found) == 1 else ("", given)
+    return _only(_outermost(given, _takes_images)) or ("", given)
 
 
 def _named(module: nn.Module, called: str, encoder: str) -> tuple[str, Any]:
@@ -139,6 +138,10 @@ def _outermost(
         if name and not _is_in(name, found) and wanted(inner):
             found[name] = inner
     return {name: inner for name, inner in found.items() if not _is_in(name, outside)}
+
+
+def _only(found: dict[str, nn.Module]) -> tuple[str, Any] | None:
+    return next(iter(found.items())) if len(found) == 1 else None
 
 
 def _whole_or_outermost(
@@ -210,8 +213,7 @@ def inner_tower(module: nn.Module) -> tuple[str, Any] | None:
     """
     if getattr(module, "main_input_name", PIXELS) == PIXELS:
         return None
-    found = _outermost(module, _takes_images)
-    return next(iter(found.items())) if len(found) == 1 else None
+    return _only(_outermost(module, _takes_images))
 
 
 def tower_note(name: str, module: nn.Module) -> tuple[str, ...]:

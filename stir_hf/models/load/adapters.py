@@ -49,9 +49,8 @@ class Adapter:
         with (
             readable(self.called, what),
             torch.random.fork_rng(devices=[]),
-            warnings.catch_warnings(),
+            warnings.catch_warnings(action="ignore"),
         ):
-            warnings.simplefilter("ignore")
             config = peft.PeftConfig.from_pretrained(str(self.folder))
             model = peft.PeftModel(base, config)
             found = model.load_adapter(str(self.folder), "default", torch_device="cpu")

@@ -11,8 +11,8 @@ from torch import nn
 from stir_hf.errors import RequestError
 from stir_hf.models.images.families import family_named, family_of
 from stir_hf.models.images.image_processors import (
-    PROCESSORS,
     given_processor,
+    has_processor,
     load_processor,
     pixels_of,
 )
@@ -30,11 +30,11 @@ from stir_hf.runtime import SPREAD, pick_device
 class Loading:
     """Options of loading a checkpoint."""
 
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype
     """The dtype of the weights."""
-    device: str | None = None
+    device: str | None
     """The device; None for the best one, `auto` to spread over all devices, memory and disk."""
-    trust_remote_code: bool = False
+    trust_remote_code: bool
     """True to allow Python code from the checkpoint."""
 
     def device_map(self, quantised: str | None) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Loading:
         return {"device_map": {"": pick_device(self.device)}} if quantised else {}
 
 
-def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any = None) -> Network:
+def load_checkpoint(spec: ModelSpec, how: Loading, processor: Any) -> Network:
     """Load the network of a checkpoint, with its classifier if it has one. Of several towers, the
     one that takes images is used; an adapter is merged into its base. The network is in eval mode,
     on the CPU unless it is quantised or spread over several devices.
@@ -58,14 +58,13 @@ def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any 
         RequestError: no such checkpoint; missing, broken or pickled weights; not a network over
             images; or code from the checkpoint that is not allowed.
     """
-    how = how or Loading()
     trust = how.trust_remote_code
     with located(spec) as place:
         if processor is not None:
             processor = given_processor(processor, trust_remote_code=trust)
         if place.adapter:
             adapter = read_adapter(place.folder, spec.model)
-            if processor is None and _has_processor(place):
+            if processor is None and has_processor(place):
                 processor = load_processor(place, spec.model, trust_remote_code=trust)
             return _merged(adapter, place.commit, how, processor)
         said = read_json(place.folder / CONFIG)
@@ -75,10 +74,6 @@ def load_checkpoint(spec: ModelSpec, how: Loading | None = None, processor: Any 
         if processor is None and not _may_take_vectors(place, said, spec.model, trust):
             processor = load_processor(place, spec.model, trust_remote_code=trust)
         return _loaded(place, spec.model, how, processor)
-
-
-def _has_processor(place: Place) -> bool:
-    return any((place.folder / name).is_file() for name in PROCESSORS)
 
 
 def _merged(adapter: Adapter, commit: str | None, how: Loading, processor: Any) -> Network:
@@ -167,7 +162,7 @@ _OTHER_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
 
 def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: bool) -> bool:
     """Return True for a checkpoint with its own code, which must be allowed, and no processor."""
-    if _has_processor(place) or "AutoModel" not in (config.get("auto_map") or {}):
+    if has_processor(place) or "AutoModel" not in (config.get("auto_map") or {}):
         return False
     if not trust:
         raise RequestError(
@@ -225,19 +220,17 @@ def _check_layers(model: str, module: nn.Module, unexpected: Any) -> None:
 
 def _auto_class(config: Any, *, labelled: bool) -> Any:
     import transformers
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as CLASSIFIERS,
-    )
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING as MODELS
+    from transformers.models.auto import modeling_auto
 
+    classifiers = modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
     classifier, architectures = transformers.AutoModelForImageClassification, config.architectures
     named = [name for name in architectures or [] if "ForImageClassification" in name]
     of_timm = config.model_type == "timm_wrapper" and config.num_labels > 0
     own_code = getattr(config, "auto_map", None) or {}
-    known = type(config) in CLASSIFIERS or classifier.__name__ in own_code
+    known = type(config) in classifiers or classifier.__name__ in own_code
     if known and (named or labelled or of_timm):
         return classifier
-    auto = type(config) in MODELS and not family_of(config).apart
+    auto = type(config) in modeling_auto.MODEL_MAPPING and not family_of(config).apart
     if auto or not architectures or own_code:
         return transformers.AutoModel
     own = getattr(transformers, str(architectures[0]), None)

@@ -20,14 +20,10 @@ def hash_of_weights(module: nn.Module, missing: frozenset[str] = frozenset()) ->
     for name, value in sorted(module.state_dict().items()):
         away = isinstance(value, Tensor) and value.is_meta
         here = brought(module, name) if away else value
-        if not (name in missing and name in trained and _varies(here)):
+        drawn = name in missing and name in trained  # at random, unless all values are equal
+        if not (drawn and bool((here != here.flatten()[:1]).any())):
             _add(digest, name, here)
     return digest.hexdigest()
-
-
-def _varies(values: Tensor) -> bool:
-    """Return whether values were drawn at random, which is so unless they are all equal."""
-    return bool((values != values.flatten()[:1]).any())
 
 
 def _add(digest: Any, name: str, value: Any) -> None:

@@ -142,17 +142,18 @@ def check_module_layer(module: nn.Module, layer: str) -> None:
         RequestError: no layer of this name, or one inside a scripted module, which hides its
             parts.
     """
-    name, modules = split_selector(layer)[0], dict(module.named_modules())
-    known = [name for name in modules if name]
-    called = split_call(name)[0]
+    name = split_selector(layer)[0]
+    if name == "output":
+        return
+    modules, called = dict(module.named_modules()), split_call(name)[0]
     inside = ("", *(called[:i] for i, letter in enumerate(called) if letter == "."))
-    scripted = (isinstance(modules.get(part), torch.jit.ScriptModule) for part in inside)
-    if name != "output" and any(scripted):
+    if any(isinstance(modules.get(part), torch.jit.ScriptModule) for part in inside):
         raise RequestError(
             f"layer {name!r} of {type(module).__name__} cannot be read: a scripted module hides"
             " its parts; pass the module from which it was scripted"
         )
-    if name != "output" and called not in known:
+    known = [name for name in modules if name]
+    if called not in known:
         raise RequestError(
             f"no layer {name!r} in {type(module).__name__}; {closest(name, ['output', *known])}"
         )

@@ -29,18 +29,18 @@ def check_repeats(
         RequestError: the network gives another representation for the same inputs; a module that
             differs is named.
     """
-    tap, near = reading.tap, _nearness(tolerance_of(network.dtype, tf32=tf32))
-    if kind == reading.kind and near(found, reading.representation):
+    tap, tolerance = reading.tap, tolerance_of(network.dtype, tf32=tf32)
+    if kind == reading.kind and _near(found, reading.representation, tolerance):
         return
     seen = trace(network, kind, tap.module)
     tensor = tensor_at(seen, tap)
     if tensor is not None and tensor.value is not None:
         value = tap.pool(tensor.value)[: seen.rows]
         value = value.to(network.device, network.input_dtype, copy=True)
-        if near(found, value):
+        if _near(found, value, tolerance):
             reading.representation, reading.kind = value, kind
             return
-    name = _first_difference(seen, trace(network, kind), near)
+    name = _first_difference(seen, trace(network, kind), tolerance)
     where = f"; the first module that differs is {name!r}" if name else ""
     raise RequestError(
         f"{network.name} gives different representations for the same {network.modality}{where};"
@@ -54,24 +54,23 @@ def tolerance_of(dtype: torch.dtype, *, tf32: bool) -> float:
     return _TF32_TOLERANCE if tf32 else _TOLERANCES.get(dtype, _TOLERANCE)
 
 
-def _nearness(tolerance: float) -> Callable[[Tensor, Tensor], bool]:
-    def near(one: Tensor, two: Tensor) -> bool:
-        if one.shape != two.shape:
-            return False
-        if not bool(one.isfinite().all() & two.isfinite().all()):
-            return bool(((one == two) | (one.isnan() & two.isnan())).all())
-        scale = torch.maximum(one.double().norm(), two.double().norm())
-        return bool((one.double() - two.double()).norm() <= tolerance * scale)
-
-    return near
+def _near(one: Tensor, two: Tensor, tolerance: float) -> bool:
+    if one.shape != two.shape:
+        return False
+    if not bool(one.isfinite().all() & two.isfinite().all()):
+        return bool(((one == two) | (one.isnan() & two.isnan())).all())
+    scale = torch.maximum(one.double().norm(), two.double().norm())
+    return bool((one.double() - two.double()).norm() <= tolerance * scale)
 
 
-def _first_difference(one: Trace, two: Trace, near: Callable[[Tensor, Tensor], bool]) -> str | None:
+def _first_difference(one: Trace, two: Trace, tolerance: float) -> str | None:
     """The first module to finish whose outputs differ between two passes over the same inputs."""
     for a, b in zip(one.calls, two.calls, strict=False):
         if a.name != b.name:
             return a.name
-        if a.gave is not None and (b.gave is None or not near(a.gave.tensor, b.gave.tensor)):
+        if a.gave is None:
+            continue
+        if b.gave is None or not _near(a.gave.tensor, b.gave.tensor, tolerance):
             return a.name or type(a.module).__name__
     return None
 
@@ -84,13 +83,7 @@ def check_steady(
     represent: Callable[[Tensor], Tensor], network: Network, expected: Tensor, probe: Tensor
 ) -> None:
     """Check that the representation of the probe stays the same, to the bit, after passes over
-    other inputs.
-
-    Args:
-        represent: the open session of the network.
-        network: the network.
-        expected: (2, d): the representation of the probe from when the layer was found.
-        probe: the probe.
+    other inputs; `expected` (2, d) is the one from when the layer was found.
 
     Raises:
         RequestError: the network keeps state between passes, however small, so its scores would

@@ -35,13 +35,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         axes = self._of(tensor)
         return axes is not None and kind_of(axes[0]) not in ("batch", None)
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and record the axes of its results."""
         out = func(*args, **(kwargs or {}))
         if isinstance(func, torch._ops.OpOverload):

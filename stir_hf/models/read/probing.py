@@ -130,7 +130,7 @@ def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
     default = _default(seen, network)
     return Reading(
         tap,
-        earliest(seen, tap),
+        earliest(seen, tap, found),
         default is not None and tap.at == "input" and tap.module == default[0].module,
         kind,
         value.to(network.device, network.input_dtype, copy=True),
@@ -151,21 +151,14 @@ def resolve(seen: Trace, network: Network, selector: str) -> Chosen:
     if network.transformers and name == "penultimate":
         tap, notes = penultimate(seen, network)
     elif name == "output":
-        tap = _output(seen, network)
+        tensor = part_of(seen.result, None) if network.transformers else None  # or all, flattened
+        tap = Tap(None, "result") if tensor is None else tap_of(seen, tensor, None)
     else:
         tap = find(name, seen)
     try:
         return with_axes(seen, tap, layout, pooling), notes
     except RequestError as error:
         raise RequestError(f"layer {selector!r} of {network.name}: {error}") from error
-
-
-def _output(seen: Trace, network: Network) -> Tap:
-    """The first tensor of the result; for modules outside of `transformers` it is flattened."""
-    tensor = part_of(seen.result, None)
-    if not network.transformers or tensor is None:
-        return Tap(None, "result")
-    return tap_of(seen, tensor, None)
 
 
 def _default(seen: Trace, network: Network) -> tuple[Tap, Layer] | None:

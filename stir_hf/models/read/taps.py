@@ -262,15 +262,11 @@ def part_of(result: Any, part: str | int | None) -> Tensor | None:
     return first_tensor(result if part is None else getattr(result, part))
 
 
-def earliest(seen: Trace, tap: Tap) -> Tap:
-    """The canonical tap among all taps at the same tensor: the output of the first call that
-    returned it, if there is one.
-
-    Selectors that read the same values with the same pooling thus have the same identity.
+def earliest(seen: Trace, tap: Tap, found: Seen) -> Tap:
+    """The canonical tap among all taps at the tensor that was found: the output of the first call
+    that returned it, if there is one. Selectors that read the same values with the same pooling
+    thus have the same identity.
     """
-    found = tensor_at(seen, tap)
-    if found is None:
-        return tap
     call = seen.giver(found)
     pooling: Pooling = "flatten" if found.tensor.ndim == 2 else tap.pooling
     if call is None:

@@ -109,9 +109,7 @@ class _State:
         """Return whether the state has changed since; copies of unchanged values are dropped."""
         self._values = [one for one in self._values if not _same(*one)]
         now = {n: v for n, v in vars(self._module).items() if n != "training"}
-        same = list(now) == list(self._attributes) and all(
-            now[name] is value for name, value in self._attributes.items()
-        )
+        same = _same_items(now, self._attributes)
         items = all(_same_items(_items(value), before) for value, before in self._held)
         return bool(self._values) or not (same and items)
 

@@ -18,15 +18,15 @@ class _Precision:
     def __init__(self) -> None:
         self.matmul: str | None = None
         self.cudnn: bool | None = None
-        with _quietly():  # where the user has set new terms, the old ones cannot be read
-            with suppress(RuntimeError):
+        with warnings.catch_warnings(action="ignore"):  # torch warns about its two sets of names
+            with suppress(RuntimeError):  # the user has set new terms: old ones cannot be read
                 self.matmul = torch.get_float32_matmul_precision()
             with suppress(RuntimeError):
                 self.cudnn = torch.backends.cudnn.allow_tf32
             self.new = [part.fp32_precision for part in _new_terms()]
 
     def restore(self) -> None:
-        with _quietly():
+        with warnings.catch_warnings(action="ignore"):
             if self.matmul is not None:
                 torch.set_float32_matmul_precision(self.matmul)
             if self.cudnn is not None:
@@ -90,7 +90,7 @@ def usual_default(dtype: torch.dtype) -> Iterator[None]:
 
 
 def _set_tf32(on: bool) -> None:
-    with _quietly():
+    with warnings.catch_warnings(action="ignore"):
         torch.backends.cuda.matmul.allow_tf32 = on
         torch.backends.cudnn.allow_tf32 = on
         for part in _new_terms():
@@ -107,11 +107,3 @@ def _new_terms() -> list[Any]:
         *(backends.cudnn.conv, backends.cudnn.rnn),
         *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
     ]
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Hide torch's warning about its two sets of names."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack, nullcontext, suppress
 from threading import get_ident
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -42,7 +41,6 @@ class Session:
     ) -> None:
         self.network, self.reading, self.tf32, self.autocast = network, reading, tf32, autocast
         self.tap: Tap = reading.tap
-        self._hidden_states = isinstance(self.tap.part, int)
         self._stops = not reading.is_head_input and not network.is_spread
         self._stack: ExitStack | None = None
         self._runs_in: int | None = None
@@ -66,12 +64,7 @@ class Session:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Restore the network."""
         with lock_of(self.network.module):
             stack, self._stack = self._stack, None
@@ -139,7 +132,8 @@ class Session:
     def _read(self, inputs: Tensor, context: Context) -> Tensor:
         """Run one pass up to the layer, and return its tensor."""
         if self.tap.module is None:
-            result = self.network.feed(inputs, context, hidden_states=self._hidden_states)
+            states = isinstance(self.tap.part, int)
+            result = self.network.feed(inputs, context, hidden_states=states)
             return self._some(part_of(result, self.tap.part))
         self._runs_in, self._calls = 0 if torch.compiler.is_compiling() else get_ident(), 0
         try:

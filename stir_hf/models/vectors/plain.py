@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stir_hf.inputs.base import Kind
 from stir_hf.inputs.vectors import VectorKind
 from stir_hf.models.preprocessing import Extent, Preprocessing
 
@@ -25,19 +24,9 @@ class PlainVectors(Preprocessing):
         (length,) = extent
         return VectorKind(length)
 
-    def refusal(self, kind: Kind) -> str | None:
-        """The reason to refuse another kind of input; None for vectors."""
-        if kind.name == self.modality:
-            return None
-        return f"takes {self.modality}s; these inversions are of {kind.name}s"
-
-    def expected(self) -> str:
-        """The shape of a batch in words."""
-        return "vectors (b, d)"
-
-    def takes(self, values: Tensor) -> bool:
-        """True for (b, d)."""
-        return values.ndim == 2
+    def expected(self, values: Tensor) -> str | None:
+        """The shape that a batch must have, in words; None for (b, d)."""
+        return None if values.ndim == 2 else "vectors (b, d)"
 
     def canvas(self, original: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same vector."""
