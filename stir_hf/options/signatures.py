@@ -42,18 +42,16 @@ from stir_hf.similarity.measure import Measure
 
 def keywords(*verbs: type[Options]) -> Callable[[Function], Function]:
     """List the options of some verbs in a function's signature and docstring, as a decorator."""
-    order = [config for configs in SECTIONS.values() for config in configs]
-    own_configs = {config for verb in verbs for config in verb.configs().values()}
-    configs = sorted(own_configs, key=order.index)
-    options = list(options_of(*configs))
+    taken = {config for verb in verbs for config in verb.configs().values()}
+    in_order = (config for configs in SECTIONS.values() for config in configs)
+    options = list(options_of(*(config for config in in_order if config in taken)))
 
     def listed(function: Function) -> Function:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kind = inspect.Parameter.KEYWORD_ONLY
         more = [
-            inspect.Parameter(
-                o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=o.annotation
-            )
+            inspect.Parameter(o.name, kind, default=o.default, annotation=o.annotation)
             for o in options
         ]
         about: Any = function
