@@ -1,7 +1,6 @@
 """The page of the documentation on the command line: `python -m stir_hf.cli.page > docs/cli.md`."""
 
 import sys
-from collections.abc import Iterator
 
 import click
 
@@ -22,21 +21,17 @@ def page() -> str:
     """Return the help of every command as Markdown."""
     settings = {**app.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     group = click.Context(app, info_name="stir-hf", **settings)
-    return "\n".join(
-        [HEADING, *_block(group), *(line for c in ORDER for line in _section(c, group))]
-    )
+    parts = [HEADING, _block(group)]
+    for name in ORDER:
+        context = click.Context(app.commands[name], parent=group, info_name=name)
+        parts += [f"## {context.command_path}\n", _block(context)]
+    return "\n".join(parts)
 
 
-def _section(name: str, group: click.Context) -> Iterator[str]:
-    """The help of one command under a heading."""
-    yield f"## stir-hf {name}\n"
-    yield from _block(click.Context(app.commands[name], parent=group, info_name=name))
-
-
-def _block(context: click.Context) -> Iterator[str]:
+def _block(context: click.Context) -> str:
     """The help of a command as a block of text."""
-    text = context.get_help()
-    yield from ("```text", *(line.rstrip() for line in text.splitlines()), "```\n")
+    lines = (line.rstrip() for line in context.get_help().splitlines())
+    return "\n".join(["```text", *lines, "```\n"])
 
 
 if __name__ == "__main__":

@@ -65,17 +65,12 @@ def demo(out: str, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("reference")
 @inverting_options
-def compare(
-    model: str, reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any
-) -> None:
+def compare(model: str, reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     """Compare in both directions: STIR(MODEL | REFERENCE) and STIR(REFERENCE | MODEL)."""
     from stir_hf.api import compare
 
-    if dry_run:
-        _show_estimates("compare", [model, reference], dataset, options, as_json)
-        return
-    _warn_unkept(options["out"])
-    _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
+    if not _is_estimate("compare", [model, reference], dataset, options, as_json):
+        _show(compare(model, reference, dataset, **_given(options)), options["out"], as_json)
 
 
 @app.command(
@@ -87,7 +82,7 @@ def compare(
 )
 @click.argument("reference")
 @inverting_options
-def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options: Any) -> None:
+def invert(reference: str, dataset: str, as_json: bool, **options: Any) -> None:
     """Find for each sample an input that REFERENCE represents nearly alike, and keep the pairs."""
     from stir_hf.api import invert
     from stir_hf.cli.told import other_notes
@@ -95,10 +90,8 @@ def invert(reference: str, dataset: str, as_json: bool, dry_run: bool, **options
     from stir_hf.report import drawable, pairs, summary
     from stir_hf.scoring import notes_on
 
-    if dry_run:
-        _show_estimates("invert", [reference], dataset, options, as_json)
+    if _is_estimate("invert", [reference], dataset, options, as_json):
         return
-    _warn_unkept(options["out"])
     made = invert(reference, dataset, **_given(options))
     if not main_process():
         return
@@ -177,17 +170,12 @@ def score(models: tuple[str, ...], inversions: str, as_json: bool, **options: An
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @inverting_options
-def matrix(
-    models: tuple[str, ...], dataset: str, as_json: bool, dry_run: bool, **options: Any
-) -> None:
+def matrix(models: tuple[str, ...], dataset: str, as_json: bool, **options: Any) -> None:
     """Compare every ordered pair of the MODELS, with one inversion set for each."""
     from stir_hf.api import matrix
 
-    if dry_run:
-        _show_estimates("matrix", list(models), dataset, options, as_json)
-        return
-    _warn_unkept(options["out"])
-    _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
+    if not _is_estimate("matrix", list(models), dataset, options, as_json):
+        _show(matrix(list(models), dataset, **_given(options)), options["out"], as_json)
 
 
 @app.command(epilog=example("stir-hf layers org/original", MODEL))
@@ -216,8 +204,7 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
     except LayerError as error:  # the output cannot be read; others may
         found = list(error.layers)
     if as_json:
-        told = [{k: v for k, v in asdict(one).items() if v is not None} for one in found]
-        echo_json(told)
+        echo_json([{k: v for k, v in asdict(one).items() if v is not None} for one in found])
         return
     width = max(len(printable(layer.name)) for layer in found)
     for layer in found:
@@ -226,33 +213,36 @@ def layers(model: str, trust_remote_code: bool, device: str, as_json: bool) -> N
         echo(f"{name}  {shape:>14}  {layer.pooled}{lacks}")
 
 
-def _show_estimates(
+def _is_estimate(
     verb: str, models: list[str], dataset: str, options: dict[str, Any], as_json: bool
-) -> None:
+) -> bool:
+    """Take --dry-run from the options: show estimates, and return True. Without it, warn where
+    inversions are not kept.
+    """
+    if not options.pop("dry_run"):
+        if options["out"] is None and main_process():
+            echo(
+                "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that"
+                " was interrupted",
+                err=True,
+            )
+        return False
+
     from dataclasses import asdict
 
     from stir_hf.api import estimate
     from stir_hf.report import estimates
 
     found = estimate(models, dataset, verb=verb, **_given(options))
-    if main_process():
-        if as_json:
-            echo_json({"estimates": [asdict(one) for one in found]})
-        else:
-            echo(*estimates(found).split("\n"))
+    if main_process() and as_json:
+        echo_json({"estimates": [asdict(one) for one in found]})
+    elif main_process():
+        echo(*estimates(found).split("\n"))
+    return True
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, ())}
-
-
-def _warn_unkept(out: str | None) -> None:
-    if out is None and main_process():
-        echo(
-            "stir-hf: inversions are not kept; --out DIR keeps them, and continues a run that was"
-            " interrupted",
-            err=True,
-        )
 
 
 def _show(result: "StirResult", out: str | None, as_json: bool) -> None:

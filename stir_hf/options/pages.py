@@ -23,25 +23,21 @@ def page() -> str:
         for config in configs:
             verbs = [verb for verb, one in VERBS.items() if config in one.configs().values()]
             for option in options_of(config):
-                lines += [*_entry(option, verbs), *_parts(option)]
+                lines += _items(option, verbs)
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _entry(option: Option, verbs: list[str]) -> Iterator[str]:
+def _items(option: Option, verbs: list[str]) -> Iterator[str]:
+    """An option, and below it the parts that it names, each with its own options."""
     flag = f"{option.flag}/--{option.off}" if option.off else option.flag
     default = "" if option.default in (None, ()) else f", default `{option.default}`"
-    head = f"`{flag}`, `{option.name}` ({', '.join(verbs)}{default}):"
-    yield from _item(f"{head} {option.help if option.parts else option.text}", "")
-
-
-def _parts(option: Option) -> Iterator[str]:
-    """The parts that an option names, each with its own options."""
-    if option.parts is None:
-        return
-    for name in option.parts.names:
-        where = " From Python alone." if name in IN_PYTHON else ""
-        yield from _item(f"`{name}`: {option.parts.describe(name)}.{where}", "  ")
+    text = option.text if option.parts is None else option.help
+    yield from _item(f"`{flag}`, `{option.name}` ({', '.join(verbs)}{default}): {text}", "")
+    if option.parts is not None:
+        for name in option.parts.names:
+            where = " From Python alone." if name in IN_PYTHON else ""
+            yield from _item(f"`{name}`: {option.parts.describe(name)}.{where}", "  ")
 
 
 def _item(text: str, indent: str) -> list[str]:

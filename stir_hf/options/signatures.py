@@ -5,12 +5,19 @@ type checkers.
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from stir_hf.options.fields import Option, options_of
-from stir_hf.options.verbs import INVERTING, SECTIONS, VERBS, Options, PushOptions
+from stir_hf.options.verbs import (
+    INVERTING,
+    SECTIONS,
+    VERBS,
+    CompareOptions,
+    Options,
+    RunOptions,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 RAISES = "\n\nRaises:"
@@ -35,18 +42,16 @@ from stir_hf.similarity.measure import Measure
 
 def keywords(*verbs: type[Options]) -> Callable[[Function], Function]:
     """List the options of some verbs in a function's signature and docstring, as a decorator."""
-    order = [config for configs in SECTIONS.values() for config in configs]
-    own_configs = {config for verb in verbs for config in verb.configs().values()}
-    configs = sorted(own_configs, key=order.index)
-    options = list(options_of(*configs))
+    taken = {config for verb in verbs for config in verb.configs().values()}
+    in_order = (config for configs in SECTIONS.values() for config in configs)
+    options = list(options_of(*(config for config in in_order if config in taken)))
 
     def listed(function: Function) -> Function:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kind = inspect.Parameter.KEYWORD_ONLY
         more = [
-            inspect.Parameter(
-                o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=o.annotation
-            )
+            inspect.Parameter(o.name, kind, default=o.default, annotation=o.annotation)
             for o in options
         ]
         about: Any = function
@@ -71,32 +76,35 @@ def _entry(option: Option) -> list[str]:
 
 
 def keywords_module() -> str:
-    """Return the text of `keywords.py`: a typed dictionary for each dataclass and each verb."""
-    verbs = {
-        **{
-            one.verb: list(one.configs().values())
-            for one in VERBS.values()
-            if one is not PushOptions
-        },
-        "estimate": [c for one in INVERTING.values() for c in one.configs().values()],
-    }
-    classes = [
-        f"class {_name(config)}(TypedDict, total=False):\n"
-        f'    """The options of `{config.__name__}`."""\n\n'
-        + "".join(f"    {o.name}: {_written(o.annotation)}\n" for o in options_of(config))
-        for config in dict.fromkeys(config for configs in verbs.values() for config in configs)
-    ]
-    classes += [
-        f"class {verb.capitalize()}Keywords(\n"
-        + "".join(f"    {_name(config)},\n" for config in dict.fromkeys(configs))
-        + f'    total=False,\n):\n    """The keyword options of `{verb}`."""\n'
-        for verb, configs in verbs.items()
-    ]
+    """Return the text of `keywords.py`: a typed dictionary for each dataclass in `verbs`, and one
+    for `estimate`, which takes what any verb that inverts takes.
+    """
+    kinds = [kind for one in VERBS.values() for kind in reversed(one.__mro__)]
+    classes = [_typed(kind) for kind in dict.fromkeys(kinds) if issubclass(kind, RunOptions)]
+    inverting = dict.fromkeys(c for one in INVERTING.values() for c in one.configs().values())
+    others = [c for c in inverting if c not in CompareOptions.configs().values()]
+    classes.append(
+        _class("Estimate", "CompareKeywords", "The options of `estimate`.", options_of(*others))
+    )
     return HEADING + "\n\n".join(classes)
 
 
-def _name(config: type[Any]) -> str:
-    return f"{config.__name__.removesuffix('Config').removesuffix('Spec')}Keywords"
+def _typed(kind: type[RunOptions]) -> str:
+    """Return the text of the typed dictionary of a dataclass, with that of its base as its base."""
+    inherited: Any = kind.__base__
+    own = [c for field, c in kind.configs().items() if field not in inherited.configs()]
+    base = "TypedDict" if kind is RunOptions else f"{_name(inherited)}Keywords"
+    return _class(_name(kind), base, str(kind.__doc__), options_of(*own))
+
+
+def _class(name: str, base: str, about: str, options: Iterable[Option]) -> str:
+    lines = [f"class {name}Keywords({base}, total=False):", f'    """{about}"""', ""]
+    lines += [f"    {o.name}: {_written(o.annotation)}" for o in options]
+    return "\n".join([*lines, ""])
+
+
+def _name(kind: type[Options]) -> str:
+    return kind.__name__.removesuffix("Options")
 
 
 def _written(kind: Any) -> str:

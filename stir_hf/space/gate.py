@@ -69,26 +69,23 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
         try:
-            if scope["type"] == "http":
-                await self._http(scope, receive, send)
-            else:
-                await self._app(scope, receive, send)
+            await self._way(scope)(scope, receive, send)
         except ClientDisconnect:
             pass  # in the middle of a request, which nobody waits for any more
         except HTTPException as error:
             answer = JSONResponse({"detail": error.detail}, error.status_code)
             await answer(scope, receive, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        if SHUT.fullmatch(path) or (method == "POST" and not TAKEN.fullmatch(path)):
+    def _way(self, scope: Scope) -> ASGIApp:
+        """Return what a request goes through on its way to gradio's application."""
+        if scope["type"] != "http":
+            return self._app
+        path, is_sent = scope["path"], scope["method"] == "POST"
+        if SHUT.fullmatch(path) or (is_sent and not TAKEN.fullmatch(path)):
             raise HTTPException(404, "not found")
-        if method != "POST":
-            await self._read(scope, receive, send)
-        elif UPLOAD.fullmatch(path):
-            await self._upload(scope, receive, send)
-        else:
-            await self._ask(scope, receive, send)
+        if not is_sent:
+            return self._read if _key(scope) else self._app
+        return self._upload if UPLOAD.fullmatch(path) else self._ask
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, body = scope["path"], await _body(Request(scope, receive))
@@ -124,11 +121,8 @@ class Gate:
                 self._visits.end(visit)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an answer on; if it is that to a request, note when nobody reads it any more."""
-        complete = left = False
-        if not (key := _key(scope)):
-            await self._app(scope, receive, send)
-            return
+        """Pass an answer on, and note when nobody reads it any more."""
+        key, complete, left = _key(scope), False, False
 
         async def heard() -> Message:
             nonlocal left

@@ -6,7 +6,8 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def _messages(work: Work, request: Any, folder: Path) -> Messages:
     """Do a request in a worker of ZeroGPU; it ends at its next message if nobody asks for more."""
     for name in SECRETS:
         os.environ.pop(name, None)
-    told: queue.Queue[Message | None] = queue.Queue()
+    told: queue.Queue[Message] = queue.Queue()
     left = threading.Event()
 
     def send(message: Message) -> None:
@@ -71,27 +72,17 @@ def _messages(work: Work, request: Any, folder: Path) -> Messages:
             raise BrokenPipeError
         told.put(message)
 
-    def do() -> None:
+    with ThreadPoolExecutor(1) as worker:
+        working = worker.submit(attempt, work, request, folder, send)
         try:
-            with suppress(BrokenPipeError):
-                attempt(work, request, folder, send)
+            while not (working.done() and told.empty()):
+                try:
+                    message = told.get(timeout=LOOK_EVERY)
+                except queue.Empty:
+                    message = {}
+                yield message
         finally:
-            told.put(None)
-
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    try:
-        while True:
-            try:
-                message = told.get(timeout=LOOK_EVERY)
-            except queue.Empty:
-                message = {}
-            if message is None:
-                return
-            yield message
-    finally:
-        left.set()
-        thread.join()
+            left.set()
 
 
 def on_a_device(work: Work, request: Any, folder: Path, _: Limits) -> Messages:

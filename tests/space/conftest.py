@@ -60,8 +60,9 @@ class Server:
         return sum(p.memory_full_info().uss for p in all_of_them) / 1e6
 
     def files(self) -> set[str]:
-        """What lies in its folder of temporary files."""
-        return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
+        """What lies in its folder of temporary files; folders may vanish while it is read."""
+        paths = (Path(at, name) for at, _, names in os.walk(self.folder) for name in names)
+        return {str(path.relative_to(self.folder)) for path in paths if path.is_file()}
 
 
 @pytest.fixture(scope="session")
