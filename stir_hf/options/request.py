@@ -27,8 +27,7 @@ def asked_for(
     Equal hashes belong to the same run: the verb, the networks, the inversion sets and the measure,
     whatever the number of images.
     """
-    found: dict[str, Any] = {"command": options.verb}
-    found["models"] = [
+    models = [
         {
             "model": n.label,
             "revision": n.encoder.commit,
@@ -38,10 +37,9 @@ def asked_for(
         }
         for n in networks
     ]
-    found["data"] = [
-        {**s.names, "engine": s.identity["engine"], "hash": s.hash[:16]}
-        for s in {s.hash: s for s in sets}.values()
-    ]
+    different = {s.hash: s for s in sets}.values()
+    data = [{**s.names, "engine": s.identity["engine"], "hash": s.hash[:16]} for s in different]
+    found: dict[str, Any] = {"command": options.verb, "models": models, "data": data}
     for field in fields(options):
         config = getattr(options, field.name)
         if not isinstance(config, UNRECORDED):
