@@ -59,23 +59,34 @@ def keep_figures(name: str, figures: dict[str, Any]) -> None:
 
 
 LONG = [
-    "tests/space/test_requests.py",
-    "tests/space/test_browser.py",
-    "tests/publish/test_requests.py",
-    "tests/publish/test_rights_and_steps.py",
-    "tests/publish/test_hostile_names.py",
-    "tests/publish/test_leaderboard.py",
+    "tests/space/",
+    "tests/publish/",
     "tests/test_hub_datasets.py",
     "tests/test_hub.py",
     "tests/test_streams.py",
     "tests/test_metric.py",
     "tests/processes",
-    "tests/space",
-    "tests/publish",
     "tests/families",
     "tests/test_faults_runs.py",
 ]
 """The tests that take longest, which run first: none is left to one process in the end."""
+
+
+TOGETHER = ("tests/space/", "tests/publish/")
+"""Folders whose tests run in one process, since they share a server."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process the next file, or all files of a folder whose tests share a server."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            together = (folder for folder in TOGETHER if nodeid.startswith(folder))
+            return next(together, nodeid.partition("::")[0])
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

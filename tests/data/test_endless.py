@@ -179,7 +179,7 @@ def test_a_bar_tells_images_and_bytes(capsys: pytest.CaptureFixture[str]) -> Non
     cells = pictures(3).data.column("image").to_pylist()
     size = sum(len(cell["bytes"]) for cell in cells)
     last = told.err.rstrip().rpartition("\r")[2]
-    assert last.startswith("reading it: 3image")
+    assert last.startswith("reading it: 3sample")
     assert f"{size}B" in last
     open_samples(stream(), DataSpec("it"))
     assert capsys.readouterr().err == ""

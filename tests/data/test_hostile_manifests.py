@@ -100,7 +100,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "rows of a text": (put(f"{DATA}.rows", "6"), "identity.data.rows must be"),
     "a slice beyond": (put(f"{DATA}.slice", [3, 60]), "identity.data.slice must be within"),
     "a slice of one": (put(f"{DATA}.slice", [3]), "identity.data.slice must be a list"),
-    "other first images": (put(f"{DATA}.first", ["0" * 16]), "not that of the identity"),
+    "other first images": (put(f"{DATA}.first", ["0" * 16]), "not the one in inversions.json"),
     "first images of numbers": (put(f"{DATA}.first", [1]), "identity.data.first[0] must be"),
     "no engine": (without(ENGINE), "identity.engine is missing"),
     "no method": (without(f"{ENGINE}.method"), "identity.engine.method is missing"),

@@ -12,13 +12,27 @@ from tests.stand_in_hub import StandInHub, serve
 QUICK = ("--num-samples", 6, "--steps", 3)
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[StandInHub]:
+@pytest.fixture(scope="session")
+def served() -> Iterator[StandInHub]:
     with serve() as hub:
-        for name in ("standard-0", "robust-0", "robust-1"):
-            hub.add("model", f"lab/{name}", Path(model_path(name)))
-        hub.add("dataset", "lab/images", IMAGES)
         yield hub
+
+
+@pytest.fixture(scope="session")
+def owner(served: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(served, tmp_path_factory.mktemp("home"))
+    yield worker
+    worker.end()
+
+
+@pytest.fixture(scope="module")
+def hub(served: StandInHub) -> StandInHub:
+    """The Hub of all modules, made empty but for checkpoints and images."""
+    served.clear()
+    for name in ("standard-0", "robust-0", "robust-1"):
+        served.add("model", f"lab/{name}", Path(model_path(name)))
+    served.add("dataset", "lab/images", IMAGES)
+    return served
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +41,10 @@ def no_faults(hub: StandInHub) -> None:
 
 
 @pytest.fixture(scope="module")
-def worker(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """The owner of lab."""
-    worker = Worker(hub, tmp_path_factory.mktemp("home"))
-    yield worker
-    worker.end()
+def worker(hub: StandInHub, owner: Worker) -> Worker:
+    """The owner of lab, whose process and cache all modules share: loading takes seconds."""
+    assert owner.hub is hub
+    return owner
 
 
 @pytest.fixture

@@ -55,8 +55,10 @@ def test_others_results_that_are_no_numbers_are_passed_over(
     worker.done("push", run, "--to", "lab/odd-results")
     entry = {"dataset": {"id": "lab/odd-results", "task_id": "x"}, "value": "71%", "notes": "n=1,0"}
     hub.add("model", "other/odd", {".eval_results/a.yaml": yaml.safe_dump([entry]).encode()})
-    boards = worker.json("leaderboard", "lab/odd-results")["boards"]
-    assert sum(len(one["lines"]) for one in boards) == 2
+    found = worker.run("leaderboard", "lab/odd-results", "--json")
+    assert found.returncode == 0, found.stderr
+    assert "Server error" not in found.stderr
+    assert sum(len(one["lines"]) for one in json.loads(found.stdout)["boards"]) == 2
     del hub.repos["model", "other/odd"]
 
 

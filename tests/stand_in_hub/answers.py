@@ -328,7 +328,9 @@ class Call:
             for repo, path, pull, entry in self.hub.results(self.repo.id)
             if derived or not base_model_of(repo)
         ]
-        ranked = sorted(found, key=lambda one: -one["value"])
+        numbers = [one for one in found if not isinstance(one["value"], str)]
+        ranked = sorted(numbers, key=lambda one: -one["value"])
+        ranked += [one for one in found if isinstance(one["value"], str)]
         return [{"rank": i, **one} for i, one in enumerate(ranked, 1)]
 
     def storage(self) -> Response:

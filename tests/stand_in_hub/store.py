@@ -169,10 +169,10 @@ class Repo:
         """
         parent = self.at(onto or ref) if onto or ref in self.refs else None
         merged: dict[str, Blob | None] = {**(parent.files if parent else {}), **changes}
-        sha = hashlib.sha1(
-            f"{self.kind} {self.id} {title} {len(self.history)}".encode()
-        ).hexdigest()
         files = {path: blob for path, blob in sorted(merged.items()) if blob is not None}
+        told = [self.kind, self.id, title, len(self.history), *files]
+        told += [blob.sha256 for blob in files.values()]
+        sha = hashlib.sha1(repr(told).encode()).hexdigest()
         self.history[sha] = Commit(
             sha, title, message, author, parent.sha if parent else None, files
         )
@@ -200,6 +200,13 @@ class StandInHub:
         self.names: dict[str, str] = {}  # old to new, of repos that were renamed
         self.tokens: dict[str, dict[str, Any]] = {}  # what a token may, where not everything
         self.orgs: dict[str, list[dict[str, Any]]] = {}  # of users, as `whoami` tells them
+
+    def clear(self) -> None:
+        """Forget all repos, requests and faults."""
+        self.faults.clear()
+        self.seen.clear()
+        for held in (self.repos, self.storage, self.names, self.tokens, self.orgs):
+            held.clear()
 
     def repo(self, kind: str, repo_id: str) -> Repo:
         return self.repos[kind, repo_id]
