@@ -149,6 +149,7 @@ class Makes(Net):
         return super().forward(images) + like / 3
 
 
+@pytest.mark.verify
 @each
 def test_a_run_goes_on_where_a_switch_was_set(switch: Switch, tmp_path: Path) -> None:
     images, nets = noise_images(12), (Makes(), Makes(1))

@@ -189,7 +189,13 @@ def test_images_in_files_and_in_an_archive_are_the_same(online: Answers) -> None
     assert online["files"]["fingerprint"] == online["zipped"]["fingerprint"]
 
 
-@pytest.mark.parametrize("offline", [True, False], ids=["switched off", "out of reach"])
+@pytest.mark.parametrize(
+    "offline",
+    [
+        pytest.param(True, id="switched off"),
+        pytest.param(False, id="out of reach", marks=pytest.mark.verify),
+    ],
+)
 def test_without_the_hub_and_the_cache_it_is_told_in_one_line(
     tmp_path: Path, offline: bool
 ) -> None:

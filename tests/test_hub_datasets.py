@@ -265,6 +265,7 @@ def test_only_the_files_of_the_split_are_fetched(online: Answers, hub: StandInHu
         assert not [line for line in fetched if re.search(shape, line)]
 
 
+@pytest.mark.verify
 def test_without_the_hub_the_cache_gives_the_same(
     online: Answers, hub: StandInHub, home: Path
 ) -> None:

@@ -190,14 +190,14 @@ CARD = ROOT / "metric_card" / "stir"
 BLOCKS = re.findall(r"```python\n(.*?)```", (CARD / "README.md").read_text("utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "block", [BLOCKS[0], *(pytest.param(one, marks=pytest.mark.verify) for one in BLOCKS[1:])]
-)
+@pytest.mark.verify
+@pytest.mark.parametrize("block", BLOCKS)
 def test_the_examples_of_the_card_run(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CARD.parent)  # where the bare name is this folder
     exec(block, {})
 
 
+@pytest.mark.verify
 def test_the_example_of_its_description_runs(stir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CARD.parent)
     example = doctest.DocTestParser().get_doctest(stir.inputs_description, {}, "stir", None, None)

@@ -80,6 +80,7 @@ def test_every_block_on_embedded_networks_runs(
     exec(block, {})
 
 
+@pytest.mark.verify
 def test_the_first_block_prints_what_the_readme_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_pipe_that_is_closed_early_is_no_traceback(closed: str) -> None:
     assert process.returncode != 0
 
 
+@pytest.mark.verify
 def test_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under pythonw."""
     code = (

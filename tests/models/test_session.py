@@ -204,6 +204,7 @@ def test_the_callers_images_are_left_alone(count: int) -> None:
     assert torch.equal(gradient, torch.full_like(gradient, 4))
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("family", ["resnet", "vit"])
 def test_a_session_compiles_as_one_graph(family: str, tiny_models: TinyModels) -> None:
     encoder = load_encoder(getattr(tiny_models, family), device="cpu")

@@ -108,6 +108,7 @@ def test_invert_in_a_temporary_folder(two: Ranks) -> None:
     assert scores(two, code)[0] == 23
 
 
+@pytest.mark.verify
 def test_score_and_matrix(one: Ranks, two: Ranks, tmp_path: Path) -> None:
     code = (
         "import stir_hf\n"
@@ -123,6 +124,7 @@ def test_score_and_matrix(one: Ranks, two: Ranks, tmp_path: Path) -> None:
     assert len(found[0]) == 6
 
 
+@pytest.mark.verify
 def test_the_evaluate_module(two: Ranks, alone: list[Any]) -> None:
     code = (
         "from stir_hf.metric import Stir\n"
@@ -132,6 +134,7 @@ def test_the_evaluate_module(two: Ranks, alone: list[Any]) -> None:
     assert scores(two, code) == pytest.approx(alone[:2], abs=1e-5)
 
 
+@pytest.mark.verify
 def test_moves_are_whole(one: Ranks, two: Ranks, tmp_path: Path) -> None:
     found = []
     for ranks in (one, two):

@@ -87,6 +87,7 @@ def test_a_repo_of_scores_gets_the_other_card_with_its_first_set(
     assert len(table_rows(text)) == 6
 
 
+@pytest.mark.verify
 def test_a_repo_of_scores_says_where_the_inversions_are_if_they_are_public(
     worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_score_of_others_that_cannot_be_read_is_left_out_and_named(
     assert len(table_rows(card_of(hub, "lab/spoilt"))) == 2
 
 
+@pytest.mark.verify
 def test_a_file_is_named_once_however_often_a_push_is_tried(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:

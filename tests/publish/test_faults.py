@@ -60,7 +60,6 @@ CASES = {
         (fault("POST", COMMIT, status=429, headers={"RateLimit": '"api";r=0;t=250'}),),
         1,
         "asks to wait 251 s before more is asked of dataset lab/fault",
-        quick=True,
     ),
     "403 on create": Case((fault("POST", CREATE, status=403, said=RIGHT),), 1, "may not write to"),
     "402 on create": Case((fault("POST", CREATE, status=402, said=PAY),), 1, PAY),

@@ -130,6 +130,7 @@ def test_commands_that_refuse_hostile_words(worker: Worker, places: dict[str, Pa
         assert done.returncode in (1, 2), words
 
 
+@pytest.mark.verify
 def test_a_published_set_with_hostile_names(worker: Worker, evil_set: str, tmp_path: Path) -> None:
     for words in (
         ("score", "lab/standard-0", "--inversions", evil_set, "--out", tmp_path / "a"),
@@ -142,6 +143,7 @@ def test_a_published_set_with_hostile_names(worker: Worker, evil_set: str, tmp_p
         check(worker.run(*words))
 
 
+@pytest.mark.verify
 def test_what_the_hub_says_is_printable(worker: Worker, hub: StandInHub, evil_run: Path) -> None:
     said = {"X-Error-Message": "no\x9b2J \x9d0;title\x9c", "X-Error-Code": "\x9b31m"}
     for status in (400, 401, 402, 403, 404, 413, 422):
@@ -152,6 +154,7 @@ def test_what_the_hub_says_is_printable(worker: Worker, hub: StandInHub, evil_ru
     hub.faults.clear()
 
 
+@pytest.mark.verify
 def test_a_terminal_obeys_nothing_of_a_hostile_set(client: Client, evil_set: str) -> None:
     first, second = pty.openpty()
     words = ["-m", "stir_hf", "score", "lab/standard-0", "--inversions", evil_set]

@@ -141,6 +141,7 @@ print(first, commit())
 """
 
 
+@pytest.mark.verify
 def test_a_new_commit_is_seen_in_the_same_python_session(many: Worker, hub: StandInHub) -> None:
     session = warm.talk(["-c", SESSION], many.env())
     before = hub.repo("model", "many/model-0").at("main").sha

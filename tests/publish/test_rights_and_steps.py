@@ -152,6 +152,7 @@ def test_who_holds_the_token_is_asked_once(worker: Worker, run: Path, hub: Stand
     assert hub.counts(before)["GET /api/whoami-v2"] == 1
 
 
+@pytest.mark.verify
 def test_data_that_went_ahead_of_a_push_that_failed_is_told(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
@@ -192,6 +193,7 @@ def test_places_are_given_by_their_address(worker: Worker, run: Path, hub: Stand
     assert "is the URL of a model; expected a dataset" in line
 
 
+@pytest.mark.verify
 def test_the_command_line_prints_its_own_lines_alone(
     client: Client, run: Path, hub: StandInHub
 ) -> None:

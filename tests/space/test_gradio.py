@@ -47,11 +47,13 @@ def test_old_uploads_are_removed(page: Server) -> None:
     wait_for(lambda: not path.exists())
 
 
+@pytest.mark.verify
 def test_large_files_are_not_taken(page: Server) -> None:
     answer = httpx.post(f"{page.url}/gradio_api/upload", files={"files": ("a.png", bytes(2000))})
     assert answer.status_code == 413
 
 
+@pytest.mark.verify
 def test_one_request_at_a_time_and_a_queue_that_ends(page: Server) -> None:
     """The second and the third request wait, the fourth is refused; who leaves makes room."""
     closed, where = page.folder / "closed-a", f"{page.url}/gradio_api/queue/data?session_hash=a"

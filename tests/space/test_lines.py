@@ -57,6 +57,7 @@ def test_the_command_is_understood(case: str) -> None:
     assert "for a clone of the package" in lines["where"]
 
 
+@pytest.mark.verify
 def test_the_python_lines_compute_the_same(tmp_path: Path) -> None:
     told: list[Any] = []
     request = Comparison("standard-0", "robust-0", images=8, steps=5)

@@ -169,6 +169,7 @@ def test_what_broken_uploads_left_is_removed(tmp_path: Path) -> None:
     assert uploads.size() == 0
 
 
+@pytest.mark.verify
 def test_a_process_that_cannot_start_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_process(*_: Any, **__: Any) -> Any:
         raise OSError("no more processes")

@@ -16,6 +16,7 @@ from tests.stand_in_hub import serve
 from tests.vectors.conftest import ROWS, checkpoint, features, linear
 
 
+@pytest.mark.verify
 def test_from_the_command_line_to_the_hub_and_back(tmp_path: Path, data_folder: Path) -> None:
     one, two = (checkpoint(tmp_path / name, seed) for seed, name in enumerate(("one", "two")))
     with serve() as hub:
