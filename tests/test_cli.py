@@ -185,6 +185,7 @@ def test_the_page_is_the_one_of_the_space(
     assert served == [(app_file, "__main__", "7001"), (app_file, "__main__", "7999")]
 
 
+@pytest.mark.verify
 def test_one_bar_counts_the_work_of_all_networks(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_it_halves_the_batch_as_the_run_does() -> None:
     assert found.rows == 20
 
 
+@pytest.mark.verify
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", *MODELS, "--dataset", str(IMAGES), "--num-samples", "10", "--dry-run"]
     code, said, _ = run(words, capsys)

@@ -57,6 +57,7 @@ def test_the_dictionary_is_what_compare_gives(
     assert len(result) == 23
 
 
+@pytest.mark.verify
 def test_images_in_every_form_give_the_same(
     stir: Any, images: datasets.Dataset, compared: tuple[stir_hf.Score, ...], tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_an_interruption_keeps_what_was_added(make: Make) -> None:
     assert metric.compute(**HOW) == Stir().compute(data=more, **HOW)
 
 
+@pytest.mark.verify
 def test_threads_share_one_metric() -> None:
     metric = Stir()
 

@@ -107,6 +107,7 @@ def test_without_the_originals_the_canvas_is_asked(tiny_models: TinyModels, tmp_
     assert not any("under the reference's preprocessing" in note for note in same.notes)
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
 def test_a_native_size_that_is_not_square(
     shape: tuple[int, int], tiny_models: TinyModels, tmp_path: Path

@@ -37,6 +37,7 @@ def test_the_metric_turns_photographs(tiny_models: TinyModels, tmp_path: Path) -
 # the call
 
 
+@pytest.mark.verify
 def test_a_context_changes_nothing(tiny_models: TinyModels) -> None:
     def found() -> list[Any]:
         result = compare(tiny_models.vit, tiny_models.resnet, noise_images(8, 32), **QUICK)
@@ -123,6 +124,7 @@ def test_an_empty_batch_and_what_is_no_tensor(tiny_models: TinyModels) -> None:
         encoder(wrong)
 
 
+@pytest.mark.verify
 def test_the_metric_in_a_combination(tiny_models: TinyModels) -> None:
     options = {"model": tiny_models.vit, "reference": tiny_models.resnet, **QUICK}
     alone = Stir().compute(data=noise_images(8, 32), **options)

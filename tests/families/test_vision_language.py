@@ -305,6 +305,7 @@ def check(name: str) -> None:
     assert (found, type(tower).__name__) == READ[name]
 
 
+@pytest.mark.verify
 def test_every_type_is_looked_at() -> None:
     looked_at = {*READ, *REFUSED, *OTHERS}
     types = {*LISTED, *CONFIG_MAPPING} - looked_at

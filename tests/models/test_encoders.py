@@ -135,6 +135,7 @@ def test_layers_are_listed_where_the_output_lacks_weights(
     assert found["layers.1"] == {"name": "layers.1", "shape": [17, 16], "pooling": "mean"}
 
 
+@pytest.mark.verify
 def test_all_listed_layers_can_be_read(tiny_models: TinyModels) -> None:
     for layer in load_encoder(tiny_models.resnet, device="cpu").layers:
         found = load_encoder(tiny_models.resnet, layer.name, device="cpu")(IMAGES)

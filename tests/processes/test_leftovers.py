@@ -124,6 +124,7 @@ def test_the_first_kind_counts_that_is_whole(monkeypatch: pytest.MonkeyPatch) ->
     assert launch_of_this() == Launch(0, 1)
 
 
+@pytest.mark.verify
 def test_a_launch_that_never_comes_is_told() -> None:
     """All variables of an earlier launch: what waits says for whom."""
     env = {name: VALUES[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")}

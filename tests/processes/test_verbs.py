@@ -155,6 +155,7 @@ def test_a_wrong_request_is_the_same_for_all(two: Ranks, tmp_path: Path) -> None
     assert all("num_processes=3, but this run has 2" in one["text"] for one in two.answers())
 
 
+@pytest.mark.verify
 def test_a_tolerance_of_the_spread_is_that_of_one_process(
     one: Ranks, two: Ranks, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_card_shows_every_score_and_the_heat_map(
     assert worker.json("push", matrix, "--to", "lab/whole-matrix")["pushed"][0]["changed"] is False
 
 
+@pytest.mark.verify
 def test_a_repo_of_scores_gets_the_other_card_with_its_first_set(
     worker: Worker, matrix: Path, run: Path, hub: StandInHub
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_file_is_named_once_however_often_a_push_is_tried(
     assert found.stderr.count("--package") == 1
 
 
+@pytest.mark.verify
 def test_a_card_says_where_the_package_is_had(worker: Worker, run: Path, hub: StandInHub) -> None:
     told = worker.run("push", run, "--to", "lab/placed", **NO_CLONE).stderr
     assert f"push again with --package '{EXAMPLE}'" in told
@@ -173,6 +175,7 @@ def test_results_in_a_models_repo_say_commit_framework_and_user(
     assert [one["changed"] for one in again] == [False, False, False]
 
 
+@pytest.mark.verify
 def test_a_card_with_the_mark_of_an_editor_before_it_is_the_same_card(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:

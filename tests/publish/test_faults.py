@@ -72,7 +72,7 @@ CASES = {
     "409 without an address of a repo that is there": Case(
         (fault("POST", CREATE, status=409, after=True, body={"error": "Conflict"}),)
     ),
-    "503 on commit": Case((fault("POST", COMMIT, status=503),), quick=True),
+    "503 on commit": Case((fault("POST", COMMIT, status=503),)),
     "503 three times on commit": Case((fault("POST", COMMIT, status=503),) * 3),
     "429 on commit": Case((fault("POST", COMMIT, status=429, headers={"Retry-After": "2"}),)),
     "answer to the commit lost": Case((fault("POST", COMMIT, drop=True, after=True),), quick=True),
@@ -172,6 +172,7 @@ def test_a_fault_is_survived_or_told(name: str, worker: Worker, run: Path, hub: 
     assert (run / "result.json").is_file()
 
 
+@pytest.mark.verify
 def test_a_repo_that_is_deleted_meanwhile(worker: Worker, run: Path, hub: StandInHub) -> None:
     to = "lab/deleted"
 

@@ -219,6 +219,7 @@ def test_two_versions_of_a_model_are_two_lines(
     assert sorted(len(line["also"]) for line in board["lines"]) == [0, 1, 1]
 
 
+@pytest.mark.verify
 def test_offline_the_board_stands_as_its_scores_name_it(client: Client, hub: StandInHub) -> None:
     client.done("leaderboard", BOARD)
     hub.seen.clear()
@@ -229,6 +230,7 @@ def test_offline_the_board_stands_as_its_scores_name_it(client: Client, hub: Sta
     assert not hub.seen
 
 
+@pytest.mark.verify
 def test_a_hub_without_an_answer_on_models_does_not_end_the_board(
     client: Client, hub: StandInHub
 ) -> None:
@@ -256,6 +258,7 @@ def addresses(hub: StandInHub, tmp_path: Path) -> None:
     hub.add("dataset", "lab/addresses", {"README.md": b"", **files})
 
 
+@pytest.mark.verify
 @pytest.mark.usefixtures("addresses")
 def test_names_that_are_addresses_do_not_end_the_board(client: Client) -> None:
     (board,) = client.json("leaderboard", "lab/addresses")["boards"]
@@ -283,6 +286,7 @@ except RequestError:
     assert float(client.python(code, "lab/addresses")) == client.patience
 
 
+@pytest.mark.verify
 def test_a_file_that_the_hub_does_not_give_is_left_out(client: Client, hub: StandInHub) -> None:
     gone = next(p for p in hub.repo("dataset", BOARD).at("main").files if p.startswith("scores/0"))
     methods = ["GET", "HEAD"] * 10

@@ -25,6 +25,7 @@ def test_a_hub_that_takes_no_eval_yaml_takes_the_rest(
     assert worker.json("leaderboard", "lab/no-benchmark")["boards"]
 
 
+@pytest.mark.verify
 def test_tasks_of_others_stay_in_eval_yaml(worker: Worker, run: Path, hub: StandInHub) -> None:
     theirs = b"name: Mine\ntasks:\n- id: other\n"
     hub.add("dataset", "lab/tasks", {"README.md": b"", "eval.yaml": theirs})
@@ -126,6 +127,7 @@ def test_a_leaderboard_shows_fine_tuned_models_too(
     assert [line["reported"] for line in board["lines"]] == [True, False, True]
 
 
+@pytest.mark.verify
 def test_model_index_keeps_others_entries(worker: Worker, run: Path, hub: StandInHub) -> None:
     card = """---
 license: mit

@@ -101,6 +101,7 @@ def test_a_member_of_an_organisation_who_only_reads_is_told_before_any_work(
     assert ("no dataset 'lab/nothing'" in line) != refused
 
 
+@pytest.mark.verify
 def test_a_push_to_a_repo_that_was_renamed_goes_where_it_is(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_folder_of_scores_is_sent_as_scores(
     assert "no inversions" in worker.refused(2, "push", tmp_path, "--to", "lab/scores-alone")
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("option", ["--eval-results", "--model-index"])
 def test_a_push_whose_steps_fail_in_part_says_what_was_done(
     option: str, worker: Worker, run: Path, hub: StandInHub

@@ -84,6 +84,7 @@ CARDS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("kind", CARDS)
 def test_a_card_that_cannot_be_read_is_told(
     kind: str, published: Files, worker: Worker, hub: StandInHub
