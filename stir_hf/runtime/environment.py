@@ -1,6 +1,7 @@
 """A record of the software and hardware of a run."""
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +15,7 @@ _OPTIONAL = ("torchvision", "timm", "peft")
 """Optional libraries that change numbers if installed: other classes preprocess the images."""
 
 
+@cache
 def _version(library: str) -> str | None:
     try:
         return version(library)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -171,11 +172,16 @@ def own_size(channels: int) -> Pixels:
 
 def picture(width: int, height: int) -> Image.Image:
     """A fixed picture with smooth colours, stripes and an edge, which any resampling changes."""
+    return Image.fromarray(_colours(width, height))
+
+
+@lru_cache(8)
+def _colours(width: int, height: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[:height, :width]
     red = (x * 255) // width
     green = (y * 255) // height
     blue = np.where((x + y) % 2 == 0, (x * 7 + y * 13) % 256, 255 * (3 * x > 2 * y))
-    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+    return np.stack([red, green, blue], axis=2).astype(np.uint8)
 
 
 def square(image: Image.Image) -> Image.Image:
