@@ -62,6 +62,7 @@ def keys_on_disk(out: Path) -> list[tuple[int, int]]:
 # C1: two runs in one folder; interrupted runs
 
 
+@pytest.mark.verify
 def test_two_runs_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = invert_command(tmp_path)
     first = started(command)

@@ -76,6 +76,7 @@ def test_images_in_every_form_give_the_same(
     assert results[0]["stir"] == compared[0].stir
 
 
+@pytest.mark.verify
 def test_jpegs_are_not_compressed_again(stir: Any, tmp_path: Path) -> None:
     from PIL import Image
 

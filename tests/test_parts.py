@@ -82,6 +82,7 @@ def registered() -> Iterator[None]:
         registry.remove(name)
 
 
+@pytest.mark.verify
 def test_compare_with_a_constraint_and_a_measure_from_outside(tmp_path: Any) -> None:
     asked: dict[str, Any] = {
         "constraint": "near-ball:radius=1.5",

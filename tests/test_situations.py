@@ -17,6 +17,7 @@ from tests.conftest import TinyModels
 from tests.tiny import QUICK, Net, noise_images, pictures
 
 
+@pytest.mark.verify
 def test_the_metric_turns_photographs(tiny_models: TinyModels, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

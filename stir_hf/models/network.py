@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ class Network:
         """The device of the network's weights, or of its first computation if they are spread."""
         if (first := execution_device(self.module)) is not None:
             return first
-        tensors = (*self.module.parameters(), *self.module.buffers())
+        tensors = chain(self.module.parameters(), self.module.buffers())
         return next((t.device for t in tensors), torch.device("cpu"))
 
     @property

@@ -31,11 +31,9 @@ PHOTOS = os.environ.get("STIR_HF_PHOTOS")
 COUNT, INVERTED = 20, 8
 CROSS_SECTION = (
     "vit",
-    "dinov2 (backbone)",
     "swin",
     "convnext",
     "clip",
-    "sam",
     "deformable_detr",
 )
 

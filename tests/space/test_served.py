@@ -48,6 +48,7 @@ def picture(i: int) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.verify
 def test_uploads_that_must_not_be_taken(server: Server) -> None:
     """Over the network: each is refused in a sentence; memory and disk are as before."""
     rest = [picture(i) for i in range(3)]
