@@ -45,7 +45,6 @@ def test_moves_are_those_of_the_representations(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.verify
 def test_they_lie_beside_the_result_and_are_read_back(tmp_path: Path) -> None:
     result = stir_hf.compare(
         STANDARD, ROBUST, str(IMAGES), num_samples=5, steps=2, out=tmp_path, progress=False
