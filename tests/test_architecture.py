@@ -161,7 +161,7 @@ ANY_KIND = ("engine/", "job/", "scoring/", "data/sets/", "data/files/", "publish
 ABOUT_IMAGES = {
     "report/figures.py": {"image", "images"},
     "report/page.py": {"image", "images"},
-    "report/board_text.py": {"image", "images"},
+    "report/board.py": {"image", "images"},
     "report/table.py": {"images"},
     "report/saved.py": {"image"},
     "report/cards/sets.py": {"images"},

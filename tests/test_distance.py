@@ -15,7 +15,7 @@ from stir_hf import hub
 from stir_hf.publish import score_rows, scores
 from stir_hf.publish.boards.leaderboard import _board, _Scored
 from stir_hf.report import Reading, heat_map, html_table, table
-from stir_hf.report.board_text import board_html, board_text
+from stir_hf.report.board import board_html, board_text
 from stir_hf.report.cards import tables
 from stir_hf.report.saved import report_page
 from stir_hf.results import Scale, StirResult

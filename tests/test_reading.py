@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stir_hf.report import Reading
-from stir_hf.report.board import Line
+from stir_hf.report.board_lines import Line
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def leaderboard(repo: str, as_json: bool) -> None:
     number of samples.
     """
     from stir_hf.publish.boards.leaderboard import collect
-    from stir_hf.report.board_text import boards_text
+    from stir_hf.report.board import boards_text
 
     found = collect(repo)
     if as_json:

@@ -1,103 +1,29 @@
-"""A leaderboard as plain data: boards of scores that may be compared, one line per network."""
+"""A leaderboard: boards of scores that may be compared, as plain data, as Markdown and as HTML, in
+words for a reader who has not read the paper.
+"""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
+from huggingface_hub import constants
+
+from stir_hf.errors import printable
+from stir_hf.report.board_lines import MARKS, Line
+from stir_hf.report.cells import Table, cell, escaped, heading, value
+from stir_hf.report.reading import columns
 from stir_hf.results import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DIFFERENT = 0.08
-"""A difference between scores of one network that is marked on a board; less may be noise
-(README.md).
-"""
-
-
-@dataclass(frozen=True)
-class Line:
-    """The score of one network; None where a value is undefined or not reported."""
-
-    model: str
-    """The current id on the Hub; for a local network the name in its score."""
-    revision: str | None
-    """The commit, 40 hexadecimal digits; None for a network that is local or only reported."""
-    network_id: str | None
-    """16 hexadecimal digits of the network's identity."""
-    stir: float | None
-    similarity: float | None
-    floor: float | None
-    ceiling: float | None
-    stir_debiased: float | None
-    similarity_debiased: float | None
-    floor_debiased: float | None
-    ceiling_debiased: float | None
-    relative_error: float | None
-    """The median relative error of the inversions."""
-    converged: float | None
-    """Share of the inversions at or below the tolerance."""
-    method: str | None
-    source: str
-    """The file of this repo, or the file `.eval_results/…` of the model's own repo."""
-    reported: bool = False
-    """True for a score that the model's owner reports and that no file of this repo holds."""
-    also: tuple[str, ...] = ()
-    """The places of this network's other scores, which are not shown."""
-    spread: float = 0.0
-    """The difference between the largest and the smallest STIR of this network."""
-    notes: tuple[str, ...] = ()
-    measure_least: float | None = None
-    """The scale of the measure: its least value, None where there is none."""
-    measure_most: float | None = None
-    measure_closer: str | None = None
-    """`larger` or `smaller`: the values of closer networks; None stands for a similarity in
-    [0, 1].
-    """
-
-    @property
-    def between(self) -> float | None:
-        """Return the place of the score between its floor (0) and its ceiling (1); None where these
-        are close or not known (`Reading.between`).
-        """
-        return Reading.of(vars(self)).between
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Return the names of the reasons for caution, keys of `MARKS`."""
-        own = {"several": self.spread > DIFFERENT, "reported": self.reported}
-        return *Reading.of(vars(self)).cautions, *(name for name, holds in own.items() if holds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, with `between` and `marks`."""
-        return {**asdict(self), "between": self.between, "marks": list(self.marks)}
-
-
-MARKS = {
-    "floor": ("†", "the score is not above its floor: nothing shared can be told from it"),
-    "ceiling": (
-        "‡",
-        f"the debiased ceiling is below {LOW_CEILING:g}, or less than {LEAST_RANGE:g} above the"
-        " floor: the inversions are too far off for a low score to mean much",
-    ),
-    "converged": (
-        "§",
-        f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and no debiased"
-        f" ceiling of {GOOD_CEILING:g} or more shows that they are close enough",
-    ),
-    "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
-    "several": (
-        "≠",
-        f"there are several scores of this network, which differ by more than {DIFFERENT:g}; the"
-        " most complete one is shown",
-    ),
-    "reported": (
-        "°",
-        "reported in the model's own repo, by its owner or as a proposal there; not checked here",
-    ),
-}
-"""The reasons for caution: the mark behind a model's name, and the line that explains it."""
+EXPLAINED = (
+    "debiased: the score without what few samples add. floor, ceiling: debiased, too; the score of"
+    " starts,\nwhich share nothing, and of the reference itself. between: 0 is the floor, 1 the"
+    " ceiling. STIR: the score\nas the paper defines it. similarity: of the two networks on the"
+    " originals. error: of the inversions, relative, median."
+)
+_LONGEST = 60
 
 
 @dataclass(frozen=True)
@@ -151,18 +77,125 @@ class Board:
         return pd.DataFrame(rows, columns=[*(f.name for f in fields(Line)), "between", "marks"])
 
     def __str__(self) -> str:
-        from stir_hf.report.board_text import board_text
-
         return board_text(self)
 
     def _repr_html_(self) -> str:
-        from stir_hf.report.board_text import board_html
-
         return board_html(self)
 
 
-def ranked(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return the lines by their debiased score, the closest network first; below them those that
-    have none, by STIR.
+def boards_text(boards: Sequence[Board]) -> str:
+    """Return all boards as Markdown."""
+    return "\n\n".join(map(board_text, boards))
+
+
+def board_text(board: Board) -> str:
+    """Return one board as Markdown: a heading, an explanation, the table, its marks and notes."""
+    below = [f"- {line}" for line in (*explained(board), *_notes(board, cell))]
+    about = [f"## {_heading(board, cell)}", "", _about(board, cell), ""]
+    parts = [*about, *_table(board, cell).markdown(), "", EXPLAINED]
+    return "\n".join([*parts, "", *below] if below else parts)
+
+
+def board_html(board: Board) -> str:
+    """Return one board as HTML, for a notebook; a model's name links to its commit on the Hub."""
+    below = [*map(escaped, explained(board)), *_notes(board, escaped)]
+    listed = "".join(f"<li>{line}</li>" for line in below)
+    return (
+        f"<h3>{_heading(board, escaped)}</h3><p>{_about(board, escaped)}</p>"
+        f"{_table(board, escaped, links=True).html()}"
+        f"<p>{escaped(EXPLAINED)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
+    )
+
+
+def _heading(board: Board, shown: Callable[[object], str]) -> str:
+    reference = f"the reference of inversions {board.inversion_set}"
+    if (name := board.reference) is not None:
+        at = board.reference_revision
+        reference = shown(_cut(f"{name.partition('@')[0]}@{at[:8]}" if at else name))
+    return f"Which models ignore what {reference} ignores?"
+
+
+def _about(board: Board, shown: Callable[[object], str]) -> str:
+    samples = f"{board.num_samples} sample{'s' * (board.num_samples != 1)}"
+    if board.dataset:
+        samples += f" of {shown(_cut(board.dataset))}"
+        samples += f" ({shown(_cut(board.split))})" if board.split else ""
+    draws = f" {board.draws} times" if board.draws > 1 else ""
+    layer = f" at layer {shown(_cut(board.reference_layer))}" if board.reference_layer else ""
+    measure = board.scale.told(shown(_cut(board.measure)))
+    return (
+        f"For each of {samples}, another input was sought{draws} that the reference represents the"
+        f" same{layer}; the error says how far off it is.\nThe score says how similarly a model, at"
+        f" layer {shown(_cut(board.layer))}, represents the two ({measure}):"
+        " near its ceiling, the model ignores what the reference ignores; near its floor, it does"
+        f" not.\nInversions {board.inversion_set} of"
+        f" {constants.ENDPOINT}/datasets/{shown(board.repo)}/tree/{board.commit}"
+    )
+
+
+def _table(board: Board, shown: Callable[[object], str], *, links: bool = False) -> Table:
+    """Return the lines of a board as a table; with `links`, a name leads to its page as HTML."""
+    lines = [{**vars(line), "between": line.between} for line in board.lines]
+    first, *rest = columns(lines)
+    more = ("stir",) if first != "stir" else ()
+    names = (first, *rest, "between", *more, "similarity", "relative_error", "converged")
+    rows = []
+    for place, (line, values) in enumerate(zip(board.lines, lines, strict=True), 1):
+        name = called(line, shown)
+        if links and (line.revision or line.reported):
+            name = f'<a href="{shown(_page(line))}">{name}</a>'
+        numbers = (value(values, one) for one in names)
+        rows.append((str(place), name, *numbers, shown(_cut(line.source))))
+    return Table(("", "model", *map(heading, names), "from"), rows)
+
+
+def called(line: Line, shown: Callable[[object], str] = printable) -> str:
+    """Return the model's name with the first digits of its commit, written by `shown`, and the
+    marks of the line.
     """
-    return tuple(sorted(lines, key=lambda line: (*Reading.of(vars(line)).order, line.model)))
+    name = f"{line.model}@{line.revision[:8]}" if line.revision else line.model
+    marks = "".join(MARKS[mark][0] for mark in line.marks)
+    return shown(_cut(name)) + (f" {marks}" if marks else "")
+
+
+def explained(board: Board) -> list[str]:
+    """Return a line for each mark on the board."""
+    used = {mark for line in board.lines for mark in line.marks}
+    lines = [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in used]
+    if board.scale.closer == "larger":
+        return lines
+    return [line.replace("not above its floor", "not below its floor") for line in lines]
+
+
+def _notes(board: Board, shown: Callable[[object], str]) -> list[str]:
+    """Return each note once, with the places of its lines; without them where it holds for all
+    lines that have notes.
+    """
+    noted = tuple(place for place, line in enumerate(board.lines, 1) if line.notes)
+    return [
+        ("Note: " if places == noted else f"Note on {_ranges(places)}: ") + shown(note)
+        for note, places in board.notes.items()
+    ]
+
+
+def _ranges(places: Sequence[int]) -> str:
+    """Return ascending numbers as text: `1–3, 5`."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][1] + 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in runs)
+
+
+def _page(line: Line) -> str:
+    """Return the address of the model on the Hub, at its commit where that is known."""
+    page = f"{constants.ENDPOINT}/{line.model}"
+    return f"{page}/tree/{line.revision}" if line.revision else page
+
+
+def _cut(name: str) -> str:
+    """Return a name that fits a column; a long one loses its middle."""
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f"{name[:half]}…{name[-half:]}"

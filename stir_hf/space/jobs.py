@@ -19,7 +19,7 @@ from stir_hf.errors import RequestError
 from stir_hf.inputs.images import ImageKind, to_png
 from stir_hf.publish import ShareConfig, push_folder
 from stir_hf.publish.boards.leaderboard import leaderboard
-from stir_hf.report.board_text import called, explained
+from stir_hf.report.board import called, explained
 from stir_hf.results import Displacement
 from stir_hf.runtime import Step
 from stir_hf.space import uploads

@@ -15,8 +15,8 @@ from stir_hf.publish.boards import networks
 from stir_hf.publish.boards.reported import read_notes
 from stir_hf.publish.scores import COLUMNS
 from stir_hf.report import Reading
-from stir_hf.report.board import MARKS, Board, Line, ranked
-from stir_hf.report.board_text import board_html, board_text
+from stir_hf.report.board import Board, board_html, board_text
+from stir_hf.report.board_lines import MARKS, Line, ranked
 from stir_hf.report.cells import cell
 from tests.publish.rows import HOSTILE
 

@@ -12,7 +12,8 @@ from stir_hf.errors import RequestError
 from stir_hf.publish.boards.networks import id_key, present_ids, repo_of, together
 from stir_hf.publish.boards.reported import reported
 from stir_hf.publish.scores import LARGEST, is_score, read, too_large
-from stir_hf.report.board import Board, Line, ranked
+from stir_hf.report.board import Board
+from stir_hf.report.board_lines import Line, ranked
 from stir_hf.results import COMPARED
 
 _log = logging.getLogger("stir_hf")
