@@ -21,7 +21,7 @@ demo: .venv/.core
 space: .venv/.space
 	$(BIN)/stir-hf space
 
-# The quick tests: at most five minutes on two cores. `verify` runs all of them.
+# The quick tests: about five minutes on two cores. `verify` runs all of them.
 test: .venv/.dev
 	$(BIN)/python -m pytest $(SHARED) -m "not verify"
 
