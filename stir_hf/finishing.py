@@ -25,15 +25,8 @@ def judged(
     samples: Samples | None = None,
     progress: bool | Watcher,
 ) -> StirResult:
-    """Return the result of judging each network on each inversion set.
-
-    Args:
-        pairs: networks and sets.
-        options: of the verb.
-        asked: the request, as the result records it.
-        processes: of the run.
-        samples: the originals, where the run has them.
-        progress: as the verb's.
+    """Return the result of judging each network on each inversion set; `asked` is the request, as
+    the result records it, and `samples` are the originals, where the run has them.
     """
     found = scoring.judge(
         pairs, options.judge.measure, options.run, processes, samples=samples, progress=progress
@@ -52,15 +45,8 @@ def keep(
     processes: Processes,
     options: MatrixOptions | ScoreOptions,
 ) -> None:
-    """Save and publish a result in the main process, as far as that was asked for.
-
-    Args:
-        result: of the run.
-        sets: the inversion sets that were judged; their first inputs are drawn.
-        made: the folders of those that the run made.
-        folder: of the run.
-        processes: of the run.
-        options: of the verb.
+    """Save and publish a result in the main process, as far as that was asked for; `made` are the
+    folders of the sets that the run made.
     """
     kept = options.output.out is not None
     if processes.main:

@@ -47,17 +47,8 @@ def prepare(
     revision: str | None = None,
     starts: Tensor | None = None,
 ) -> Prepared:
-    """Load the models and the data of a verb that makes inversions, and try what can be tried.
-
-    Args:
-        stack: closes the networks' sessions.
-        processes: of the run.
-        options: of the verb.
-        models: the references.
-        data: what is inverted.
-        progress: as the verb's.
-        revision: of the models.
-        starts: as `stir_hf.invert` has it.
+    """Load the models and the data of a verb that makes inversions, and try what can be tried;
+    `stack` closes the networks' sessions.
 
     Raises:
         RequestError: the request is wrong.
@@ -83,14 +74,8 @@ def prepare_scores(
     models: Sequence[Model],
     inversions: "Inversions | Sequence[Inversions] | str | os.PathLike[str]",
 ) -> tuple[list[Opened], list[Inversions]]:
-    """Load the models that are judged and the inversion sets that exist, and try one on the other.
-
-    Args:
-        stack: closes the networks' sessions.
-        processes: of the run.
-        options: of `score`.
-        models: the judged ones.
-        inversions: as `stir_hf.score` has it.
+    """Load the models that are judged and the inversion sets that exist, and try one on the other;
+    `stack` closes the networks' sessions.
 
     Raises:
         RequestError: the request is wrong.

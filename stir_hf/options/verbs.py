@@ -56,11 +56,8 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, object], **fixed: Mapping[str, Any]) -> Self:
-        """Sort keyword options into the dataclasses that they configure.
-
-        Args:
-            given: the options by name.
-            fixed: values that are no options, by the field of the dataclass that takes them.
+        """Sort keyword options into the dataclasses that they configure; `fixed` are values that
+        are no options, by the field that takes them.
 
         Raises:
             RequestError: an unknown option, or a value that its dataclass does not take.

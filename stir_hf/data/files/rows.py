@@ -39,12 +39,7 @@ def opened(
     path: Path, called: Path | None = None, texts: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
     """Open a parquet file with its page checksums verified. The body should do nothing else:
-    its errors are reported as errors of this file.
-
-    Args:
-        path: the file.
-        called: the path that errors name, if `path` is a copy.
-        texts: columns of text in which equal values are kept once.
+    its errors are reported as errors of this file, which is named `called` if it is a copy.
 
     Raises:
         GoneError: it is not there.

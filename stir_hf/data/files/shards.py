@@ -51,12 +51,8 @@ def append(folder: Path, rows: list[dict[str, Any]], columns: datasets.Features)
 
 def copied(source: Path, folder: Path, *, as_parts: bool = False) -> list[Path]:
     """Copy the files of a set to another folder, and return their new paths. Each is read first, so
-    that a broken one raises and is not copied.
-
-    Args:
-        source: the folder of the set.
-        folder: the destination.
-        as_parts: name the copies as parts, which are compacted with those already there.
+    that a broken one raises and is not copied. Copies that are named as parts are compacted with
+    those already there.
 
     Raises:
         GoneError: a file was deleted.

@@ -69,10 +69,8 @@ class OutputConfig:
         return None if self.out is None else Path(self.out)
 
     def labels(self, *given: str) -> dict[str, str]:
-        """The names, by the argument that they replace; a name without a folder is at "".
-
-        Args:
-            given: the models and datasets of the command, as they were given.
+        """The names, by the argument that they replace (`given`: the models and datasets of the
+        command); a name without a folder is at "".
 
         Raises:
             RequestError: a folder that is not among them.

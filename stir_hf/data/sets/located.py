@@ -31,11 +31,8 @@ class Place:
 
 
 def located(name: str | os.PathLike[str], config_name: str | None = None) -> list[Place]:
-    """The inversion sets under a folder, or those of a dataset repo on the Hub, which are fetched.
-
-    Args:
-        name: a folder, a Hub id, `id@revision` or a URL of the Hub.
-        config_name: name of one set; None for all.
+    """The inversion sets under a folder, or those of a dataset repo on the Hub, which are fetched:
+    all, or the one named `config_name`.
 
     Raises:
         RequestError: no inversion set, or none of that name.
@@ -98,12 +95,8 @@ def listed(card: str) -> list[str]:
 
 
 def fetched(name: str, config_name: str | None = None) -> list[Place]:
-    """Fetch the inversion sets of a repo, and return them by name; a set that the card does not
-    list counts as absent. No other files are fetched.
-
-    Args:
-        name: Hub id, or `id@revision`.
-        config_name: name of one set; None for all.
+    """Fetch the inversion sets of a repo, all or the one named `config_name`, and return them by
+    name; a set that the card does not list counts as absent. No other files are fetched.
 
     Raises:
         RequestError: the repo does not exist or is not visible to this token, holds no inversions,

@@ -115,13 +115,8 @@ def layout_of(
     """Ask `datasets` how it reads a folder; only file names and the card are read.
 
     A folder with images and a text file for each counts as images; `datasets` would read the texts.
-
-    Args:
-        root: the folder.
-        config_name: name of a configuration; None for the default or the only one.
-        called: name of the dataset in messages.
-        cache: cache folder for `datasets`, with its locks; None for its usual one.
-        stands_for: other paths of the folder, which its card may use to name files.
+    `cache` is the cache folder of `datasets`, `stands_for` other paths of the folder, which its
+    card may use to name files.
 
     Raises:
         RequestError: no such configuration, files without a reader in `datasets`, or a card that

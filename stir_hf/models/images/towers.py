@@ -17,12 +17,8 @@ _PATCHES = {"flattened_patches", "grid_thw", "image_grid_thw", "target_sizes"}
 
 def image_tower(module: nn.Module, called: str, encoder: str = "") -> tuple[str, Any]:
     """The name of the outermost submodule that takes only `pixel_values`, and that submodule;
-    `""` and the module itself if that is the one. For a detector, its backbone.
-
-    Args:
-        module: the whole network.
-        called: name of the network in messages.
-        encoder: name of the submodule, if the family gives it.
+    `""` and the module itself if that is the one. For a detector, its backbone. `encoder` is its
+    name, if the family gives it.
 
     Raises:
         RequestError: no such submodule, or several.

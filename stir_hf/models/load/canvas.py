@@ -22,12 +22,8 @@ def plain_preprocessing(modality: str) -> Preprocessing:
 def canvas_maker(
     model: str, kind: Kind, *, trust_remote_code: bool
 ) -> Callable[[Any], NDArray[Any]]:
-    """The map from an original to the canvas of a network; see `Encoder.canvas`.
-
-    Args:
-        model: Hub id, `id@revision` or folder; only its configuration files are fetched.
-        kind: the kind of the canvas.
-        trust_remote_code: allow Python code from the checkpoint.
+    """The map from an original to the canvas of a network; see `Encoder.canvas`. Of a checkpoint,
+    only its configuration files are fetched.
 
     Raises:
         RequestError: no such model, or no image processor that loads here.

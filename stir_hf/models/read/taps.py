@@ -97,14 +97,8 @@ def default_pooling(tensor: Tensor) -> Pooling:
 def with_axes(
     seen: Trace, tap: Tap, layout: Layout | None = None, pooling: Pooling | None = None
 ) -> Tap:
-    """The tap with the axes over which it is pooled: those without channels, by the trace or by the
-    requested layout.
-
-    Args:
-        seen: the watched pass.
-        tap: the tap with its default pooling.
-        layout: the requested layout, if any.
-        pooling: the requested pooling, in place of the default.
+    """The tap with the axes over which it is pooled: those without channels, by the watched pass or
+    by the requested layout. `pooling` takes the place of the default.
 
     Raises:
         RequestError: the channel axes are unknown; all axes hold channels, so that there is nothing

@@ -189,12 +189,8 @@ class _Watch:
 
 
 def trace(network: Network, kind: Kind, keep: str | None = None) -> Trace:
-    """Watch one forward pass of the probe.
-
-    Args:
-        network: the network, which is frozen meanwhile.
-        kind: the kind of its own inputs, at the native extent if it has one.
-        keep: a module whose inputs and outputs are copied, in case they are overwritten later.
+    """Watch one forward pass of the probe. The inputs and outputs of the module `keep` are copied,
+    in case they are overwritten later.
 
     Raises:
         RequestError: the network does not take such inputs.

@@ -89,12 +89,8 @@ class Fields(dict[str, Any]):
 
 def with_fields(result: Any, classes: int | None = None) -> Any:
     """Return the result of a user's own code with fields: the entries of a mapping, a dataclass or
-    a named tuple; or, for another tuple or a list, its only tensor (b, n) as the logits.
-
-    Args:
-        result: the result of the network.
-        classes: number of classes in the configuration; among several tensors (b, n), the one of
-            this width is the logits.
+    a named tuple; or, for another tuple or a list, its only tensor (b, n) as the logits. Among
+    several, that with as many columns as there are classes in the configuration is the logits.
     """
     from transformers.utils.generic import ModelOutput
 

@@ -59,15 +59,11 @@ def _storages(values: Any) -> set[int]:
 
 
 def folded(session: Session, kind: Kind) -> Network | None:
-    """A copy of a session's network with batch normalisations folded into the convolutions before
-    them; None if there is nothing to fold.
+    """A copy of an open session's network with batch normalisations folded into the convolutions
+    before them, as one watched pass over the kind shows; None if there is nothing to fold.
 
     The copy shares all other weights, and its representation of the probe agrees with the network's
     to 1e-5. Only float32 and float64; networks with hooks of their own are not folded.
-
-    Args:
-        session: an open session, whose network is not changed.
-        kind: the kind of the inputs of the watched pass.
     """
     network, module = session.network, session.network.module
     if network.dtype not in (torch.float32, torch.float64) or network.is_spread:

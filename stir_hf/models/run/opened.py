@@ -77,13 +77,8 @@ class Opened:
             return _in_halves(self.session, values, context or {})
 
     def check_alone(self, values: Tensor, found: Tensor, context: Context | None = None) -> None:
-        """Check that representations do not depend on the other rows of a batch, by representing
-        some rows again, a few at a time.
-
-        Args:
-            values: (b, *shape): the batch.
-            found: (b, d): its representations.
-            context: the context of its rows.
+        """Check that the representations (b, d) of a batch (b, *shape) do not depend on its other
+        rows, by representing some rows again, a few at a time.
 
         Raises:
             RequestError: a row has another representation in a smaller batch.
@@ -124,11 +119,8 @@ class Opened:
 
     def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
         """Check a few distinct samples, so that representations that are constant or never finite
-        are reported before any work.
-
-        Args:
-            differing: function from a number to at most that many distinct samples, (b, *shape),
-                and their context.
+        are reported before any work. `differing` gives at most as many as asked for, with their
+        context.
 
         Raises:
             RunError: representations that are all not finite, all zeros, or all equal.
@@ -186,13 +178,8 @@ def _in_halves(session: Session, values: Tensor, context: Context) -> Tensor:
 
 @contextmanager
 def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> Iterator[Opened]:
-    """Open an encoder's session and try it on the fixed probe.
-
-    Args:
-        encoder: the network.
-        kind: the canvas on which it is tried; a network with a native size is tried at that size.
-        run: the precision.
-        inverted: True if gradients must reach the inputs.
+    """Open an encoder's session and try it on the fixed probe: on the canvas `kind`, unless the
+    network has a native size, and with gradients to the inputs if it is to be inverted.
 
     Raises:
         RequestError: the network does not run on such inputs, is random in eval mode, or cannot be

@@ -102,15 +102,8 @@ class Session:
         return pooled[: values.shape[0]]
 
     def check(self, kind: Kind, gradient: bool) -> Tensor:
-        """Check that the session reproduces the representation of the probe from when the layer was
-        found.
-
-        Args:
-            kind: the network's own inputs, at the native extent if it has one.
-            gradient: also check that a gradient reaches the inputs.
-
-        Returns:
-            The representation of the probe, (2, d).
+        """Return the representation (2, d) of the probe, after checking that it is that from when
+        the layer was found and, if asked for, that a gradient reaches the inputs.
 
         Raises:
             RequestError: another representation, since the network is random or remembers earlier
