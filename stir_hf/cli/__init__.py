@@ -16,9 +16,7 @@ from stir_hf.launched import main_process
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits with 0, 1 (failed), 2 (the request is wrong) or 130
-    (interrupted).
-    """
+    """Run the command line; exits with 0, 1 (failed), 2 (wrong request) or 130 (interrupted)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     write_anything()
     say_plainly()

@@ -18,9 +18,7 @@ REPLACED = "backslashreplace"
 names different.
 """
 FAILS = ("strict", "surrogateescape")
-"""Python's default error handlers for stdout, under which one unusual name would end a run after
-its work.
-"""
+"""Python's default error handlers for stdout, under which an unusual name would end a run."""
 
 
 def write_anything() -> None:

@@ -14,9 +14,7 @@ _ABOVE = "of the inversions did not reach"
 
 
 def shown(result: StirResult) -> str:
-    """Return the table of a result, with a line below it where inversions are above the
-    tolerance.
-    """
+    """Return the table of a result, with a line below where inversions are above the tolerance."""
     line = notes_line(result)
     if line is None:
         return table(result)

@@ -1,6 +1,4 @@
-"""The descent: a full batch of rows is updated together, and each row that stops is replaced by the
-next.
-"""
+"""The descent: a batch of rows is updated together; the next takes the place of one that stops."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -106,9 +106,7 @@ def is_path(name: str) -> bool:
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether `name` is the id of a repo, perhaps with a revision, and not an
-    existing path.
-    """
+    """Return whether `name` is a repo's id, perhaps with a revision, and not an existing path."""
     whole = re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", name)
     return whole is not None and not is_local(name)
 

@@ -25,9 +25,7 @@ _LIGHT, _FEW, _AT_ONCE = 1_000_000, 20, 8
 _LONGEST = 60.0
 """Time limit in seconds for the list of all files of a repo; the client sets none."""
 _LISTED = 100
-"""Number of files above which the client requests the list itself, with the storage of each
-file.
-"""
+"""Number of files above which the client requests the list itself, with each file's storage."""
 
 
 def resolve(repo_id: str, revision: str | None, repo_type: RepoType) -> Found:

@@ -113,9 +113,7 @@ class ImageKind(Kind):
 
 @dataclass(frozen=True)
 class PixelMap:
-    """The affine map from pixels in [0, 1] to a network's inputs: y = matrix · x + bias per
-    pixel.
-    """
+    """The affine map from pixels in [0, 1] to a network's inputs: matrix · x + bias per pixel."""
 
     matrix: Tensor
     """Matrix (c, c), float64."""
@@ -135,9 +133,7 @@ class PixelMap:
         return torch.equal(self.matrix, eye) and not bool(self.bias.any())
 
     def on(self, like: Tensor) -> "PixelMap":
-        """The same map on the device and in the dtype of `like`, so that applying it copies
-        nothing.
-        """
+        """The same map on the device and in the dtype of `like`, for use without copies."""
         return PixelMap(self.matrix.to(like), self.bias.to(like))
 
     def applied(self) -> AppliedMap:

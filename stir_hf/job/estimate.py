@@ -38,9 +38,7 @@ class Estimate:
     seconds: float
     """Maximum seconds of the run with all processes."""
     scoring_seconds: float
-    """Seconds for scoring one model on the whole set with all processes, if it is as fast as this
-    one.
-    """
+    """Seconds for scoring one model on the whole set with all processes as fast as this one."""
     memory: tuple[int, ...]
     """Peak memory in bytes, by process; that of the device if it has its own memory."""
     disk: int

@@ -76,9 +76,7 @@ class Network:
 
     @property
     def is_spread(self) -> bool:
-        """Return whether its weights are on several devices, or loaded from memory or disk
-        on use.
-        """
+        """Return whether its weights are on several devices, or loaded on use."""
         return is_spread(self.module)
 
     @property

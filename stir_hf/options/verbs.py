@@ -1,6 +1,4 @@
-"""The options of each verb: one frozen dataclass, whose fields are the dataclasses that they
-configure.
-"""
+"""The options of each verb: a frozen dataclass of the dataclasses that they configure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

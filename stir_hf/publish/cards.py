@@ -1,6 +1,4 @@
-"""The card of a repo of inversions or of scores: its YAML, and the part of its text that a push
-writes.
-"""
+"""The card of a repo: its YAML, and the part of its text that a push writes."""
 
 import re
 from collections.abc import Sequence
@@ -72,9 +70,7 @@ def task_of(kind: str) -> str:
 
 
 def installed(before: str) -> str | None:
-    """Return the requirement that our part of a card says to install; it stays as long as the sets
-    do.
-    """
+    """Return the requirement that our part of a card says to install."""
     found = re.search(rf'pip install "({NAME} @ [^"\s]+)"', _parts(before)[1])
     return found[1] if found else None
 

@@ -84,9 +84,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _width(line: str) -> int:
-    """Return the columns of a line in a terminal: two of a wide character, none of a combining
-    one.
-    """
+    """Return the columns of a line in a terminal; wide characters take two, combining ones none."""
     return sum(
         0 if category(one) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(one) in "WF")
         for one in line

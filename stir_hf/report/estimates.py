@@ -12,9 +12,7 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def estimates(found: "Sequence[Estimate]") -> str:
-    """Return a line for each inversion set, a line for each process where there are several, and
-    the sum.
-    """
+    """Return a line for each set, a line for each process if there are several, and the sum."""
     lines = []
     for one in found:
         lines.append(

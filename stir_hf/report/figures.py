@@ -105,9 +105,7 @@ def png(figure: "Figure", dpi: int = 130) -> bytes:
 
 
 def _drawn(name: str) -> str:
-    """Return a name for a picture: one line without formulas, shortened where it would widen the
-    picture.
-    """
+    """Return a name for a picture: one short line without formulas."""
     return cut(printable(name), _LONGEST).replace("$", r"\$")
 
 

@@ -116,9 +116,7 @@ def axis(scores: Sequence[Data]) -> str:
 
 
 def _ends(scores: Sequence[Data]) -> tuple[float, float]:
-    """Return the ends of the axis: the range of the measure, or of the values where it has no
-    limit.
-    """
+    """Return the ends of the axis: those of the measure, or of the values if it has no limit."""
     scale = Score.from_dict(scores[0]).scale
     values = [score[name] for score in scores for name, *_ in MARKS if score[name] is not None]
     least = min(values, default=0.0) if scale.least is None else scale.least

@@ -29,9 +29,7 @@ _STYLE = (
 
 
 def save_report(result: StirResult, folder: Path, sets: "Sequence[Inversions]" = ()) -> list[Path]:
-    """Write `report.html` and `figures/` in `folder`, each file in one step, and return their
-    paths.
-    """
+    """Write `report.html` and `figures/`, each file in one step, and return their paths."""
     drawn = {name: png(figure) for name, figure in figures(result, sets).items()}
     files = {folder / FIGURES / f"{name}.png": data for name, data in drawn.items()}
     files[folder / PAGE] = report_page(result, drawn).encode()

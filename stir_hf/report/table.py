@@ -36,9 +36,7 @@ def table(result: StirResult) -> str:
 
 
 def html_table(result: StirResult) -> str:
-    """Return the same table as HTML; the notes are below it, under the network that they are
-    about.
-    """
+    """Return the same table as HTML; the notes are below it, under the network they are about."""
     notes = ""
     for name, some in notes_by_network(result.scores, labels(result)).items():
         notes += f"<dt>{escaped(name)}</dt>"

@@ -194,9 +194,7 @@ def _key(scope: Scope) -> str:
 
 
 def names_address(body: bytes) -> bool:
-    """Return True if a request names a file by an address, which gradio would fetch, or cannot be
-    read.
-    """
+    """Return True if a request cannot be read, or has a file by its address: gradio fetches it."""
     paths = list[Any]()
     try:
         json.loads(body or b"null", object_hook=lambda one: paths.append(one.get("path")))

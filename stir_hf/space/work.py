@@ -1,6 +1,4 @@
-"""The work of a request in a process of its own, which can be ended at any moment and leaves
-nothing behind.
-"""
+"""The work of a request in a process of its own, which can be ended at any moment."""
 
 import atexit
 import multiprocessing

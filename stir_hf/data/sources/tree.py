@@ -1,6 +1,4 @@
-"""The files of a folder, with links to folders followed, which neither `datasets` nor
-pathlib does.
-"""
+"""The files of a folder; links to folders are followed, as `datasets` and pathlib do not."""
 
 import os
 from collections.abc import Iterator

@@ -50,9 +50,7 @@ RULES: Registry[Rule] = Registry("method")
 def check_number(
     part: str, name: str, value: float, *, above: float | None = None, below: float = math.inf
 ) -> None:
-    """Raise RequestError unless a rule's option is at least 0 (or above a bound) and below
-    another.
-    """
+    """Raise RequestError unless an option is at least 0 (or above a bound) and below another."""
     enough = value >= 0 if above is None else value > above
     if not (enough and value < below):
         least = "at least 0" if above is None else f"above {above:g}"

@@ -24,9 +24,7 @@ class Table:
     """The name of the set in this repo; None where the repo does not hold it."""
     rows: tuple[Row, ...]
     named: Row
-    """The names of the reference and the images: those of the set, else the commonest ones of the
-    rows.
-    """
+    """The names of the reference and the data: those of the set, else the commonest of the rows."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -81,9 +79,7 @@ def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
 
 
 def _most(rows: Sequence[Row]) -> Row:
-    """Return the commonest names of the reference and the images; of equally common ones, the
-    first.
-    """
+    """Return the commonest names of the reference and the data; of equals the first."""
     found = Counter(tuple(row.get(name) for name in NAMED) for row in rows)
     values = min(found, key=lambda one: (-found[one], str(one)))
     return dict(zip(NAMED, values, strict=True))
