@@ -81,6 +81,11 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     The numbers are those of `stir_hf.compare` on the same images.
     """
 
+    data: Any
+    writer: Any
+    filelocks: Any
+    file_paths: Any
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._added = list[Any]()
@@ -127,12 +132,24 @@ class Stir(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         added = len(self._added)
         images = self._added + ([] if data is None else _encoded(data))
         if self.num_process > 1:  # evaluate gathers the images of all processes
-            super().add_batch(data=images)
-            found = super().compute(model=model, reference=reference, **options)
+            try:
+                super().add_batch(data=images)
+                found = super().compute(model=model, reference=reference, **options)
+            except BaseException:
+                self._close()
+                raise
         else:
             found = self._compute(images, model=model, reference=reference, **options)
         del self._added[:added]
         return found
+
+    def _close(self) -> None:
+        """Release the files that evaluate holds after a computation that failed."""
+        self.data = self.writer = None
+        for lock, path in zip(self.filelocks or (), self.file_paths or (), strict=True):
+            Path(path).unlink(missing_ok=True)
+            lock.release()
+        self.filelocks = self.file_paths = None
 
     def add_batch(self, data: Any = None, **empty: Any) -> None:
         """Add images: a list of PIL images or uint8 arrays, one array of them, or a column of a

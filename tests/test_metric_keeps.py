@@ -1,6 +1,7 @@
 """The metric keeps the images that it was given until there is a result."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,27 @@ def test_an_interruption_keeps_what_was_added(make: Make) -> None:
     metric.add_batch(data=noise_images(2, seed=7))
     more = [*IMAGES, *noise_images(2, seed=7)]
     assert metric.compute(**HOW) == Stir().compute(data=more, **HOW)
+
+
+@pytest.mark.verify
+def test_processes_keep_what_was_added(tmp_path: Path) -> None:
+    """A computation of several processes that fails leaves no file open and adds nothing."""
+    how = {"num_process": 2, "experiment_id": "keeps", "cache_dir": str(tmp_path)}
+    metrics = [Stir(process_id=i, **how) for i in range(2)]
+    halves = IMAGES[:5], IMAGES[5:]
+
+    def computed(i: int) -> Any:
+        metrics[i].add_batch(data=halves[i])
+        return metrics[i].compute(**HOW)
+
+    def refused(i: int) -> Any:
+        try:
+            return metrics[i].compute(data=halves[i], **{**HOW, "layer": "nothing"})
+        except RequestError as error:
+            return str(error)
+
+    assert "nothing" in in_threads(refused, 2)[0]
+    assert in_threads(computed, 2) == [expected(), None]
 
 
 @pytest.mark.verify

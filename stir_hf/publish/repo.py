@@ -222,8 +222,8 @@ class Repo:
         if data and (len(new) > MOST_FILES or sum(c.size for c in new.values()) > MOST_BYTES):
             ahead = self._send_ahead(data, to)
             sent += data
-            if to["create_pr"]:
-                to = {**to, "revision": ahead.pr_revision, "create_pr": False}
+            pull = pull or getattr(ahead, "pr_revision", None)
+            to = {**to, "revision": pull, "create_pr": to["create_pr"] and pull is None}
             return replace(self._put(build, to, sent), changed=True)
         steps: list[Any] = [hub.CommitOperationAdd(path, c.source) for path, c in new.items()]
         steps += [hub.CommitOperationDelete(path) for path in gone]

@@ -10,7 +10,6 @@ import re
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
@@ -195,15 +194,20 @@ def _key(scope: Scope) -> str:
 
 def names_address(body: bytes) -> bool:
     """Return True if a request cannot be read, or has a file by its address: gradio fetches it."""
-    paths = list[Any]()
     try:
-        json.loads(body or b"null", object_hook=lambda one: paths.append(one.get("path")))
+        left = [json.loads(body or b"null")]
     except (ValueError, RecursionError):
         return True
-    return any(
-        path is not None and (not isinstance(path, str) or re.search(r"://|\0", path))
-        for path in paths
-    )
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            path = one.get("path", "")
+            if not isinstance(path, str | None) or re.search(r"://|\0", path or ""):
+                return True
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return False
 
 
 def asks_for_prompt(body: bytes) -> bool:

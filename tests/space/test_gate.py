@@ -188,6 +188,7 @@ def test_an_upload_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) 
         ({"data": [[{"deep": {"path": "hf://datasets/x/y"}}]]}, True),
         ({"data": [{"path": ["https://example.com/x"]}]}, True),
         ({"data": [{"path": "/tmp/gradio/\0"}]}, True),
+        ({"data": [{"path": {"x": 1}}]}, True),
     ],
 )
 def test_a_file_by_its_address(body: Any, found: bool) -> None:
