@@ -313,7 +313,7 @@ def test_wrong_tolerances_on_the_command_line(
 
 def test_images_that_are_all_the_same_have_no_spread_to_be_of() -> None:
     copies, how = noise_images(1) * 4, dict[str, Any](tolerance="spread:0.1")
-    said = "represents all of them the same; choose another layer"
+    said = "represents all of them the same; give a number, or choose another layer"
     with pytest.raises(stir_hf.RequestError, match=said):
         stir_hf.invert(Net(), copies, progress=False, **how)
     with pytest.raises(stir_hf.RequestError, match=said):

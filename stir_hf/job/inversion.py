@@ -122,7 +122,7 @@ class InversionJob:
             raise RequestError(
                 f"tolerance={self.config.tolerance!r} is relative to the spread of the first"
                 f" {self.kind.name}s, but {self.network.where} represents all of them the same;"
-                " choose another layer"
+                " give a number, or choose another layer"
             )
         self.make = replace(self.make, spread=spread)
         self.manifest = replace(self.manifest, spread=spread)

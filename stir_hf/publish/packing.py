@@ -162,10 +162,11 @@ class Packed:
         if not extra:
             return ours, frozenset()
         slug, there = self.manifest.slug, [state.local(path) for path in extra]
-        if any(columns(path) != columns(self.files[0]) for path in there):
+        held = {name for path in there for name in columns(path)}
+        if unlike := held ^ set(columns(self.files[0])):
             raise RequestError(
-                f"{state.repo_id} holds {slug} with other columns (with or without the originals);"
-                " push with or without --without-images, as it was done there, or to another repo"
+                f"{state.repo_id} holds {slug} with other columns (differing:"
+                f" {', '.join(sorted(unlike))}); push it as it is there, or to another repo"
             )
         other, mine = row_digests(there), row_digests(list(self.files))
         replaced = set(other) <= set(mine)

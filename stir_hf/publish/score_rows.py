@@ -21,7 +21,7 @@ _PER_INPUT = {
         ("relative_distance", "cosine", "relative_error"), Column("float32", several=True)
     ),
 }
-"""The columns with one value per image and draw."""
+"""The columns with one value per sample and draw."""
 
 
 def engine_columns() -> dict[str, Column]:
@@ -38,7 +38,7 @@ def engine_columns() -> dict[str, Column]:
 
 
 def features() -> datasets.Features:
-    """Return the columns of config `scores`; the last five have one value per image and draw."""
+    """Return the columns of config `scores`; the last five have one value per sample and draw."""
     known = {**COLUMNS, **engine_columns(), "environment": columns.TEXT, **_PER_INPUT}
     found: Any = {}
     for name, column in known.items():

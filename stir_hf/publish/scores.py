@@ -108,7 +108,7 @@ def _check_sizes(about: pq.FileMetaData) -> None:
     chunks = [one for one in every if one.path_in_schema.partition(".")[0] in COLUMNS]
     size = sum(chunk.total_uncompressed_size for chunk in chunks)
     if max(size, *(chunk.num_values for chunk in chunks)) > _MOST_READ:
-        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per image")
+        raise ValueError(f"it says that it holds {size / 1e6:.0f} MB beside the values per sample")
 
 
 def checked(row: Mapping[str, Any], *, parse: bool = False) -> dict[str, Any]:

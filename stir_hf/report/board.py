@@ -28,7 +28,7 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class Board:
-    """Scores that may be compared: of one inversion set, layer, measure and number of images."""
+    """Scores that may be compared: of one inversion set, layer, measure and number of samples."""
 
     repo: str
     """The dataset repo with the scores."""

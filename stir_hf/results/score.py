@@ -152,7 +152,7 @@ class Score:
     draws: int = field(default=1, metadata=Told(SIZE).metadata())
     """Inversions per sample; the score is the mean over them."""
     left_out: int = field(default=0, metadata=Told(COUNT).metadata())
-    """Images that were asked for and could not be read or inverted; `notes` names them."""
+    """Samples that were asked for and could not be read or inverted; `notes` names them."""
     inversion_set: str = field(default="", metadata=Told(HASH).metadata())
     """16 hexadecimal digits of the identity of the inversion set."""
     network_id: str = field(default="", metadata=Told(HASH).metadata())

@@ -80,7 +80,7 @@ class Progress:
         """
         self._counters.add("done", count)
         for name, value in sums.items():
-            self._counters.add(name, round(value * MICRO))
+            self._counters.add(name, round(min(value, MICRO) * MICRO))
         self.show()
         self._tell()
 

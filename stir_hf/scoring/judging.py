@@ -144,7 +144,8 @@ def _mean(
         told = _constant(name, error.side)
         # The originals must be told apart; that starts or inversions are not is a finding.
         if name == "similarity" or (name != "ceiling" and error.side == "x"):
-            raise RunError(f"{name} of {where}: {told}; choose another layer") from error
+            hint = "choose another layer, or other data"
+            raise RunError(f"{name} of {where}: {told}; {hint}") from error
         notes.append(f"{name} undefined: {told}")
         return None, None
     except ValueError as error:

@@ -105,8 +105,8 @@ class Comparison:
             object.__setattr__(self, name, _model(getattr(self, name), name))
         if not self.uploads and self.dataset != EMBEDDED:
             object.__setattr__(self, "dataset", checked_id(self.dataset, "dataset"))
-        split = str(self.split or "").strip()
-        if split and not _NAME.fullmatch(split):
+        split = self.split.strip() if isinstance(self.split, str) else self.split or ""
+        if split and not (isinstance(split, str) and _NAME.fullmatch(split)):
             raise RequestError(f"the split {shown(split)} is no name; expected a name such as test")
         object.__setattr__(self, "split", split)
         steps = checked_count(self.steps, "the number of passes", 1, most.steps)

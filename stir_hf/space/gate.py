@@ -48,13 +48,13 @@ CANCEL = re.compile(r".*/cancel/*")
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
 SHUT = re.compile(
-    r"(?!(/[^=]*)?/file=/).*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
+    r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
     r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
     re.IGNORECASE,
 )
-"""Places that fetch addresses, write what is shown to disk, or are for developers; none is a file
-of this machine (`file=/`), as gradio knows which ones may be read.
-"""
+"""Places that fetch addresses, write what is shown to disk, or are for developers."""
+A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
+"""A file of this machine, whatever its name; gradio knows which ones may be read."""
 
 
 class Gate:
@@ -80,7 +80,8 @@ class Gate:
         if scope["type"] != "http":
             return self._app
         path, is_sent = scope["path"], scope["method"] == "POST"
-        if SHUT.fullmatch(path) or (is_sent and not TAKEN.fullmatch(path)):
+        shut = SHUT.fullmatch(path) and not A_FILE.fullmatch(path)
+        if shut or (is_sent and not TAKEN.fullmatch(path)):
             raise HTTPException(404, "not found")
         if not is_sent:
             return self._read if _key(scope) else self._app

@@ -41,10 +41,8 @@ class Stored:
 
     folder: Path
     """The folder of the set."""
-    rows: Rows
-    """The rows of its files."""
-    numbers: NDArray[np.int64]
-    """(n,): the row number of each position in the files."""
+    there: tuple[Rows, NDArray[np.int64]]
+    """The rows of its files, and (n,): the row number of each position; changed together."""
     keys: NDArray[np.int64]
     """(n, 2): index and draw of each row, sorted."""
     errors: NDArray[np.float32]
@@ -59,8 +57,9 @@ class Stored:
 
     def only(self, keep: NDArray[np.bool_]) -> "Stored":
         """The rows that a mask (n,) selects."""
-        parts = {name: getattr(self, name)[keep] for name in ("numbers", "keys", "errors")}
-        return replace(self, **parts)
+        rows, numbers = self.there
+        keys, errors = self.keys[keep], self.errors[keep]
+        return replace(self, there=(rows, numbers[keep]), keys=keys, errors=errors)
 
     def take(self, places: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Some rows in the given order, as stored; raises RequestError if they are gone."""
@@ -76,16 +75,16 @@ class Stored:
 
     def forget(self) -> None:
         """Drop all rows from memory."""
-        self.rows.forget()
+        self.there[0].forget()
 
     def order(self) -> NDArray[np.int64]:
         """(n,): the places in the order in which the rows lie on disk."""
-        return np.argsort(self.numbers, kind="stable")
+        return np.argsort(self.there[1], kind="stable")
 
     def _read(self, read: Callable[[Rows, NDArray[np.int64]], T]) -> T:
         with of_set(self.called):
             try:
-                return read(self.rows, self.numbers)
+                return read(*self.there)
             except GoneError:
                 return reading(lambda: read(*self._found_again()))
 
@@ -102,5 +101,5 @@ class Stored:
                 f"{self.folder} does not hold the inversions any more that were loaded from it;"
                 " load it again"
             )
-        self.rows, self.numbers = rows, first[at]
-        return self.rows, self.numbers
+        self.there = rows, first[at]
+        return self.there

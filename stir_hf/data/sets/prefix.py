@@ -44,7 +44,7 @@ class Prefix:
         error = np.asarray(columns["relative_error"], np.float32)[kept]
         keys = np.stack((index[kept], draw[kept].astype(np.int64)), axis=1)
         return {
-            "stored": Stored(self.folder, rows, kept, keys, error, self.called),
+            "stored": Stored(self.folder, (rows, kept), keys, error, self.called),
             "index": index[kept],
             "draw": draw[kept],
             "relative_error": error,

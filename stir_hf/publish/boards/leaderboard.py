@@ -41,8 +41,8 @@ class Leaderboard:
 
 
 def leaderboard(repo_id: str) -> list[Board]:
-    """A board for each inversion set, judged layer, measure and number of images: never mixed, each
-    with one line per network, the highest debiased score first.
+    """A board for each inversion set, judged layer, measure and number of samples: never mixed,
+    each with one line per network, the highest debiased score first.
 
     Scores are what those who pushed them say; a file that cannot be used is left out, and a log
     line names it.
@@ -88,7 +88,7 @@ def collect(repo_id: str) -> Leaderboard:
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The place of a board: of one set, layer and measure, that of the most images comes first."""
+    """The place of a board: of one set, layer and measure, that of the most samples comes first."""
     *names, num_samples, draws = key
     return *names, -num_samples, draws
 

@@ -63,7 +63,7 @@ class Table:
 
 
 def tables(rows: Iterable[Row], sets: Sequence[Shown]) -> list[Table]:
-    """Return a table for each set, layer, measure, number of images and draws; the repo holds
+    """Return a table for each set, layer, measure, number of samples and draws; the repo holds
     `sets`.
     """
     found: dict[tuple[Any, ...], list[Row]] = {}

@@ -48,7 +48,7 @@ class Shown:
 
     @property
     def named(self) -> dict[str, Any]:
-        """The reference and the images, as the columns of a score name them."""
+        """The reference and the data, as the columns of a score name them."""
         names = self.manifest.names
         keys = ("reference", "revision", "dataset", "data_revision", "split")
         return {name: names.get(key) for name, key in zip(NAMED, keys, strict=True)}
