@@ -51,9 +51,7 @@ common_options = together(json_option, debug_option)
 
 
 class Verb(click.Command):
-    """A command whose options are generated at its first use, so that `--help` of the others loads
-    nothing.
-    """
+    """A command whose options are generated at its first use; `--help` of others loads nothing."""
 
     _whole = False
 

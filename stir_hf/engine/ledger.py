@@ -22,9 +22,7 @@ class Ledger:
     """
 
     def __init__(self, enough: Sequence[float], like: Tensor) -> None:
-        """Make one slot for each sufficient error; `like` has the device and the precision of the
-        errors.
-        """
+        """Make one slot for each sufficient error, on the device and in the precision of `like`."""
         count, self.on_host = len(enough), like.device.type == HOST
         self._space: Any = np if self.on_host else torch
         self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32

@@ -68,9 +68,7 @@ class Board:
         return {**vars(self), "lines": [line.to_dict() for line in self.lines]}
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return one row per network, in the order of the board; the columns are the fields of
-        `Line`.
-        """
+        """Return one row per network, in the order of the board, with the fields of `Line`."""
         import pandas as pd
 
         rows = [line.to_dict() for line in self.lines]

@@ -48,9 +48,7 @@ class Line:
     """The scale of the measure: its least value, None where there is none."""
     measure_most: float | None = None
     measure_closer: str | None = None
-    """`larger` or `smaller`: the values of closer networks; None stands for a similarity in
-    [0, 1].
-    """
+    """`larger` or `smaller`: the values of closer networks; None for a similarity in [0, 1]."""
 
     @property
     def between(self) -> float | None:

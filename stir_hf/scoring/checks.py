@@ -27,9 +27,7 @@ class JudgeConfig:
 
 
 def check_count(count: int | None, measure: Measure, dataset: str) -> None:
-    """Raise RequestError if there are fewer samples than the measure needs; None for an unknown
-    number.
-    """
+    """Raise RequestError if there are fewer samples than the measure needs; None is unknown."""
     if count is not None and count < measure.least_rows:
         raise RequestError(
             f"num_samples={count} of {dataset} is too few: the measure needs at least"

@@ -97,9 +97,7 @@ def _pairs(
     *,
     check: bool,
 ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-    """The pairs of representations of each anchor; `check` compares them with those of smaller
-    batches.
-    """
+    """For stir, similarity, ceiling and, if it is an anchor, floor: the two sides to compare."""
     originals = inversions.originals_of(rows)
     context = {n: torch.from_numpy(v) for n, v in inversions.contexts(rows).items()}
     original = _represent(network, originals, context)
@@ -128,9 +126,7 @@ def _represent(network: Opened, values: NDArray[np.float32], context: Context) -
 def _starts(
     inversions: Inversions, rows: NDArray[np.int64], originals: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(b, *shape): the starts as the engine would have stored them if the first iterate were the
-    best.
-    """
+    """(b, *shape): the starts as the engine stores them where the first iterate is the best."""
     engine = inversions.manifest.identity["engine"]
     rule, constraint = RULES.build(engine["method"]), CONSTRAINTS.build(engine["constraint"])
     if "start" in inversions.features:

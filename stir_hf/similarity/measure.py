@@ -26,9 +26,7 @@ Closer = Literal["larger", "smaller"]
 
 
 class ConstantError(ValueError):
-    """All rows of one side are the same, so the measure is undefined; `side` says which, "x" or
-    "y".
-    """
+    """All rows of one side, "x" or "y", are the same, so the measure is undefined."""
 
     def __init__(self, side: Literal["x", "y"]) -> None:
         super().__init__(side)

@@ -119,9 +119,7 @@ class Moments:
         self.yy.add(v, v, b, b)
 
     def merge(self, other: "Moments") -> "Moments":
-        """The sums over the rows of both, about the origin of this one; new, both stay as they
-        are.
-        """
+        """The sums over the rows of both, about the origin of this one; both stay as they are."""
         x, y = (theirs - own for theirs, own in zip(other.origin, self.origin, strict=True))
         other = other._shifted((x, y))
         return Moments(

@@ -144,7 +144,7 @@ def test_a_set_is_published_with_its_images_or_without(
 ) -> None:
     worker.done("push", run, "--to", "lab/pictures")
     line = worker.refused(2, "push", run, "--to", "lab/pictures", "--without-images")
-    assert "with other columns (differing: image)" in line
+    assert "with other columns (differing: image, label)" in line
 
 
 def test_a_name_on_the_hub_is_kept(worker: Worker, tmp_path: Path) -> None:
