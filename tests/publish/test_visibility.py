@@ -37,7 +37,7 @@ def test_what_is_not_public_makes_the_repo_private(
         assert hub.repo("dataset", to).private
         assert worker.json("push", out, "--to", to)["pushed"][0]["changed"] is False
         opened = worker.run("push", out, "--to", f"{to}-open", "--public")
-        assert "this becomes public: originals of " in opened.stderr
+        assert "this becomes public: images of " in opened.stderr
         assert not hub.repo("dataset", f"{to}-open").private
         line = worker.refused(2, "push", out, "--to", f"{to}-open")
         assert "is public, and" in line
