@@ -29,6 +29,7 @@ def test_it_says_what_is_left_and_keeps_nothing(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.verify
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     stir_hf.invert(MODELS[0], str(IMAGES), num_samples=20, steps=3, out=tmp_path, progress=False)
     rows = sum(path.stat().st_size for path in tmp_path.glob("inversions/*/*.parquet"))

@@ -162,6 +162,7 @@ def test_a_run_goes_on_where_a_switch_was_set(switch: Switch, tmp_path: Path) ->
     assert found.to_dict()["scores"] == expected
 
 
+@pytest.mark.verify
 @each
 def test_a_checkpoint_is_what_it_was(
     switch: Switch, tiny_models: TinyModels, tmp_path: Path

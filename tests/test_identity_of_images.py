@@ -30,6 +30,7 @@ def edited(folder: str, into: Path, **changes: Any) -> str:
     return str(copy)
 
 
+@pytest.mark.verify
 def test_another_activation_is_named(tmp_path: Path) -> None:
     folder = edited(model_path("robust-0"), tmp_path / "net")
     made = stir_hf.invert(folder, str(IMAGES), out=tmp_path / "out", **HOW)

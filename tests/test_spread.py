@@ -238,6 +238,7 @@ def test_an_image_stops_at_its_own_tolerance() -> None:
         assert bool((errors(net, work, found) <= torch.tensor(limits)).all())
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_a_tolerance_of_the_spread_does_not_depend_on_batches(batch_size: int) -> None:
     problem = Problem(offset=10)

@@ -32,9 +32,7 @@ COUNT, INVERTED = 20, 8
 CROSS_SECTION = (
     "vit",
     "swin",
-    "convnext",
     "clip",
-    "deformable_detr",
 )
 
 

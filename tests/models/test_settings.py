@@ -59,6 +59,7 @@ def test_a_network_gives_what_it_gives_without_them(
     assert [vars(config) for config in configurations(model)] == before
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     "settings",
     [{"return_dict": False}, {"output_attentions": True}, {"torchscript": True}],

@@ -112,6 +112,7 @@ def test_scores_in_threads_are_those_of_one_after_the_other(tiny_models: TinyMod
     assert in_threads(judged, 3) == alone
 
 
+@pytest.mark.verify
 def test_inversions_in_threads_are_those_of_one_after_the_other() -> None:
     net = Net()
 

@@ -187,6 +187,7 @@ def test_a_repo_that_is_deleted_meanwhile(worker: Worker, run: Path, hub: StandI
     whole(hub, to, run)
 
 
+@pytest.mark.verify
 def test_another_writer_between_state_and_commit(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_place_that_cannot_be_written_is_known_before_any_work(
     assert not out.exists()
 
 
+@pytest.mark.verify
 def test_another_users_repo_takes_a_pull_request(
     worker: Worker, run: Path, hub: StandInHub
 ) -> None:

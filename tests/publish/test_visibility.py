@@ -54,6 +54,7 @@ def test_an_open_set_is_public_and_private_on_demand(
     assert "is public already" in worker.refused(2, "push", run, "--to", "lab/open", "--private")
 
 
+@pytest.mark.verify
 def test_without_images_the_originals_come_from_their_dataset(
     worker: Worker, run: Path, hub: StandInHub, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_what_must_not_be_asked(client: Any, server: Server, cases: list[str]) -
     assert server.memory() < memory + 150
 
 
+@pytest.mark.verify
 def test_no_address_is_fetched(server: Server, hub: StandInHub) -> None:
     """Whatever is sent in place of any input: the server asks nobody for it."""
     at = f"{server.url}/gradio_api"

@@ -112,6 +112,7 @@ def test_names_that_no_file_has(name: str, tmp_path: Path) -> None:
     assert "not named by a path of this machine" in html
 
 
+@pytest.mark.verify
 def test_uploads_are_compared_and_removed(tmp_path: Path) -> None:
     files = []
     for i in range(5):
@@ -183,6 +184,7 @@ def test_a_process_that_cannot_start_holds_up_nobody(monkeypatch: pytest.MonkeyP
     assert "done" in (list(run(jobs.compare, request, LIMITS))[-1] or {})
 
 
+@pytest.mark.verify
 def test_time_that_is_over_ends_a_request() -> None:
     request = Comparison("standard-0", "robust-0", images=64, steps=300)
     warm_up()
