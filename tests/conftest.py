@@ -79,9 +79,9 @@ TOGETHER = ("tests/space/", "tests/publish/")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each process the next file, or all files of a folder whose tests share a server."""
-    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped] # has none
 
-    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc] # as it has no types
         def _split_scope(self, nodeid: str) -> str:
             together = (folder for folder in TOGETHER if nodeid.startswith(folder))
             return next(together, nodeid.partition("::")[0])

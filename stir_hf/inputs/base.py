@@ -62,7 +62,7 @@ class Kind(Protocol):
     def values(self, canvas: NDArray[Any]) -> NDArray[np.float32]:
         """Turn a canvas into values."""
 
-    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8] | None:  # noqa: ARG002
+    def picture(self, values: NDArray[np.float32]) -> NDArray[np.uint8] | None:  # noqa: ARG002 - as scale
         """Draw values as a picture, (h, w) or (h, w, 3); None if such inputs cannot be drawn."""
         return None
 

@@ -4,7 +4,7 @@ import logging
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,14 +52,14 @@ def push_all(
         RequestError, RunError: see `push_folder`; for the models' repos, after all were tried, with
             those that were done and those that were not.
     """
-    rows = list(rows_of(_result(folder))) if eval_results or model_index else []
-    for row in rows:
+    result = _result(folder) if eval_results or model_index else None
+    for row in rows_of(result) if result else ():
         check_reportable(row)
     done = [push_folder(folder, repo_id, share, scores_only=scores_only, say=say)]
     failed: dict[str, RequestError | RunError] = {}
     steps: list[tuple[str, Callable[[], Pushed]]] = []
     try:
-        entries = _entries(rows, repo_id) if rows else {}
+        entries = _entries(rows_of(result), repo_id) if result else {}
     except (RequestError, RunError) as error:
         failed, entries = {"the models": error}, {}
     if eval_results:
@@ -98,7 +98,7 @@ def _result(folder: Path) -> StirResult:
     return StirResult.load(folder)
 
 
-def _entries(rows: Sequence[Mapping[str, Any]], repo_id: str) -> dict[str, list[Entry]]:
+def _entries(rows: Iterable[Mapping[str, Any]], repo_id: str) -> dict[str, list[Entry]]:
     """The rows of scores by the judged model; RequestError if the repo does not list the
     inversions on which one was judged.
     """

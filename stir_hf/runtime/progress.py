@@ -80,7 +80,8 @@ class Progress:
         """
         self._counters.add("done", count)
         for name, value in sums.items():
-            self._counters.add(name, round(min(value, MICRO) * MICRO))
+            shown = min(value, MICRO)  # the counters have 64 bits; a larger sum says no more
+            self._counters.add(name, round(shown * MICRO))
         self.show()
         self._tell()
 

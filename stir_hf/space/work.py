@@ -177,7 +177,7 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
         work(request, folder, send)
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever ends the work is told to the page
         send({"error": _told(error)})
 
 
