@@ -87,7 +87,7 @@ def test_as_many_tokens_as_images_are_no_images(side: int, kind: type[TokensFirs
         RequestError, match=rf"layer 'mix' gives .* \({tokens}, 4, 8\) for 4 inputs"
     ):
         load_encoder(module, "mix")(images)
-    with pytest.raises(RequestError, match=rf"layer 'output of Ends' gives .*\({tokens}, 4, 8\)"):
+    with pytest.raises(RequestError, match=rf"layer 'output' of Ends gives .*\({tokens}, 4, 8\)"):
         load_encoder(Ends())(images)
 
 

@@ -115,7 +115,7 @@ def _read(seen: Trace, network: Network, selector: str, kind: Kind) -> Reading:
         found = tensor_at(seen, tap)
     whole = part_of(seen.result, tap.part) if tap.module is None else None
     if found is None and whole is not None and whole.ndim > 1:
-        raise without_rows(f"{selector} of {network.name}", tuple(whole.shape), seen.fed)
+        raise without_rows(f"{selector!r} of {network.name}", tuple(whole.shape), seen.fed)
     if found is None or found.value is None or found.value.ndim < 2:
         raise RequestError(
             f"layer {selector!r} of {network.name} holds no tensor of shape (batch, …)"

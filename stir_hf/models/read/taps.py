@@ -204,7 +204,7 @@ def find(name: str, seen: Trace) -> Tap:
     if not chosen:
         given = [c for c in seen.calls if module and (c.name, c.number) == (module, number or 0)]
         if given and given[0].gave is None and given[0].shape is not None:
-            raise without_rows(name, given[0].shape, seen.fed)
+            raise without_rows(repr(name), given[0].shape, seen.fed)
         known = ["penultimate", *(layer.name for layer in list_layers(seen))]
         raise RequestError(
             f"no layer {name!r}; {closest(name, known)} (`stir-hf layers MODEL` lists them)"
@@ -215,7 +215,7 @@ def find(name: str, seen: Trace) -> Tap:
 def without_rows(layer: str, shape: tuple[int, ...], count: int) -> RequestError:
     """The error for a layer without one row per input."""
     return RequestError(
-        f"layer {layer!r} gives a tensor of shape {shape} for {count} inputs, not one row for each;"
+        f"layer {layer} gives a tensor of shape {shape} for {count} inputs, not one row for each;"
         " choose another layer (`stir-hf layers MODEL` lists them)"
     )
 

@@ -97,7 +97,7 @@ class Session:
         else:
             tensor = self._read(inputs, beside)
         if len(tensor) != len(inputs):
-            raise without_rows(self._where, tuple(tensor.shape), len(inputs))
+            raise without_rows(repr(self._where), tuple(tensor.shape), len(inputs))
         pooled = self.tap.pool(tensor).to(self.device, self.input_dtype)
         return pooled[: values.shape[0]]
 
