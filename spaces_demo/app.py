@@ -18,11 +18,12 @@ def main() -> None:
 
     example = json.loads((HERE / "example.json").read_text("utf-8"))
     with page.blocks("STIR: compare two checkpoints") as demo:
-        gr.HTML(views.first_view(example), elem_classes=["stir"], elem_id="first-view")
+        page.heading()
         with gr.Tab("Compare"):
-            page.comparison_form()
-        with gr.Tab("Published inversions"):
+            page.comparison_form(views.first_view(example, page.LIMITS.steps))
+        with gr.Tab("Judge"):
             page.judgement_form()
+        page.glossary()
         page.add_api()
     page.serve(demo)
 

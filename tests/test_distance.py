@@ -95,7 +95,7 @@ def test_tables_and_page_say_that_smaller_is_closer(result: StirResult) -> None:
     assert "procrustes, where smaller is closer" in table(result)
     assert "procrustes, where smaller is closer" in html_table(result)
     told = report_page(result).split("<table>")[0]
-    assert "it ignores nearly everything that Net ignores" in told
+    assert "of the way from the floor to the ceiling" in told
     assert not re.search("ceiling, |near the ceiling|no debiased|not above", told)
 
 
@@ -122,10 +122,10 @@ def test_a_card_begins_with_the_closest(rows: list[dict[str, Any]]) -> None:
     values = [row["stir"] for row in found.rows]
     assert values == sorted(values)
     assert found.about["measure"] == "`procrustes`, where smaller is closer"
-    assert Reading.of(found.rows[0]).sentence("A", "B") == (
-        f"A has a score of {values[0]:.3f}, between a floor of {found.rows[0]['floor']:.3f} and a"
-        f" ceiling of {found.rows[0]['ceiling']:.3f}: it ignores nearly everything that B ignores."
-    )
+    told = Reading.of(found.rows[0]).sentence("A", "B")
+    assert told.startswith(f"{values[0]:.2f} (floor {found.rows[0]['floor']:.2f}, ceiling ")
+    assert "of what B ignores lies 100% of the way" in told
+    assert told.endswith("the noise of this measure is not known.")
 
 
 def test_a_score_no_closer_than_its_floor_is_doubted() -> None:

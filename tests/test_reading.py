@@ -1,5 +1,6 @@
 """A score in words."""
 
+import json
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -7,6 +8,14 @@ import pytest
 
 from stir_hf.report import Reading
 from stir_hf.report.board_lines import Line
+from stir_hf.report.reading import FEWEST, deviation
+from tests.conftest import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def reading(stir: float | None, floor: float | None, ceiling: float | None, **more: Any) -> Reading:
+    return Reading(stir, floor, ceiling, more.pop("converged", 0.8), num_samples=10_000, **more)
 
 
 @pytest.mark.parametrize(
@@ -17,24 +26,51 @@ from stir_hf.report.board_lines import Line
         (0.45, "about half of what B ignores"),
         (0.2, "a small part of what B ignores"),
         (0.03, "hardly anything that B ignores"),
+        (-0.2, "hardly anything that B ignores"),
     ],
 )
 def test_a_score_is_told_by_its_place_between_floor_and_ceiling(stir: float, words: str) -> None:
-    told = Reading(stir, 0.01, 0.99, 0.8).sentence("A", "B")
-    assert told == (
-        f"A has a debiased score of {stir:.3f}, between a floor of 0.010 and a ceiling of 0.990: it"
-        f" ignores {words}."
+    found = reading(stir, 0.01, 0.99)
+    assert found.sentence("A", "B") == (
+        f"{stir:.2f} ± {found.margin:.2f} (debiased; floor 0.01, ceiling 0.99): A ignores {words}."
     )
+
+
+WORDS = ("hardly anything", "a small part", "about half", "most", "nearly everything")
+BORDERS = (0.1, 0.35, 0.65, 0.9)
+
+
+@pytest.mark.parametrize("num_samples", [16, 24, 48, 64, 200, 1000])
+@pytest.mark.parametrize("border", range(len(BORDERS)))
+def test_words_do_not_flip_within_the_noise_of_a_border(border: int, num_samples: int) -> None:
+    """A score on either side of a border, closer than its deviation, gets the words of both."""
+    for side in (-1, 1):
+        stir = BORDERS[border] + side * deviation(BORDERS[border], num_samples)
+        told = Reading(stir, 0.0, 1.0, 1.0, num_samples=num_samples).sentence("A", "B")
+        told = told.partition(": A ignores ")[2]
+        named = [words for words in WORDS if words in told]
+        if len(named) == 2:  # between the first and the last of them
+            named = list(WORDS[WORDS.index(named[0]) : WORDS.index(named[1]) + 1])
+        assert {WORDS[border], WORDS[border + 1]} <= set(named), (stir, told)
+
+
+def test_the_deviation_is_that_of_the_documented_measurement() -> None:
+    """Within a third above each measured one, and never below by more than a tenth."""
+    rows = json.loads((RESULTS / "deviation.json").read_text("utf-8"))["rows"]
+    assert len(rows) >= 32
+    for row in rows:
+        for count, measured in row["deviations"].items():
+            assert row["formula"][count] == pytest.approx(deviation(row["score"], int(count)))
+            if int(count) >= FEWEST:
+                assert measured < 1.1 * deviation(row["score"], int(count)), (row, count)
 
 
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ((0.802, None, 0.99, 0.9), "no floor"),
+        ((0.802, None, 0.99, 0.9), "it has no floor"),
         ((0.2, 0.0, 0.4, 0.9), "the ceiling, 0.400, is below 0.9"),
         ((0.92, 0.6, 0.95, 0.9), "the floor, 0.600, is near the ceiling, 0.950"),
-        ((-0.166, 0.05, 0.99, 0.9), "not above its floor"),
-        ((0.5, 0.5, 0.99, 0.9), "not above its floor"),
         ((0.5, 0.0, 0.92, 0.1), "less than 50% of the inversions converged"),
         ((None, 0.0, 0.99, 0.9), "there is no debiased score"),
     ],
@@ -42,16 +78,38 @@ def test_a_score_is_told_by_its_place_between_floor_and_ceiling(stir: float, wor
 def test_a_score_that_says_nothing_is_not_put_into_words(
     values: tuple[float | None, float | None, float | None, float | None], why: str
 ) -> None:
-    found = Reading(*values)
+    found = Reading(*values, num_samples=200)
     assert found.share is None
     told = found.sentence("A", "B")
-    assert "cannot be told" in told
+    assert "cannot be told from these 200 samples" in told
     assert why in told
+    assert told.startswith("No score (" if values[0] is None else f"{values[0]:.2f} (debiased; ")
+
+
+@pytest.mark.parametrize(("stir", "debiased"), [(0.79, 0.9), (0.95, 0.97), (0.98, -0.74)])
+def test_few_samples_are_not_put_into_words(stir: float, debiased: float) -> None:
+    """Scores of 4 images that were told firmly and wrongly."""
+    row = {"stir": stir, "floor": 0.6, "ceiling": 0.999, "converged": 1.0, "num_samples": 4}
+    anchors = {"stir_debiased": debiased, "floor_debiased": 0.0, "ceiling_debiased": 0.999}
+    told = Reading.of({**row, **anchors}).sentence("A", "B")
+    assert "cannot be told from these 4 samples: there are fewer than 16 samples." in told
+    assert "few" in Reading.of({**row, **anchors}).cautions
+    assert "few" not in Reading.of({**row, **anchors, "num_samples": 16}).cautions
+
+
+def test_a_score_at_its_floor_says_that_little_is_shared() -> None:
+    """The words are the same on both sides of the floor."""
+    above, below = (
+        Reading(stir, 0.05, 0.99, 0.9, num_samples=64).sentence("A", "B").partition(": ")[2]
+        for stir in (0.07, 0.03)
+    )
+    assert above == below
+    assert above == "A ignores between hardly anything and a small part of what B ignores."
 
 
 def test_a_high_ceiling_shows_that_inversions_worked_which_did_not_converge() -> None:
     """As those of the demo: 3 % reach the tolerance, and the ceiling is 0.998."""
-    assert Reading(0.5, 0.0, 0.998, 0.03).share == pytest.approx(0.5, abs=0.01)
+    assert reading(0.5, 0.0, 0.998, converged=0.03).share == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_score_without_a_floor_is_not_doubted() -> None:
@@ -88,4 +146,4 @@ def test_board_and_card_have_the_same_doubts(
         found = Reading.of({**row, "converged": converged})
         line = Line(**{**nothing, **row, "converged": converged})
         assert line.marks == tuple(found.cautions)
-        assert found.share == (None if found.doubts else line.between)
+        assert found.share == (None if found.blocked else line.between)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stir_hf.report.reading import FEW, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
+from stir_hf.report.reading import FEW, FEWEST, GOOD_CEILING, LEAST_RANGE, LOW_CEILING, Reading
 
 DIFFERENT = 0.08
 """A difference between scores of one network that is marked on a board; less may be noise
@@ -37,6 +37,7 @@ class Line:
     method: str | None
     source: str
     """The file of this repo, or the file `.eval_results/…` of the model's own repo."""
+    num_samples: int | None = None
     reported: bool = False
     """True for a score that the model's owner reports and that no file of this repo holds."""
     also: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ MARKS = {
         f"fewer than {FEW:.0%} of the inversions came as close as was asked for, and no debiased"
         f" ceiling of {GOOD_CEILING:g} or more shows that they are close enough",
     ),
+    "few": ("#", f"fewer than {FEWEST} samples, with which chance alone moves a score far"),
     "undefined": ("?", "there is no debiased value, so the score has no place in the order"),
     "several": (
         "≠",

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from stir_hf.report import Reading
 from stir_hf.report.cells import Table, escaped
-from stir_hf.report.table import result_table
+from stir_hf.report.table import labels, notes_by_network, result_table
 from stir_hf.results import Score, StirResult, published
 
 Data = Mapping[str, Any]
@@ -27,6 +27,47 @@ MARKS = (
     ("stir", "STIR", "M-7,0 a7,7 0 1,0 14,0 a7,7 0 1,0 -14,0"),
 )
 """The marks on the axis: name, words, shape; the shapes differ as well as the colours."""
+PAPER = "https://arxiv.org/abs/2206.11939"
+WORDS = (
+    (
+        "reference, model",
+        "The reference is the network whose invariances are tested; the model is"
+        " the one that may share them.",
+    ),
+    ("representation", "The numbers by which a network describes an image inside, at one layer."),
+    (
+        "penultimate",
+        "The layer before the last one, whose numbers the classification is made of."
+        " It is used here.",
+    ),
+    (
+        "inversion",
+        "A new image, made from noise by gradient descent, that the reference represents"
+        " nearly as it represents the original.",
+    ),
+    ("passes", "Steps of that descent, per image. More passes make the inversions more exact."),
+    (
+        "tolerance",
+        "The relative error of a representation, 0.02, at which an inversion counts as"
+        " converged and the descent ends.",
+    ),
+    (
+        "STIR",
+        "The similarity (CKA, 0 to 1) of the model's representations of the originals and of"
+        " their inversions.",
+    ),
+    ("debiased", "Corrected for what few images add by chance. Believe this value."),
+    ("floor", "The score of the noise that the inversions began from: nothing is shared."),
+    ("ceiling", "The score of the reference itself. Far below 1, the inversions did not work."),
+    ("similarity", "That of the two networks on the originals, whatever they ignore."),
+)
+"""The words on the page, with their meaning."""
+LOW = {
+    True: "Its inversions did not work well enough. More passes may help: choose up to {most}.",
+    False: "The inversions of this set did not work well enough for a judgement. Whoever made the"
+    " set can make it again with more passes.",
+}
+"""The advice on a low ceiling, by whether the visitor can change the number of passes."""
 
 _VIEWS = jinja2.Environment(
     autoescape=True,
@@ -63,18 +104,36 @@ def named(scores: Sequence[Data]) -> list[Data]:
     return [{**score, **{side: short(score[side]) for side in sides}} for score in scores]
 
 
-def sentences(scores: Sequence[Data]) -> str:
-    """Return both directions in words, a sentence each."""
-    return " ".join(
-        Reading.of(published(Score.from_dict(score))).sentence(score["model"], score["reference"])
-        for score in scores
-    )
+def _reading(score: Data) -> Reading:
+    return Reading.of(published(Score.from_dict(score)))
 
 
-def results(done: Data) -> str:
-    """Return the results of a comparison or a judgement."""
+def sentences(scores: Sequence[Data]) -> list[str]:
+    """Return each score in words, one sentence."""
+    return [_reading(score).sentence(score["model"], score["reference"]) for score in scores]
+
+
+def heading(source: str | None) -> str:
+    """Return the title of the page; `source` is the address of the package's repository, None where
+    that is not known.
+    """
+    links = [("Paper", PAPER)]
+    if source:
+        links += [("README", f"{source}#readme"), ("Source", source)]
+    return _view("heading", links=links)
+
+
+def glossary() -> str:
+    """Return the words on the page, with their meaning."""
+    return _view("glossary", words=WORDS)
+
+
+def results(done: Data, passes: int | None = None) -> str:
+    """Return the results of a comparison, whose visitor chooses up to so many `passes`, or of a
+    judgement, whose visitor chooses none.
+    """
     scores = named(done["result"]["scores"])
-    table = result_table(StirResult(tuple(map(Score.from_dict, scores))), escaped)
+    result = StirResult(tuple(map(Score.from_dict, scores)))
     galleries = [
         (score["model"], score["reference"], pairs)
         for score, pairs in zip(scores, done.get("pairs", []), strict=False)
@@ -82,43 +141,71 @@ def results(done: Data) -> str:
     return _view(
         "results",
         told=sentences(scores),
+        advice=advice(scores, passes),
         axis=axis(scores),
-        table=Markup(table.html("All numbers")),
+        table=Markup(result_table(result, escaped).html("All numbers")),
         galleries=galleries,
         boards=Markup(_boards(done["boards"]) if "boards" in done else ""),
-        notes=dict.fromkeys(note for score in scores for note in score["notes"]),
+        notes=notes_by_network(result.scores, labels(result)),
         done=done,
         data=base64.b64encode(json.dumps(done["result"], indent=1).encode()).decode(),
     )
 
 
+def advice(scores: Sequence[Data], passes: int | None) -> list[str]:
+    """Return what a visitor can do about inversions that did not work, for each reference once;
+    `passes` as in `results`.
+    """
+    low = dict.fromkeys(
+        score["reference"]
+        for score in scores
+        if {"ceiling", "converged"} & {*_reading(score).cautions}
+    )
+    line = LOW[passes is not None].format(most=passes)
+    return [f"{reference}: {line}" for reference in low]
+
+
 def axis(scores: Sequence[Data]) -> str:
-    """Return an axis for each direction, with the score, floor and ceiling on it."""
-    low, high = _ends(scores)
+    """Return an axis for each direction, with the values by which the score is read and twice its
+    standard deviation, as far as that is known.
+    """
+    shown = [_marked(score) for score in scores]
+    low, high = _ends(scores, [value for values, _ in shown for value in values.values()])
 
     def x(value: float) -> float:
         share = (value - low) / (high - low)
         return round(LEFT + max(0.0, min(1.0, share)) * (RIGHT - LEFT), 1)
 
     rows = []
-    for score in scores:
-        at = {name: x(score[name]) for name, *_ in MARKS if score[name] is not None}
+    for score, (values, margin) in zip(scores, shown, strict=True):
+        side = margin or 0.0
+        stir = values.get("stir")
         row = {
             "title": f"{score['model']}, given {score['reference']}",
-            "told": ", ".join(f"{words} {number(score[name])}" for name, words, _ in MARKS),
-            "stir": number(score["stir"]),
-            "at": at,
-            "span": sorted((at["floor"], at["ceiling"])) if {"floor", "ceiling"} <= {*at} else (),
+            "told": ", ".join(f"{words} {number(values.get(name))}" for name, words, _ in MARKS),
+            "stir": number(stir) + (f" ± {side:.2f}" if margin is not None else ""),
+            "at": {name: x(value) for name, value in values.items()},
+            "span": sorted(x(values[name]) for name in ("floor", "ceiling") if name in values),
+            "noise": () if stir is None or margin is None else (x(stir - side), x(stir + side)),
         }
         rows.append(row)
     ticks = [(x(value), f"{value:.3g}") for value in (low, (low + high) / 2, high)]
     return _view("axis", rows=rows, ticks=ticks)
 
 
-def _ends(scores: Sequence[Data]) -> tuple[float, float]:
+def _marked(score: Data) -> tuple[dict[str, float], float | None]:
+    """Return the values of `MARKS` by which a score is read, and its margin."""
+    read = _reading(score)
+    debiased = score["debiased"] or {}
+    similarity = score["similarity"] if read.is_plain else debiased.get("similarity")
+    values = {"floor": read.floor, "ceiling": read.ceiling, "stir": read.stir}
+    found = {**values, "similarity": similarity}
+    return {name: value for name, value in found.items() if value is not None}, read.margin
+
+
+def _ends(scores: Sequence[Data], values: Sequence[float]) -> tuple[float, float]:
     """Return the ends of the axis: those of the measure, or of the values if it has no limit."""
     scale = Score.from_dict(scores[0]).scale
-    values = [score[name] for score in scores for name, *_ in MARKS if score[name] is not None]
     least = min(values, default=0.0) if scale.least is None else scale.least
     most = max(values, default=1.0) if scale.most is None else scale.most
     return least, most if most > least else least + 1
@@ -138,18 +225,30 @@ def _boards(found: Sequence[Data]) -> str:
     return "".join(parts)
 
 
-def progress(step: Data | None, seconds: float) -> str:
-    """Return the progress of a request: a bar, the time left and the unfinished inversions."""
-    if step is None:
-        return _view("progress", what="starting", share=None, left="", pictures={})
-    share = step["passes"] / step["most"] if step["most"] else step["done"] / max(step["total"], 1)
+def waiting(before: int, seconds: float | None) -> str:
+    """Return how many requests are before one, and about how long they take."""
+    about = "" if seconds is None else f", about {max(5, round(seconds / 5) * 5)} seconds"
+    several = "s are" if before > 1 else " is"
+    return f'<p class="stir-wait" role="status">{before} request{several} before yours{about}.</p>'
+
+
+def share(step: Data) -> float:
+    """Return how far a request is, from 0 to 1."""
+    done = step["passes"] / step["most"] if step["most"] else step["done"] / max(step["total"], 1)
     if step["most"] and step["what"].startswith("judging"):
-        share = max(share, 0.95)  # what comes after the inversions
-    share = min(share, 1.0)
-    left = "" if share < 0.03 else f"at most {seconds * (1 - share) / share:.0f} s left"
+        done = max(done, 0.95)  # what comes after the inversions
+    return float(min(done, 1.0))
+
+
+def progress(step: Data | None, left: float | None = None) -> str:
+    """Return the progress of a request: a bar, the seconds left and the unfinished inversions."""
+    if step is None:
+        what = "loading the networks and the images"
+        return _view("progress", what=what, share=None, left="", pictures={})
     error = "" if step["error"] is None else f", error {step['error']:.2f}"
-    what, pictures = f"{step['what']}{error}", step["pictures"]
-    return _view("progress", what=what, share=share, left=left, pictures=pictures)
+    about = "" if left is None else f"at most {left:.0f} s left"
+    told: Data = {"what": f"{step['what']}{error}", "left": about, "pictures": step["pictures"]}
+    return _view("progress", share=share(step), **told)
 
 
 def problem(text: str) -> str:
@@ -162,12 +261,15 @@ def link(address: str) -> str:
     return f'<a href="{escape(address)}">{escape(address)}</a>'
 
 
-def first_view(done: Data) -> str:
-    """Return the example that a visitor sees first: pairs, the axis, two sentences."""
+def first_view(done: Data, passes: int) -> str:
+    """Return the example that a visitor sees first: pairs, the axis, two sentences; `passes` as in
+    `results`.
+    """
     scores = named(done["result"]["scores"])
     return _view(
         "first_view",
         told=sentences(scores),
+        advice=advice(scores, passes),
         axis=axis(scores),
         model=scores[0]["model"],
         reference=scores[0]["reference"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, sqrt
 from typing import Any
 
 from stir_hf.results import Scale
@@ -15,13 +15,27 @@ FEW, GOOD_CEILING = 0.5, 0.95
 """A score is doubted below this share of converged inversions, unless the ceiling of a similarity
 in [0, 1] reaches the second value.
 """
+FEWEST = 16
+"""The least number of samples of a score that is put into words."""
+DEVIATION = 0.65
+"""The standard deviation of a debiased score near 0 over images and their starts, times the root of
+the number of images (docs/methods.md, "Noise").
+"""
 _SHARES = (
-    (0.9, "nearly everything that"),
-    (0.65, "most of what"),
-    (0.35, "about half of what"),
-    (0.1, "a small part of what"),
+    (0.9, "nearly everything", "that"),
+    (0.65, "most", "of what"),
+    (0.35, "about half", "of what"),
+    (0.1, "a small part", "of what"),
+    (-inf, "hardly anything", "that"),
 )
 _NAMES = ("stir", "floor", "ceiling")
+
+
+def deviation(score: float, num_samples: int) -> float:
+    """Return the standard deviation of a debiased CKA over images and their starts, as measured on
+    the embedded networks: 0.65 √((1 − score²) / num_samples).
+    """
+    return DEVIATION * sqrt(max(0.0, 1 - score * score) / num_samples)
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -44,6 +58,7 @@ class Reading:
     plain: tuple[float | None, float | None, float | None] = (None, None, None)
     """The same three under the plain measure."""
     scale: Scale = field(default=Scale())
+    num_samples: int | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Reading":
@@ -53,12 +68,13 @@ class Reading:
         plain = (values.get("stir"), values.get("floor"), values.get("ceiling"))
         if not scale.is_share and stir is floor is ceiling is None:
             stir, floor, ceiling = plain
-        return cls(stir, floor, ceiling, values.get("converged"), plain, scale)
+        of_what = (values.get("converged"), plain, scale, values.get("num_samples"))
+        return cls(stir, floor, ceiling, *of_what)
 
     @property
     def cautions(self) -> dict[str, str]:
         """Return the reasons to doubt the score, by name, each in words: `floor`, `ceiling`,
-        `converged` (not where the ceiling shows that the inversions worked) and `undefined`.
+        `converged` (not where the ceiling shows that the inversions worked), `few` and `undefined`.
         """
         found, good = {}, False
         stir, floor, plain_ceiling = self.plain
@@ -76,6 +92,8 @@ class Reading:
                 found["ceiling"] = near
         if self.converged is not None and self.converged < FEW and not good:
             found["converged"] = f"less than {FEW:.0%} of the inversions converged"
+        if self.scale.is_share and self.num_samples is not None and self.num_samples < FEWEST:
+            found["few"] = f"there are fewer than {FEWEST} samples"
         if self.stir is None:
             found["undefined"] = f"there is no {'' if self.is_plain else 'debiased '}score"
         return found
@@ -125,21 +143,72 @@ class Reading:
         return not self.scale.is_share and (self.stir, self.floor, self.ceiling) == self.plain
 
     @property
+    def blocked(self) -> tuple[str, ...]:
+        """Return the reasons why the score cannot be put into words: all doubts, but for a score at
+        its floor, which says that nothing is shared.
+        """
+        return tuple(why for name, why in self.cautions.items() if name != "floor")
+
+    @property
     def share(self) -> float | None:
-        """Return `between` for a score without doubts, None for others."""
-        return None if self.doubts else self.between
+        """Return `between` for a score that can be put into words, None for others."""
+        return None if self.blocked else self.between
+
+    @property
+    def margin(self) -> float | None:
+        """Return twice the standard deviation of the score; None where it is not known, as for a
+        measure that is no similarity in [0, 1].
+        """
+        if self.stir is None or not self.num_samples or not self.scale.is_share:
+            return None
+        return 2 * deviation(self.stir, self.num_samples)
+
+    @property
+    def places(self) -> tuple[float, float] | None:
+        """Return the lower and upper end of `share`, two standard deviations to each side: that of
+        the score, and that of the floor as far as it counts there. None where they are not known.
+        """
+        place, margin, width = self.share, self.margin, self._range
+        if place is None or margin is None or not width or not self.num_samples:
+            return None
+        of_floor = 2 * deviation(self.floor or 0.0, self.num_samples) * (1 - place)
+        side = sqrt(margin**2 + of_floor**2) / width
+        return place - side, place + side
 
     def sentence(self, model: str, reference: str) -> str:
-        """Return the score as one sentence, with these names of the two networks."""
-        share = self.share
-        if share is None:
-            missing = self.floor is None or self.ceiling is None
-            reason = "it has no floor or no ceiling" if missing else "its ceiling is at its floor"
-            why = "; ".join(self.doubts) or reason
-            return f"How far {model} ignores what {reference} ignores cannot be told: {why}."
-        words = next((words for least, words in _SHARES if share >= least), "hardly anything that")
-        name = "score" if self.is_plain else "debiased score"
+        """Return the score as one sentence, with these names of the two networks: the number, and
+        words that hold for all values within two standard deviations of it.
+        """
+        name = "" if self.is_plain else "debiased; "
+        ends = ((kind, getattr(self, kind)) for kind in ("floor", "ceiling"))
+        told = ", ".join(f"no {k}" if value is None else f"{k} {value:.2f}" for k, value in ends)
+        score = "No score" if self.stir is None else f"{self.stir:.2f}"
+        places, share = self.places, self.share
+        if places is not None:
+            words = _words(*places)
+            begin = f"{score} ± {self.margin:.2f} ({name}{told})"
+            return f"{begin}: {model} ignores {words} {reference} ignores."
+        begin = f"{score} ({name}{told})"
+        if share is not None:
+            return (
+                f"{begin}: what {model} ignores of what {reference} ignores lies {share:.0%} of the"
+                " way from the floor to the ceiling; the noise of this measure is not known."
+            )
+        missing = self.floor is None or self.ceiling is None
+        reason = "it has no floor or no ceiling" if missing else "its ceiling is at its floor"
+        why = "; ".join(self.blocked) or reason
+        samples = f" from these {self.num_samples} samples" if self.num_samples else ""
         return (
-            f"{model} has a {name} of {self.stir:.3f}, between a floor of {self.floor:.3f} and a"
-            f" ceiling of {self.ceiling:.3f}: it ignores {words} {reference} ignores."
+            f"{begin}: how far {model} ignores what {reference} ignores cannot be told{samples}:"
+            f" {why}."
         )
+
+
+def _words(low: float, high: float) -> str:
+    """Return words for all places from `low` to `high`."""
+    ends = (
+        next((words, join) for least, words, join in _SHARES if place >= least)
+        for place in (low, high)
+    )
+    (first, _), (last, join) = ends
+    return f"{last} {join}" if first == last else f"between {first} and {last} {join}"

@@ -42,9 +42,8 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         rest = RelativeError.of(errors[above])
         asked = f"{'an' if tolerance.of_spread else 'a relative'} error of {tolerance}"
         yield (
-            f"{above.mean():.0%} of the inversions did not reach {asked}; theirs is"
-            f" {rest.median:.3f} (median), {rest.p95:.3f} (95th percentile). Increase --steps (now"
-            f" {engine['steps']}), choose another layer, or rely on the debiased values"
+            f"{above.mean():.0%} of the inversions did not reach {asked} in {engine['steps']}"
+            f" passes; theirs is {rest.median:.3f} (median), {rest.p95:.3f} (95th percentile)"
         )
     name = inversions.kind.name
     for status, words in (

@@ -20,7 +20,7 @@ class Limits:
     """Bounds of one request."""
 
     images: int = 64
-    least_images: int = 4
+    least_images: int = 16
     steps: int = 300
     seconds: float = 300.0
     """Time from when it begins."""

@@ -10,6 +10,7 @@ import re
 import time
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
@@ -22,6 +23,8 @@ from stir_hf.space.visits import Visit, Visits
 
 WAITING = 3
 """Requests of one visitor that may wait or be at work."""
+MOST = 21
+"""Requests of all visitors that may: one is at work."""
 ASKED = 200_000
 """Bytes of one request that is no upload."""
 BODY = 100_000_000
@@ -34,6 +37,8 @@ UPLOADING = 2
 """Uploads of one visitor at once."""
 UPLOAD_SECONDS = 300
 """Time limit of one upload."""
+UNSENT_SECONDS = 20
+"""Time limit for sending a request that is no upload."""
 UNREAD_SECONDS = 60
 """Time limit for reading a part of an answer."""
 
@@ -43,8 +48,6 @@ JOINS = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
 """POST requests that join the queue."""
 ANSWERS = re.compile(r".*/call/(?:v2/)?\w+/(\w+)/*")
 """GET requests that read the answer to one request, beside `queue/data` for a session."""
-CANCEL = re.compile(r".*/cancel/*")
-"""POST requests that cancel one."""
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
 SHUT = re.compile(
@@ -89,12 +92,11 @@ class Gate:
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, body = scope["path"], await _body(Request(scope, receive))
-        if names_address(body):
+        said = _parsed(body)
+        if names_address(said):
             raise HTTPException(400, "images are uploaded, not fetched from an address")
-        if "/mcp" in path and asks_for_prompt(body):  # it would compute without being counted
+        if "/mcp" in path and asks_for_prompt(said):  # it would compute without being counted
             raise HTTPException(400, "there are no prompts here, only a tool")
-        if CANCEL.fullmatch(path):
-            self._visits.cancel(_text(body, "event_id"))
         if JOINS.fullmatch(path):
             await self._join(body, scope, _again(body, receive), send)
         else:
@@ -107,6 +109,9 @@ class Gate:
         if self._visits.count(visit.address) >= WAITING:
             told = f"the queue holds {WAITING} requests of yours already; wait for one to end"
             raise HTTPException(429, told)
+        if self._visits.count() >= MOST:
+            told = f"the queue is full: {MOST - 1} requests wait; try again in a few minutes"
+            raise HTTPException(503, told)
 
         async def noted(message: Message) -> None:
             visit.event = visit.event or _text(message.get("body", b""), "event_id")
@@ -121,27 +126,19 @@ class Gate:
                 self._visits.end(visit)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an answer on, and note when nobody reads it any more."""
-        key, complete, left = _key(scope), False, False
+        """Pass an answer on, and note that somebody reads it."""
+        key = _key(scope)
 
-        async def heard() -> Message:
-            nonlocal left
-            message = await receive()
-            left = left or (message["type"] == "http.disconnect" and not complete)
-            return message
-
-        async def noted(message: Message) -> None:
-            nonlocal complete
+        async def in_time(message: Message) -> None:
             async with asyncio.timeout(UNREAD_SECONDS):
                 await send(message)
-            complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         self._visits.open(key)
         try:
             with suppress(TimeoutError):
-                await self._app(scope, heard, noted)
+                await self._app(scope, receive, in_time)
         finally:
-            self._visits.close(key, left=left or not complete)
+            self._visits.close(key)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         address, given = visitor(scope), Headers(scope=scope).get("content-length", "")
@@ -193,12 +190,9 @@ def _key(scope: Scope) -> str:
     return QueryParams(scope["query_string"]).get("session_hash", "") if is_stream else ""
 
 
-def names_address(body: bytes) -> bool:
-    """Return True if a request cannot be read, or has a file by its address: gradio fetches it."""
-    try:
-        left = [json.loads(body or b"null")]
-    except (ValueError, RecursionError):
-        return True
+def names_address(said: Any) -> bool:
+    """Return True if a request has a file by its address: gradio fetches it."""
+    left = [said]
     while left:
         one = left.pop()
         if isinstance(one, dict):
@@ -211,11 +205,18 @@ def names_address(body: bytes) -> bool:
     return False
 
 
-def asks_for_prompt(body: bytes) -> bool:
+def asks_for_prompt(said: Any) -> bool:
     """Return True if a message to the tool's server asks for a prompt."""
-    said = json.loads(body or b"null")
     several = said if isinstance(said, list) else [said]
     return any(isinstance(one, dict) and one.get("method") == "prompts/get" for one in several)
+
+
+def _parsed(body: bytes) -> Any:
+    """Return what a request says."""
+    try:
+        return json.loads(body or b"null")
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "the request is no JSON that can be read") from error
 
 
 def _text(body: bytes, name: str) -> str:
@@ -227,12 +228,16 @@ def _text(body: bytes, name: str) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body of a request, unless it is too long."""
+    """Return the body of a request, unless it is too long, or takes too long to come."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > ASKED:
-            raise HTTPException(413, f"a request has at most {ASKED // 1000} kB")
+    try:
+        async with asyncio.timeout(UNSENT_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > ASKED:
+                    raise HTTPException(413, f"a request has at most {ASKED // 1000} kB")
+    except TimeoutError as error:
+        raise HTTPException(408, f"a request takes at most {UNSENT_SECONDS} seconds") from error
     return body
 
 

@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,8 @@ from stir_hf.space.asked import (
     checked_id,
 )
 from stir_hf.space.kept import Kept
-from stir_hf.space.visits import NOBODY, VISITS, Visit
-from stir_hf.space.work import LOOK_EVERY, Work, in_a_process, run
-from stir_hf.space.zero_gpu import place
+from stir_hf.space.visits import VISITS, Visit
+from stir_hf.space.work import LOOK_EVERY, Message, Messages, Work, run
 
 PRESETS = {
     "Quick: 16 images, 60 passes": (16, 60),
@@ -65,43 +65,91 @@ def signs_in() -> bool:
 @contextmanager
 def visiting(request: gr.Request | None) -> Iterator[Visit]:
     """Give the visit that the gate has noted for a request, and end it."""
-    visit: Visit = getattr(getattr(request, "state", None), "visit", NOBODY)
+    visit: Visit | None = getattr(getattr(request, "state", None), "visit", None)
+    if visit is None:  # a call that does not come through a page
+        visit = Visit()
+        visit.heard.set()
+    visit.see()
     try:
         yield visit
     finally:
-        if visit is not NOBODY:
-            VISITS.end(visit)
+        VISITS.end(visit)
 
 
-def follow(
-    work: Work, request: Any, limits: Limits, visit: Visit = NOBODY, *, device: bool = True
-) -> Iterator[tuple[str | None, Found | None]]:
-    """Do a request while somebody waits for it: yields HTML of its progress, and at last what it
-    found. Unless it needs no `device`, ZeroGPU lends one where there is one.
+def follow(work: Work, request: Any, limits: Limits, visit: Visit) -> Iterator[Message]:
+    """Do a request that somebody waits for; yields its messages (see `run`), also empty ones, at
+    which gradio looks whether the visitor is there and otherwise closes the generator, or asks for
+    no more: then the work ends, too.
 
     Raises:
         RequestError, RunError: see `run`.
     """
-    while not visit.heard.wait(LOOK_EVERY):  # gradio would keep an answer that nobody reads
-        if visit.is_gone():
-            raise RunError(LEFT)
-    shown = views.progress(None, 0)
-    yield shown, None
-    began, found = time.monotonic(), None
-    messages = run(work, request, limits, visit.is_gone, place() if device else in_a_process)
+    if not visit.is_heard():  # gradio would keep an answer that nobody reads
+        raise RunError(LEFT)
+    messages, done, ended = run(work, request, limits), None, threading.Event()
+    threading.Thread(target=_end_unseen, args=(messages, visit, ended), daemon=True).start()
     try:
         for message in messages:
-            if visit.is_gone():
-                raise RunError(LEFT)
             if "done" in message:
-                found = message["done"]
-                continue  # nothing of it is left when it is shown
-            if "step" in message:
-                shown = views.progress(message["step"], time.monotonic() - began)
-            yield shown, None  # also where there is nothing new: gradio then looks who is there
-        yield None, found
-    finally:  # gradio closes in its event loop, which must not wait
-        threading.Thread(target=messages.close, daemon=True).start()
+                done = message  # nothing of it is left when it is shown
+            else:
+                yield message
+                visit.see()
+        if done:
+            yield done
+    finally:
+        ended.set()
+
+
+def _end_unseen(messages: Messages, visit: Visit, ended: threading.Event) -> None:
+    """End a request when nobody asks for its messages any more. This runs in a thread of its own,
+    since gradio closes generators in its event loop, which must not wait.
+    """
+    while not ended.wait(1) and visit.is_seen():
+        pass
+    while messages.gi_frame is not None:
+        with suppress(ValueError):  # it is at work just now
+            messages.close()
+        time.sleep(LOOK_EVERY)
+
+
+@dataclass
+class Pace:
+    """The time left, from the progress since the first pass: loading took its own time."""
+
+    first: tuple[float, float] | None = None
+    """The time of the first pass, and how far the request was."""
+
+    def left(self, share: float) -> float | None:
+        """Return the seconds left; None before there is enough progress."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, share
+        began, before = self.first
+        if share - before < 0.03:
+            return None
+        return (now - began) * (1 - share) / (share - before)
+
+
+def shown(
+    messages: Iterable[Message], passes: int | None = None
+) -> Iterator[tuple[str, Found | None]]:
+    """Yield HTML of the progress of a request, and at last its results with what was found;
+    `passes` as in `views.results`.
+    """
+    html, pace = views.progress(None), Pace()
+    for message in messages:
+        if "done" in message:
+            yield views.results(message["done"], passes), message["done"]
+            return
+        if "wait" in message:
+            html = views.waiting(**message["wait"])
+        elif "step" in message:
+            step = message["step"]
+            html = views.progress(step, pace.left(views.share(step)))
+        elif html.startswith("<p"):
+            html = views.progress(None)
+        yield html, None
 
 
 def compare(
@@ -129,15 +177,15 @@ def compare(
                 raise UploadError("images are uploaded, not named by a path of this machine")
             effort: Any = PRESETS.get(str(preset), (images, steps))
             asked = Comparison(model, reference, dataset, split, sent, *effort)
-            for shown, done in follow(jobs.compare, asked, asked.limits, visit):
+            messages = follow(jobs.compare, asked, asked.limits, visit)
+            for html, done in shown(messages, asked.limits.steps):
                 if done is not None and signs_in():
                     key = KEPT.put(done["archive"])
-                html = views.results(done) if done else shown or ""
                 yield html, key, gr.skip() if done is None else None
         except UploadError as error:
             yield views.problem(str(error)), None, None
         except (RequestError, RunError) as error:
-            stays = not visit.is_gone()  # the files may be meant for the next try
+            stays = visit.heard.is_set()  # the files may be meant for the next try
             yield views.problem(str(error)), None, gr.skip()
         finally:
             own = [Path(path) for path in sent if uploads.is_upload(path)]
@@ -149,8 +197,8 @@ def judge(inversions: str, model: str, request: gr.Request | None = None) -> Ite
     with visiting(request) as visit:
         try:
             asked = Judging(inversions, model)
-            for shown, done in follow(jobs.judge, asked, asked.limits, visit):
-                yield views.results(done) if done else shown or ""
+            for html, _ in shown(follow(jobs.judge, asked, asked.limits, visit)):
+                yield html
         except (RequestError, RunError) as error:
             yield views.problem(str(error))
 
@@ -166,14 +214,28 @@ def push(
             if token is None:
                 raise RequestError("sign in first: a result is pushed with your own account only")
             asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token.token}
-            for shown, done in follow(jobs.push, asked, LIMITS, visit, device=False):
-                yield _pushed(done["url"]) if done else shown or ""
+            for message in follow(jobs.push, asked, LIMITS, visit):
+                yield _pushed(message["done"]["url"]) if "done" in message else views.progress(None)
         except (RequestError, RunError) as error:
             yield views.problem(str(error))
 
 
 def _pushed(url: str) -> str:
     return f'<p role="status">Pushed to {views.link(url)} (private)</p>'
+
+
+ABOUT = (
+    "STIR of two image models in both directions: does the model ignore what the reference ignores?"
+    " The reference's representations of images are inverted into new images that it represents"
+    " nearly alike; the score says how similarly the model represents each pair. Read"
+    " `debiased.stir`, not `stir`, which is far above 0 for few images even where nothing is"
+    " shared. Near `debiased.ceiling` (about 1) the model ignores what the reference ignores; near"
+    " `debiased.floor` (about 0) it does not. `sentences` says so in words, within the noise of so"
+    " few images, or why a score is not to be believed: then report that instead of the number."
+    " `scores[0]` is the model given the reference, `scores[1]` the reverse: they answer different"
+    " questions. A request takes up to two minutes, and may wait for others before."
+)
+"""The description of the endpoint and the tool."""
 
 
 def scores(
@@ -184,36 +246,49 @@ def scores(
     images: int = 24,
     steps: int = 100,
     request: gr.Request | None = None,
-) -> dict[str, Any]:
-    """STIR of two checkpoints in both directions: does this model ignore what that one ignores?
+) -> Iterator[dict[str, Any]]:
+    """Answer the endpoint and the tool: yields `{"status": …}` while it waits or works, and at last
+    the result as `stir-hf compare --json` prints it, with `sentences`.
 
     Args:
-        model: Hub id of an image model, or standard-0, standard-1, robust-0, robust-1.
-        reference: the same.
-        dataset: Hub id of a dataset of images; default: the 200 embedded images.
-        split: of the dataset; default: test, validation or the only one.
-        images: how many images, 4 to 64.
-        steps: passes per image, 1 to 300.
-
-    Returns:
-        The result as `stir-hf compare --json` prints it: `scores[0]` is the model given the
-        reference, `scores[1]` the reverse.
-
-    Raises:
-        gr.Error: what was asked for is refused, or it failed; in a sentence.
+        model: Hub id of an image model, or embedded: standard-0, standard-1, robust-0, robust-1.
+        reference: The same, of the network whose invariances are tested.
+        dataset: Hub id of a dataset of images; by default the 200 embedded images.
+        split: Split of the dataset; by default test, validation or the only one.
+        images: Number of images, 16 to 64. More images give a more exact score.
+        steps: Passes per image, 1 to 300. More passes raise a ceiling that is below 0.9.
     """
     with visiting(request) as visit:
         limits = OF_A_TOOL if visit.is_of_a_tool else LIMITS
         try:
             asked = Comparison(model, reference, dataset, split, (), images, steps, limits)
-            (*_, (_, done)) = follow(jobs.compare, asked, limits, visit)
+            told: dict[str, Any] = {"status": "starting"}
+            for message in follow(jobs.compare, asked, limits, visit):
+                told = _told(message) or told
+                yield told
         except (RequestError, RunError) as error:
             raise gr.Error(str(error), print_exception=False) from error
-    return dict((done or {})["result"])
+
+
+def _told(message: Message) -> dict[str, Any]:
+    """Return a message as plain data for a caller; {} for one that says nothing."""
+    if "done" in message:
+        result = message["done"]["result"]
+        return {"sentences": views.sentences(result["scores"]), **result}
+    if "wait" in message:
+        return {"status": "waiting", **message["wait"]}
+    if "step" in message:
+        step = message["step"]
+        return {"status": step["what"], "done": step["done"], "total": step["total"]}
+    return {}
 
 
 def search(key: gr.KeyUpData) -> Any:
-    """Offer the embedded models, and models on the Hub whose names contain what was typed."""
+    """Offer the embedded models, and models on the Hub whose names contain what was typed; nothing
+    new after a key that types nothing, as its list would open again.
+    """
+    if len(str(key.key)) > 1 and key.key not in ("Backspace", "Delete"):
+        return gr.skip()
     words = str(key.input_value or "").strip()[:80]
     found: tuple[str, ...] = ()
     if len(words) >= 3 and words not in MODELS and _SEARCHES.acquire(blocking=False):

@@ -12,23 +12,39 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from stir_hf.demo import MODELS
+from stir_hf.publish.spaces.requirement import repository, requirement
 from stir_hf.report import page as views
 from stir_hf.space import handlers
 from stir_hf.space.asked import EMBEDDED, LIMITS
-from stir_hf.space.gate import BODY, Gate
+from stir_hf.space.gate import BODY, MOST, Gate
 from stir_hf.space.handlers import OWN_NUMBERS, PRESETS, USUAL
+from stir_hf.space.tool import tell_json
 from stir_hf.space.uploads import KEPT_SECONDS, LOOK_SECONDS
 from stir_hf.space.visits import VISITS
 from stir_hf.space.work import warm_up
-from stir_hf.space.zero_gpu import is_zero_gpu, lent
 
 STYLE = Path(__file__).parent / "style.css"
-PUBLIC: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "one at a time"}
-"""Options of everything that computes: one request at a time, whatever the form."""
+PUBLIC: dict[str, Any] = {"concurrency_limit": MOST}
+"""Options of everything that computes: requests wait in a line of their own, and say so."""
 WORKING: dict[str, Any] = {**PUBLIC, "api_visibility": "private"}
 AS_SENT: dict[str, Any] = {**WORKING, "preprocess": False, "show_progress": "hidden"}
 """Options of the forms: gradio leaves inputs alone, of which it would make further files."""
+EMPTY = '<p class="hint">The results appear here.</p>'
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_ACTIVE = "{{interactive: {}, __type__: 'update'}}"
+BUSY, IDLE = (
+    f"() => [{_ACTIVE.format(start)}, {_ACTIVE.format(stop)}]"
+    for start, stop in (("false", "true"), ("true", "false"))
+)
+"""What a browser does to the buttons that start and cancel: something runs, or nothing does."""
+LOOK = "() => {{ document.getElementById('{}').scrollIntoView({{behavior: 'smooth'}}); }}"
+"""What a browser does to show an output."""
+ON_LOAD = """() => document.addEventListener('keydown', event => {
+  if (event.key === 'Tab' && event.target.getAttribute('aria-controls')) event.stopPropagation();
+}, true)"""
+"""What a browser does first. The list of a dropdown that is left by Tab would open again (gradio
+6.31 handles the key after the box has lost the focus).
+"""
 COLOURS = {
     "button_primary_background_fill": "#0b5cad",
     "button_primary_background_fill_dark": "#0b5cad",
@@ -48,43 +64,62 @@ def blocks(title: str) -> gr.Blocks:
     return gr.Blocks(title=title, analytics_enabled=False, delete_cache=ages)
 
 
-def comparison_form() -> None:
-    """Add the form of a comparison and its results."""
-    with gr.Row():
-        model = models("Model", "embedded, or type to search the Hub", "standard-0", "model")
-        reference = models(
-            "Reference", "the network whose invariances are tested", "robust-0", "reference"
-        )
-    data = images_form()
-    effort = effort_form()
-    with gr.Row():
-        start = gr.Button("Compare", variant="primary", elem_id="compare")
-        stop = gr.Button("Cancel", elem_id="cancel")
-    output = gr.HTML(elem_classes=["stir"], elem_id="output")
-    key = gr.State()
-    asked, files = [model, reference, *data, *effort], data[-1]
-    running = start.click(handlers.compare, asked, [output, key, files], **AS_SENT)
-    cancel_by(stop, running, output, files)
-    if handlers.signs_in():
-        push_form(key)
+def heading() -> None:
+    """Add the title of the page, and links to the paper and the package."""
+    gr.HTML(views.heading(repository(requirement())), elem_classes=["stir"])
 
 
-def cancel_by(button: gr.Button, running: Any, output: gr.HTML, *emptied: Any) -> None:
-    """Make a button end a request at once, say so, and empty boxes."""
+def glossary() -> None:
+    """Add the meaning of the words on the page."""
+    gr.HTML(views.glossary(), elem_classes=["stir"])
+
+
+def comparison_form(first: str = "") -> None:
+    """Add the form of a comparison beside its results, in whose place `first` is shown before."""
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            output = gr.HTML(first or EMPTY, elem_classes=["stir"], elem_id="output")
+        with gr.Column(scale=2, min_width=320):
+            model = models("Model", "embedded, or type to search the Hub", "standard-0", "model")
+            reference = models(
+                "Reference", "the network whose invariances are tested", "robust-0", "reference"
+            )
+            data = images_form()
+            effort = effort_form()
+            key, files = gr.State(), data[-1]
+            asked = [model, reference, *data, *effort]
+            buttons("Compare", handlers.compare, asked, [output, key, files])
+            if handlers.signs_in():
+                push_form(key)
+
+
+def buttons(label: str, handler: Any, asked: list[Any], told: list[Any]) -> None:
+    """Add a button that starts a request, and one that cancels it: each is active while the other
+    is not. A click shows the output, which is the first of those that are `told`; cancelling
+    empties the others.
+    """
+    with gr.Row():
+        start = gr.Button(label, variant="primary", elem_id=label.lower())
+        stop = gr.Button("Cancel", elem_id=f"cancel-{label.lower()}", interactive=False)
+    both, (output, *others) = [start, stop], told
+    start.click(None, None, both, js=BUSY, **AT_ONCE)  # a browser does these in their order
+    start.click(None, None, None, js=LOOK.format(output.elem_id), **AT_ONCE)
+    running = start.click(handler, asked, told, **AS_SENT)
+    running.then(None, None, both, js=IDLE, **AT_ONCE)
     cancelled = views.problem("cancelled; nothing of it was kept")
 
     async def at_last() -> str:  # once more, as a step that was under way may have come in between
         await asyncio.sleep(1)
         return cancelled
 
-    stopped = button.click(
-        lambda: {output: cancelled, **dict.fromkeys(emptied)},
+    stopped = stop.click(
+        lambda: {output: cancelled, **dict.fromkeys(others)},
         None,
-        [output, *emptied],
+        told,
         cancels=[running],
         **AT_ONCE,
     )
-    stopped.then(at_last, None, output, **AT_ONCE)
+    stopped.then(at_last, None, output, **AT_ONCE).then(None, None, both, js=IDLE, **AT_ONCE)
 
 
 def choice(choices: Sequence[str], value: str, label: str, info: str, name: str) -> gr.Dropdown:
@@ -146,34 +181,31 @@ def push_form(key: gr.State) -> None:
 
 
 def judgement_form() -> None:
-    """Add the form that judges a checkpoint on published inversions, with their leaderboard."""
-    inversions = gr.Textbox(
-        label="Published inversions",
-        info="the Hub id of a dataset repo that `stir-hf push` made",
-        max_length=250,
-        elem_id="inversions",
-    )
-    model = models("Model", "embedded, or type to search the Hub", "standard-1", "judged")
+    """Add the form that judges a checkpoint on published inversions, beside its results."""
     with gr.Row():
-        start = gr.Button("Judge", variant="primary", elem_id="judge")
-        stop = gr.Button("Cancel", elem_id="cancel-judging")
-    output = gr.HTML(elem_classes=["stir"], elem_id="judgement")
-    running = start.click(handlers.judge, [inversions, model], output, **AS_SENT)
-    cancel_by(stop, running, output)
+        with gr.Column(scale=3, min_width=320):
+            output = gr.HTML(EMPTY, elem_classes=["stir"], elem_id="judgement")
+        with gr.Column(scale=2, min_width=320):
+            inversions = gr.Textbox(
+                label="Published inversions",
+                info="the Hub id of a dataset repo that `stir-hf push` made",
+                max_length=250,
+                elem_id="inversions",
+            )
+            model = models("Model", "embedded, or type to search the Hub", "standard-1", "judged")
+            buttons("Judge", handlers.judge, [inversions, model], [output])
 
 
 def add_api() -> None:
     """Add the endpoint `/scores`, which is also the MCP tool."""
-    gr.api(handlers.scores, api_name="scores", **PUBLIC)  # type: ignore[attr-defined]  # given late
+    about = {"api_name": "scores", "api_description": handlers.ABOUT}
+    gr.api(handlers.scores, **about, **PUBLIC)  # type: ignore[attr-defined]  # given late
 
 
-def serve(page: gr.Blocks, **how: Any) -> Any:
-    """Serve a page, its API and MCP tool: a queue of 20, small uploads, no foreign host."""
-    if is_zero_gpu():
-        lent()
-    else:
-        warm_up()
-    page.queue(max_size=20, default_concurrency_limit=8, api_open=False)
+def serve(page: gr.Blocks, **how: Any) -> None:
+    """Serve a page, its API and MCP tool: a line of 20, small uploads, no foreign host."""
+    warm_up()
+    page.queue(max_size=MOST, default_concurrency_limit=8, api_open=False)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs what is registered for exit
     theme = gr.themes.Default(
@@ -181,9 +213,11 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
-    return page.launch(
+    page.launch(
+        prevent_thread_lock=True,
         theme=theme.set(**COLOURS),
         css_paths=STYLE,
+        js=ON_LOAD,
         max_file_size=LIMITS.upload,
         footer_links=[],
         mcp_server=True,
@@ -192,3 +226,5 @@ def serve(page: gr.Blocks, **how: Any) -> Any:
         app_kwargs={"middleware": [Middleware(Gate, VISITS)]},
         **how,
     )
+    tell_json(page)
+    page.block_thread()

@@ -1,4 +1,4 @@
-"""Visitors' requests: who sent them, who still reads the answers, and which uploads they name."""
+"""Visitors' requests: who sent them, who reads the answers, and which uploads they name."""
 
 import threading
 import time
@@ -8,6 +8,8 @@ from pathlib import Path
 
 UNHEARD = 10
 """Seconds within which a visitor must begin to read the answer."""
+UNSEEN = 5
+"""Seconds after which nobody waits for an answer for which gradio has not asked."""
 
 
 @dataclass(eq=False)
@@ -25,22 +27,34 @@ class Visit:
     """Gradio's name of the request."""
     heard: threading.Event = field(default_factory=threading.Event)
     """Set once somebody reads the answer."""
-    left: bool = False
-    """True once the visitor has left or cancelled."""
-    since: float = field(default_factory=time.monotonic)
+    seen: float = field(default_factory=time.monotonic)
+    """The time when the request joined, or when gradio last asked for a part of its answer."""
 
-    def is_gone(self) -> bool:
-        """Return True if nobody waits for the answer any more."""
-        return self.left or not (self.heard.is_set() or time.monotonic() - self.since < UNHEARD)
+    def is_heard(self) -> bool:
+        """Wait for somebody to read the answer; False if nobody does in time."""
+        heard = self.heard.wait(max(0.0, self.seen + UNHEARD - time.monotonic()))
+        self.see()
+        return heard
 
+    def see(self) -> None:
+        """Note that gradio asks for the next part of the answer."""
+        self.seen = time.monotonic()
 
-NOBODY = Visit()
-"""The visit of a call that does not come through a page."""
-NOBODY.heard.set()
+    def is_there(self) -> bool:
+        """Return False for a request that gradio never handed on, as one with inputs that it
+        refuses, or that it has dropped.
+        """
+        return time.monotonic() - self.seen < UNHEARD + UNSEEN
+
+    def is_seen(self) -> bool:
+        """Return False for a request that gradio has dropped: it does not always close the
+        generator of one that is cancelled.
+        """
+        return time.monotonic() - self.seen < UNSEEN
 
 
 class Visits:
-    """The requests that wait or are at work."""
+    """The requests that wait or are at work. Gradio itself ends those whose visitor has left."""
 
     def __init__(self) -> None:
         self._there: set[Visit] = set()
@@ -54,39 +68,30 @@ class Visits:
 
     def end(self, visit: Visit) -> None:
         """Count a visit no more."""
-        visit.left = True
         self._there.discard(visit)
 
-    def count(self, address: str) -> int:
-        """Number of requests of an address that wait or are at work."""
-        return sum(visit.address == address for visit in list(self._there))
+    def count(self, address: str | None = None) -> int:
+        """Number of requests of an address, or of all, that wait or are at work."""
+        there = [visit for visit in list(self._there) if visit.is_there()]
+        return sum(address in (None, visit.address) for visit in there)
 
     def names(self, path: Path, but: Visit) -> bool:
         """Return True if another request names an upload."""
         name = path.parent.name.encode()  # the hash of its content
         return any(name in visit.asked for visit in list(self._there) if visit is not but)
 
-    def cancel(self, key: str) -> None:
-        """End the visits of a request that is cancelled, or of a session."""
-        for visit in self._of(key):
-            self.end(visit)
-
     def open(self, key: str) -> None:
         """Note that somebody begins to read the answers to a session or a request."""
         self._streams[key] += 1
-        for visit in self._of(key):
-            visit.heard.set()
+        for visit in list(self._there):
+            if key in (visit.event, visit.session):
+                visit.heard.set()
 
-    def close(self, key: str, *, left: bool) -> None:
-        """Note that somebody reads no more: the answers are complete, or the reader `left`."""
+    def close(self, key: str) -> None:
+        """Note that somebody reads no more."""
         self._streams[key] -= 1
         if not self._streams[key]:
             del self._streams[key]
-            if left:
-                self.cancel(key)
-
-    def _of(self, key: str) -> list[Visit]:
-        return [visit for visit in list(self._there) if key in (visit.event, visit.session)]
 
 
 VISITS = Visits()

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 
 from stir_hf.errors import RequestError, RunError, is_out_of_memory
 from stir_hf.space.asked import Limits, UploadError
+from stir_hf.space.turns import Turns
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -27,9 +27,9 @@ Work = Callable[[Any, Path, Send], None]
 sends messages: `step` while it is in progress, `done` at its end; `error` is sent for it.
 """
 Messages = Generator[Message]
-"""The messages of a request, an empty one where there was none for a moment."""
-Place = Callable[[Work, Any, Path, Limits], Messages]
-"""A way to do the work: in a process, or on a device that is lent."""
+"""The messages of a request, an empty one where there was none for a moment. While it waits for
+others: `wait`, with the number `before` it and the expected `seconds`, or None.
+"""
 
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET", "HF_TOKEN_PATH")
 CACHES = (
@@ -43,8 +43,10 @@ TOO_LARGE = "it needed more memory than one request may use"
 NO_ROOM = "there is no room for another request just now; try again later"
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the work has something to tell."""
-ONE_AT_A_TIME = threading.Lock()
-"""Held by a request at work: all that it fetches is in one place, and is removed with it."""
+TELL_EVERY = 1.0
+"""Seconds between two messages to a request that waits."""
+TURNS = Turns()
+"""One request is at work at a time: all that it fetches is in one place, and is removed with it."""
 
 
 @cache
@@ -86,12 +88,8 @@ def warm_up() -> None:
 
 
 @contextmanager
-def _alone(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
-    """Wait for other requests, and make an empty folder that is removed at the end."""
-    ends = time.monotonic() + limits.seconds + 60
-    while not ONE_AT_A_TIME.acquire(timeout=1):
-        if is_gone() or time.monotonic() > ends:
-            raise RunError(NO_ROOM)
+def _folder() -> Iterator[Path]:
+    """Make an empty folder, which is removed at the end with all that was fetched."""
     folder = home() / f"request-{secrets.token_hex(8)}"
     try:
         folder.mkdir()
@@ -99,7 +97,6 @@ def _alone(limits: Limits, is_gone: Callable[[], bool]) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(home() / "hf", ignore_errors=True)
-        ONE_AT_A_TIME.release()
 
 
 def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Messages:
@@ -132,24 +129,21 @@ def in_a_process(work: Work, request: Any, folder: Path, limits: Limits) -> Mess
         messages.close()
 
 
-def run(
-    work: Work,
-    request: Any,
-    limits: Limits,
-    is_gone: Callable[[], bool] = lambda: False,
-    place: Place = in_a_process,
-) -> Messages:
-    """Do a request when no other is at work; its messages, of which the last one is `done`. It
-    waits for others unless the visitor `is_gone`. Closing the generator ends the work and removes
-    what it left.
+def run(work: Work, request: Any, limits: Limits) -> Messages:
+    """Do a request when its turn comes; its messages, of which the last one is `done`. Closing the
+    generator ends the work and removes what it left.
 
     Raises:
         RequestError, RunError: the work refuses or fails, it takes too long or too much memory, or
             there is no room for it.
     """
-    with _alone(limits, is_gone) as folder:
+    with TURNS.turn() as place:
+        before = TURNS.before(place)
+        while before:
+            yield {"wait": {"before": before, "seconds": TURNS.seconds(before)}}
+            before = TURNS.before(place, wait=TELL_EVERY)
         ends = time.monotonic() + limits.seconds
-        with closing(place(work, request, folder, limits)) as messages:
+        with _folder() as folder, closing(in_a_process(work, request, folder, limits)) as messages:
             for message in messages:
                 if time.monotonic() > ends:
                     raise RunError(
@@ -168,17 +162,12 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
     os.chdir(folder)
     tempfile.tempdir = str(folder)
     with suppress(BrokenPipeError), messages:
-        attempt(work, request, folder, messages.send)
-
-
-def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
-    """Do a request; an error becomes its last message."""
-    try:
-        work(request, folder, send)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # whatever ends the work is told to the page
-        send({"error": _told(error)})
+        try:
+            work(request, folder, messages.send)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # whatever ends the work is told to the page
+            messages.send({"error": _told(error)})
 
 
 def _told(error: Exception) -> RequestError | RunError:

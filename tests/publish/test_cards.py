@@ -130,7 +130,7 @@ def test_a_plain_score_does_not_stand_in_the_column_of_debiased_ones() -> None:
     plain = {"stir_debiased": None, "floor_debiased": None, "ceiling_debiased": None}
     text = text_of(Held([], [row("lab/plain", stir=0.99, **plain), row("lab/one")]))
     (line,) = [one for one in text.splitlines() if "lab/plain" in one and "|" in one]
-    assert line.endswith("⚠ | – | – | – | 0.990 | 60 | 90% |")
+    assert line.endswith("⚠ | 0.990 | – | – | – | 60 | 90% |")
     assert text.index("[lab/one]") < text.index("[lab/plain]")
 
 
@@ -145,7 +145,7 @@ def test_a_card_gives_the_limits_that_it_judges_by() -> None:
 def test_a_score_without_a_floor_has_no_mark() -> None:
     text = text_of(Held([], [row(floor=None, floor_debiased=None)]))
     assert "⚠" not in text
-    assert "cannot be told: it has no floor or no ceiling." in text
+    assert "cannot be told from these 60 samples: it has no floor or no ceiling." in text
 
 
 def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
@@ -160,7 +160,7 @@ def test_scores_that_may_not_be_compared_have_a_table_each() -> None:
     found = tables(rows, [])
     assert [len(one.rows) for one in found] == [1] * 6
     text = text_of(Held([], rows))
-    assert text.count("| model | debiased | floor | ceiling | STIR | n | converged |") == 6
+    assert text.count("| model | STIR | debiased | floor | ceiling | n | converged |") == 6
 
 
 def test_a_score_of_others_does_not_rename_the_table_that_it_is_in() -> None:
@@ -187,13 +187,13 @@ def test_a_long_table_ends_with_the_number_that_is_left() -> None:
 def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
     text = text_of(Held([shown()], [row("lab/one", stir_debiased=0.7), row("lab/two")]))
     assert (
-        "- `lab/two` has a debiased score of 0.800, between a floor of 0.000 and a ceiling of"
-        " 0.998: it ignores most of what `lab/robust-0` ignores." in text
+        "- 0.80 ± 0.09 (debiased; floor 0.00, ceiling 1.00): `lab/two` ignores between most and"
+        " nearly everything that `lab/robust-0` ignores." in text
     )
     low = text_of(Held([shown()], [row(ceiling_debiased=0.3)]))
     assert (
-        "cannot be told: the inversions did not work, since the ceiling, 0.300, is below 0.9."
-        in low
+        "cannot be told from these 60 samples: the inversions did not work, since the ceiling,"
+        " 0.300, is below 0.9." in low
     )
     assert "For example" not in text_of(Held([shown()]))
 
@@ -201,9 +201,9 @@ def test_the_example_is_of_the_cards_own_numbers_or_says_nothing() -> None:
 def test_a_reference_on_its_own_inversions_is_no_example() -> None:
     own = row("lab/robust-0@main", stir_debiased=0.998)
     text = text_of(Held([], [own, row("lab/one", stir_debiased=0.7)]))
-    assert "`lab/one` has a debiased score of 0.700" in text
-    assert "`lab/robust-0@main` has" not in text
-    assert "`lab/robust-0@main` has a debiased score of 0.998" in text_of(Held([], [own]))
+    assert "0.70 ± 0.11 (debiased; floor 0.00, ceiling 1.00): `lab/one` ignores" in text
+    assert "`lab/robust-0@main` ignores" not in text
+    assert "1.00 ± 0.01 (debiased" in text_of(Held([], [own]))
 
 
 def test_a_card_of_inversions_has_what_a_user_of_the_hub_needs() -> None:

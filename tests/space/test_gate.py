@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stir_hf.space.gate import ASKED, Gate, names_address, visitor
+from stir_hf.space.gate import ASKED, MOST, Gate, names_address, visitor
 from stir_hf.space.visits import Visit, Visits
 
 AT = "/gradio_api"
@@ -31,32 +31,42 @@ def uploads_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
 
 
-def gate(page: Any, waiting: int = 0) -> Gate:
+def gate(page: Any, waiting: int = 0, of: str = "9.9.9.9") -> Gate:
     visits = Visits()
     for _ in range(waiting):
-        visits.enter(Visit("9.9.9.9"))
+        visits.enter(Visit(of))
     return Gate(page, visits)
 
 
-async def status(
-    door: Gate, path: str, *parts: bytes, method: str = "POST", length: int | None = None
-) -> int:
-    found: list[int] = []
+async def status(door: Gate, path: str, *parts: bytes, **how: Any) -> int:
+    code, _ = await answer(door, path, *parts, **how)
+    return code
+
+
+async def answer(
+    door: Gate, path: str, *parts: bytes | None, method: str = "POST", length: int | None = None
+) -> tuple[int, str]:
+    """The status of an answer and its sentence; a part that is None never comes."""
+    found: list[Any] = []
     given = [
         {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
         for i, part in enumerate(parts or (b"{}",))
     ]
 
     async def receive() -> Any:
-        return given.pop(0)
+        message = given.pop(0)
+        if message["body"] is None:
+            await asyncio.sleep(60)
+        return message
 
     async def send(message: Any) -> None:
-        found.append(message.get("status", 0))
+        found.append(message)
 
     headers = [] if length is None else [(b"content-length", str(length).encode())]
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
     await door({**scope, "query_string": b"", "client": ("9.9.9.9", 1)}, receive, send)
-    return found[0]
+    told = json.loads(found[1]["body"] or b"{}") if len(found) > 1 else {}
+    return found[0]["status"], told.get("detail", "")
 
 
 JOINS = (
@@ -192,12 +202,33 @@ def test_an_upload_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_file_by_its_address(body: Any, found: bool) -> None:
-    assert names_address(json.dumps(body).encode()) is found
+    assert names_address(body) is found
+    code = asyncio.run(status(gate(Page()), f"{AT}/run/x", json.dumps(body).encode()))
+    assert code == (400 if found else 200)
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[" * 100_000, b"\xff\xfe"])
 def test_what_cannot_be_read_does_not_pass(body: bytes) -> None:
-    assert names_address(body)
+    page = Page()
+    assert asyncio.run(answer(gate(page), f"{AT}/queue/join", body)) == (
+        400,
+        "the request is no JSON that can be read",
+    )
+    assert page.bodies == []
+
+
+def test_a_request_that_is_half_sent_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stir_hf.space.gate.UNSENT_SECONDS", 0.01)
+    page = Page()
+    told = asyncio.run(answer(gate(page), f"{AT}/queue/join", b'{"data"', None))
+    assert told == (408, "a request takes at most 0.01 seconds")
+    assert page.bodies == []
+
+
+def test_a_full_queue_says_so() -> None:
+    door = gate(Page(), waiting=MOST, of="8.8.8.8")
+    told = asyncio.run(answer(door, f"{AT}/queue/join", b"{}"))
+    assert told == (503, "the queue is full: 20 requests wait; try again in a few minutes")
 
 
 @pytest.mark.parametrize(

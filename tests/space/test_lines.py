@@ -39,10 +39,10 @@ def config(*models: str) -> dict[str, Any]:
 @pytest.mark.parametrize("case", ASKED)
 def test_the_command_is_understood(case: str) -> None:
     asked = {"model": "standard-0", "reference": "robust-0", **ASKED[case]}
-    request = Comparison(**asked, images=8, steps=10)
+    request = Comparison(**asked, images=16, steps=10)
     lines = of_comparison(request, config(request.model, request.reference))
     found = parsed(lines["command"])
-    assert (found["num_samples"], found["steps"]) == (8, 10)
+    assert (found["num_samples"], found["steps"]) == (16, 10)
     assert found["reference"] == "stir_hf/demo/models/robust-0"
     compile(lines["python"], "lines", "exec")
     if case == "embedded":
@@ -60,7 +60,7 @@ def test_the_command_is_understood(case: str) -> None:
 @pytest.mark.verify
 def test_the_python_lines_compute_the_same(tmp_path: Path) -> None:
     told: list[Any] = []
-    request = Comparison("standard-0", "robust-0", images=8, steps=5)
+    request = Comparison("standard-0", "robust-0", images=16, steps=5)
     jobs.compare(request, tmp_path, told.append)
     done = told[-1]["done"]
     before, _, call = done["python"].rpartition("\n")
@@ -71,16 +71,16 @@ def test_the_python_lines_compute_the_same(tmp_path: Path) -> None:
 
 
 def test_the_python_lines_of_uploads(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    paths = [tmp_path / f"{i}.png" for i in range(16)]
     for i, path in enumerate(paths):
-        Image.effect_noise((40, 40), 30 + 20 * i).save(path)
+        Image.effect_noise((40, 40), 30 + 5 * i).save(path)
     uploads = tuple(str(path) for path in paths)
     request = Comparison("standard-0", "robust-0", uploads=uploads, steps=5)
     lines = of_comparison(request, config("standard-0", "robust-0"))
     before, _, _ = lines["python"].rpartition("\n")
     names: dict[str, Any] = {}
     exec(before.replace("FOLDER", str(tmp_path)), names)
-    assert [image.size for image in names["images"]] == [(40, 40)] * 5
+    assert [image.size for image in names["images"]] == [(40, 40)] * 16
     for image in names["images"]:
         image.close()
     assert parsed(lines["command"])["dataset"] == "FOLDER"

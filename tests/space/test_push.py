@@ -15,7 +15,7 @@ import gradio as gr
 from stir_hf.space import handlers
 os.environ |= {"OAUTH_CLIENT_ID": "of the Space", "SYSTEM": "spaces"}
 models = ("lab/robust", "lab/standard")
-*_, (html, key, _) = handlers.compare(*models, "lab/images", "", None, "", 8, 10)
+*_, (html, key, _) = handlers.compare(*models, "lab/images", "", None, "", 16, 10)
 asked = {
     "unsigned": ("lab/mine", None),
     "a path": ("/tmp/x", "hf_lab"),

@@ -2,7 +2,6 @@
 refused in one sentence, and nothing of any request stays.
 """
 
-import ast
 import asyncio
 import json
 import os
@@ -10,6 +9,7 @@ import types
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from tests.space.conftest import Server, place_of, wait_for
 from tests.stand_in_hub import StandInHub
 
-SMALL: dict[str, Any] = {"images": 8, "steps": 10}
+SMALL: dict[str, Any] = {"images": 16, "steps": 10}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def expected() -> Any:
     model, reference = (
         stir_hf.load_encoder(model_path(name), name=name) for name in ("standard-0", "robust-0")
     )
-    how: Any = {"num_samples": 8, "steps": 10, "progress": False}
+    how: Any = {"num_samples": 16, "steps": 10, "progress": False}
     return stir_hf.compare(model, reference, str(IMAGES), **how)
 
 
@@ -68,9 +68,29 @@ def test_the_tool_gives_what_the_function_gives(server: Server, expected: Any) -
             return tool, await session.call_tool(tool.name, arguments)
 
     tool, answer = asyncio.run(ask())
-    assert "does this model ignore" in (tool.description or "")
-    assert set(tool.inputSchema["properties"]) >= {"model", "reference", "dataset", "steps"}
-    same(ast.literal_eval(answer.content[0].text), expected)  # gradio gives Python's own form
+    told = tool.description or ""
+    for words in ("does the model ignore", "Read `debiased.stir`", "Near `debiased.ceiling`"):
+        assert words in told
+    assert "Raises" not in told
+    inputs = tool.inputSchema["properties"]
+    assert set(inputs) >= {"model", "reference", "dataset", "steps"}
+    assert inputs["model"]["description"].endswith("standard-0, standard-1, robust-0, robust-1.")
+    found = answer.structuredContent
+    jsonschema.validate(found, tool.outputSchema)
+    assert json.loads(answer.content[0].text) == found
+    assert [one.partition(":")[0][:4] for one in found["sentences"]] == [
+        f"{score['debiased']['stir']:.2f}" for score in found["scores"]
+    ]
+    same(found, expected)
+
+
+def test_progress_by_the_api(client: Any) -> None:
+    job = client.submit("standard-0", "robust-0", images=16, steps=2, api_name="/scores")
+    assert len(job.result()["scores"]) == 2
+    *before, last = job.outputs()
+    assert before[0] == {"status": "starting"}
+    assert all("status" in one for one in before)
+    assert last == job.result()
 
 
 @pytest.mark.verify
@@ -79,7 +99,7 @@ def test_models_and_images_of_the_hub(client: Any, hub: StandInHub) -> None:
         "lab/standard", "lab/robust", "lab/images", "test", **SMALL, api_name="/scores"
     )
     assert [score["model"] for score in found["scores"]] == ["lab/standard", "lab/robust"]
-    assert found["scores"][0]["num_samples"] == 8
+    assert found["scores"][0]["num_samples"] == 16
 
 
 ABUSES: dict[str, tuple[dict[str, Any], str]] = {
@@ -101,10 +121,10 @@ ABUSES: dict[str, tuple[dict[str, Any], str]] = {
     "a null": ({"model": "lab/\x00robust"}, "is no Hub id"),
     "a shell": ({"model": "lab/$(touch x)"}, "is no Hub id"),
     "a revision upwards": ({"model": "lab/robust@../../x"}, "is no Hub id"),
-    "a huge count": ({"images": 10**9}, "between 4 and 64"),
-    "no images": ({"images": 0}, "between 4 and 64"),
-    "half an image": ({"images": 8.5}, "between 4 and 64"),
-    "a count of words": ({"images": "many"}, "between 4 and 64"),
+    "a huge count": ({"images": 10**9}, "between 16 and 64"),
+    "no images": ({"images": 0}, "between 16 and 64"),
+    "half an image": ({"images": 16.5}, "between 16 and 64"),
+    "a count of words": ({"images": "many"}, "between 16 and 64"),
     "endless passes": ({"steps": 10**12}, "between 1 and 300"),
     "negative passes": ({"steps": -5}, "between 1 and 300"),
     "a split of code": ({"split": "test; import os"}, "is no name"),
@@ -151,8 +171,8 @@ def test_no_address_is_fetched(server: Server, hub: StandInHub) -> None:
     at = f"{server.url}/gradio_api"
     file = {"path": f"{hub.url}/lab/x.png", "meta": {"_type": "gradio.FileData"}}
     asked: dict[str, list[Any]] = {
-        "scores": ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 8, 10],
-        "compare": ["standard-0", "robust-0", "lab/images", "", None, "", 8, 10],
+        "scores": ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 16, 10],
+        "compare": ["standard-0", "robust-0", "lab/images", "", None, "", 16, 10],
         "judge": ["lab/inversions", "standard-0"],
     }
     before = len(hub.seen)
@@ -191,7 +211,7 @@ def test_who_hangs_up_ends_the_work(server: Server) -> None:
 
 
 def test_nobody_passes_by_the_queue(server: Server) -> None:
-    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 4, 1]
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 16, 1]
     answer = httpx.post(f"{server.url}/gradio_api/run/scores", json={"data": data})
     assert answer.status_code == 404
     assert "join the queue" in answer.json()["detail"]
@@ -225,16 +245,16 @@ def test_the_search_finds_models_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_models", found)
 
-    def choices(words: str) -> list[str]:
-        typed: Any = types.SimpleNamespace(input_value=words)
-        answer = search(typed)
-        return list(answer["choices"])
+    def choices(words: str, key: str = "x") -> list[str]:
+        typed: Any = types.SimpleNamespace(input_value=words, key=key)
+        return list(search(typed).get("choices", ()))
 
     embedded = ["standard-0", "standard-1", "robust-0", "robust-1"]
     assert choices("resnet") == [*embedded, "lab/resnet-1", "lab/resnet-2"]
     assert choices("re") == choices("robust-0") == choices("away") == embedded
     assert choices("resnet")[-1] == "lab/resnet-2"
     assert choices("away") == embedded  # asked again
+    assert [choices("resnet", key) for key in ("Enter", "Tab", "Escape", "ArrowDown")] == [[]] * 4
     assert [how["search"] for how in asked] == ["resnet", "away", "away"]
 
 
@@ -297,6 +317,6 @@ def test_visitors_sign_in_where_the_space_knows_them(built: list[dict[str, Any]]
 def test_an_app_is_made_of_the_pieces(app: str, built: list[dict[str, Any]]) -> None:
     about = built[APPS.index(app)]
     ids = {part["props"].get("elem_id") for part in about["components"]}
-    assert {"model", "reference", "dataset", "files", "compare", "cancel", "output"} <= ids
+    assert {"model", "reference", "dataset", "files", "compare", "cancel-compare", "output"} <= ids
     public = [d["api_name"] for d in about["dependencies"] if d["api_visibility"] == "public"]
     assert public == ["scores"]

@@ -44,14 +44,14 @@ def uploaded(server: Server, *files: bytes) -> list[dict[str, Any]]:
 
 def picture(i: int) -> bytes:
     file = io.BytesIO()
-    Image.effect_noise((40, 40), 30 + 20 * i).save(file, "PNG")
+    Image.effect_noise((40, 40), 30 + 5 * i).save(file, "PNG")
     return file.getvalue()
 
 
 @pytest.mark.verify
 def test_uploads_that_must_not_be_taken(server: Server) -> None:
     """Over the network: each is refused in a sentence; memory and disk are as before."""
-    rest = [picture(i) for i in range(3)]
+    rest = [picture(i) for i in range(15)]
     spoilt = {
         "is no image": b"<html>",
         "has more pixels": bomb(),
@@ -59,14 +59,14 @@ def test_uploads_that_must_not_be_taken(server: Server) -> None:
         "cannot be read": broken_off(),
     }
     form: list[Any] = ["standard-0", "robust-0", "", ""]
-    asked(server, "compare", [*form, uploaded(server, *rest, picture(3)), "", 4, 1])
+    asked(server, "compare", [*form, uploaded(server, *rest, picture(15)), "", 16, 1])
     files, memory = server.files(), server.memory()
     for words, data in spoilt.items():
-        told = asked(server, "compare", [*form, uploaded(server, data, *rest), "", 4, 1])
+        told = asked(server, "compare", [*form, uploaded(server, data, *rest), "", 16, 1])
         assert words in told
         assert "Traceback" not in told
     wrong: dict[str, Any] = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
-    assert "hostname" not in asked(server, "compare", [*form, [wrong] * 4, "", 4, 1])
+    assert "hostname" not in asked(server, "compare", [*form, [wrong] * 16, "", 16, 1])
     wait_for(lambda: server.files() <= files)
     assert server.memory() < memory + 150
 
@@ -172,7 +172,7 @@ def test_one_visitor_does_not_keep_the_others_out(server: Server) -> None:
     assert sum("requests of yours already" in one or "429" in one for one in told) >= 24
 
 
-def ask(server: Server, headers: dict[str, str], images: int = 4) -> str:
+def ask(server: Server, headers: dict[str, str], images: int = 16) -> str:
     """What a visitor is told of a small comparison."""
     try:
         client = Asking(server.url, verbose=False, headers=headers)

@@ -2,11 +2,15 @@
 
 import json
 import re
+import types
 from html import escape
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from stir_hf.report import page as views
+from stir_hf.space.handlers import Pace
 from tests.conftest import ROOT
 
 EXAMPLE: dict[str, Any] = json.loads((ROOT / "spaces_demo" / "example.json").read_text("utf-8"))
@@ -50,21 +54,69 @@ STEP: dict[str, Any] = {
 
 def test_how_far_a_request_is() -> None:
     assert 'value="0.250"' in views.progress(STEP, 10)
-    assert "at most 30 s left" in views.progress(STEP, 10)
+    assert "at most 30 s left" in views.progress(STEP, 30)
+    assert "left" not in views.progress(STEP, None)
     judging = {**STEP, "what": "judging robust-0", "error": None}
     assert 'value="0.950"' in views.progress(judging, 10)
     assert 'value="0.250"' in views.progress({**judging, "most": 0}, 10)  # nothing to invert
-    assert "value=" not in views.progress(None, 0)
+    assert "value=" not in views.progress(None)
+
+
+def test_the_time_left_leaves_loading_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading takes 100 s, then each tenth of the passes takes one second."""
+    pace, now = Pace(), [100.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("stir_hf.space.handlers.time", clock)
+    assert pace.left(0.0) is None
+    for tenths in range(1, 10):
+        now[0] += 1
+        assert pace.left(tenths / 10) == pytest.approx(10 - tenths)
+
+
+def test_who_waits_is_told_how_many_are_before() -> None:
+    assert "2 requests are before yours, about 40 seconds." in views.waiting(2, 41.3)
+    assert "1 request is before yours." in views.waiting(1, None)
+
+
+def test_the_advice_is_what_can_be_done_there() -> None:
+    """It goes by the ceiling: that of a standard network is high although few converge."""
+    good, score = EXAMPLE, EXAMPLE["result"]["scores"][0]
+    for passes in (300, None):
+        assert views.advice(good["result"]["scores"], passes) == []
+    low = [{**score, "debiased": {**score["debiased"], "ceiling": 0.7}}]
+    assert views.advice(low, 300) == [
+        "robust-0: Its inversions did not work well enough. More passes may help: choose up to 300."
+    ]
+    (told,) = views.advice(low, None)
+    assert "Whoever made the set" in told
+
+
+def test_notes_are_under_the_network_that_they_are_about() -> None:
+    scores = [
+        {**score, "notes": [f"of {score['reference']}"]} for score in EXAMPLE["result"]["scores"]
+    ]
+    html = views.results({**EXAMPLE, "result": {**EXAMPLE["result"], "scores": scores}})
+    for name in ("robust-0", "standard-0"):
+        assert f"<dt>{name}</dt><dd>of {name}</dd>" in html
+
+
+def test_the_words_on_the_page_are_explained() -> None:
+    html = views.glossary() + views.heading("https://example.org/lab/stir-hf")
+    for word in ("debiased", "tolerance", "representation", "penultimate", "passes", "inversion"):
+        assert re.search(rf"<dt>[^<]*{word}", html)
+    for address in ("https://arxiv.org/abs/2206.11939", "https://example.org/lab/stir-hf#readme"):
+        assert f'href="{address}"' in html
+    assert views.heading(None).count("<a ") == 1
 
 
 def test_words_go_by_the_debiased_values() -> None:
     score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.73, "ceiling": 0.96}
     debiased = {"stir": 0.36, "floor": 0.0, "ceiling": 0.98, "similarity": 0.36}
     words = (
-        "standard-0 has a debiased score of 0.360, between a floor of 0.000 and a ceiling of 0.980:"
-        " it ignores about half of what robust-0 ignores."
+        "0.36 ± 0.15 (debiased; floor 0.00, ceiling 0.98): standard-0 ignores between a small part"
+        " and about half of what robust-0 ignores."
     )
-    assert views.sentences([{**score, "debiased": debiased}]) == words
+    assert views.sentences([{**score, "debiased": debiased}]) == [words]
     low = [{**score, "debiased": {**debiased, "ceiling": 0.74}}]
     assert "the inversions did not work, since the ceiling, 0.740, is below 0.9" in views.results(
         {**EXAMPLE, "result": {**EXAMPLE["result"], "scores": low}}
@@ -75,15 +127,16 @@ def test_a_score_without_floor() -> None:
     score = EXAMPLE["result"]["scores"][0]
     debiased = {**score["debiased"], "floor": None}
     scores = [{**score, "floor": None, "debiased": debiased}]
-    assert "cannot be told: it has no floor" in views.sentences(scores)
+    assert "cannot be told from these 64 samples: it has no floor" in views.sentences(scores)[0]
     none = [{**score, "floor": None, "debiased": None}]
-    assert "cannot be told: there is no debiased score" in views.sentences(none)
+    assert "No score" in views.sentences(none)[0]
+    assert "there is no debiased score" in views.sentences(none)[0]
     assert "floor –" in views.axis(scores)
 
 
 def test_headings_go_down_one_by_one() -> None:
-    html = views.first_view(EXAMPLE) + views.results(EXAMPLE)
-    levels = [int(level) for level in re.findall(r"<h(\d)>", html)]
+    html = views.heading(None) + views.first_view(EXAMPLE, 300) + views.results(EXAMPLE)
+    levels = [int(level) for level in re.findall(r"<h(\d)\b", html)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(b <= a + 1 for a, b in pairwise(levels))

@@ -46,8 +46,7 @@ class Table:
     def lines(self) -> list[str]:
         """Return the first rows as lines of a Markdown table."""
         rows = self.rows[:MOST_ROWS]
-        first, *rest = columns(rows)
-        names = (first, *rest, *(("stir",) if first != "stir" else ()), "num_samples", "converged")
+        names = (*dict.fromkeys(("stir", *columns(rows))), "num_samples", "converged")
         cells = [(_named(row), *(value(row, name) for name in names)) for row in rows]
         return Cells(("model", *map(heading, names)), cells).markdown(padded=False)
 
