@@ -83,8 +83,13 @@ def _processes() -> Any:
     return context
 
 
+def begin() -> None:
+    """Start the server of processes, which loads the libraries beside what the caller does next."""
+    _processes()
+
+
 def warm_up() -> None:
-    """Start the server of processes, so that the first request need not wait for it."""
+    """Wait until the server of processes is ready, so that the first request need not."""
     process = _processes().Process()
     with _environment():
         process.start()

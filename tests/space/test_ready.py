@@ -1,6 +1,7 @@
 """What a request's process begins with: the libraries in memory, and the environment."""
 
 import os
+import runpy
 import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -10,6 +11,7 @@ import pytest
 
 from stir_hf.space import work
 from stir_hf.space.asked import LIMITS, Comparison
+from tests.conftest import ROOT
 from tests.space import at_work
 
 HEAVY = ("transformers", "torch", "datasets", "stir_hf", "matplotlib", "scipy", "sympy", "PIL")
@@ -66,3 +68,15 @@ def test_the_server_has_one_thread() -> None:
     """Others are not there in a forked process, which would wait for them."""
     threads = done(at_work.state)["threads"]
     assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, threads  # pyarrow's
+
+
+def test_the_server_loads_the_libraries_while_the_page_loads_gradio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[bool] = []
+    monkeypatch.setattr(work, "begin", lambda: begun.append(True))
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "unused")
+    with pytest.raises(ImportError, match="gradio"):
+        runpy.run_path(str(ROOT / "spaces_demo" / "app.py"))["main"]()
+    assert begun == [True]
