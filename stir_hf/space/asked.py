@@ -5,11 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from stir_hf import hub
+from stir_hf.data.sources.samples import check_split
+from stir_hf.data.sources.spec import DataSpec
 from stir_hf.demo import MODELS
 from stir_hf.errors import RequestError, cut
 
 EMBEDDED = "200 images of Fashion-MNIST"
 """The name of the embedded images on the page."""
+
+ROWS = {"test": 200}
+"""The splits of the embedded images, with their numbers of images."""
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _NAME = re.compile(r"[\w. -]{1,100}(\[[\w%:. -]{0,40}\])?")
@@ -117,6 +122,19 @@ class Comparison:
             raise RequestError(
                 f"{len(self.uploads)} files were uploaded; the measure takes"
                 f" {most.least_images} to {most.images} images here"
+            )
+        if not self.uploads:
+            self._check_split()
+
+    def _check_split(self) -> None:
+        """Check the split as far as it can be without the Hub."""
+        if self.dataset == EMBEDDED:
+            spec = DataSpec(EMBEDDED, split=self.split or None, num_samples=self.images)
+            check_split(spec, ROWS)
+        elif "[" in self.split:
+            raise RequestError(
+                f"the split {shown(self.split)} is a slice; datasets of the Hub are read from the"
+                " beginning of a split here, so give its name alone"
             )
 
 

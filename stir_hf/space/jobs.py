@@ -49,9 +49,9 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     Raises:
         RequestError, RunError: see `stir_hf.compare`.
     """
+    data, options = _data(request)  # first what needs no network
     names = (request.model, request.reference)
     places = _places(names, request.limits)
-    data, options = _data(request)
     model, reference = (_encoder(name, places, request.limits) for name in names)
     count, out = len(request.uploads) or request.images, folder / "run"
     watch = _teller(send, count * 2 * request.steps)

@@ -1,5 +1,6 @@
 """Samples: rows of a split with stable indices, each decoded on demand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from stir_hf.data.images.cells import is_ours, reason
 from stir_hf.data.images.memory import as_images
 from stir_hf.data.sources.columns import Column, bare, find_column, label_column
 from stir_hf.data.sources.spec import DataSpec, check_enough
-from stir_hf.data.sources.splits import STREAMS, Data, open_split
+from stir_hf.data.sources.splits import STREAMS, Data, named, open_split
 from stir_hf.data.vectors import as_vectors
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import split_revision
@@ -239,6 +240,19 @@ def open_samples(data: Data, spec: DataSpec, progress: bool | Watcher = False) -
     if samples.shapes and column.kind == "vector":
         samples.common_shape(spec.dataset)
     return samples
+
+
+def check_split(spec: DataSpec, rows: Mapping[str, int]) -> None:
+    """Check the request for a split, or a slice of one, of data whose splits and numbers of rows
+    are known, before anything is opened.
+
+    Raises:
+        RequestError: no such split or slice, or too few samples.
+    """
+    whole, part = _slice_of(spec)
+    total = rows[str(named(whole, rows).split)]
+    first, end = _rows_of(part, total, spec) if part else (0, total)
+    check_enough(max(0, end - first), spec)
 
 
 def _found(data: Any) -> Any:

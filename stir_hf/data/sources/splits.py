@@ -94,7 +94,7 @@ def _loaded(data: Any, spec: DataSpec, progress: bool | Watcher) -> Split:
                 " leave it out"
             )
     if isinstance(data, datasets.DatasetDict | datasets.IterableDatasetDict):
-        spec = _named(spec, data)
+        spec = named(spec, data)
         data = data[str(spec.split)]
     elif spec.split is not None and spec.split != str(data.split):
         raise RequestError(
@@ -162,7 +162,7 @@ def _of_files(path: Path, tree: Tree, spec: DataSpec, progress: bool | Watcher) 
     """A split of a folder of files; image files get the labels of all splits."""
     root = path.resolve()
     layout = _local_layout(path, tree, spec)
-    spec = _named(spec, layout.files)
+    spec = named(spec, layout.files)
     name = str(spec.split)
     names = layout.files if layout.reader == IMAGES else {name: layout.files[name]}
     cache = cache_of(root, names, layout.images, streamed=spec.streaming)
@@ -195,7 +195,7 @@ def _from_hub(name: str | Path, spec: DataSpec, progress: bool | Watcher) -> Spl
     found = hub.resolve(str(name), spec.revision, "dataset")
     with hub.only_cached(found):
         layout = layout_of_repo(found, spec.config_name)
-        spec = _named(spec, layout.files)
+        spec = named(spec, layout.files)
     names = layout.files[str(spec.split)]
 
     def read(root: str) -> Any:
@@ -225,8 +225,12 @@ def _read(layout: Layout, spec: DataSpec, files: dict[str, Any], cache: Path | N
     )
 
 
-def _named(spec: DataSpec, splits: Any) -> DataSpec:
-    """Return `spec` with the name of the requested or default split."""
+def named(spec: DataSpec, splits: Any) -> DataSpec:
+    """Return `spec` with the name of the requested or default split.
+
+    Raises:
+        RequestError: no such split, or several and none is requested.
+    """
     names = [str(name) for name in splits]
     name = (
         spec.split
