@@ -8,11 +8,10 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Build the page and serve it."""
-    from stir_hf.space import uploads, work, zero_gpu
+    from stir_hf.space import uploads, work
 
     uploads.claim()  # before gradio looks where to put them
-    if not zero_gpu.is_zero_gpu():
-        work.begin()  # while gradio is imported
+    work.begin()  # while gradio is imported
     import gradio as gr
 
     from stir_hf.report import page as views

@@ -107,9 +107,10 @@ def _end_unseen(messages: Messages, visit: Visit, ended: threading.Event) -> Non
     """
     while not ended.wait(1) and visit.is_seen():
         pass
-    while messages.gi_frame is not None:
+    while True:
         with suppress(ValueError):  # it is at work just now
             messages.close()
+            return
         time.sleep(LOOK_EVERY)
 
 

@@ -16,7 +16,11 @@ HUB = "lab/images"
 SPLITS = {
     "no split": (EMBEDDED, "train", "200 images of Fashion-MNIST has no split 'train'; there are"),
     "no slice": (EMBEDDED, "test[x:y]", "is not a slice of 200 rows"),
-    "a small slice": (EMBEDDED, "test[:4]", "8 samples requested, but 200 images of Fashion-MNIST"),
+    "a small slice": (
+        EMBEDDED,
+        "test[:4]",
+        "16 samples requested, but 200 images of",
+    ),
     "an empty slice": (EMBEDDED, "test[9:5]", "split test.9:5. has 0"),
     "a slice of a stream": (HUB, "test[:100]", "'test.:100.' is a slice; datasets of the Hub are"),
 }
@@ -26,20 +30,22 @@ SPLITS = {
 def test_splits_that_are_refused_with_the_form(case: str) -> None:
     dataset, split, words = SPLITS[case]
     with pytest.raises(stir_hf.RequestError, match=words):
-        Comparison("standard-0", "lab/robust", dataset, split, images=8)
+        Comparison("standard-0", "lab/robust", dataset, split, images=16)
 
 
 @pytest.mark.parametrize(
     ("dataset", "split"),
-    [(EMBEDDED, ""), (EMBEDDED, "test"), (EMBEDDED, " test[20:28] "), (HUB, "train"), (HUB, "")],
+    [(EMBEDDED, ""), (EMBEDDED, "test"), (EMBEDDED, " test[20:36] "), (HUB, "train"), (HUB, "")],
 )
 def test_splits_that_are_taken(dataset: str, split: str) -> None:
-    asked = Comparison("standard-0", "lab/robust", dataset, split, images=8)
+    asked = Comparison("standard-0", "lab/robust", dataset, split, images=16)
     assert asked.split == split.strip()
 
 
 def test_uploads_have_no_split() -> None:
-    assert Comparison("standard-0", "robust-0", EMBEDDED, "train", ("a", "b", "c", "d")).uploads
+    assert Comparison(
+        "standard-0", "robust-0", EMBEDDED, "train", tuple("abcdefghijklmnop")
+    ).uploads
 
 
 def test_the_embedded_images_are_as_the_page_says() -> None:
@@ -55,7 +61,7 @@ def test_images_are_read_before_models_are_looked_at(
 
     for name in ("check_weights", "_encoder"):
         monkeypatch.setattr(jobs, name, touched)
-    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    paths = [tmp_path / f"{i}.png" for i in range(16)]
     for path in paths:
         path.write_bytes(b"no image")
     asked = Comparison("lab/standard", "lab/robust", uploads=tuple(map(str, paths)))

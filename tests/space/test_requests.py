@@ -9,7 +9,7 @@ import types
 from typing import Any
 
 import httpx
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError

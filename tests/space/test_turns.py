@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from stir_hf.space import work
+from stir_hf.space import jobs, work
 from stir_hf.space.asked import LIMITS
 from stir_hf.space.turns import Turns
 
@@ -50,7 +50,7 @@ def test_a_request_that_waits_says_how_many_are_before(monkeypatch: pytest.Monke
     turns = Turns()
     monkeypatch.setattr(work, "TURNS", turns)
     with turns.turn(), turns.turn():
-        messages = work.run(pytest.fail, None, LIMITS)
+        messages = work.run(jobs.compare, None, LIMITS)
         assert next(messages) == {"wait": {"before": 2, "seconds": None}}
         messages.close()
     assert len(turns) == 0
