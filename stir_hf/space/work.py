@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from stir_hf.errors import RequestError, RunError, is_out_of_memory
+from stir_hf.errors import RequestError, RunError, causes, is_out_of_memory
 from stir_hf.space.asked import Limits, UploadError
 
 Message = dict[str, Any]
@@ -183,11 +183,11 @@ def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
 
 def _told(error: Exception) -> RequestError | RunError:
     """Return an error as a sentence for the visitor; the log has more for the page's owner."""
+    if any(is_out_of_memory(one) or "start new thread" in str(one) for one in causes(error)):
+        return RunError(TOO_LARGE)
     for kind in (UploadError, RequestError, RunError):
         if isinstance(error, kind):
             return kind(str(error))
-    if is_out_of_memory(error) or "start new thread" in str(error):
-        return RunError(TOO_LARGE)
     traceback.print_exc()
     return RunError(f"an internal error ended it ({type(error).__name__})")
 
