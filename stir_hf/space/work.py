@@ -19,6 +19,7 @@ from typing import Any
 
 from stir_hf.errors import RequestError, RunError, causes, is_out_of_memory
 from stir_hf.space.asked import Limits, UploadError
+from stir_hf.space.guards.messages import public, without_paths
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -172,9 +173,9 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
 
 
 def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
-    """Do a request; an error becomes its last message."""
+    """Do a request; an error becomes its last message. No message names a path of this machine."""
     try:
-        work(request, folder, send)
+        work(request, folder, lambda message: send(public(message)))
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever ends the work is told to the page
@@ -187,7 +188,7 @@ def _told(error: Exception) -> RequestError | RunError:
         return RunError(TOO_LARGE)
     for kind in (UploadError, RequestError, RunError):
         if isinstance(error, kind):
-            return kind(str(error))
+            return kind(without_paths(str(error)))
     traceback.print_exc()
     return RunError(f"an internal error ended it ({type(error).__name__})")
 

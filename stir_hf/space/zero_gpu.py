@@ -14,6 +14,7 @@ from typing import Any
 
 from stir_hf.errors import RunError
 from stir_hf.space.asked import Comparison, Limits
+from stir_hf.space.guards.messages import without_paths
 from stir_hf.space.work import (
     LOOK_EVERY,
     SECRETS,
@@ -92,7 +93,7 @@ def on_a_device(work: Work, request: Any, folder: Path, _: Limits) -> Messages:
             yield from messages
     except Exception as error:  # no share left, or the device was taken away
         text = str(getattr(error, "message", error))
-        raise RunError(" ".join(re.sub(r"<[^>]*>", " ", text).split())) from error
+        raise RunError(without_paths(" ".join(re.sub(r"<[^>]*>", " ", text).split()))) from error
     finally:
         _remove_fetched()
 
