@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from stir_hf.errors import RequestError, RunError, causes, is_out_of_memory
-from stir_hf.space.asked import Limits, UploadError
+from stir_hf.space.asked import LIMITS, Limits, UploadError
+from stir_hf.space.guards.bounds import on_images
 from stir_hf.space.guards.messages import public, without_paths
 
 Message = dict[str, Any]
@@ -175,7 +176,8 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
 def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
     """Do a request; an error becomes its last message. No message names a path of this machine."""
     try:
-        work(request, folder, lambda message: send(public(message)))
+        with on_images(getattr(request, "limits", LIMITS)):
+            work(request, folder, lambda message: send(public(message)))
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever ends the work is told to the page

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_unreachable
-from stir_hf.inputs.formats import open_image
+from stir_hf.inputs.formats import open_image, too_large
 from stir_hf.inputs.images import eight_bit
 from stir_hf.inputs.orientation import is_on_its_side, upright
 from stir_hf.pointers import pointer_at, pointer_in
@@ -163,4 +163,6 @@ def is_denied(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """The reason why an image cannot be read, in one line that is the same each time."""
+    if isinstance(error, Image.DecompressionBombError):
+        return too_large(error)
     return re.sub(r" <[^<>]* object at 0x[0-9a-fA-F]+>", "", one_line(error))
