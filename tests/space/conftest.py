@@ -108,15 +108,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
             shutil.copytree(robust, folder)
             change(folder)
             hub.add("model", f"lab/{name}", folder)
-        for name, file, change in SPOILT:
+        for name, file, data in SPOILT:
             files = {path.name: path.read_bytes() for path in robust.iterdir()}
-            if isinstance(change, dict):
-                files[file] = json.dumps({**json.loads(files[file]), **change}).encode()
-            else:
-                files[file] = change
+            more = data if isinstance(data, dict) else {}
+            whole = json.dumps({**json.loads(files[file]), **more}).encode()
+            files[file] = data if isinstance(data, bytes) else whole
             hub.add("model", f"lab/{name}", files)
-        hub.add("dataset", "lab/zipped", {"data.zip": zipped(4, 30_000_000)})
-        large = {f"test/{i}.png": picture_of(6000, 5000) for i in range(4)}
+        hub.add("dataset", "lab/zipped", {"data.zip": zipped(8, 30_000_000)})
+        large = {f"test/{i}.png": picture_of(6000, 5000) for i in range(8)}
         hub.add("dataset", "lab/giant", large)
         hub.add("model", "lab/adapter", {"adapter_config.json": b"{}"})
         hub.add("model", "lab/gated", robust, gated=True)
