@@ -22,6 +22,7 @@ from stir_hf import RequestError
 from stir_hf.data.sets.located import Place
 from stir_hf.data.sources.samples import open_samples
 from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.streams import taken
 from stir_hf.demo import model_path
 from stir_hf.inputs.png import png_pixels
 from stir_hf.space import jobs
@@ -144,6 +145,24 @@ def test_images_are_not_unpacked_beyond_a_size(kind: str, size: int, tmp_path: P
             with pytest.raises(RequestError, match="of the dataset has more than the 10 MB"):
                 read()
     assert len(read()["image"][0].as_py()["bytes"]) == size  # no bound is left behind
+
+
+def test_rows_do_not_hold_images_beyond_a_size() -> None:
+    """Parquet compresses, too."""
+
+    def stream(size: int) -> datasets.IterableDataset:
+        rows = [{"image": {"bytes": bytes(size), "path": "x.bmp"}}]
+        columns = datasets.Features(image=datasets.Image(decode=False))
+        return datasets.Dataset.from_list(rows, columns).to_iterable_dataset()
+
+    spec = DataSpec("it", num_samples=1)
+    with on_images(LIMITS):
+        assert len(taken(stream(9_000_000), spec)) == 1
+        with pytest.raises(
+            RequestError, match="an image file of the dataset has 11 MB"
+        ):
+            taken(stream(11_000_000), spec)
+    assert len(taken(stream(11_000_000), spec)) == 1
 
 
 def saved(width: int, height: int) -> bytes:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from zipfile import BadZipFile
 
@@ -24,6 +25,18 @@ from stir_hf.pointers import pointer_at, pointer_in
 
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
 """Codes of errors that the machine causes, not the image."""
+
+MOST_BYTES: ContextVar[int | None] = ContextVar("MOST_BYTES", default=None)
+"""Bytes of an image file that the rows of a stream may hold; None for any number."""
+
+
+def check_bytes(data: bytes) -> None:
+    """Raise RequestError for an image file of more than `MOST_BYTES`."""
+    if (most := MOST_BYTES.get()) is not None and len(data) > most:
+        raise RequestError(
+            f"an image file of the dataset has {len(data) / 1e6:.0f} MB; at most"
+            f" {most // 1_000_000} MB are taken here"
+        )
 
 
 def is_inside(named: str, root: str) -> bool:

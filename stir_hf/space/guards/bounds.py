@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
+from stir_hf.data.images.cells import MOST_BYTES
 from stir_hf.errors import RequestError
 from stir_hf.space.asked import Limits, shown
 
@@ -24,6 +25,7 @@ def on_images(limits: Limits) -> Iterator[None]:
     from PIL import Image
 
     pixels, opened = Image.MAX_IMAGE_PIXELS, image.xopen
+    token = MOST_BYTES.set(limits.upload)
     Image.MAX_IMAGE_PIXELS = limits.pixels // 2  # Pillow refuses twice as many
     image.xopen = _opening(opened, limits)
     try:
@@ -32,6 +34,7 @@ def on_images(limits: Limits) -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS, image.xopen = pixels, opened
+        MOST_BYTES.reset(token)
 
 
 class _Bounded:
