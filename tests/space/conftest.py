@@ -47,6 +47,7 @@ SPOILT: list[tuple[str, str, bytes | dict[str, Any]]] = [
     ("black", "preprocessor_config.json", {"rescale_factor": 0.0}),
     ("huge", "preprocessor_config.json", {"size": {"height": 50_000, "width": 50_000}}),
     ("deep", "config.json", {"depths": [300_000, 2, 2]}),
+    ("versions", "config.4.0.0.json", b'{"num_hidden_layers": 5000}'),
     ("wide", "config.json", {"hidden_sizes": [20, 40, 100_000]}),
 ]
 """Models with a file that is replaced, or has other entries."""
@@ -111,7 +112,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
         for name, file, data in SPOILT:
             files = {path.name: path.read_bytes() for path in robust.iterdir()}
             more = data if isinstance(data, dict) else {}
-            whole = json.dumps({**json.loads(files[file]), **more}).encode()
+            whole = json.dumps({**json.loads(files.get(file, b"{}")), **more}).encode()
             files[file] = data if isinstance(data, bytes) else whole
             hub.add("model", f"lab/{name}", files)
         hub.add("dataset", "lab/zipped", {"data.zip": zipped(8, 30_000_000)})

@@ -158,9 +158,7 @@ def test_rows_do_not_hold_images_beyond_a_size() -> None:
     spec = DataSpec("it", num_samples=1)
     with on_images(LIMITS):
         assert len(taken(stream(9_000_000), spec)) == 1
-        with pytest.raises(
-            RequestError, match="an image file of the dataset has 11 MB"
-        ):
+        with pytest.raises(RequestError, match="an image file of the dataset has 11 MB"):
             taken(stream(11_000_000), spec)
     assert len(taken(stream(11_000_000), spec)) == 1
 

@@ -9,10 +9,6 @@ from stir_hf.models.load.files import CONFIG, read_json
 from stir_hf.space.asked import Limits
 from stir_hf.space.guards.settings import check_network, check_processor
 
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-_READ = ("config", "processor", ".index.")
-"""Words in the names of JSON files that are read."""
-
 
 @dataclass(frozen=True)
 class Looked:
@@ -37,18 +33,25 @@ def check_weights(name: str, limits: Limits) -> Looked:
     weights = {file: size for file, size in files.items() if file.endswith(".safetensors")}
     size = weights.get("model.safetensors", sum(weights.values()))
     _check_size(f"model {name}", size, limits.weights, " of weights")
-    small = [file for file in files if file.endswith(".json") and any(w in file for w in _READ)]
-    for file in small:
+    settings = [file for file in files if _is_read(file)]
+    for file in settings:
         _check_size(f"{file} of model {name}", files[file], limits.settings)
-    _check_settings(name, place, [f for f in (CONFIG, *PROCESSORS) if f in small], limits)
+    _check_settings(name, place, settings, limits)
     return Looked(place, size)
+
+
+def _is_read(file: str) -> bool:
+    """Return True for a small file that the loader may read."""
+    told = any(word in file for word in ("config", "processor", ".index."))
+    plain = "/" not in file and not file.startswith("tokenizer")
+    return told and plain and file.endswith(".json")
 
 
 def _check_settings(name: str, place: str, files: list[str], limits: Limits) -> None:
     repo, commit = hub.split_revision(place)
     folder = hub.fetch(hub.resolve(repo, commit, "model"), files)
     for file in files:
-        check = check_network if file == CONFIG else check_processor
+        check = check_processor if "processor" in file else check_network
         check(f"model {name}", read_json(folder / file), limits)
 
 
