@@ -33,7 +33,7 @@ from tests.tiny import Net, inverted, noise_images
 
 PROCESSORS: dict[str, tuple[dict[str, Any], str]] = {
     "a size": ({"size": {"height": 50_000, "width": 50_000}}, "images of 50000x50000 pixels"),
-    "an edge": ({"size": {"shortest_edge": 800, "longest_edge": 1333}}, "of 800x1333 pixels"),
+    "an edge": ({"size": {"shortest_edge": 800, "longest_edge": 1333}}, "of 800x800 pixels"),
     "a number": ({"size": 50_000}, "images of 50000x50000 pixels; at most 384 are taken"),
     "a list": ({"size": [400, 300]}, "images of 300x400 pixels"),
     "a crop": ({"size": 224, "crop_size": {"height": 999, "width": 10}}, "images of 10x999"),
@@ -58,6 +58,7 @@ def test_sizes_of_a_processor(case: str) -> None:
     [
         {"size": {"shortest_edge": 256}, "crop_size": 224, "do_center_crop": True},
         {"size": {"shortest_edge": 438}, "crop_size": {"height": 384, "width": 384}},
+        {"size": {"shortest_edge": 224, "longest_edge": 1333}},
         {"size": 384, "crop_size": 600, "do_center_crop": False},
         {"size": 5000, "do_resize": False},
         {"do_resize": True, "image_mean": [0.5], "size": None, "size_divisor": 32},

@@ -31,7 +31,7 @@ def check_processor(called: str, config: Mapping[str, Any], limits: Limits) -> N
     inner = config.get("image_processor")
     whole = inner if isinstance(inner, dict) else config
     given = {n: v for n, v in whole.items() if whole.get(_STEPS.get(n, "")) is not False}
-    for size in [found for name in _STEPS if (found := _numbers(given.get(name)))][:1]:
+    for size in [found for name in _STEPS if (found := _sides(given.get(name)))][:1]:
         if max(size) > limits.side:
             told = f"{called} takes images of {_shown(min(size))}x{_shown(max(size))} pixels"
             raise _too_many(told, limits.side)
@@ -40,6 +40,12 @@ def check_processor(called: str, config: Mapping[str, Any], limits: Limits) -> N
         if _SIDES.fullmatch(name) and most > limits.side * _BETWEEN:
             told = f"the image processor of {called} has {name} {_shown(most)}"
             raise _too_many(told, limits.side * _BETWEEN)
+
+
+def _sides(size: Any) -> list[float]:
+    """Return the sides of a size; a longest edge beside a shortest one is only a bound."""
+    edge = size.get("shortest_edge") if isinstance(size, dict) else None
+    return _numbers(size if edge is None else edge)
 
 
 def _too_many(told: str, most: int) -> RequestError:
