@@ -75,10 +75,10 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
         {"num_hidden_layers": 300_000},
         r"300000 layers \(num_hidden_layers\)",
     ),
-    "depths": ({"depths": [2, 300_000, 2]}, r"300004 layers \(depths\)"),
+    "depths": ({"depths": [2, 300_000, 2]}, r"300000 layers \(depths\)"),
     "a tower": ({"vision_config": {"num_hidden_layers": 10**9}}, "1000000000 layers"),
     "in a list": ({"towers": [{"encoder_layers": 2000}]}, r"2000 layers \(encoder_layers\)"),
-    "blocks": ({"num_block_repeats": [900, 900]}, "1800 layers"),
+    "blocks": ({"num_block_repeats": [9, 9000]}, "9000 layers"),
     "labels": ({"num_labels": 10**9}, "1000000000 labels; at most 100000 are taken here"),
 }
 
@@ -96,6 +96,7 @@ def test_usual_networks_are_taken() -> None:
         embedded,
         {"num_hidden_layers": 48, "hidden_size": 4096, "vocab_size": 250_000},
         {"depths": [3, 3, 27, 3], "out_indices": [1, 2, 3, 4], "num_feature_levels": 4},
+        {"moe_layers": [*range(200)], "heads_per_layer": [5000], "n_layer": 12},
         {"vision_feature_layer": -2, "use_layers": True, "layers": None, "layer_type": "basic"},
     ):
         check_network("model lab/x", config, LIMITS)

@@ -137,7 +137,7 @@ ABUSES: dict[str, tuple[dict[str, Any], str]] = {
         {"model": "lab/huge"},
         "model lab/huge takes images of 50000x50000 pixels; at most 384 are taken here",
     ),
-    "many layers": ({"reference": "lab/deep"}, "has 300004 layers (depths); at most 1000"),
+    "many layers": ({"reference": "lab/deep"}, "has 300000 layers (depths); at most 1000"),
     "many layers in another version": ({"model": "lab/versions"}, "has 5000 layers"),
     "wide layers": ({"model": "lab/wide"}, "weights by its config.json, but its files have 1 MB"),
     "a bomb": ({"dataset": "lab/zipped"}, "has more than the 10 MB that are taken here"),

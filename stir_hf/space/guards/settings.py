@@ -8,7 +8,7 @@ from typing import Any
 from stir_hf.errors import RequestError, cut
 from stir_hf.space.asked import Limits
 
-_LAYERS = re.compile(r"(?:.*_)?(?:layers?|depths?|blocks?|stages|repeats)")
+_LAYERS = re.compile(r"n(um)?_layer|(?:.*_)?(?:layers|depths?|blocks?|stages|repeats)")
 _STEPS = {"crop_size": "do_center_crop", "pad_size": "do_pad", "size": "do_resize"}
 """The entries with sizes of an image processor, the last step first, and those that switch them."""
 _SIDES = re.compile(r".*(?:size|divisor|edge|height|width|pad)")
@@ -19,7 +19,8 @@ _BETWEEN = 4
 def check_network(called: str, config: Mapping[str, Any], limits: Limits) -> None:
     """Raise RequestError for a configuration of more layers or labels than are taken."""
     for name, value in _entries(config):
-        count = sum(_numbers(value))
+        numbers = _numbers(value)  # of stages, or places of layers
+        count = max([len(numbers), *numbers])
         if _LAYERS.fullmatch(name) and count > limits.layers:
             raise _too_many(f"{called} has {_shown(count)} layers ({name})", limits.layers)
         if name == "num_labels" and count > limits.labels:
