@@ -123,7 +123,10 @@ def as_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-_MEMORY = re.compile(r"out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.IGNORECASE)
+_MEMORY = re.compile(
+    r"out of memory|not enough memory|allocate memory|ALLOC_FAILED|enforce fail at alloc|bad_alloc",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -132,6 +135,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or _MEMORY.search(str(error)) is not None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those from which it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 ONE_AT_A_TIME = "--batch-size 1 is too much, too: use a device with more memory, or a smaller dtype"

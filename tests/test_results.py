@@ -1,9 +1,11 @@
 """Results as plain data."""
 
 import json
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stir_hf import RequestError, Score, StirResult
@@ -111,6 +113,13 @@ def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         StirResult((score("a", float("nan")),)).save(tmp_path)
     assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_large_errors_have_a_finite_mean() -> None:
+    """A set of strangers may hold any number that float32 can."""
+    found = RelativeError.of(np.full(100, 3e38, np.float32))
+    assert found.mean == pytest.approx(3e38, rel=1e-6)
+    assert math.isfinite(found.median + found.p95)
 
 
 def test_to_pandas(result: StirResult) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import huggingface_hub as hub
 
-from stir_hf.errors import RequestError, RunError, closest, one_line
+from stir_hf.errors import RequestError, RunError, causes, closest, one_line
 from stir_hf.hub.found import Found, RepoType
 
 _SHOWN = 3
@@ -124,7 +124,7 @@ def _reason(error: BaseException) -> str:
 
 def server_message(error: BaseException) -> str | None:
     """The Hub's own sentence about a refusal."""
-    told = (getattr(one, "server_message", None) for one in _causes(error))
+    told = (getattr(one, "server_message", None) for one in causes(error))
     said = next(filter(None, told), None)
     return said and one_line(ValueError(said))
 
@@ -140,15 +140,8 @@ def response_of(error: BaseException) -> Any:
     """The Hub's response behind an error; None for one that has a message of this package."""
     if isinstance(error, RequestError | RunError):
         return None
-    responses = (getattr(one, "response", None) for one in _causes(error))
+    responses = (getattr(one, "response", None) for one in causes(error))
     return next((one for one in responses if one is not None), None)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that the client wrapped in it."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def status_of(error: BaseException) -> int | None:

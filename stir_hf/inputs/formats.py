@@ -1,5 +1,6 @@
 """The supported image formats, and the only function that opens image files."""
 
+import re
 import struct
 from pathlib import Path
 from typing import IO
@@ -70,3 +71,10 @@ def _other_format(prefix: bytes) -> str | None:
         except (IndexError, struct.error):
             continue
     return "PDF" if prefix.startswith(b"%PDF") else None
+
+
+def too_large(error: Image.DecompressionBombError) -> str:
+    """Say in plain words what Pillow says of an image with too many pixels."""
+    found = re.search(r"\((\d+) pixels\).* (\d+) pixels", str(error))
+    pixels, most = found.groups() if found else ("too many", "twice Image.MAX_IMAGE_PIXELS")
+    return f"it has {pixels} pixels; at most {most} are taken"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from stir_hf.inputs.formats import open_image
+from stir_hf.inputs.formats import open_image, too_large
 
 _BEGINS = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _HEADER = len(_BEGINS) + 17
@@ -35,6 +36,8 @@ def png_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint
             array = np.asarray(image)
     except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
         raise ValueError(f"it is a PNG that cannot be decoded ({error})") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(too_large(error)) from error
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 

@@ -67,6 +67,7 @@ class _Errors:
     @classmethod
     def of(cls, errors: "NDArray[np.floating[Any]]") -> Self:
         """Summarise the errors of at least one inversion, (n,)."""
+        errors = errors.astype(np.float64)  # a sum of float32 may be infinite
         median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
         return cls(median, float(errors.mean()), p95)
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from stir_hf import hub
 from stir_hf.data.sources.samples import check_split
@@ -36,11 +36,18 @@ class Limits:
     file: int = 2_000_000_000
     """Bytes of one file that it may write."""
     side: int = 384
-    """Pixels of a network's native size."""
+    """Pixels of a network's native size, and of published inversions."""
+    layers: int = 1000
+    """Layers of a network, by each entry of its configuration."""
+    labels: int = 100_000
+    parts: int = 20_000
+    """Modules of a network while it is built."""
+    settings: int = 2_000_000
+    """Bytes of one configuration file."""
     upload: int = 10_000_000
-    """Bytes of one uploaded file."""
+    """Bytes of one image file, uploaded or of a dataset."""
     pixels: int = 20_000_000
-    """Pixels of one uploaded image."""
+    """Pixels of one image."""
     published: int = 300_000_000
     """Bytes of a repo of published inversions."""
 
@@ -151,48 +158,3 @@ class Judging:
         repo = checked_id(self.inversions, "set of inversions")
         object.__setattr__(self, "inversions", repo)
         object.__setattr__(self, "model", _model(self.model, "model"))
-
-
-def check_weights(name: str, limits: Limits) -> str:
-    """Return the id of a checkpoint at its commit, from what the Hub says that it holds.
-
-    Raises:
-        RequestError: there is no such model, it is an adapter alone, or its weights are too large.
-    """
-    place, files = _look(name, "model")
-    if "adapter_config.json" in files and "config.json" not in files:
-        raise RequestError(f"model {name} is an adapter, which is not taken here; merge it first")
-    weights = {file: size for file, size in files.items() if file.endswith(".safetensors")}
-    size = weights.get("model.safetensors", sum(weights.values()))
-    _check_size(f"model {name}", size, limits.weights, " of weights")
-    return place
-
-
-def check_published(name: str, limits: Limits) -> str:
-    """Return the id of a repo of inversions at its commit, from what the Hub says that it holds.
-
-    Raises:
-        RequestError: there is no such repo, or it is too large.
-    """
-    place, files = _look(name, "dataset")
-    _check_size(f"dataset {name}", sum(files.values()), limits.published)
-    return place
-
-
-def _look(name: str, kind: Literal["model", "dataset"]) -> tuple[str, dict[str, int]]:
-    """Return the id of a repo at its commit, and the sizes of its files."""
-    import huggingface_hub
-
-    repo, revision = hub.split_revision(name)
-    with hub.hub_errors(repo, revision, kind):
-        about: Any = huggingface_hub.HfApi().repo_info(
-            repo, repo_type=kind, revision=revision, files_metadata=True, timeout=20
-        )
-    files = {file.rfilename: file.size or 0 for file in about.siblings or []}
-    return f"{repo}@{about.sha}", files
-
-
-def _check_size(what: str, size: int, most: int, of_what: str = "") -> None:
-    if size > most:
-        size_told, most_told = f"{size / 1e6:.0f} MB{of_what}", f"{most / 1e6:.0f} MB"
-        raise RequestError(f"{what} has {size_told}; at most {most_told} are taken here")

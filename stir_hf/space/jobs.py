@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import stir_hf
+from stir_hf.data.files.broken import of_set
+from stir_hf.data.sets.located import located
+from stir_hf.data.sets.manifest import Manifest
 from stir_hf.demo import IMAGES, MODELS, model_path
 from stir_hf.errors import RequestError
+from stir_hf.inputs.base import kind_of
 from stir_hf.inputs.images import ImageKind, to_png
 from stir_hf.publish import ShareConfig, push_folder
 from stir_hf.publish.boards.leaderboard import leaderboard
@@ -28,9 +32,9 @@ from stir_hf.space.asked import (
     Comparison,
     Judging,
     Limits,
-    check_published,
-    check_weights,
 )
+from stir_hf.space.guards.bounds import on_networks
+from stir_hf.space.guards.repos import Looked, check_published, check_weights
 from stir_hf.space.lines import of_comparison, of_judgement
 from stir_hf.space.work import Send
 
@@ -51,8 +55,8 @@ def compare(request: Comparison, folder: Path, send: Send) -> None:
     """
     data, options = _data(request)  # first what needs no network
     names = (request.model, request.reference)
-    places = _places(names, request.limits)
-    model, reference = (_encoder(name, places, request.limits) for name in names)
+    looked = _looked(names, request.limits)
+    model, reference = (_encoder(name, looked[name], request.limits) for name in names)
     count, out = len(request.uploads) or request.images, folder / "run"
     watch = _teller(send, count * 2 * request.steps)
     options |= {"steps": request.steps, "out": out, "progress": watch}
@@ -74,16 +78,16 @@ def judge(request: Judging, _: Path, send: Send) -> None:
             would be fetched from wherever it says.
     """
     repo, name = check_published(request.inversions, request.limits), request.model
-    places = _places([name], request.limits)
-    sets = stir_hf.Inversions.load_all(repo)
+    looked = _looked([name], request.limits)[name]
+    sets = _sets(request.inversions, repo, request.limits)
     if any(not one.has_originals for one in sets):
         raise RequestError(
             f"dataset {request.inversions} was published without the originals; such sets are not"
             " judged here, but by `stir-hf score`"
         )
-    encoder = _encoder(name, places, request.limits)
+    encoder = _encoder(name, looked, request.limits)
     result = stir_hf.score(encoder, sets, progress=_teller(send, 0))
-    lines = of_judgement(name, places, repo)
+    lines = of_judgement(name, looked.place, repo)
     send({"done": {"result": result.to_dict(), "boards": board_rows(repo), **lines}})
 
 
@@ -120,17 +124,18 @@ def board_rows(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _places(names: Iterable[str], limits: Limits) -> dict[str, str]:
-    """Return where to load models: folders, and ids at the commits that were looked at."""
+def _looked(names: Iterable[str], limits: Limits) -> dict[str, Looked]:
+    """Look at models; return where to load them: folders, and ids at commits."""
     return {
-        name: model_path(name) if name in MODELS else check_weights(name, limits)
+        name: Looked(model_path(name)) if name in MODELS else check_weights(name, limits)
         for name in dict.fromkeys(names)
     }
 
 
-def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
+def _encoder(name: str, looked: Looked, limits: Limits) -> Any:
     """Load a model from its place, under the name that was asked for."""
-    encoder = stir_hf.load_encoder(places[name], name=name)
+    with on_networks(f"model {name}", looked.weights, limits):
+        encoder = stir_hf.load_encoder(looked.place, name=name)
     if encoder.extent is not None and max(encoder.extent) > limits.side:
         height, width = encoder.extent
         raise RequestError(
@@ -138,6 +143,23 @@ def _encoder(name: str, places: dict[str, str], limits: Limits) -> Any:
             f" {limits.side} are taken here"
         )
     return encoder
+
+
+def _sets(name: str, repo: str, limits: Limits) -> list[stir_hf.Inversions]:
+    """Load the sets of a repo; raises RequestError where inputs are too large, before one is
+    decoded.
+    """
+    there = located(repo)
+    for one in there:
+        with of_set(one.called):
+            kind = kind_of(Manifest.read(one.path).identity["canvas"])
+        if max(kind.shape) > limits.side and isinstance(kind, ImageKind):
+            height, width = kind.size
+            raise RequestError(
+                f"dataset {name} holds inversions of {height}x{width} pixels; at most"
+                f" {limits.side} are taken here"
+            )
+    return [stir_hf.Inversions.read(one.path, called=one.called) for one in there]
 
 
 def _data(request: Comparison) -> tuple[Any, dict[str, Any]]:

@@ -38,9 +38,9 @@ def of_comparison(request: Comparison, config: Mapping[str, Any]) -> dict[str, s
     return {"command": line, **told}
 
 
-def of_judgement(name: str, places: Mapping[str, str], repo: str) -> dict[str, str]:
+def of_judgement(name: str, read: str, repo: str) -> dict[str, str]:
     """Return the same for a judgement: a model, where it was read, on the inversions of a repo."""
-    place = name if name in MODELS else places[name]
+    place = name if name in MODELS else read
     line = command("score", [_path(place)], {"inversions": repo})
     return {"command": line, **_lines([place], [f"stir_hf.score({_written(place)}, {repo!r})"])}
 

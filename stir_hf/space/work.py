@@ -16,8 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from stir_hf.errors import RequestError, RunError, is_out_of_memory
-from stir_hf.space.asked import Limits, UploadError
+from stir_hf.errors import RequestError, RunError, causes, is_out_of_memory
+from stir_hf.space.asked import LIMITS, Limits, UploadError
+from stir_hf.space.guards.bounds import on_images
+from stir_hf.space.guards.messages import public, without_paths
 from stir_hf.space.turns import Turns
 
 Message = dict[str, Any]
@@ -173,21 +175,27 @@ def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: 
     os.chdir(folder)
     tempfile.tempdir = str(folder)
     with suppress(BrokenPipeError), messages:
-        try:
-            work(request, folder, messages.send)
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # whatever ends the work is told to the page
-            messages.send({"error": _told(error)})
+        attempt(work, request, folder, messages.send)
+
+
+def attempt(work: Work, request: Any, folder: Path, send: Send) -> None:
+    """Do a request; an error becomes its last message. No message names a path of this machine."""
+    try:
+        with on_images(getattr(request, "limits", LIMITS)):
+            work(request, folder, lambda message: send(public(message)))
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # whatever ends the work is told to the page
+        send({"error": _told(error)})
 
 
 def _told(error: Exception) -> RequestError | RunError:
     """Return an error as a sentence for the visitor; the log has more for the page's owner."""
+    if any(is_out_of_memory(one) or "start new thread" in str(one) for one in causes(error)):
+        return RunError(TOO_LARGE)
     for kind in (UploadError, RequestError, RunError):
         if isinstance(error, kind):
-            return kind(str(error))
-    if is_out_of_memory(error) or "start new thread" in str(error):
-        return RunError(TOO_LARGE)
+            return kind(without_paths(str(error)))
     traceback.print_exc()
     return RunError(f"an internal error ended it ({type(error).__name__})")
 

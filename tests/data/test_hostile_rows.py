@@ -125,6 +125,7 @@ ROWS: dict[str, tuple[Change, str]] = {
     "other errors": (column("relative_error", lambda v: [0.01] * len(v)), "its relative_error is"),
     "a negative error": (column("relative_error", at(7, -0.1)), "relative_error is no number"),
     "an error of NaN": (column("relative_error", at(7, float("nan"))), "relative_error is no"),
+    "an infinite error": (column("relative_error", at(7, float("inf"))), "relative_error is no"),
     "no error": (column("relative_error", at(7, None)), "relative_error is no number"),
     "status turned": (
         column("status", lambda v: ["max_steps" if x == "converged" else "converged" for x in v]),

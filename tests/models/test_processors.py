@@ -9,7 +9,7 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir_hf import RequestError, load_encoder
+from stir_hf import RequestError, RunError, load_encoder
 from stir_hf.inputs.images import as_mode, resize
 from stir_hf.models.images.pixels import Pixels, own_size
 from stir_hf.models.images.pixels import picture as picture_of_processors
@@ -157,6 +157,24 @@ def test_what_is_no_map_of_pixels_is_refused() -> None:
         understand(squares, 3)
     with pytest.raises(RequestError, match=r"gives shape \(1, 16, 48\)"):
         understand(patches, 3)
+
+
+def test_a_refusal_of_colours_says_what_to_do_without_arrays() -> None:
+    def black(image: Image.Image, return_tensors: str) -> dict[str, NDArray[np.float64]]:
+        return {"pixel_values": np.zeros((1, 3, 16, 16))}
+
+    with pytest.raises(RequestError, match="does more to colours") as told:
+        understand(black, 3)
+    assert "correct rescale_factor, image_mean and image_std" in str(told.value)
+    assert "[" not in str(told.value)
+
+
+def test_a_processor_that_needs_too_much_memory_is_told() -> None:
+    def large(image: Image.Image, return_tensors: str) -> dict[str, torch.Tensor]:
+        return {"pixel_values": torch.empty(1, 3, 1 << 25, 1 << 25)}
+
+    with pytest.raises(RunError, match="out of memory in the image processor"):
+        understand(large, 3)
 
 
 def resizes_floats(image: Image.Image) -> torch.Tensor:

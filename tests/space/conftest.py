@@ -1,5 +1,7 @@
 """The page, served as in a Space, beside a stand-in Hub; and a browser, where there is one."""
 
+import io
+import json
 import os
 import shutil
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from stir_hf.demo import IMAGES, model_path
 from tests.conftest import ROOT
@@ -33,6 +37,35 @@ MISSING = [
     *([] if find_spec("playwright") else ["playwright is not installed"]),
 ]
 """Why there is no browser here."""
+
+SPOILT: list[tuple[str, str, bytes | dict[str, Any]]] = [
+    ("no-json", "config.json", b"{no"),
+    ("listed", "config.json", b"[1]"),
+    ("nested", "config.json", b'{"a":' + b"[" * 100_000),
+    ("long", "config.json", b" " * 3_000_000 + b"{}"),
+    ("odd-processor", "preprocessor_config.json", b"[1]"),
+    ("black", "preprocessor_config.json", {"rescale_factor": 0.0}),
+    ("huge", "preprocessor_config.json", {"size": {"height": 50_000, "width": 50_000}}),
+    ("deep", "config.json", {"depths": [300_000, 2, 2]}),
+    ("versions", "config.4.0.0.json", b'{"num_hidden_layers": 5000}'),
+    ("wide", "config.json", {"hidden_sizes": [20, 40, 100_000]}),
+]
+"""Models with a file that is replaced, or has other entries."""
+
+
+def zipped(count: int, size: int) -> bytes:
+    """An archive of files that unpack to many times its size."""
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(count):
+            archive.writestr(f"test/{i}.bmp", bytes(size))
+    return file.getvalue()
+
+
+def picture_of(width: int, height: int) -> bytes:
+    """A black image as a small file."""
+    Image.new("L", (width, height)).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
 
 QUIET = (
     "--no-sandbox",
@@ -76,6 +109,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
             shutil.copytree(robust, folder)
             change(folder)
             hub.add("model", f"lab/{name}", folder)
+        for name, file, data in SPOILT:
+            files = {path.name: path.read_bytes() for path in robust.iterdir()}
+            more = data if isinstance(data, dict) else {}
+            whole = json.dumps({**json.loads(files.get(file, b"{}")), **more}).encode()
+            files[file] = data if isinstance(data, bytes) else whole
+            hub.add("model", f"lab/{name}", files)
+        hub.add("dataset", "lab/zipped", {"data.zip": zipped(8, 30_000_000)})
+        large = {f"test/{i}.png": picture_of(6000, 5000) for i in range(8)}
+        hub.add("dataset", "lab/giant", large)
         hub.add("model", "lab/adapter", {"adapter_config.json": b"{}"})
         hub.add("model", "lab/gated", robust, gated=True)
         hub.add("dataset", "lab/images", IMAGES)

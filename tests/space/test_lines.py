@@ -95,7 +95,7 @@ def test_the_python_lines_of_uploads(tmp_path: Path) -> None:
     ],
 )
 def test_a_judgement(name: str, path: str) -> None:
-    lines = of_judgement(name, {"lab/x": f"lab/x@{COMMIT}"}, f"lab/made@{COMMIT}")
+    lines = of_judgement(name, f"lab/x@{COMMIT}", f"lab/made@{COMMIT}")
     found = parsed(lines["command"])
     assert (found["models"], found["inversions"]) == ((path,), f"lab/made@{COMMIT}")
     compile(lines["python"], "lines", "exec")

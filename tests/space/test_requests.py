@@ -5,6 +5,7 @@ refused in one sentence, and nothing of any request stays.
 import asyncio
 import json
 import os
+import time
 import types
 from typing import Any
 
@@ -136,10 +137,38 @@ ABUSES: dict[str, tuple[dict[str, Any], str]] = {
     "no such model": ({"reference": "lab/nothing"}, "no model 'lab/nothing' on the Hub"),
     "no such dataset": ({"dataset": "lab/nothing"}, "no dataset 'lab/nothing' on the Hub"),
     "no such split": ({"dataset": "lab/images", "split": "tset"}, "no split 'tset'"),
+    "no such split of the embedded": (
+        {"split": "tset"},
+        "dataset 200 images of Fashion-MNIST has no split 'tset'",
+    ),
+    "no JSON": ({"model": "lab/no-json"}, "lab/no-json/config.json is not a JSON object"),
+    "a list as configuration": (
+        {"model": "lab/listed"},
+        "lab/listed/config.json is not a JSON object, but list",
+    ),
+    "a deep nest": ({"model": "lab/nested"}, "lab/nested/config.json is not a JSON object"),
+    "a long configuration": ({"model": "lab/long"}, "has 3 MB; at most 2 MB are taken here"),
+    "a list as processor": (
+        {"model": "lab/odd-processor"},
+        "lab/odd-processor/preprocessor_config.json is not a JSON object",
+    ),
+    "a processor that blackens": ({"model": "lab/black"}, "does more to colours than rescale"),
+    "huge images of a processor": (
+        {"model": "lab/huge"},
+        "model lab/huge takes images of 50000x50000 pixels; at most 384 are taken here",
+    ),
+    "many layers": ({"reference": "lab/deep"}, "has 300000 layers (depths); at most 1000"),
+    "many layers in another version": ({"model": "lab/versions"}, "has 5000 layers"),
+    "wide layers": ({"model": "lab/wide"}, "weights by its config.json, but its files have 1 MB"),
+    "a bomb": ({"dataset": "lab/zipped"}, "has more than the 10 MB that are taken here"),
+    "many pixels": ({"dataset": "lab/giant"}, "it has 30000000 pixels; at most 20000000"),
 }
 
 
-FIRST = ["a file", "a URL", "HTML", "endless passes", "a split of code", "pickles", "code"]
+FIRST = [
+    *("a file", "a URL", "HTML", "endless passes", "a split of code", "pickles", "code"),
+    *("no such split of the embedded", "a list as configuration", "many layers", "a bomb"),
+]
 """One of each sort."""
 
 
@@ -156,11 +185,14 @@ def test_what_must_not_be_asked(client: Any, server: Server, cases: list[str]) -
     files, memory = server.files(), server.memory()
     for case in cases:
         changed, words = ABUSES[case]
+        began = time.monotonic()
         told = refused(client, changed)
+        assert time.monotonic() - began < 10, case
         assert words in told, (case, told)
         assert "\n" not in told, case
         assert "Traceback" not in told, case
         assert len(told) < 600, case
+        assert not any(at in told for at in (str(server.folder), str(ROOT), "/snapshots/")), case
     assert server.files() <= files
     assert server.memory() < memory + 150
 

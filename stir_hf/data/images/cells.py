@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from zipfile import BadZipFile
 
@@ -17,13 +18,25 @@ from PIL import Image, UnidentifiedImageError
 
 from stir_hf.errors import RequestError, one_line
 from stir_hf.hub import is_unreachable
-from stir_hf.inputs.formats import open_image
+from stir_hf.inputs.formats import open_image, too_large
 from stir_hf.inputs.images import eight_bit
 from stir_hf.inputs.orientation import is_on_its_side, upright
 from stir_hf.pointers import pointer_at, pointer_in
 
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.ESTALE}
 """Codes of errors that the machine causes, not the image."""
+
+MOST_BYTES: ContextVar[int | None] = ContextVar("MOST_BYTES", default=None)
+"""Bytes of an image file that the rows of a stream may hold; None for any number."""
+
+
+def check_bytes(data: bytes) -> None:
+    """Raise RequestError for an image file of more than `MOST_BYTES`."""
+    if (most := MOST_BYTES.get()) is not None and len(data) > most:
+        raise RequestError(
+            f"an image file of the dataset has {len(data) / 1e6:.0f} MB; at most"
+            f" {most // 1_000_000} MB are taken here"
+        )
 
 
 def is_inside(named: str, root: str) -> bool:
@@ -163,4 +176,6 @@ def is_denied(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """The reason why an image cannot be read, in one line that is the same each time."""
+    if isinstance(error, Image.DecompressionBombError):
+        return too_large(error)
     return re.sub(r" <[^<>]* object at 0x[0-9a-fA-F]+>", "", one_line(error))

@@ -18,7 +18,7 @@ from stir_hf.data.sources.layout import IMAGES, Layout, all_shards, layout_of, l
 from stir_hf.data.sources.spec import DataSpec, check_stream_options
 from stir_hf.data.sources.streams import kept, taken
 from stir_hf.data.sources.tree import Tree, is_hidden, tree_of, without_linked_folders
-from stir_hf.errors import RequestError, closest, one_line
+from stir_hf.errors import RequestError, RunError, closest, is_out_of_memory, one_line
 from stir_hf.hub import is_local, is_there
 from stir_hf.runtime import Watcher
 
@@ -121,7 +121,7 @@ def _load(data: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
     try:
         with hub.hub_errors(spec.dataset, spec.revision, "dataset"):
             return (_folder if there else _from_hub)(data, spec, progress)
-    except RequestError:
+    except (RequestError, RunError):
         raise
     except (
         ValueError,
@@ -132,6 +132,8 @@ def _load(data: str | Path, spec: DataSpec, progress: bool | Watcher) -> Split:
         datasets.exceptions.DatasetsError,
         pa.ArrowException,
     ) as error:
+        if is_out_of_memory(error):
+            raise RunError(f"out of memory while dataset {spec.dataset} was loaded") from error
         general = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = one_line(error.__cause__ if general and error.__cause__ else error)
         raise RequestError(f"dataset {spec.dataset} cannot be loaded: {told}") from error

@@ -22,7 +22,7 @@ from datasets.table import embed_table_storage
 from PIL import Image
 
 from stir_hf.data.identity import PERMUTATION_SEED, hash_of
-from stir_hf.data.images.cells import check_inside, reason
+from stir_hf.data.images.cells import check_bytes, check_inside, reason
 from stir_hf.data.images.memory import as_seen
 from stir_hf.data.sources.columns import LABELS, bare, label_column, needed
 from stir_hf.data.sources.contents import kept_folder
@@ -258,8 +258,9 @@ def _bare(value: Any, url: str | None) -> Any:
     """
     if isinstance(value, dict):
         if value.keys() == {"bytes", "path"}:
-            if value["bytes"]:  # `datasets` would prefer a file here that has the same name
-                return {**value, "path": None}
+            if value["bytes"]:
+                check_bytes(value["bytes"])
+                return {**value, "path": None}  # `datasets` would prefer a file of that name here
             if url is not None and value["path"]:
                 check_inside(str(value["path"]), [url])
         return {name: _bare(inner, url) for name, inner in value.items()}

@@ -14,10 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stir_hf.errors import RequestError, one_line
+from stir_hf.errors import RequestError, RunError, is_out_of_memory, one_line
 from stir_hf.inputs.images import MODES, PixelMap, Size, as_mode
 from stir_hf.models.images.pixels import Pixels, Process, picture
 
+_OTHER_COLOURS = (
+    "the image processor {} does more to colours than rescale, shift and mix channels, or loses"
+    " one, so no image can be made from its output; correct rescale_factor, image_mean and"
+    " image_std in preprocessor_config.json, or give another: load_encoder(model, processor=…)"
+)
 TIMES = 8
 """Number of calls of a transform on the same image: a random flip agrees every second time."""
 
@@ -35,6 +40,7 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     Raises:
         RequestError: the processor does not run here, or is not an affine map of pixels (patches,
             colour clusters, …).
+        RunError: too little memory.
     """
 
     called = type(processor).__name__
@@ -58,16 +64,15 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     except RequestError:
         raise
     except Exception as error:  # processors fail in many ways
+        if is_out_of_memory(error):
+            raise RunError(f"out of memory in the image processor {called}") from error
         raise RequestError(f"{called} cannot process an image here: {one_line(error)}") from error
     times = 1 if hasattr(processor, "to_dict") else TIMES
     _check_repeats(process, channels, called, times)
     matrix = np.stack([column - black for column in columns], axis=1)
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
-        raise RequestError(
-            f"{called} does more to colours than scale, shift and mix channels ({found}"
-            f" instead of {expected}); give another: load_encoder(model, processor=…)"
-        )
+        raise RequestError(_OTHER_COLOURS.format(called))
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     boxed = _takes_boxes(processor)
     notes = (f"{called} is given one box, the whole image",) if boxed else ()

@@ -238,7 +238,7 @@ def read_json(path: Path) -> dict[str, Any]:
     check_pointer(path)
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path} is not a JSON object: {one_line(error)}") from error
     if not isinstance(found, dict):
         raise RequestError(f"{path} is not a JSON object, but {type(found).__name__}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stir_hf.errors import RequestError, one_line
+from stir_hf.errors import RequestError, RunError, is_out_of_memory, one_line
 
 _OTHER_REVISION = (
     " (some have a revision whose backbone is not timm's: facebook/detr-resnet-50@no_timm)"
@@ -16,18 +16,24 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
 
     Raises:
         RequestError: the error in one line.
+        RunError: too little memory.
     """
     from safetensors import SafetensorError
 
     try:
         yield
-    except RequestError:
+    except (RequestError, RunError):
         raise
     except SafetensorError as error:
         raise RequestError(
             f"weights of model {model} are broken or truncated: {one_line(error)}"
         ) from error
     except Exception as error:  # configurations fail in many ways
+        if is_out_of_memory(error):
+            raise RunError(
+                f"out of memory while model {model} was loaded; use a device with more memory, or a"
+                " smaller dtype"
+            ) from error
         if "trust_remote_code" in str(error):
             raise RequestError(
                 f"model {model} needs Python code from its repo, which is not run by default;"
