@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,18 +16,16 @@ from stir_hf.errors import RequestError, RunError
 from stir_hf.report import page as views
 from stir_hf.space import jobs, uploads
 from stir_hf.space.asked import (
-    EMBEDDED,
     LIMITS,
-    OF_A_TOOL,
     Comparison,
     Judging,
-    Limits,
     UploadError,
     checked_id,
 )
+from stir_hf.space.following import follow, visiting
+from stir_hf.space.guards.visits import VISITS
 from stir_hf.space.kept import Kept
-from stir_hf.space.visits import VISITS, Visit
-from stir_hf.space.work import LOOK_EVERY, Message, Messages, Work, run
+from stir_hf.space.work import Message
 
 PRESETS = {
     "Quick: 16 images, 60 passes": (16, 60),
@@ -51,7 +48,6 @@ TASKS = (
 FOUND = 8
 _SEARCHES = threading.BoundedSemaphore(4)
 KEPT = Kept()
-LEFT = "the visitor has left"
 Found = dict[str, Any]
 
 
@@ -60,58 +56,6 @@ def signs_in() -> bool:
     machine's own account for everybody's.
     """
     return os.environ.get("SYSTEM") == "spaces" and "OAUTH_CLIENT_ID" in os.environ
-
-
-@contextmanager
-def visiting(request: gr.Request | None) -> Iterator[Visit]:
-    """Give the visit that the gate has noted for a request, and end it."""
-    visit: Visit | None = getattr(getattr(request, "state", None), "visit", None)
-    if visit is None:  # a call that does not come through a page
-        visit = Visit()
-        visit.heard.set()
-    visit.see()
-    try:
-        yield visit
-    finally:
-        VISITS.end(visit)
-
-
-def follow(work: Work, request: Any, limits: Limits, visit: Visit) -> Iterator[Message]:
-    """Do a request that somebody waits for; yields its messages (see `run`), also empty ones, at
-    which gradio looks whether the visitor is there and otherwise closes the generator, or asks for
-    no more: then the work ends, too.
-
-    Raises:
-        RequestError, RunError: see `run`.
-    """
-    if not visit.is_heard():  # gradio would keep an answer that nobody reads
-        raise RunError(LEFT)
-    messages, done, ended = run(work, request, limits), None, threading.Event()
-    threading.Thread(target=_end_unseen, args=(messages, visit, ended), daemon=True).start()
-    try:
-        for message in messages:
-            if "done" in message:
-                done = message  # nothing of it is left when it is shown
-            else:
-                yield message
-                visit.see()
-        if done:
-            yield done
-    finally:
-        ended.set()
-
-
-def _end_unseen(messages: Messages, visit: Visit, ended: threading.Event) -> None:
-    """End a request when nobody asks for its messages any more. This runs in a thread of its own,
-    since gradio closes generators in its event loop, which must not wait.
-    """
-    while not ended.wait(1) and visit.is_seen():
-        pass
-    while True:
-        with suppress(ValueError):  # it is at work just now
-            messages.close()
-            return
-        time.sleep(LOOK_EVERY)
 
 
 @dataclass
@@ -223,65 +167,6 @@ def push(
 
 def _pushed(url: str) -> str:
     return f'<p role="status">Pushed to {views.link(url)} (private)</p>'
-
-
-ABOUT = (
-    "STIR of two image models in both directions: does the model ignore what the reference ignores?"
-    " The reference's representations of images are inverted into new images that it represents"
-    " nearly alike; the score says how similarly the model represents each pair. Read"
-    " `debiased.stir`, not `stir`, which is far above 0 for few images even where nothing is"
-    " shared. Near `debiased.ceiling` (about 1) the model ignores what the reference ignores; near"
-    " `debiased.floor` (about 0) it does not. `sentences` says so in words, within the noise of so"
-    " few images, or why a score is not to be believed: then report that instead of the number."
-    " `scores[0]` is the model given the reference, `scores[1]` the reverse: they answer different"
-    " questions. A request takes up to two minutes, and may wait for others before."
-)
-"""The description of the endpoint and the tool."""
-
-
-def scores(
-    model: str,
-    reference: str,
-    dataset: str = EMBEDDED,
-    split: str = "",
-    images: int = 24,
-    steps: int = 100,
-    request: gr.Request | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Answer the endpoint and the tool: yields `{"status": …}` while it waits or works, and at last
-    the result as `stir-hf compare --json` prints it, with `sentences`.
-
-    Args:
-        model: Hub id of an image model, or embedded: standard-0, standard-1, robust-0, robust-1.
-        reference: The same, of the network whose invariances are tested.
-        dataset: Hub id of a dataset of images; by default the 200 embedded images.
-        split: Split of the dataset; by default test, validation or the only one.
-        images: Number of images, 16 to 64. More images give a more exact score.
-        steps: Passes per image, 1 to 300. More passes raise a ceiling that is below 0.9.
-    """
-    with visiting(request) as visit:
-        limits = OF_A_TOOL if visit.is_of_a_tool else LIMITS
-        try:
-            asked = Comparison(model, reference, dataset, split, (), images, steps, limits)
-            told: dict[str, Any] = {"status": "starting"}
-            for message in follow(jobs.compare, asked, limits, visit):
-                told = _told(message) or told
-                yield told
-        except (RequestError, RunError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-
-def _told(message: Message) -> dict[str, Any]:
-    """Return a message as plain data for a caller; {} for one that says nothing."""
-    if "done" in message:
-        result = message["done"]["result"]
-        return {"sentences": views.sentences(result["scores"]), **result}
-    if "wait" in message:
-        return {"status": "waiting", **message["wait"]}
-    if "step" in message:
-        step = message["step"]
-        return {"status": step["what"], "done": step["done"], "total": step["total"]}
-    return {}
 
 
 def search(key: gr.KeyUpData) -> Any:

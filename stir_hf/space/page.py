@@ -16,11 +16,11 @@ from stir_hf.publish.spaces.requirement import repository, requirement
 from stir_hf.report import page as views
 from stir_hf.space import handlers
 from stir_hf.space.asked import EMBEDDED, LIMITS
-from stir_hf.space.gate import BODY, MOST, Gate
+from stir_hf.space.endpoint import ABOUT, scores, tell_json
+from stir_hf.space.guards.gate import BODY, MOST, Gate
+from stir_hf.space.guards.visits import VISITS
 from stir_hf.space.handlers import OWN_NUMBERS, PRESETS, USUAL
-from stir_hf.space.tool import tell_json
 from stir_hf.space.uploads import KEPT_SECONDS, LOOK_SECONDS
-from stir_hf.space.visits import VISITS
 from stir_hf.space.work import warm_up
 
 STYLE = Path(__file__).parent / "style.css"
@@ -198,8 +198,8 @@ def judgement_form() -> None:
 
 def add_api() -> None:
     """Add the endpoint `/scores`, which is also the MCP tool."""
-    about = {"api_name": "scores", "api_description": handlers.ABOUT}
-    gr.api(handlers.scores, **about, **PUBLIC)  # type: ignore[attr-defined]  # given late
+    about = {"api_name": "scores", "api_description": ABOUT}
+    gr.api(scores, **about, **PUBLIC)  # type: ignore[attr-defined]  # given late
 
 
 def serve(page: gr.Blocks, **how: Any) -> None:

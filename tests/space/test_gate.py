@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stir_hf.space.gate import ASKED, MOST, Gate, names_address, visitor
-from stir_hf.space.visits import Visit, Visits
+from stir_hf.space.guards.gate import ASKED, MOST, Gate, names_address, visitor
+from stir_hf.space.guards.visits import Visit, Visits
 
 AT = "/gradio_api"
 
@@ -185,7 +185,7 @@ def test_one_visitor_does_not_take_all_the_room_for_uploads() -> None:
 
 
 def test_an_upload_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stir_hf.space.gate.UPLOAD_SECONDS", 0.01)
+    monkeypatch.setattr("stir_hf.space.guards.gate.UPLOAD_SECONDS", 0.01)
     assert asyncio.run(status(gate(Page(lasts=5)), f"{AT}/upload", length=10)) == 408
 
 
@@ -218,7 +218,7 @@ def test_what_cannot_be_read_does_not_pass(body: bytes) -> None:
 
 
 def test_a_request_that_is_half_sent_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stir_hf.space.gate.UNSENT_SECONDS", 0.01)
+    monkeypatch.setattr("stir_hf.space.guards.gate.UNSENT_SECONDS", 0.01)
     page = Page()
     told = asyncio.run(answer(gate(page), f"{AT}/queue/join", b'{"data"', None))
     assert told == (408, "a request takes at most 0.01 seconds")

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from stir_hf.space.asked import LIMITS
-from stir_hf.space.gate import Gate
-from stir_hf.space.handlers import follow, visiting
-from stir_hf.space.visits import UNHEARD, UNSEEN, Visit, Visits
+from stir_hf.space.following import follow, visiting
+from stir_hf.space.guards.gate import Gate
+from stir_hf.space.guards.visits import UNHEARD, UNSEEN, Visit, Visits
 
 AT = "/gradio_api"
 
@@ -93,7 +93,7 @@ WAYS = {
 @pytest.mark.parametrize("how", ["leaves", "stays", "is blocked"])
 def test_who_reads_the_answer(way: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads is heard; the answer of whoever hangs up or stops reading ends."""
-    monkeypatch.setattr("stir_hf.space.gate.UNREAD_SECONDS", 0.01)
+    monkeypatch.setattr("stir_hf.space.guards.gate.UNREAD_SECONDS", 0.01)
     joins, body, reads, query = WAYS[way]
 
     async def visit() -> Visit:
@@ -161,7 +161,7 @@ def test_a_request_that_nobody_asks_for_ends(how: str, monkeypatch: pytest.Monke
         finally:
             ended.set()
 
-    monkeypatch.setattr("stir_hf.space.handlers.run", endless)
+    monkeypatch.setattr("stir_hf.space.following.run", endless)
     visit: Any = Visit()
     visit.heard.set()
     answer: Any = follow(cast("Any", None), None, LIMITS, visit)

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stir_hf.space import uploads
-from stir_hf.space.visits import Visit, Visits
+from stir_hf.space.guards.visits import Visit, Visits
 
 WAITING = 3
 """Requests of one visitor that may wait or be at work."""
