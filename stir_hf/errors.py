@@ -17,8 +17,12 @@ _HARMLESS = re.compile(
 class RequestError(ValueError):
     """The request is wrong, found before any work was done (exit code 2)."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))  # names may hold anything
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        """Word the error as the problem and, behind it, what a user of Python or of the command
+        line can do about it, which the page leaves out.
+        """
+        super().__init__(printable(problem + remedy))  # names may hold anything
+        self.problem = printable(problem)
 
 
 class RunError(RuntimeError):

@@ -98,7 +98,7 @@ THERE: dict[str, Question] = {
 REFUSED: dict[str, tuple[Question, str]] = {
     "several splits": (
         {"dataset": "lab/parquet", "config_name": "large"},
-        "several splits; give --split: train, held_out",
+        "several splits: train, held_out; choose one with --split",
     ),
     "split": ({"dataset": "lab/parquet", "split": "tset"}, "no split 'tset'; did you mean test?"),
     "config": (
@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Question, str]] = {
     ),
     "several configs": (
         {"dataset": "lab/several"},
-        "dataset lab/several has several configurations; give --config-name: fine, coarse",
+        "dataset lab/several has several configurations: fine, coarse; choose one with --config-",
     ),
     "script": (
         {"dataset": "lab/script"},

@@ -176,11 +176,11 @@ LOCAL: dict[str, tuple[Make, list[str]]] = {
     ),
     "several columns of images": (
         of_rows(left=(PICTURE, itself), right=(PICTURE, itself)),
-        ["several image columns; give --image-column: left, right"],
+        ["several image columns: left, right; choose one with --image-column"],
     ),
     "images inside others": (
         of_rows(views=(datasets.List(PICTURE), lambda image: [image])),
-        ["images inside others; give --image-column: views[0]"],
+        ["images inside others: views[0]; choose one with --image-column"],
     ),
     "a corrupt image": (broken, ["image 2 of ", "cannot be read"]),
     "an empty folder": (

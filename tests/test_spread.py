@@ -134,7 +134,7 @@ def test_a_long_mean_is_told_and_a_tolerance_of_the_spread_helps() -> None:
     (note,) = loose.notes
     assert "a tolerance of 0.02 is 0.6 of the spread of the representations" in note
     assert f"is 30 of it): inputs count as converged with more than {LOOSE:g}" in note
-    assert f"Give --tolerance {ADVISED}" in note
+    assert f"a tolerance of {ADVISED} leaves less" in note
     good = problem.turned_score(problem.invert(tolerance=ADVISED))
     assert good.debiased is not None
     assert good.debiased.stir is not None
@@ -169,7 +169,9 @@ def test_what_missed_a_tolerance_of_the_spread_is_told_in_its_terms() -> None:
     assert made.spread_error is not None
     median = np.median(made.spread_error)
     (note,) = notes_on(made)
-    assert note.startswith("100% of the inversions did not reach an error of 0.001 of the spread;")
+    assert note.startswith(
+        "100% of the inversions did not reach an error of 0.001 of the spread in "
+    )
     assert f"theirs is {median:.3f} (median)" in note
 
 
@@ -364,4 +366,4 @@ def test_a_prefix_of_a_smaller_spread_is_told(tmp_path: Path) -> None:
     (first,) = stir_hf.score(net, made, num_samples=6, progress=False).scores
     (note,) = [n for n in first.notes if "of the spread is" in n]
     assert first.converged == 1
-    assert "read the debiased ceiling" in note
+    assert "the debiased ceiling says whether" in note

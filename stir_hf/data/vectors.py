@@ -91,8 +91,8 @@ def only_column(found: Mapping[str, VectorColumn], dataset: str) -> VectorColumn
     first, *others = found.values()
     if others:
         raise RequestError(
-            f"dataset {dataset} has several columns of vectors; give --image-column:"
-            f" {', '.join(found)}"
+            f"dataset {dataset} has several columns of vectors: {', '.join(found)}",
+            "; choose one with --image-column",
         )
     return first
 

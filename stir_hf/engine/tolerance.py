@@ -80,7 +80,7 @@ class Tolerance:
         return (
             f"a tolerance of {self}{equal} of the representations (the length of their mean is"
             f" {mean / spread:.3g} of it): inputs count as converged with more than {LOOSE:g} of"
-            f" that left. Give --tolerance {ADVISED}"
+            f" that left; a tolerance of {ADVISED} leaves less"
         )
 
     def __str__(self) -> str:

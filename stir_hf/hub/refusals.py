@@ -70,8 +70,8 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
         yield
     except errors.GatedRepoError as error:
         raise RequestError(
-            f"{repo_type} {repo_id} is gated: ask for access on its page, then sign in with `hf"
-            f" auth login`{_reason(error)}"
+            f"{repo_type} {repo_id} is gated",
+            f": ask for access on its page, then sign in with `hf auth login`{_reason(error)}",
         ) from error
     except errors.RevisionNotFoundError as error:
         revision = revision or "main"
@@ -80,8 +80,9 @@ def hub_errors(repo_id: str, revision: str | None, repo_type: RepoType) -> Itera
         raise RequestError(told + (f"; {hint}" if hint else "")) from error
     except errors.RepositoryNotFoundError as error:
         raise RequestError(
-            f"no {repo_type} {repo_id!r} on the Hub and no such folder here (a private one needs"
-            f" `hf auth login` with an account that may read it){_reason(error)}"
+            f"no {repo_type} {repo_id!r} on the Hub",
+            " and no such folder here (a private one needs `hf auth login` with an account that"
+            f" may read it){_reason(error)}",
         ) from error
     except errors.HFValidationError as error:
         raise RequestError(

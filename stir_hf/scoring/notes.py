@@ -78,7 +78,7 @@ def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
         return
     warning = tolerance.warning(spread.mean, spread.spread, inversions.manifest.spread)
     if warning is not None and bool((left[inversions.converged] > LOOSE).any()):
-        yield f"{warning}, and read the debiased ceiling"
+        yield f"{warning}, and the debiased ceiling says whether that matters"
 
 
 def copies_in(inversions: Inversions) -> Iterator[str]:

@@ -195,7 +195,7 @@ def _told(error: Exception) -> RequestError | RunError:
         return RunError(TOO_LARGE)
     for kind in (UploadError, RequestError, RunError):
         if isinstance(error, kind):
-            return kind(without_paths(str(error)))
+            return kind(without_paths(getattr(error, "problem", str(error))))
     traceback.print_exc()
     return RunError(f"an internal error ended it ({type(error).__name__})")
 

@@ -140,9 +140,7 @@ TWO = datasets.Features(
 def test_columns_are_chosen_by_name() -> None:
     images = grey_squares(3).add_column("other", [1, 2, 3])
     two = images.map(lambda row: {"second": row["image"]}, features=TWO)
-    with pytest.raises(
-        RequestError, match="several image columns; give --image-column: image, second"
-    ):
+    with pytest.raises(RequestError, match="several image columns: image, second; choose"):
         open_samples(two, DataSpec("two"))
     assert open_samples(two, DataSpec("two", image_column="second")).column.name == "second"
     with pytest.raises(RequestError, match="no column 'imag'; did you mean image"):

@@ -100,3 +100,22 @@ def test_all_that_a_request_sends_is_without_paths(tmp_path: Path) -> None:
     assert step == {"step": {"what": "reading x", "pictures": {1: picture}}}
     assert done == {"done": {"result": {"notes": ("in y",), "n": 1.5}, "archive": b"/tmp/z"}}
     assert str(error["error"]) == "w is full"
+
+
+REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
+    "code": ({"model": "lab/coded"}, "model lab/coded needs Python code from its repo"),
+    "gated": ({"model": "lab/gated"}, "model lab/gated is gated"),
+    "nothing": ({"reference": "lab/nothing"}, "no model 'lab/nothing' on the Hub"),
+}
+
+
+@pytest.mark.parametrize("case", REMEDIES)
+def test_a_visitor_is_not_told_to_use_the_command_line(case: str) -> None:
+    """The problem alone: the page has no flags, and signs nobody in to read."""
+    error = RequestError(REMEDIES[case][1], "; allow it with --trust-remote-code")
+    assert str(error).endswith("--trust-remote-code")
+
+    def work(*_: Any) -> None:
+        raise error
+
+    assert str(told(work)) == REMEDIES[case][1]

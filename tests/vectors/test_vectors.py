@@ -148,7 +148,7 @@ def test_options_that_vectors_do_not_have_are_refused(options: dict[str, Any], s
 def test_several_columns_of_vectors_need_a_name() -> None:
     one = features(6).tolist()
     data = datasets.Dataset.from_dict({"x": one, "y": one})
-    with pytest.raises(RequestError, match="several columns of vectors; give --image-column: x, y"):
+    with pytest.raises(RequestError, match="several columns of vectors: x, y; choose"):
         stir_hf.invert(linear(5, 1), data, **QUICK)
     assert len(stir_hf.invert(linear(5, 1), data, image_column="y", **QUICK)) == 6
 

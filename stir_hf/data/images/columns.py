@@ -154,13 +154,12 @@ def _only(found: list[ImageColumn], dataset: str) -> ImageColumn:
     if len(top) == 1:
         return top[0]
     names = ", ".join(column.name for column in top or found)
-    if top:
-        told = f"several image columns; give --image-column: {names}"
-    elif found:
-        told = f"no column of images, but images inside others; give --image-column: {names}"
-    else:
-        told = f"no column of images; {_CAST.format('COLUMN')}"
-    raise RequestError(f"dataset {dataset} has {told}")
+    if not found:
+        raise RequestError(
+            f"dataset {dataset} has no column of images", f"; {_CAST.format('COLUMN')}"
+        )
+    told = "several image columns" if top else "no column of images, but images inside others"
+    raise RequestError(f"dataset {dataset} has {told}: {names}", "; choose one with --image-column")
 
 
 def _asked(

@@ -57,7 +57,8 @@ def choose(
     if told := _differing(sets, [unset | engine for engine in engines]):
         raise RequestError(
             f"the inversion sets differ in {told}; their scores are different estimates and cannot"
-            " be compared; choose one set with --set, or sets made with the same options"
+            " be compared",
+            "; choose one set with --set, or sets made with the same options",
         )
     return sets
 

@@ -195,8 +195,8 @@ def _refused(error: Exception, root: Path, config_name: str | None, called: str)
     """The error of `datasets` for a folder that it cannot read, in one line."""
     known = re.findall(r"'([^']+)'", str(error).partition("[")[2].partition("]")[0])
     if known and config_name is None and "Config name is missing" in str(error):
-        told = f"dataset {called} has several configurations; give --config-name: "
-        return RequestError(told + ", ".join(known))
+        told = f"dataset {called} has several configurations: {', '.join(known)}"
+        return RequestError(told, "; choose one with --config-name")
     if known and config_name is not None and "not found. Available" in str(error):
         hint = closest(config_name, known)
         return RequestError(f"dataset {called} has no configuration {config_name!r}; {hint}")

@@ -243,7 +243,8 @@ def named(spec: DataSpec, splits: Any) -> DataSpec:
         raise RequestError(f"dataset {spec.dataset} has no splits")
     if name is None:
         raise RequestError(
-            f"dataset {spec.dataset} has several splits; give --split: {', '.join(names)}"
+            f"dataset {spec.dataset} has several splits: {', '.join(names)}",
+            "; choose one with --split",
         )
     if name not in names:
         raise RequestError(f"dataset {spec.dataset} has no split {name!r}; {closest(name, names)}")

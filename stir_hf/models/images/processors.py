@@ -21,7 +21,7 @@ from stir_hf.models.images.pixels import Pixels, Process, picture
 _OTHER_COLOURS = (
     "the image processor {} does more to colours than rescale, shift and mix channels, or loses"
     " one, so no image can be made from its output; correct rescale_factor, image_mean and"
-    " image_std in preprocessor_config.json, or give another: load_encoder(model, processor=…)"
+    " image_std in preprocessor_config.json"
 )
 TIMES = 8
 """Number of calls of a transform on the same image: a random flip agrees every second time."""
@@ -72,7 +72,8 @@ def understand(processor: Any, channels: int, size: Size | None = None) -> Pixel
     matrix = np.stack([column - black for column in columns], axis=1)
     expected = matrix @ (np.array(check) / 255) + black
     if not np.allclose(found, expected, atol=1e-4) or np.linalg.matrix_rank(matrix) < channels:
-        raise RequestError(_OTHER_COLOURS.format(called))
+        another = ", or give another: load_encoder(model, processor=…)"
+        raise RequestError(_OTHER_COLOURS.format(called), another)
     pixel_map = PixelMap(torch.from_numpy(matrix), torch.from_numpy(black))
     boxed = _takes_boxes(processor)
     notes = (f"{called} is given one box, the whole image",) if boxed else ()

@@ -166,8 +166,8 @@ def _may_take_vectors(place: Place, config: dict[str, Any], model: str, trust: b
         return False
     if not trust:
         raise RequestError(
-            f"model {model} has no image processor, and needs Python code from its repo; if that is"
-            " a network over feature vectors, allow it with --trust-remote-code"
+            f"model {model} has no image processor, and needs Python code from its repo",
+            "; if that is a network over feature vectors, allow it with --trust-remote-code",
         )
     return True
 

@@ -121,17 +121,18 @@ def _part(given: Any, called: str) -> tuple[str, Any]:
 
 def _own_processor(given: Any, called: str, trust: bool) -> Any:
     """The image processor of the Hub id or folder that a model was loaded from."""
-    asked = "give it: load_encoder(model, processor=…)"
+    asked = "; give it: load_encoder(model, processor=…)"
     if not (name := given.name_or_path):
         raise RequestError(
             f"{called} is a model of transformers that names no checkpoint, so its image processor"
-            f" is not known; {asked}"
+            " is not known",
+            asked,
         )
     try:
         return given_processor(str(name), trust_remote_code=trust)
     except RequestError as error:
         raise RequestError(
-            f"the image processor of {called} is not known ({one_line(error)}); {asked}"
+            f"the image processor of {called} is not known ({one_line(error)})", asked
         ) from error
 
 

@@ -36,8 +36,8 @@ def readable(model: str, what: str = "cannot be loaded") -> Iterator[None]:
             ) from error
         if "trust_remote_code" in str(error):
             raise RequestError(
-                f"model {model} needs Python code from its repo, which is not run by default;"
-                " review the code, then allow it with --trust-remote-code"
+                f"model {model} needs Python code from its repo, which is not run",
+                " by default; review the code, then allow it with --trust-remote-code",
             ) from error
         other = _OTHER_REVISION if "timm" in str(error) else ""
         raise RequestError(f"model {model} {what}: {one_line(error)}{other}") from error
