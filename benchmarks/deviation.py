@@ -1,6 +1,6 @@
 """Standard deviation of debiased scores over images and their starts, by the number of images.
 
-    python benchmarks/deviation.py [--num-images 200] [--steps 100] [--large DIR … --photos DIR
+    python benchmarks/deviation.py [--num-images 200] [--steps 60] [--large DIR … --photos DIR
         --num-photos 100]
 
 Each embedded network is inverted on all embedded images, each of `--large` on the photographs, and
@@ -71,7 +71,7 @@ def deviated(x: np.ndarray, y: np.ndarray, n: int, rng: np.random.Generator) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-images", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--large", nargs="*", default=[])
     parser.add_argument("--photos")
     parser.add_argument("--num-photos", type=int, default=100)

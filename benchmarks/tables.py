@@ -207,6 +207,25 @@ def turned() -> str:
     return table(head, rows)
 
 
+def deviations() -> str:
+    """The largest measured deviation in each band of scores, beside that of the formula."""
+    sizes, bands = ("16", "24", "48"), ((-1.0, 0.2), (0.2, 0.5), (0.5, 0.9), (0.9, 1.1))
+    of_first, *of_others = (f"at {n}" for n in sizes)
+    head = ("debiased scores", "number", f"{of_first} images, by the formula", *of_others)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for low, high in bands:
+            some = [row for row in figures("deviation")["rows"] if low <= row["score"] < high]
+            scores = [row["score"] for row in some]
+            cells = [f"{min(scores):.2f} to {max(scores):.2f}", str(len(some))]
+            for n in sizes:
+                most = max(some, key=lambda row, n=n: row["deviations"][n])
+                cells.append(f"{most['deviations'][n]:.3f}, {most['formula'][n]:.3f}")
+            yield cells
+
+    return table(head, rows())
+
+
 TABLES = (
     passes,
     settings,
@@ -218,6 +237,7 @@ TABLES = (
     whole,
     spreads,
     turned,
+    deviations,
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
