@@ -106,7 +106,22 @@ def test_the_first_view(visit: Visit) -> None:
     expect(named).to_be_visible()
     expect(first).to_contain_text("standard-0 ignores between about half and most of what robust-0")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for tab in ("Compare", "Judge"):  # neither is behind a menu
+        expect(page.get_by_role("tab", name=tab, exact=True)).to_be_in_viewport(ratio=1)
     visit.shot("first")
+
+
+def test_a_list_closes_when_its_box_is_left(wide: Visit) -> None:
+    page, box = wide.page, wide.page.locator("#model input").first
+    for key in ("Enter", "Tab"):
+        box.click()
+        box.fill("")
+        box.press_sequentially("stan")
+        expect(page.locator("#model [role=listbox]")).to_contain_text("standard-1")
+        box.press(key)
+        expect(page.locator("#model [role=listbox]")).to_have_count(0)
+        page.wait_for_timeout(500)  # an answer of the search may still come
+        expect(page.locator("#model [role=listbox]")).to_have_count(0)
 
 
 @pytest.mark.verify
@@ -123,12 +138,17 @@ def test_the_first_view(visit: Visit) -> None:
 def test_a_comparison_to_its_end(visit: Visit) -> None:
     page = visit.page
     page.get_by_text("Quick: 16 images, 60 passes").click()
-    page.evaluate("window.shifts = 0")
     page.locator("#compare").click()
     expect(page.locator("#output progress")).to_be_visible(timeout=LONG)
-    expect(page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    expect(page.locator("#output progress")).to_be_in_viewport()
+    expect(page.locator("#first-view")).to_have_count(0)
+    page.evaluate("window.shifts = 0")
+    expect(page.locator("#output .stir-progress + .stir-strip img").first).to_be_visible(
+        timeout=LONG
+    )
     visit.shot("forming")
     expect(page.locator("#output .stir-download")).to_be_visible(timeout=LONG)
+    expect(page.locator("#output .stir-results .lead").first).to_be_in_viewport()
     assert page.evaluate("window.shifts") < 0.01
     with page.expect_download() as saved:
         page.locator("#output .stir-download").click()
@@ -154,11 +174,17 @@ def test_cancel(wide: Visit, server: Server) -> None:
     alone = len(server.process.children(recursive=True))
     page.get_by_text("Careful: 48 images, 150 passes").click()
     page.locator("#compare").click()
-    expect(page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    expect(page.locator("#output .stir-progress + .stir-strip img").first).to_be_visible(
+        timeout=LONG
+    )
     assert len(server.process.children(recursive=True)) == alone + 1
     assert server.files() - before
+    expect(page.locator("#compare")).to_be_disabled()  # a second click would be lost
     page.locator("#cancel-compare").click()
     expect(page.locator("#output .stir-problem")).to_contain_text("cancelled", timeout=LONG)
+    expect(page.locator("#compare")).to_be_enabled(timeout=LONG)
+    expect(page.locator("#cancel-compare")).to_be_disabled()
+    wide.shot("cancelled")
     ends = time.monotonic() + 60
     while len(server.process.children(recursive=True)) > alone and time.monotonic() < ends:
         time.sleep(0.2)
@@ -167,11 +193,62 @@ def test_cancel(wide: Visit, server: Server) -> None:
 
 
 @pytest.mark.verify
+def test_the_buttons_after_the_end(wide: Visit) -> None:
+    """Nothing is left to cancel, and a click as soon as the button is back begins anew."""
+    page = wide.page
+    page.get_by_text("Quick: 16 images, 60 passes").click()
+    for _ in range(6):
+        page.locator("#compare").click(timeout=LONG)
+        expect(page.locator("#output progress")).to_be_visible(timeout=LONG)
+        expect(page.locator("#cancel-compare")).to_be_enabled()
+        expect(page.locator("#compare")).to_be_enabled(timeout=LONG)
+        expect(page.locator("#cancel-compare")).to_be_disabled()
+        expect(page.locator("#output .stir-download")).to_be_visible()
+
+
+@pytest.mark.verify
+def test_a_queue_of_three(server: Server, browser: Any) -> None:
+    """Who waits is told how many are before, and all are answered in their order."""
+    visits = [opened(server, browser, 1280, "light") for _ in range(3)]
+    pages = [next(visit) for visit in visits]
+    for one in pages:
+        one.page.get_by_text("Careful: 48 images, 150 passes").click()
+        one.page.locator("#compare").click()
+        expect(one.page.locator("#output .stir-progress, #output .stir-wait")).to_be_visible()
+    waits = [one.page.locator("#output .stir-wait") for one in pages]
+    expect(waits[2]).to_contain_text("2 requests are before yours")
+    expect(waits[1]).to_contain_text("1 request is before yours")
+    pages[2].shot("waiting")
+    for i, one in enumerate(pages):
+        expect(one.page.locator("#output .stir-download")).to_be_visible(timeout=LONG)
+        for later in pages[i + 1 :]:
+            assert later.page.locator("#output .stir-download").count() == 0
+    for visit in visits:
+        assert next(visit, None) is None
+
+
+@pytest.mark.verify
+def test_four_images_are_too_few(wide: Visit, tmp_path: Path) -> None:
+    for i in range(4):
+        Image.new("RGB", (40, 40), (i * 60, 0, 0)).save(tmp_path / f"{i}.png")
+    wide.page.get_by_text("Your own images").click()
+    wide.page.locator("#files input[type=file]").set_input_files(sorted(tmp_path.glob("*.png")))
+    expect(wide.page.locator("#files")).to_contain_text(re.compile(r"3\s*\.png"), timeout=LONG)
+    wide.page.locator("#compare").click()
+    problem = wide.page.locator("#output .stir-problem")
+    told = "4 files were uploaded; the measure takes 16 to 64 images here"
+    expect(problem).to_contain_text(told, timeout=LONG)
+    wide.shot("few")
+
+
+@pytest.mark.verify
 def test_a_page_that_is_closed_ends_its_work(wide: Visit, server: Server) -> None:
     alone = len(server.process.children(recursive=True))
     wide.page.get_by_text("Careful: 48 images, 150 passes").click()
     wide.page.locator("#compare").click()
-    expect(wide.page.locator("#output .stir-strip img").first).to_be_visible(timeout=LONG)
+    expect(wide.page.locator("#output .stir-progress + .stir-strip img").first).to_be_visible(
+        timeout=LONG
+    )
     assert len(server.process.children(recursive=True)) == alone + 1
     wide.page.close()
     ends = time.monotonic() + 60
