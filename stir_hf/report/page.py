@@ -194,13 +194,14 @@ def axis(scores: Sequence[Data]) -> str:
 
 
 def _marked(score: Data) -> tuple[dict[str, float], float | None]:
-    """Return the values of `MARKS` by which a score is read, and its margin."""
+    """Return the values of `MARKS` by which a score is read, and its margin where it is told."""
     read = _reading(score)
     debiased = score["debiased"] or {}
     similarity = score["similarity"] if read.is_plain else debiased.get("similarity")
     values = {"floor": read.floor, "ceiling": read.ceiling, "stir": read.stir}
     found = {**values, "similarity": similarity}
-    return {name: value for name, value in found.items() if value is not None}, read.margin
+    margin = None if read.places is None else read.margin
+    return {name: value for name, value in found.items() if value is not None}, margin
 
 
 def _ends(scores: Sequence[Data], values: Sequence[float]) -> tuple[float, float]:

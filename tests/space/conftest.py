@@ -116,7 +116,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInHub]:
             files[file] = data if isinstance(data, bytes) else whole
             hub.add("model", f"lab/{name}", files)
         hub.add("dataset", "lab/zipped", {"data.zip": zipped(8, 30_000_000)})
-        large = {f"test/{i}.png": picture_of(6000, 5000) for i in range(8)}
+        large = {f"test/{i}.png": picture_of(6000, 5000) for i in range(16)}
         hub.add("dataset", "lab/giant", large)
         hub.add("model", "lab/adapter", {"adapter_config.json": b"{}"})
         hub.add("model", "lab/gated", robust, gated=True)

@@ -1,4 +1,4 @@
-"""A page with a small queue, from which gradio removes uploads after a second."""
+"""A page from which gradio removes uploads after a second."""
 
 import time
 from collections.abc import Iterator
@@ -24,4 +24,4 @@ if __name__ == "__main__":
     with page.blocks("a page") as blocks:
         box = gr.Textbox()
         gr.Button().click(stream, box, box, api_name="stream", **page.PUBLIC)
-    blocks.queue(max_size=2).launch(ssr_mode=False, max_file_size=1000)
+    blocks.queue().launch(ssr_mode=False, run_history=False, max_file_size=1000)

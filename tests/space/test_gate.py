@@ -102,16 +102,8 @@ def test_what_the_page_needs_goes_through(path: str) -> None:
 
 SHUT = {
     "POST": ("/component_server", "/process_recording", "/vibe-edit", "/stream/x", "/predict"),
-    "GET": (
-        "/file=https://example.com/x",
-        "/file=HTTP://example.com/x",
-        "/file/http://example.com/x",
-        "/proxy=http://x/y",
-        "/deep_link",
-        "/stream/a/b/1/playlist.m3u8",
-        "/run-history/records",
-    ),
-    "HEAD": ("/file=https://example.com/x",),
+    "GET": ("/deep_link", "/dev/reload", "/monitoring", "/monitoring/summary"),
+    "HEAD": ("/deep_link",),
 }
 
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,23 @@ def join(page: Server, session: str) -> int:
     return httpx.post(f"{page.url}/gradio_api/queue/join", json=asked).status_code
 
 
+CLOSED = (
+    "stream/a/b/1/playlist.m3u8",
+    "custom_component/x/client/component/x.js",
+    "run-history/records",
+    "runs",
+    "profiling/traces",
+    "vibe-code",
+)
+"""Places that the page does not need, which gradio closes by itself."""
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("place", CLOSED)
+def test_what_is_for_developers_is_not_there(page: Server, place: str) -> None:
+    assert httpx.get(f"{page.url}/gradio_api/{place}").status_code in (403, 404)
+
+
 @pytest.mark.verify
 def test_old_uploads_are_removed(page: Server) -> None:
     answer = httpx.post(f"{page.url}/gradio_api/upload", files={"files": ("a.png", b"never sent")})
@@ -54,14 +72,16 @@ def test_large_files_are_not_taken(page: Server) -> None:
 
 
 @pytest.mark.verify
-def test_one_request_at_a_time_and_a_queue_that_ends(page: Server) -> None:
-    """The second and the third request wait, the fourth is refused; who leaves makes room."""
-    closed, where = page.folder / "closed-a", f"{page.url}/gradio_api/queue/data?session_hash=a"
-    assert join(page, "a") == 200
-    with httpx.stream("GET", where, timeout=60) as answer:
-        told = (json.loads(line[6:])["msg"] for line in answer.iter_lines() if line)
-        assert "process_generating" in told
-        assert [join(page, name) for name in ("b", "c", "d")] == [200, 200, 503]
-        assert not closed.exists()
-    wait_for(closed.exists)
-    wait_for(lambda: join(page, "e") == 200)
+def test_the_generator_of_who_left_is_closed(page: Server) -> None:
+    """While others' requests run beside it."""
+    at = f"{page.url}/gradio_api/queue/data?session_hash="
+    assert [join(page, name) for name in ("a", "b")] == [200, 200]
+    with httpx.stream("GET", f"{at}b", timeout=60):
+        with httpx.stream("GET", f"{at}a", timeout=60) as answer:
+            told = (json.loads(line[6:])["msg"] for line in answer.iter_lines() if line)
+            assert "process_generating" in told
+            assert not (page.folder / "closed-a").exists()
+        began = time.monotonic()
+        wait_for((page.folder / "closed-a").exists)
+        assert time.monotonic() - began < 10
+        assert not (page.folder / "closed-b").exists()

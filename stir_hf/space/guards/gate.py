@@ -50,14 +50,8 @@ ANSWERS = re.compile(r".*/call/(?:v2/)?\w+/(\w+)/*")
 """GET requests that read the answer to one request, beside `queue/data` for a session."""
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
 """POST requests that bring files."""
-SHUT = re.compile(
-    r".*/(deep_link|stream|custom_component|monitoring|run-history|runs|profiling|vibe[\w-]*|dev)"
-    r"(/.*)?|.*/(proxy=|file[=/]\W*https?:).*",
-    re.IGNORECASE,
-)
-"""Places that fetch addresses, write what is shown to disk, or are for developers."""
-A_FILE = re.compile(r"(/[^=]*)?/file=/.*")
-"""A file of this machine, whatever its name; gradio knows which ones may be read."""
+SHUT = re.compile(r"(/gradio_api)?/(deep_link|monitoring|dev)(/.*)?")
+"""Places that write what is shown to disk, or are for developers. Gradio itself closes others."""
 
 
 class Gate:
@@ -83,8 +77,7 @@ class Gate:
         if scope["type"] != "http":
             return self._app
         path, is_sent = scope["path"], scope["method"] == "POST"
-        shut = SHUT.fullmatch(path) and not A_FILE.fullmatch(path)
-        if shut or (is_sent and not TAKEN.fullmatch(path)):
+        if SHUT.fullmatch(path) or (is_sent and not TAKEN.fullmatch(path)):
             raise HTTPException(404, "not found")
         if not is_sent:
             return self._read if _key(scope) else self._app
