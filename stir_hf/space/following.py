@@ -49,8 +49,9 @@ def follow(work: Work, request: Any, limits: Limits, visit: Visit) -> Iterator[M
             else:
                 yield message
                 visit.see()
-        if done:
-            yield done
+        if done is None:  # it was ended while gradio was busy elsewhere
+            raise RunError(LEFT)
+        yield done
     finally:
         ended.set()
 

@@ -150,6 +150,19 @@ def test_a_request_that_gradio_never_hands_on_counts_for_a_while() -> None:
     assert (visits.count("9.9.9.9"), visits.count()) == (0, 0)
 
 
+def test_what_is_cancelled_ends() -> None:
+    async def visits() -> tuple[Visit, Visit]:
+        page = Page()
+        one = await page.join(session_hash="s")
+        one.event = "first"
+        other = await page.join(session_hash="s")
+        await page.gate(_scope("POST", "/cancel"), _body(event_id="first"), _nothing)
+        return one, other
+
+    one, other = asyncio.run(visits())
+    assert (one.is_seen(), other.is_seen()) == (False, True)
+
+
 @pytest.mark.parametrize("how", ["closed", "dropped"])
 def test_a_request_that_nobody_asks_for_ends(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()

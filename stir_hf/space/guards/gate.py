@@ -46,6 +46,8 @@ TAKEN = re.compile(r".*/(upload|queue/join|call/(v2/)?\w+|run/\w+|cancel|reset|m
 """POST requests of the page, its endpoint and its tool."""
 JOINS = re.compile(r".*/(queue/join|call/(v2/)?\w+)/*")
 """POST requests that join the queue."""
+CANCEL = re.compile(r".*/cancel/*")
+"""POST requests that cancel one."""
 ANSWERS = re.compile(r".*/call/(?:v2/)?\w+/(\w+)/*")
 """GET requests that read the answer to one request, beside `queue/data` for a session."""
 UPLOAD = re.compile(r"(?!.*/(run|call|mcp)/).*/upload/*")
@@ -90,6 +92,8 @@ class Gate:
             raise HTTPException(400, "images are uploaded, not fetched from an address")
         if "/mcp" in path and asks_for_prompt(said):  # it would compute without being counted
             raise HTTPException(400, "there are no prompts here, only a tool")
+        if CANCEL.fullmatch(path):
+            self._visits.cancel(_text(body, "event_id"))
         if JOINS.fullmatch(path):
             await self._join(body, scope, _again(body, receive), send)
         else:

@@ -4,11 +4,12 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 UNHEARD = 10
 """Seconds within which a visitor must begin to read the answer."""
-UNSEEN = 5
+UNSEEN = 20
 """Seconds after which nobody waits for an answer for which gradio has not asked."""
 
 
@@ -47,8 +48,8 @@ class Visit:
         return time.monotonic() - self.seen < UNHEARD + UNSEEN
 
     def is_seen(self) -> bool:
-        """Return False for a request that gradio has dropped: it does not always close the
-        generator of one that is cancelled.
+        """Return False for a request that is cancelled, or that gradio has dropped: it does not
+        close the generator of one that is cancelled in its first step.
         """
         return time.monotonic() - self.seen < UNSEEN
 
@@ -79,6 +80,12 @@ class Visits:
         """Return True if another request names an upload."""
         name = path.parent.name.encode()  # the hash of its content
         return any(name in visit.asked for visit in list(self._there) if visit is not but)
+
+    def cancel(self, event: str) -> None:
+        """End a request."""
+        for visit in list(self._there):
+            if event and event == visit.event:
+                visit.seen = -inf
 
     def open(self, key: str) -> None:
         """Note that somebody begins to read the answers to a session or a request."""
