@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from stir_hf.report import Reading
 from stir_hf.report.cells import Table, escaped
+from stir_hf.report.reading import MARGIN
 from stir_hf.report.table import labels, notes_by_network, result_table
 from stir_hf.results import Score, StirResult, published
 
@@ -76,7 +77,7 @@ _VIEWS = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_VIEWS.globals.update(marks=MARKS, width=WIDTH, left=LEFT, right=RIGHT)
+_VIEWS.globals.update(margin=MARGIN, marks=MARKS, width=WIDTH, left=LEFT, right=RIGHT)
 
 
 def _view(macro: str, **values: Any) -> Markup:

@@ -21,6 +21,8 @@ DEVIATION = 0.65
 """The standard deviation of a debiased score near 0 over images and their starts, times the root of
 the number of images (docs/methods.md, "Noise").
 """
+MARGIN = "twice the standard deviation over samples and their starts"
+"""The meaning of "±" behind a score."""
 _SHARES = (
     (0.9, "nearly everything", "that"),
     (0.65, "most", "of what"),
