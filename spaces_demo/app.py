@@ -15,13 +15,13 @@ def main() -> None:
     import gradio as gr
 
     from stir_hf.report import page as views
-    from stir_hf.space import page
+    from stir_hf.space import handlers, page
 
     example = json.loads((HERE / "example.json").read_text("utf-8"))
     with page.blocks("STIR: compare two checkpoints") as demo:
         page.heading()
         with gr.Tab("Compare"):
-            page.comparison_form(views.first_view(example, page.LIMITS.steps))
+            page.comparison_form(views.first_view(example, handlers.MORE.format(page.LIMITS.steps)))
         with gr.Tab("Judge"):
             page.judgement_form()
         page.glossary()

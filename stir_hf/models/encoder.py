@@ -204,8 +204,9 @@ class Encoder:
         if self.network.quantised is not None:
             raise RequestError(
                 f"{self.name} is quantised ({self.network.quantised}): it has no gradient at its"
-                " inputs that an inversion could rely on; it can be judged: `stir-hf score"
-                f" {self.name} --inversions DIR`, on inversions of a network that is not"
+                " inputs that an inversion could rely on",
+                f"; it can be judged: `stir-hf score {self.name} --inversions DIR`, on inversions"
+                " of a network that is not",
             )
         if autocast and self.dtype != torch.float32:
             mine = str(self.dtype).removeprefix("torch.")

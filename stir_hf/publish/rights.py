@@ -36,9 +36,8 @@ def writable(name: str, option: str, *, create_pr: bool, kind: Kind = "dataset")
             f"{option} {repo.id!r} is no repo id ({one_line(error)}); expected NAMESPACE/NAME"
         ) from error
     if not hub.get_token():
-        raise RequestError(
-            f"{option} {repo.id} needs a token: sign in with `hf auth login`, or set HF_TOKEN"
-        )
+        remedy = ": sign in with `hf auth login`, or set HF_TOKEN"
+        raise RequestError(f"{option} {repo.id} needs a token", remedy)
     try:
         me = request(repo.me, repo.called, f"{option} {repo.id}")
         if create_pr and repo.is_private() is None:

@@ -73,8 +73,13 @@ MARKS = {
     "floor": ("†", "the score is not above its floor: nothing shared can be told from it"),
     "ceiling": (
         "‡",
-        f"the debiased ceiling is below {LOW_CEILING:g}, or less than {LEAST_RANGE:g} above the"
-        " floor: the inversions are too far off for a low score to mean much",
+        f"the debiased ceiling is below {LOW_CEILING:g}: the inversions are too far off for a low"
+        " score to mean much",
+    ),
+    "range": (
+        "~",
+        f"the debiased ceiling is less than {LEAST_RANGE:g} above the floor, so little room is"
+        " left for the score between them",
     ),
     "converged": (
         "§",

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from stir_hf.report import Reading
 from stir_hf.report.cells import Table, escaped
 from stir_hf.report.reading import MARGIN
-from stir_hf.report.table import labels, notes_by_network, result_table
+from stir_hf.report.table import labels, last_part, notes_by_network, result_table
 from stir_hf.results import Score, StirResult, published
 
 Data = Mapping[str, Any]
@@ -23,53 +24,12 @@ WIDTH, LEFT, RIGHT = 640, 12, 628
 """The width and the ends of the axis, in units of its drawing."""
 MARKS = (
     ("floor", "floor", "M0,-9 L0,9"),
-    ("similarity", "plain similarity", "M0,-7 L7,0 L0,7 L-7,0 Z"),
+    ("similarity", "similarity", "M0,-7 L7,0 L0,7 L-7,0 Z"),
     ("ceiling", "ceiling", "M0,-9 L0,9"),
     ("stir", "STIR", "M-7,0 a7,7 0 1,0 14,0 a7,7 0 1,0 -14,0"),
 )
 """The marks on the axis: name, words, shape; the shapes differ as well as the colours."""
 PAPER = "https://arxiv.org/abs/2206.11939"
-WORDS = (
-    (
-        "reference, model",
-        "The reference is the network whose invariances are tested; the model is"
-        " the one that may share them.",
-    ),
-    ("representation", "The numbers by which a network describes an image inside, at one layer."),
-    (
-        "penultimate",
-        "The layer before the last one, whose numbers the classification is made of."
-        " It is used here.",
-    ),
-    (
-        "inversion",
-        "A new image, made from noise by gradient descent, that the reference represents"
-        " nearly as it represents the original.",
-    ),
-    ("passes", "Steps of that descent, per image. More passes make the inversions more exact."),
-    (
-        "tolerance",
-        "The relative error of a representation, 0.02, at which an inversion counts as"
-        " converged and the descent ends.",
-    ),
-    (
-        "STIR",
-        "The similarity (CKA, 0 to 1) of the model's representations of the originals and of"
-        " their inversions.",
-    ),
-    ("debiased", "Corrected for what few images add by chance. Believe this value."),
-    ("floor", "The score of the noise that the inversions began from: nothing is shared."),
-    ("ceiling", "The score of the reference itself. Far below 1, the inversions did not work."),
-    ("similarity", "That of the two networks on the originals, whatever they ignore."),
-)
-"""The words on the page, with their meaning."""
-LOW = {
-    True: "Its inversions did not work well enough. More passes may help: choose up to {most}.",
-    False: "The inversions of this set did not work well enough for a judgement. Whoever made the"
-    " set can make it again with more passes.",
-}
-"""The advice on a low ceiling, by whether the visitor can change the number of passes."""
-
 _VIEWS = jinja2.Environment(
     autoescape=True,
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -93,7 +53,7 @@ def number(value: float | None) -> str:
 
 def short(name: Any) -> str:
     """Return the last part of a model's name."""
-    return str(name).rpartition("/")[2].partition("@")[0]
+    return last_part(str(name).partition("@")[0])
 
 
 def named(scores: Sequence[Data]) -> list[Data]:
@@ -126,13 +86,11 @@ def heading(source: str | None) -> str:
 
 def glossary() -> str:
     """Return the words on the page, with their meaning."""
-    return _view("glossary", words=WORDS)
+    return _view("glossary")
 
 
-def results(done: Data, passes: int | None = None) -> str:
-    """Return the results of a comparison, whose visitor chooses up to so many `passes`, or of a
-    judgement, whose visitor chooses none.
-    """
+def results(done: Data, remedy: str) -> str:
+    """Return the results of a comparison or a judgement; `remedy` as in `advice`."""
     scores = named(done["result"]["scores"])
     result = StirResult(tuple(map(Score.from_dict, scores)))
     galleries = [
@@ -142,7 +100,7 @@ def results(done: Data, passes: int | None = None) -> str:
     return _view(
         "results",
         told=sentences(scores),
-        advice=advice(scores, passes),
+        advice=advice(scores, remedy),
         axis=axis(scores),
         table=Markup(result_table(result, escaped).html("All numbers")),
         galleries=galleries,
@@ -153,17 +111,13 @@ def results(done: Data, passes: int | None = None) -> str:
     )
 
 
-def advice(scores: Sequence[Data], passes: int | None) -> list[str]:
-    """Return what a visitor can do about inversions that did not work, for each reference once;
-    `passes` as in `results`.
+def advice(scores: Sequence[Data], remedy: str) -> list[str]:
+    """Return a line for each reference whose inversions did not work, with what the visitor can do
+    about it: the `remedy`.
     """
-    low = dict.fromkeys(
-        score["reference"]
-        for score in scores
-        if {"ceiling", "converged"} & {*_reading(score).cautions}
-    )
-    line = LOW[passes is not None].format(most=passes)
-    return [f"{reference}: {line}" for reference in low]
+    doubted = [one for one in scores if {"ceiling", "converged"} & {*_reading(one).cautions}]
+    low = dict.fromkeys(score["reference"] for score in doubted)
+    return [f"The inversions of {name} did not work well enough. {remedy}" for name in low]
 
 
 def axis(scores: Sequence[Data]) -> str:
@@ -190,8 +144,10 @@ def axis(scores: Sequence[Data]) -> str:
             "noise": () if stir is None or margin is None else (x(stir - side), x(stir + side)),
         }
         rows.append(row)
-    ticks = [(x(value), f"{value:.3g}") for value in (low, (low + high) / 2, high)]
-    return _view("axis", rows=rows, ticks=ticks)
+    zero = (0.0,) if low < 0 < high else ()
+    ticks = [(x(value), f"{value:.3g}") for value in (low, *zero, (max(low, 0) + high) / 2, high)]
+    debiased = not any(_reading(score).is_plain for score in scores)
+    return _view("axis", rows=rows, ticks=ticks, debiased=debiased)
 
 
 def _marked(score: Data) -> tuple[dict[str, float], float | None]:
@@ -206,9 +162,11 @@ def _marked(score: Data) -> tuple[dict[str, float], float | None]:
 
 
 def _ends(scores: Sequence[Data], values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of the axis: those of the measure, or of the values if it has no limit."""
-    scale = Score.from_dict(scores[0]).scale
-    least = min(values, default=0.0) if scale.least is None else scale.least
+    """Return the ends of the axis: those of the measure, below it a tenth for debiased values, or
+    of the values if it has no limit.
+    """
+    scale, lowest = Score.from_dict(scores[0]).scale, min(values, default=0.0)
+    least = lowest if scale.least is None else min(scale.least, floor(lowest * 10) / 10)
     most = max(values, default=1.0) if scale.most is None else scale.most
     return least, most if most > least else least + 1
 
@@ -220,7 +178,7 @@ def _boards(found: Sequence[Data]) -> str:
     parts = []
     for board in found:
         rows = [(escaped(model), *map(number, values)) for model, *values in board["lines"]]
-        lines = Table(("model", "STIR", "debiased", "floor"), rows)
+        lines = Table(("model", "STIR", "debiased", "floor", "ceiling"), rows)
         caption = f"Leaderboard {escape(board['about'])}"
         parts.append(f'<div class="stir-scroll">{lines.html(caption)}</div>')
         parts += [f"<p>{escape(mark)}</p>" for mark in board["marks"]]
@@ -231,7 +189,7 @@ def waiting(before: int, seconds: float | None) -> str:
     """Return how many requests are before one, and about how long they take."""
     about = "" if seconds is None else f", about {max(5, round(seconds / 5) * 5)} seconds"
     several = "s are" if before > 1 else " is"
-    return f'<p class="stir-wait" role="status">{before} request{several} before yours{about}.</p>'
+    return f'<p class="stir-wait">{before} request{several} before yours{about}.</p>'
 
 
 def share(step: Data) -> float:
@@ -263,15 +221,15 @@ def link(address: str) -> str:
     return f'<a href="{escape(address)}">{escape(address)}</a>'
 
 
-def first_view(done: Data, passes: int) -> str:
-    """Return the example that a visitor sees first: pairs, the axis, two sentences; `passes` as in
-    `results`.
+def first_view(done: Data, remedy: str) -> str:
+    """Return the example that a visitor sees first: pairs, the axis, two sentences; `remedy` as in
+    `advice`.
     """
     scores = named(done["result"]["scores"])
     return _view(
         "first_view",
         told=sentences(scores),
-        advice=advice(scores, passes),
+        advice=advice(scores, remedy),
         axis=axis(scores),
         model=scores[0]["model"],
         reference=scores[0]["reference"],

@@ -76,7 +76,8 @@ class Reading:
     @property
     def cautions(self) -> dict[str, str]:
         """Return the reasons to doubt the score, by name, each in words: `floor`, `ceiling`,
-        `converged` (not where the ceiling shows that the inversions worked), `few` and `undefined`.
+        `range`, `converged` (not where the ceiling shows that the inversions worked), `few` and
+        `undefined`.
         """
         found, good = {}, False
         stir, floor, plain_ceiling = self.plain
@@ -91,7 +92,7 @@ class Reading:
                 found["ceiling"] = f"the inversions did not work, since {low}"
             elif self._range is not None and self._range < LEAST_RANGE:
                 near = f"the floor, {self.floor:.3f}, is near the ceiling, {ceiling:.3f}"
-                found["ceiling"] = near
+                found["range"] = near
         if self.converged is not None and self.converged < FEW and not good:
             found["converged"] = f"less than {FEW:.0%} of the inversions converged"
         if self.scale.is_share and self.num_samples is not None and self.num_samples < FEWEST:
@@ -192,9 +193,10 @@ class Reading:
             return f"{begin}: {model} ignores {words} {reference} ignores."
         begin = f"{score} ({name}{told})"
         if share is not None:
+            of_what = "this measure" if self.num_samples else "these samples"
             return (
                 f"{begin}: what {model} ignores of what {reference} ignores lies {share:.0%} of the"
-                " way from the floor to the ceiling; the noise of this measure is not known."
+                f" way from the floor to the ceiling; the noise of {of_what} is not known."
             )
         missing = self.floor is None or self.ceiling is None
         reason = "it has no floor or no ceiling" if missing else "its ceiling is at its floor"

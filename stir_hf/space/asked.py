@@ -89,12 +89,15 @@ def checked_count(given: Any, what: str, least: int, most: int) -> int:
     """
     number = isinstance(given, int | float) and not isinstance(given, bool)
     if not number or not least <= given <= most or int(given) != given:  # NaN is not between
-        raise RequestError(f"{what} must be between {least} and {most} here, not {shown(given)}")
+        raise RequestError(
+            f"{what} must be a whole number between {least} and {most} here, not {shown(given)}"
+        )
     return int(given)
 
 
 def _model(given: Any, what: str) -> str:
-    return given if isinstance(given, str) and given in MODELS else checked_id(given, what)
+    name = given.strip() if isinstance(given, str) else ""
+    return name if name in MODELS else checked_id(given, what)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ABOUT = (
     " `debiased.floor` (about 0) it does not. `sentences` says so in words, within the noise of so"
     " few images, or why a score is not to be believed: then report that instead of the number."
     " `scores[0]` is the model given the reference, `scores[1]` the reverse: they answer different"
-    " questions. A request takes up to two minutes, and may wait for others before."
+    " questions. A request may take some minutes, and waits for those that came before."
 )
 """The description of the endpoint and the tool."""
 
@@ -137,11 +137,23 @@ def tell_json(page: gr.Blocks) -> None:
 
     async def call_tool(request: types.CallToolRequest) -> Any:
         found = await called(request)
-        if not found.root.isError:
-            found.root.structuredContent = json.loads(found.root.content[0].text)
+        told = found.root.content[0]
+        if found.root.isError:
+            told.text = _plain(told.text)
+        else:
+            found.root.structuredContent = json.loads(told.text)
         return found
 
     answers |= {types.ListToolsRequest: list_tools, types.CallToolRequest: call_tool}
+
+
+def _plain(problem: str) -> str:
+    """Return the text of an error for the caller of the tool: gradio's own are about its requests
+    to itself, or a page that this one has not.
+    """
+    if problem.startswith(("Client error", "Server error", "Queue is full")):
+        return "the queue is full, or holds too many requests of yours; try again in a few minutes"
+    return problem.partition(" Please click on")[0].partition("\n")[0]
 
 
 def _as_json(data: list[Any], _: str) -> list[types.TextContent]:

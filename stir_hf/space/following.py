@@ -1,9 +1,9 @@
 """A request of a visitor, followed from its beginning to its end."""
 
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import gradio as gr
@@ -11,7 +11,7 @@ import gradio as gr
 from stir_hf.errors import RunError
 from stir_hf.space.asked import Limits
 from stir_hf.space.guards.visits import VISITS, Visit
-from stir_hf.space.work import LOOK_EVERY, Message, Messages, Work, run
+from stir_hf.space.work import Message, Work, run
 
 LEFT = "the visitor has left"
 
@@ -23,7 +23,9 @@ def visiting(request: gr.Request | None) -> Iterator[Visit]:
     if visit is None:  # a call that does not come through a page
         visit = Visit()
         visit.heard.set()
+    visit.begun = True
     visit.see()
+    VISITS.enter(visit)
     try:
         yield visit
     finally:
@@ -32,38 +34,58 @@ def visiting(request: gr.Request | None) -> Iterator[Visit]:
 
 def follow(work: Work, request: Any, limits: Limits, visit: Visit) -> Iterator[Message]:
     """Do a request that somebody waits for; yields its messages (see `run`), also empty ones, at
-    which gradio looks whether the visitor is there and otherwise closes the generator, or asks for
-    no more: then the work ends, too.
+    which gradio looks whether the visitor is there. The work ends with this generator, or when
+    gradio asks for no more.
 
     Raises:
         RequestError, RunError: see `run`.
     """
     if not visit.is_heard():  # gradio would keep an answer that nobody reads
         raise RunError(LEFT)
-    messages, done, ended = run(work, request, limits), None, threading.Event()
-    threading.Thread(target=_end_unseen, args=(messages, visit, ended), daemon=True).start()
+    told: SimpleQueue[Message | Exception] = SimpleQueue()
+    ended = threading.Event()
+    asked = work, request, limits, visit, told, ended
+    threading.Thread(target=_do, args=asked, daemon=True).start()
     try:
-        for message in messages:
+        while True:
+            message = _next(told, visit)
+            if isinstance(message, Exception):
+                raise message
+            yield message
             if "done" in message:
-                done = message  # nothing of it is left when it is shown
-            else:
-                yield message
-                visit.see()
-        if done is None:  # it was ended while gradio was busy elsewhere
-            raise RunError(LEFT)
-        yield done
+                return
     finally:
         ended.set()
 
 
-def _end_unseen(messages: Messages, visit: Visit, ended: threading.Event) -> None:
-    """End a request when nobody asks for its messages any more. This runs in a thread of its own,
-    since gradio closes generators in its event loop, which must not wait.
-    """
-    while not ended.wait(1) and visit.is_seen():
-        pass
+def _next(told: "SimpleQueue[Message | Exception]", visit: Visit) -> Message | Exception:
     while True:
-        with suppress(ValueError):  # it is at work just now
-            messages.close()
-            return
-        time.sleep(LOOK_EVERY)
+        visit.see()
+        with suppress(Empty):
+            return told.get(timeout=1)
+
+
+def _do(
+    work: Work,
+    request: Any,
+    limits: Limits,
+    visit: Visit,
+    told: "SimpleQueue[Message | Exception]",
+    ended: threading.Event,
+) -> None:
+    """Do a request, in a thread of its own: what gradio closes is closed in its event loop, which
+    must not wait for the end of a process.
+    """
+    last: Message | Exception = RunError(LEFT)
+    try:
+        with closing(run(work, request, limits)) as messages:
+            for message in messages:
+                if ended.is_set() or not visit.is_seen():
+                    break
+                if "done" in message:
+                    last = message
+                else:
+                    told.put(message)
+    except Exception as error:  # it is raised where the request is followed
+        last = error
+    told.put(last)  # when nothing of the request is left

@@ -22,6 +22,7 @@ from stir_hf.space.asked import (
     UploadError,
     checked_id,
 )
+from stir_hf.space.asked import shown as named
 from stir_hf.space.following import follow, visiting
 from stir_hf.space.guards.visits import VISITS
 from stir_hf.space.kept import Kept
@@ -32,7 +33,7 @@ PRESETS = {
     "Usual: 24 images, 100 passes": (24, 100),
     "Careful: 48 images, 150 passes": (48, 150),
 }
-"""Choices of (images, passes); each takes less than a minute on two cores for embedded models."""
+"""Choices of (images, passes); each takes some seconds on two cores for embedded models."""
 USUAL, OWN_NUMBERS = "Usual: 24 images, 100 passes", "As set below"
 TASKS = (
     "image-classification",
@@ -76,16 +77,27 @@ class Pace:
         return (now - began) * (1 - share) / (share - before)
 
 
-def shown(
-    messages: Iterable[Message], passes: int | None = None
-) -> Iterator[tuple[str, Found | None]]:
+MORE = "More passes may help: choose up to {}."
+NO_MORE = "More passes than here can be asked for on the command line."
+OF_A_SET = "Whoever made the set can make it again with more passes."
+"""What a visitor can do about inversions that did not work."""
+
+
+def remedy(asked: Comparison) -> str:
+    """Return what the visitor who asked can do about inversions that did not work."""
+    most = asked.limits.steps
+    return MORE.format(most) if asked.steps < most else NO_MORE
+
+
+def shown(messages: Iterable[Message], advice: str) -> Iterator[tuple[str, Found | None]]:
     """Yield HTML of the progress of a request, and at last its results with what was found;
-    `passes` as in `views.results`.
+    `advice` as the remedy of
+    `views.advice`.
     """
     html, pace = views.progress(None), Pace()
     for message in messages:
         if "done" in message:
-            yield views.results(message["done"], passes), message["done"]
+            yield views.results(message["done"], advice), message["done"]
             return
         if "wait" in message:
             html = views.waiting(**message["wait"])
@@ -123,7 +135,7 @@ def compare(
             effort: Any = PRESETS.get(str(preset), (images, steps))
             asked = Comparison(model, reference, dataset, split, sent, *effort)
             messages = follow(jobs.compare, asked, asked.limits, visit)
-            for html, done in shown(messages, asked.limits.steps):
+            for html, done in shown(messages, remedy(asked)):
                 if done is not None and signs_in():
                     key = KEPT.put(done["archive"])
                 yield html, key, gr.skip() if done is None else None
@@ -142,7 +154,7 @@ def judge(inversions: str, model: str, request: gr.Request | None = None) -> Ite
     with visiting(request) as visit:
         try:
             asked = Judging(inversions, model)
-            for html, _ in shown(follow(jobs.judge, asked, asked.limits, visit)):
+            for html, _ in shown(follow(jobs.judge, asked, asked.limits, visit), OF_A_SET):
                 yield html
         except (RequestError, RunError) as error:
             yield views.problem(str(error))
@@ -158,6 +170,10 @@ def push(
                 raise RequestError("there is no result to push yet, or it has expired")
             if token is None:
                 raise RequestError("sign in first: a result is pushed with your own account only")
+            if "@" in str(repo):
+                raise RequestError(
+                    f"the repo {named(repo)} has a revision; expected NAMESPACE/NAME"
+                )
             asked = {"repo": checked_id(repo, "repo"), "archive": archive, "token": token.token}
             for message in follow(jobs.push, asked, LIMITS, visit):
                 yield _pushed(message["done"]["url"]) if "done" in message else views.progress(None)

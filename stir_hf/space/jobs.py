@@ -18,12 +18,14 @@ from stir_hf.data.files.broken import of_set
 from stir_hf.data.sets.located import located
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.errors import RequestError
+from stir_hf.errors import RequestError, RunError
 from stir_hf.inputs.base import kind_of
 from stir_hf.inputs.images import ImageKind, to_png
 from stir_hf.publish import ShareConfig, push_folder
 from stir_hf.publish.boards.leaderboard import leaderboard
 from stir_hf.report.board import called, explained
+from stir_hf.report.board_lines import Line
+from stir_hf.report.reading import Reading
 from stir_hf.results import Displacement
 from stir_hf.runtime import Step
 from stir_hf.space import uploads
@@ -38,6 +40,13 @@ from stir_hf.space.guards.repos import Looked, check_published, check_weights
 from stir_hf.space.lines import of_comparison, of_judgement
 from stir_hf.space.work import Send
 
+HERE = {
+    "--to ": "",
+    "sign in with `hf auth login`": "sign out, and in again",
+    ", or propose it with --create-pr": "",
+    ", or --create-pr proposes it": "",
+}
+"""What `stir-hf push` says of a repo, and what is said of it on the page."""
 SHOWN = 8
 """Pairs of each end of the ranking, and inputs in progress, that are shown."""
 SIDE = 144
@@ -101,7 +110,13 @@ def push(request: dict[str, Any], folder: Path, send: Send) -> None:
     os.environ["HF_TOKEN"] = request["token"]  # of this process alone
     with tarfile.open(fileobj=io.BytesIO(request["archive"])) as archive:
         archive.extractall(folder / "run", filter="data")
-    pushed = push_folder(folder / "run", request["repo"], ShareConfig(private=True))
+    try:
+        pushed = push_folder(folder / "run", request["repo"], ShareConfig(private=True))
+    except (RequestError, RunError) as error:
+        told = str(error)
+        for words, here in HERE.items():
+            told = told.replace(words, here)
+        raise type(error)(told) from error
     send({"done": {"url": pushed.url}})
 
 
@@ -115,13 +130,17 @@ def board_rows(name: str) -> list[dict[str, Any]]:
         {
             "about": f"given {board.reference or 'a reference'}, layer {board.layer},"
             f" {board.num_samples} images",
-            "lines": [
-                [called(line), line.stir, line.stir_debiased, line.floor] for line in board.lines
-            ],
+            "lines": [_line(line) for line in board.lines],
             "marks": explained(board),
         }
         for board in found
     ]
+
+
+def _line(line: Line) -> list[Any]:
+    """Return the model, its plain STIR, and the values by which its score is read."""
+    read = Reading.of(vars(line))
+    return [called(line), line.stir, read.stir, read.floor, read.ceiling]
 
 
 def _looked(names: Iterable[str], limits: Limits) -> dict[str, Looked]:

@@ -37,8 +37,14 @@ BUSY, IDLE = (
     for start, stop in (("false", "true"), ("true", "false"))
 )
 """What a browser does to the buttons that start and cancel: something runs, or nothing does."""
-LOOK = "() => {{ document.getElementById('{}').scrollIntoView({{behavior: 'smooth'}}); }}"
-"""What a browser does to show an output."""
+LOOK = """() => {{
+  const output = document.getElementById('{}');
+  output.setAttribute('aria-live', 'polite');
+  output.tabIndex = -1;
+  output.focus({{preventScroll: true}});
+  output.scrollIntoView({{behavior: 'smooth'}});
+}}"""
+"""What a browser does to show an output: the button that had the focus is not active any more."""
 ON_LOAD = """() => document.addEventListener('keydown', event => {
   if (event.key === 'Tab' && event.target.getAttribute('aria-controls')) event.stopPropagation();
 }, true)"""
@@ -106,6 +112,7 @@ def buttons(label: str, handler: Any, asked: list[Any], told: list[Any]) -> None
     start.click(None, None, None, js=LOOK.format(output.elem_id), **AT_ONCE)
     running = start.click(handler, asked, told, **AS_SENT)
     running.then(None, None, both, js=IDLE, **AT_ONCE)
+    running.failure(None, None, both, js=IDLE, **AT_ONCE)  # the gate refuses it
     cancelled = views.problem("cancelled; nothing of it was kept")
 
     async def at_last() -> str:  # once more, as a step that was under way may have come in between
@@ -205,6 +212,9 @@ def add_api() -> None:
 def serve(page: gr.Blocks, **how: Any) -> None:
     """Serve a page, its API and MCP tool: a line of 20, small uploads, no foreign host."""
     warm_up()
+    inputs: dict[Any, int] = {}
+    for number, function in page.fns.items():
+        inputs |= dict.fromkeys((number, function.api_name), len(function.inputs))
     page.queue(max_size=MOST, default_concurrency_limit=8, api_open=False)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs what is registered for exit
@@ -223,7 +233,7 @@ def serve(page: gr.Blocks, **how: Any) -> None:
         mcp_server=True,
         ssr_mode=False,
         run_history=False,
-        app_kwargs={"middleware": [Middleware(Gate, VISITS)]},
+        app_kwargs={"middleware": [Middleware(Gate, VISITS, inputs)]},
         **how,
     )
     tell_json(page)

@@ -31,10 +31,8 @@ class Turns:
             yield place
         finally:
             with self._moved:
-                now = time.monotonic()
                 if self._line[0] is place:
-                    self._lasted.append(now - self._since)
-                    self._since = now
+                    self._since = time.monotonic()
                 self._line.remove(place)
                 self._moved.notify_all()
 
@@ -46,6 +44,10 @@ class Turns:
             if wait:
                 self._moved.wait(wait)
             return self._line.index(place)
+
+    def note(self) -> None:
+        """Note the time that the request at work took: it came to its end."""
+        self._lasted.append(time.monotonic() - self._since)
 
     def seconds(self, before: int) -> float | None:
         """Return how long the requests before one will take, if they take as long as the last ones;

@@ -165,9 +165,11 @@ def run(work: Work, request: Any, limits: Limits) -> Messages:
                     )
                 if "error" in message:
                     raise message["error"]
-                yield message
                 if "done" in message:
+                    TURNS.note()
+                    yield message
                     return
+                yield message
 
 
 def _work(work: Work, request: Any, folder: Path, messages: Connection, limits: Limits) -> None:

@@ -64,7 +64,7 @@ BOARD = Board(
         ({"floor_debiased": None, "floor": 0.7}, ["floor"]),
         ({"ceiling_debiased": 0.89}, ["ceiling"]),
         ({"ceiling_debiased": None, "ceiling": 0.5}, ["ceiling"]),
-        ({"ceiling_debiased": 0.95, "floor_debiased": 0.5}, ["ceiling"]),
+        ({"ceiling_debiased": 0.95, "floor_debiased": 0.5}, ["range"]),
         ({"converged": 0.49, "ceiling_debiased": 0.94}, ["converged"]),
         ({"converged": 0.03, "ceiling_debiased": 0.95}, []),
         ({"converged": None}, []),

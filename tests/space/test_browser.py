@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from PIL import Image
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
 from tests.publish.clients import Client
-from tests.space.conftest import MISSING, Server
+from tests.space.conftest import MISSING, Server, place_of
 from tests.stand_in_hub import StandInHub
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
@@ -225,6 +226,36 @@ def test_a_queue_of_three(server: Server, browser: Any) -> None:
             assert later.page.locator("#output .stir-download").count() == 0
     for visit in visits:
         assert next(visit, None) is None
+
+
+@pytest.mark.verify
+def test_a_page_with_too_many_requests(wide: Visit, server: Server) -> None:
+    """The sentence is shown, and the button can be used again."""
+    at, place = f"{server.url}/gradio_api/queue/join", place_of(server, "scores")
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 16, 1]
+    for i in range(3):  # nobody reads their answers
+        joined = {"data": data, "fn_index": place, "session_hash": f"other-{i}"}
+        assert httpx.post(at, json=joined).status_code == 200
+    wide.page.locator("#compare").click()
+    told = wide.page.get_by_text("the queue holds 3 requests of yours already")
+    expect(told.first).to_be_visible(timeout=LONG)
+    expect(wide.page.locator("#compare")).to_be_enabled()
+    expect(wide.page.locator("#cancel-compare")).to_be_disabled()
+    wide.wrong.clear()  # the browser reports the status 429
+    wide.page.wait_for_timeout(12_000)
+    wide.page.locator("#compare").click()
+    expect(wide.page.locator("#output .stir-download")).to_be_visible(timeout=LONG)
+
+
+@pytest.mark.verify
+def test_the_keyboard_keeps_its_place(visit: Visit) -> None:
+    """The button that was pressed is not active any more: its output has the focus."""
+    page = visit.page
+    page.get_by_text("Quick: 16 images, 60 passes").click()
+    page.locator("#compare").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#output .stir-download")).to_be_visible(timeout=LONG)
+    assert page.evaluate("document.activeElement.id") == "output"
 
 
 @pytest.mark.verify

@@ -31,11 +31,13 @@ def uploads_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
 
 
-def gate(page: Any, waiting: int = 0, of: str = "9.9.9.9") -> Gate:
+def gate(
+    page: Any, waiting: int = 0, of: str = "9.9.9.9", inputs: dict[Any, int] | None = None
+) -> Gate:
     visits = Visits()
     for _ in range(waiting):
         visits.enter(Visit(of))
-    return Gate(page, visits)
+    return Gate(page, visits, inputs or {})
 
 
 async def status(door: Gate, path: str, *parts: bytes, **how: Any) -> int:
@@ -215,6 +217,27 @@ def test_a_request_that_is_half_sent_ends(monkeypatch: pytest.MonkeyPatch) -> No
     told = asyncio.run(answer(gate(page), f"{AT}/queue/join", b'{"data"', None))
     assert told == (408, "a request takes at most 0.01 seconds")
     assert page.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/call/scores", {"data": [1, 2]}, "the request has 2 inputs; scores takes 6"),
+        ("/call/scores/", {"data": "x"}, "the request has no inputs; scores takes 6"),
+        ("/call/scores", {}, "the request has no inputs; scores takes 6"),
+        ("/queue/join", {"fn_index": 3, "data": [1]}, "the request has 1 inputs; 3 takes 2"),
+        ("/queue/join", {"fn_index": 3, "data": [1, 2]}, ""),
+        ("/call/scores", {"data": [0] * 6}, ""),
+        ("/call/v2/scores", {"model": "x"}, ""),
+        ("/queue/join", {"fn_index": [3], "data": []}, ""),
+        ("/queue/join", [], ""),
+    ],
+)
+def test_a_wrong_number_of_inputs(path: str, body: Any, told: str) -> None:
+    """Gradio would not hand it on, nor say why."""
+    door = gate(Page(), inputs={"scores": 6, 3: 2})
+    found = asyncio.run(answer(door, AT + path, json.dumps(body).encode()))
+    assert found == ((400, told) if told else (200, ""))
 
 
 def test_a_full_queue_says_so() -> None:

@@ -26,6 +26,8 @@ def push(key, repo, token):
     signed = token and gr.OAuthToken(token, "", 0)
     return list(handlers.push(key, repo, signed))[-1]
 answers = {name: push(key, repo, token) for name, (repo, token) in asked.items()}
+answers["a revision"] = push(key, "lab/mine@main", "hf_lab")
+answers["a bad token"] = push(key, "lab/mine", "hf_nobody")
 answers["nothing"] = push("guessed", "lab/mine", "hf_lab")
 print("ANSWER" + json.dumps(answers))
 """
@@ -48,6 +50,11 @@ def test_a_result_is_pushed_by_who_asked(tmp_path: Path) -> None:
         assert "is no Hub id" in told["a path"]
         assert "other" in told["another's"]
         assert 'class="stir-problem"' in told["another's"]
+        assert "has a revision; expected NAMESPACE/NAME" in told["a revision"]
+        assert "the Hub does not accept the token: sign out, and in again" in told["a bad token"]
+        for answer in told.values():
+            for words in ("--to", "--create-pr", "hf auth login"):
+                assert words not in answer
         assert "there is no result to push" in told["nothing"]
         assert "Pushed to" in told["mine"]
         repo = hub.repo("dataset", "lab/mine")

@@ -2,6 +2,7 @@
 many requests at once.
 """
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from gradio_client import Client as Asking
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from tests.publish.clients import Client
@@ -170,6 +173,35 @@ def test_one_visitor_does_not_keep_the_others_out(server: Server) -> None:
         told = [one.result() for one in many]
     assert told.count("answered") <= 6
     assert sum("requests of yours already" in one or "429" in one for one in told) >= 24
+
+
+@pytest.mark.verify
+def test_the_tool_says_that_the_queue_is_full(server: Server) -> None:
+    """As the sentence of this page, not as what gradio tells of its own request."""
+    data = ["standard-0", "robust-0", "200 images of Fashion-MNIST", "", 16, 1]
+    place, at = place_of(server, "scores"), f"{server.url}/gradio_api/queue/join"
+    for i in range(3):
+        joined = {"data": data, "fn_index": place, "session_hash": f"other-{i}"}
+        assert httpx.post(at, json=joined).status_code == 200
+
+    async def ask_tool(**arguments: Any) -> str:
+        async with (
+            streamable_http_client(f"{server.url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (tool,) = (await session.list_tools()).tools
+            answer = await session.call_tool(tool.name, arguments)
+            assert answer.isError
+            content: Any = answer.content[0]
+            return str(content.text)
+
+    told = asyncio.run(ask_tool(model="standard-0", reference="robust-0"))
+    assert told.startswith("the queue is full, or holds too many requests of yours")
+    told = asyncio.run(ask_tool(model="standard-0", reference="robust-0", colour="red"))
+    assert "colour" in told
+    assert "footer" not in told
+    assert "\n" not in told
 
 
 def ask(server: Server, headers: dict[str, str], images: int = 16) -> str:

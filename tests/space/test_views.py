@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from stir_hf.report import page as views
+from stir_hf.space import handlers
+from stir_hf.space.asked import Comparison
 from stir_hf.space.handlers import Pace
 from tests.conftest import ROOT
 
@@ -22,7 +24,7 @@ def test_names_of_others_are_escaped() -> None:
         {**score, "model": BAD, "reference": f"lab/{BAD}", "notes": [BAD]}
         for score in EXAMPLE["result"]["scores"]
     ]
-    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1]], "marks": [BAD]}
+    board = {"about": BAD, "lines": [[BAD, 0.5, None, 0.1, 1.0]], "marks": [BAD]}
     done = {
         **EXAMPLE,
         "result": {**EXAMPLE["result"], "scores": scores},
@@ -31,7 +33,7 @@ def test_names_of_others_are_escaped() -> None:
         "python": BAD,
         "where": BAD,
     }
-    html = views.results(done)
+    html = views.results(done, "")
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x") >= 9
     assert f"<p>{escape(BAD)}</p>" in html  # a mark of the board
@@ -81,21 +83,29 @@ def test_who_waits_is_told_how_many_are_before() -> None:
 def test_the_advice_is_what_can_be_done_there() -> None:
     """It goes by the ceiling: that of a standard network is high although few converge."""
     good, score = EXAMPLE, EXAMPLE["result"]["scores"][0]
-    for passes in (300, None):
-        assert views.advice(good["result"]["scores"], passes) == []
+    assert views.advice(good["result"]["scores"], "Do more.") == []
     low = [{**score, "debiased": {**score["debiased"], "ceiling": 0.7}}]
-    assert views.advice(low, 300) == [
-        "robust-0: Its inversions did not work well enough. More passes may help: choose up to 300."
+    assert views.advice(low, "Do more.") == [
+        "The inversions of robust-0 did not work well enough. Do more."
     ]
-    (told,) = views.advice(low, None)
-    assert "Whoever made the set" in told
+    near = [{**score, "debiased": {**score["debiased"], "floor": 0.6}}]  # the inversions worked
+    assert views.advice(near, "Do more.") == []
+    done = {"result": {**EXAMPLE["result"], "scores": low}}
+
+    def told(steps: int) -> str:
+        """What a visitor reads who chose so many passes."""
+        asked = Comparison("standard-0", "robust-0", steps=steps)
+        return list(handlers.shown([{"done": {**EXAMPLE, **done}}], handlers.remedy(asked)))[-1][0]
+
+    assert "More passes may help: choose up to 300." in told(299)
+    assert "More passes than here can be asked for on the command line." in told(300)
 
 
 def test_notes_are_under_the_network_that_they_are_about() -> None:
     scores = [
         {**score, "notes": [f"of {score['reference']}"]} for score in EXAMPLE["result"]["scores"]
     ]
-    html = views.results({**EXAMPLE, "result": {**EXAMPLE["result"], "scores": scores}})
+    html = views.results({**EXAMPLE, "result": {**EXAMPLE["result"], "scores": scores}}, "")
     for name in ("robust-0", "standard-0"):
         assert f"<dt>{name}</dt><dd>of {name}</dd>" in html
 
@@ -119,7 +129,7 @@ def test_words_go_by_the_debiased_values() -> None:
     assert views.sentences([{**score, "debiased": debiased}]) == [words]
     low = [{**score, "debiased": {**debiased, "ceiling": 0.74}}]
     assert "the inversions did not work, since the ceiling, 0.740, is below 0.9" in views.results(
-        {**EXAMPLE, "result": {**EXAMPLE["result"], "scores": low}}
+        {**EXAMPLE, "result": {**EXAMPLE["result"], "scores": low}}, ""
     )
 
 
@@ -134,8 +144,23 @@ def test_a_score_without_floor() -> None:
     assert "floor –" in views.axis(scores)
 
 
+def test_the_axis_shows_what_is_told() -> None:
+    """Debiased values, also below 0; the noise of a score that is put into words, and no other."""
+    score = EXAMPLE["result"]["scores"][0]
+    low = {**score, "debiased": {**score["debiased"], "stir": -0.17}}
+    html = views.axis([low])
+    assert ">-0.2</text>" in html
+    assert ">0</text>" in html
+    assert "STIR -0.17" in html
+    assert 'class="noise"' in html
+    assert "±" in html
+    doubted = views.axis([{**low, "num_samples": 8}])
+    assert 'class="noise"' not in doubted
+    assert "-0.17 ±" not in doubted
+
+
 def test_headings_go_down_one_by_one() -> None:
-    html = views.heading(None) + views.first_view(EXAMPLE, 300) + views.results(EXAMPLE)
+    html = views.heading(None) + views.first_view(EXAMPLE, "") + views.results(EXAMPLE, "")
     levels = [int(level) for level in re.findall(r"<h(\d)\b", html)]
     assert levels[0] == 1
     assert levels.count(1) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, cast
 
 import pytest
 
+from stir_hf.errors import RequestError, RunError
 from stir_hf.space.asked import LIMITS
 from stir_hf.space.following import follow, visiting
 from stir_hf.space.guards.gate import Gate
-from stir_hf.space.guards.visits import UNHEARD, UNSEEN, Visit, Visits
+from stir_hf.space.guards.visits import UNBEGUN, UNHEARD, UNSEEN, Visit, Visits
 
 AT = "/gradio_api"
 
@@ -49,7 +51,7 @@ class Page:
 
     def __init__(self) -> None:
         self.queue, self.visits = Queue(), Visits()
-        self.gate, self.left = Gate(self.queue, self.visits), asyncio.Event()
+        self.gate, self.left = Gate(self.queue, self.visits, {}), asyncio.Event()
         self.blocked = False
 
     async def join(self, path: str = "/queue/join", **body: Any) -> Visit:
@@ -143,11 +145,14 @@ def test_one_of_two_readers_may_leave() -> None:
 
 def test_a_request_that_gradio_never_hands_on_counts_for_a_while() -> None:
     """As one with too few inputs: no handler is called, which would end the visit."""
-    visits, visit = Visits(), Visit("9.9.9.9")
+    visits, visit = Visits(), Visit("9.9.9.9", asked=b'"a1b2"')
     visits.enter(visit)
     assert (visits.count("9.9.9.9"), visits.count()) == (1, 1)
-    visit.seen -= UNHEARD + UNSEEN + 1
+    visit.seen -= UNBEGUN + 1
     assert (visits.count("9.9.9.9"), visits.count()) == (0, 0)
+    other = Visit("8.8.8.8")
+    visits.enter(other)  # which forgets what was sent
+    assert not visits.names(Path("/tmp/gradio/a1b2/x.png"), but=other)
 
 
 def test_what_is_cancelled_ends() -> None:
@@ -169,21 +174,54 @@ def test_a_request_that_nobody_asks_for_ends(how: str, monkeypatch: pytest.Monke
 
     def endless(*_: Any) -> Iterator[Any]:
         try:
-            while True:
+            while not ended.wait(0.05):
                 yield {}
         finally:
             ended.set()
 
     monkeypatch.setattr("stir_hf.space.following.run", endless)
-    visit: Any = Visit()
+    visit: Any = Visit(begun=True)
     visit.heard.set()
     answer: Any = follow(cast("Any", None), None, LIMITS, visit)
     next(answer)
     if how == "closed":
         answer.close()
     else:
-        visit.seen -= UNHEARD + UNSEEN + 1
+        visit.seen -= UNSEEN + 1
     assert ended.wait(10)
+
+
+def test_a_long_step_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the machine is busy: whoever waits for a message is there."""
+    monkeypatch.setattr("stir_hf.space.guards.visits.UNSEEN", 1.5)
+
+    def slow(*_: Any) -> Iterator[Any]:
+        time.sleep(2)
+        yield {}
+        time.sleep(2)
+        yield {"done": {}}
+
+    monkeypatch.setattr("stir_hf.space.following.run", slow)
+    visit = Visit(begun=True)
+    visit.heard.set()
+    assert list(follow(cast("Any", None), None, LIMITS, visit)) == [{}, {"done": {}}]
+
+
+@pytest.mark.parametrize("error", [RequestError("it is wrong"), RunError("it failed")])
+def test_an_error_of_the_work_is_that_of_the_request(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Iterator[Any]:
+        yield {"step": 1}
+        raise error
+
+    monkeypatch.setattr("stir_hf.space.following.run", fails)
+    visit = Visit(begun=True)
+    visit.heard.set()
+    answer = follow(cast("Any", None), None, LIMITS, visit)
+    assert next(answer) == {"step": 1}
+    with pytest.raises(type(error), match=str(error)):
+        next(answer)
 
 
 def _body(**given: Any) -> Any:

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -59,8 +60,9 @@ SHUT = re.compile(r"(/gradio_api)?/(deep_link|monitoring|dev)(/.*)?")
 class Gate:
     """ASGI middleware around gradio's application, which notes the requests that wait."""
 
-    def __init__(self, app: ASGIApp, visits: Visits) -> None:
-        self._app, self._visits = app, visits
+    def __init__(self, app: ASGIApp, visits: Visits, inputs: Mapping[Any, int]) -> None:
+        """Stand before an application; `inputs` are numbers of inputs, by function."""
+        self._app, self._visits, self._inputs = app, visits, inputs
         self._uploading = list[tuple[str, int]]()
         self._sent = deque[tuple[float, str, int]]()
 
@@ -95,9 +97,22 @@ class Gate:
         if CANCEL.fullmatch(path):
             self._visits.cancel(_text(body, "event_id"))
         if JOINS.fullmatch(path):
+            self._check_inputs(path, said)
             await self._join(body, scope, _again(body, receive), send)
         else:
             await self._app(scope, _again(body, receive), send)
+
+    def _check_inputs(self, path: str, said: Any) -> None:
+        """Refuse a request that gradio would not hand on, and answer with an empty error."""
+        asked = said if isinstance(said, dict) else {}
+        name = asked.get("fn_index") if "queue/join" in path else path.rstrip("/").split("/")[-1]
+        expected = self._inputs.get(name) if isinstance(name, int | str) else None
+        given, is_v2 = asked.get("data"), "/call/v2/" in path  # which has them by name
+        if expected is None or is_v2:
+            return
+        if not isinstance(given, list) or len(given) != expected:
+            there = len(given) if isinstance(given, list) else "no"
+            raise HTTPException(400, f"the request has {there} inputs; {name} takes {expected}")
 
     async def _join(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a request until it ends, or until gradio refuses it."""

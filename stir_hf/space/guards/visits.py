@@ -11,6 +11,8 @@ UNHEARD = 10
 """Seconds within which a visitor must begin to read the answer."""
 UNSEEN = 20
 """Seconds after which nobody waits for an answer for which gradio has not asked."""
+UNBEGUN = 2
+"""Seconds for which a request counts whose handler is not called, as gradio refuses its inputs."""
 
 
 @dataclass(eq=False)
@@ -28,6 +30,8 @@ class Visit:
     """Gradio's name of the request."""
     heard: threading.Event = field(default_factory=threading.Event)
     """Set once somebody reads the answer."""
+    begun: bool = False
+    """True once the handler is called."""
     seen: float = field(default_factory=time.monotonic)
     """The time when the request joined, or when gradio last asked for a part of its answer."""
 
@@ -41,17 +45,11 @@ class Visit:
         """Note that gradio asks for the next part of the answer."""
         self.seen = time.monotonic()
 
-    def is_there(self) -> bool:
-        """Return False for a request that gradio never handed on, as one with inputs that it
-        refuses, or that it has dropped.
-        """
-        return time.monotonic() - self.seen < UNHEARD + UNSEEN
-
     def is_seen(self) -> bool:
         """Return False for a request that is cancelled, or that gradio has dropped: it does not
         close the generator of one that is cancelled in its first step.
         """
-        return time.monotonic() - self.seen < UNSEEN
+        return time.monotonic() - self.seen < (UNSEEN if self.begun else UNBEGUN)
 
 
 class Visits:
@@ -62,8 +60,9 @@ class Visits:
         self._streams = Counter[str]()
 
     def enter(self, visit: Visit) -> None:
-        """Count a visit from now on."""
-        if self._streams[visit.session]:
+        """Count a visit from now on, and no longer those that are not seen."""
+        self._there = {one for one in self._there if one.is_seen()}
+        if any(self._streams.get(key) for key in (visit.session, visit.event)):
             visit.heard.set()
         self._there.add(visit)
 
@@ -73,7 +72,7 @@ class Visits:
 
     def count(self, address: str | None = None) -> int:
         """Number of requests of an address, or of all, that wait or are at work."""
-        there = [visit for visit in list(self._there) if visit.is_there()]
+        there = [visit for visit in list(self._there) if visit.is_seen()]
         return sum(address in (None, visit.address) for visit in there)
 
     def names(self, path: Path, but: Visit) -> bool:
