@@ -61,7 +61,8 @@ class Visits:
 
     def enter(self, visit: Visit) -> None:
         """Count a visit from now on, and no longer those that are not seen."""
-        self._there = {one for one in self._there if one.is_seen()}
+        for unseen in [one for one in list(self._there) if not one.is_seen()]:
+            self._there.discard(unseen)
         if any(self._streams.get(key) for key in (visit.session, visit.event)):
             visit.heard.set()
         self._there.add(visit)
