@@ -165,6 +165,7 @@ def test_what_is_cancelled_ends() -> None:
         return one, other
 
     one, other = asyncio.run(visits())
+    one.see()
     assert (one.is_seen(), other.is_seen()) == (False, True)
 
 

@@ -42,8 +42,9 @@ class Visit:
         return heard
 
     def see(self) -> None:
-        """Note that gradio asks for the next part of the answer."""
-        self.seen = time.monotonic()
+        """Note that gradio asks for the next part of the answer, unless it is cancelled."""
+        if self.seen > -inf:
+            self.seen = time.monotonic()
 
     def is_seen(self) -> bool:
         """Return False for a request that is cancelled, or that gradio has dropped: it does not
