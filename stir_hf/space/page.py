@@ -45,11 +45,12 @@ LOOK = """() => {{
   output.scrollIntoView({{behavior: 'smooth'}});
 }}"""
 """What a browser does to show an output: the button that had the focus is not active any more."""
-ON_LOAD = """() => document.addEventListener('keydown', event => {
-  if (event.key === 'Tab' && event.target.getAttribute('aria-controls')) event.stopPropagation();
-}, true)"""
-"""What a browser does first. The list of a dropdown that is left by Tab would open again (gradio
-6.31 handles the key after the box has lost the focus).
+ON_LOAD = """() => document.addEventListener('focusout', ({target}) => setTimeout(() => {
+  if (target.getAttribute('role') === 'combobox' && target !== document.activeElement)
+    target.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));
+}, 100))"""
+"""What a browser does first: it closes the list of a dropdown that is left. Gradio 6.31 opens it
+again, as it handles the last key after the box has lost the focus.
 """
 COLOURS = {
     "button_primary_background_fill": "#0b5cad",
