@@ -206,7 +206,7 @@ def progress(step: Data | None, left: float | None = None) -> str:
         what = "loading the networks and the images"
         return _view("progress", what=what, share=None, left="", pictures={})
     error = "" if step["error"] is None else f", error {step['error']:.2f}"
-    about = "" if left is None else f"at most {left:.0f} s left"
+    about = "" if left is None else f"about {left:.0f} s left"
     told: Data = {"what": f"{step['what']}{error}", "left": about, "pictures": step["pictures"]}
     return _view("progress", share=share(step), **told)
 

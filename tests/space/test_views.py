@@ -56,7 +56,7 @@ STEP: dict[str, Any] = {
 
 def test_how_far_a_request_is() -> None:
     assert 'value="0.250"' in views.progress(STEP, 10)
-    assert "at most 30 s left" in views.progress(STEP, 30)
+    assert "about 30 s left" in views.progress(STEP, 30)
     assert "left" not in views.progress(STEP, None)
     judging = {**STEP, "what": "judging robust-0", "error": None}
     assert 'value="0.950"' in views.progress(judging, 10)
