@@ -80,7 +80,7 @@ class Pace:
 MORE = "More passes may help: choose up to {}."
 NO_MORE = "More passes than here can be asked for on the command line."
 OF_A_SET = "Whoever made the set can make it again with more passes."
-"""What a visitor can do about inversions that did not work."""
+"""Remedies for inversions that did not work: fewer passes than allowed, all, or a published set."""
 
 
 def remedy(asked: Comparison) -> str:

@@ -46,7 +46,7 @@ HERE = {
     ", or propose it with --create-pr": "",
     ", or --create-pr proposes it": "",
 }
-"""What `stir-hf push` says of a repo, and what is said of it on the page."""
+"""Words of `stir-hf push`, and those of the page in their place."""
 SHOWN = 8
 """Pairs of each end of the ranking, and inputs in progress, that are shown."""
 SIDE = 144

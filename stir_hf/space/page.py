@@ -36,7 +36,7 @@ BUSY, IDLE = (
     f"() => [{_ACTIVE.format(start)}, {_ACTIVE.format(stop)}]"
     for start, stop in (("false", "true"), ("true", "false"))
 )
-"""What a browser does to the buttons that start and cancel: something runs, or nothing does."""
+"""JavaScript that switches the buttons to start and to cancel: something runs, or nothing does."""
 LOOK = """() => {{
   const output = document.getElementById('{}');
   output.setAttribute('aria-live', 'polite');
@@ -44,13 +44,13 @@ LOOK = """() => {{
   output.focus({{preventScroll: true}});
   output.scrollIntoView({{behavior: 'smooth'}});
 }}"""
-"""What a browser does to show an output: the button that had the focus is not active any more."""
+"""JavaScript that shows an output and gives it the focus of the button, which is inactive now."""
 ON_LOAD = """() => document.addEventListener('focusout', ({target}) => setTimeout(() => {
   if (target.getAttribute('role') === 'combobox' && target !== document.activeElement)
     target.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));
 }, 100))"""
-"""What a browser does first: it closes the list of a dropdown that is left. Gradio 6.31 opens it
-again, as it handles the last key after the box has lost the focus.
+"""JavaScript that closes the list of a dropdown that is left. Gradio 6.31 opens it again, as it
+handles the last key after the box has lost the focus.
 """
 COLOURS = {
     "button_primary_background_fill": "#0b5cad",

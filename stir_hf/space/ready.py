@@ -1,6 +1,6 @@
-"""What a request's process has in memory from its start: all that a comparison imports.
+"""Import all that a comparison imports, so that the process of a request has it from its start.
 
-To import this module is to import it. Nothing here starts a thread, as processes are forked from
+Importing this module does it. Nothing here starts a thread, as processes are forked from
 the one that imports it: no network runs, and no weights are loaded.
 """
 

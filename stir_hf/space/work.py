@@ -42,8 +42,8 @@ CACHES = (
     "HF_XET_CACHE",
 )
 WAITING = "OMP_WAIT_POLICY"
-"""What threads do while they wait; read when torch is loaded. Those that spin cost 3 to 4 times the
-time on a busy machine.
+"""The variable by which waiting threads of torch sleep or spin, read when torch is loaded. Threads
+that spin slow a busy machine down (benchmarks/threads.py).
 """
 TOO_LARGE = "it needed more memory than one request may use"
 NO_ROOM = "there is no room for another request just now; try again later"

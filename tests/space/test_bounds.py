@@ -5,13 +5,12 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from datasets.table import embed_table_storage
@@ -139,7 +138,7 @@ def test_images_are_not_unpacked_beyond_a_size(kind: str, size: int, tmp_path: P
     path = compressed(kind, bytes(size), tmp_path)
     columns = datasets.Features(image=datasets.Image(decode=False))
     rows = datasets.Dataset.from_list([{"image": {"bytes": None, "path": path}}], columns)
-    read: Callable[[], pa.Table] = lambda: embed_table_storage(rows.data.table)  # noqa: E731
+    read = partial(embed_table_storage, rows.data.table)
     with on_images(LIMITS):
         if size < LIMITS.upload:
             assert len(read()["image"][0].as_py()["bytes"]) == size

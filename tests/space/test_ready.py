@@ -21,7 +21,7 @@ FAMILIES = ("resnet", "vit", "convnext", "deit", "swin", "beit", "dinov2", "effi
 
 def end() -> None:
     """End the server of processes, so that the next request starts one."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # not in typeshed
     work._processes.cache_clear()
 
 

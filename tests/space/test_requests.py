@@ -10,7 +10,7 @@ import types
 from typing import Any
 
 import httpx
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema  # type: ignore[import-untyped]  # its stubs are a package of their own
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
