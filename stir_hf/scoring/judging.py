@@ -118,6 +118,7 @@ def _score(
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
         spread_error=None if left is None else SpreadError.of(left),
         notes=tuple(dict.fromkeys(notes)),
+        draw_distance=inversions.draw_distance,
         draws=inversions.draws,
         left_out=inversions.num_samples - count,
         inversion_set=inversions.manifest.hash[:16],
