@@ -22,3 +22,5 @@ from .results import SpreadError as SpreadError
 from .results import StirResult as StirResult
 from .runtime import Step as Step
 from .runtime import Watcher as Watcher
+from .targets import InvertedRepresentations as InvertedRepresentations
+from .targets import invert_representations as invert_representations

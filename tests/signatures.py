@@ -10,7 +10,15 @@ from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "python.md"
 MARKS = re.compile(r"(<!-- signatures -->\n```text\n).*?(```\n)", re.DOTALL)
-NAMES = ("invert", "score", "compare", "matrix", "estimate", "load_encoder")
+NAMES = (
+    "invert",
+    "score",
+    "compare",
+    "matrix",
+    "estimate",
+    "invert_representations",
+    "load_encoder",
+)
 
 
 def signature(name: str) -> str:

@@ -24,7 +24,7 @@ RANKS = (
     {"options"},
     {"preparation"},
     {"finishing"},
-    {"api"},
+    {"api", "targets"},
     {"cli", "metric", "space"},
     {"__init__", "__main__"},
 )

@@ -69,7 +69,7 @@ def test_parts_are_named_in_help_and_page() -> None:
         for o in options_of(*VERBS["compare"].configs().values())
         if o.parts is not None
     }
-    assert set(with_parts) == {"method", "start", "constraint", "measure"}
+    assert set(with_parts) == {"method", "start", "constraint", "objective", "measure"}
     for parts in with_parts.values():
         assert all(part in shown for part in parts.names)
         assert all(f"- `{part}`: " in page() for part in parts.names)

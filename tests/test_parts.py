@@ -26,7 +26,7 @@ QUICK: dict[str, Any] = {"num_samples": 6, "steps": 8, "progress": False}
 class NearBall(Constraint):
     """Within a distance of the image, in L2, and in [0, 1]."""
 
-    around: Around = "original"
+    around: ClassVar[Around] = "original"
     radius: float = option(2.0, "Distance in L2.")
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:

@@ -44,7 +44,7 @@ def test_sets_of_other_options_of_the_engine_are_refused(name: str, tmp_path: Pa
     first, second = plain.path.name, other.path.name
     assert f"{name}: {usual}" in str(told.value)
     assert f" ({first}), {value}" in str(told.value)
-    assert str(told.value).count(f" ({second})") == 1
+    assert str(told.value).count(f" ({second})") == 1 + (name == "method")  # its restarts differ
     assert "choose one set with --set" in str(told.value)
 
 

@@ -15,6 +15,7 @@ from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.data.sets.parts import PartConfig
 from stir_hf.data.sets.spread import Spread, spread_of
+from stir_hf.data.sources.beside import read_folder
 from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
 from stir_hf.engine import Given, InversionConfig, Plan, Represent
@@ -24,7 +25,7 @@ from stir_hf.job.inputs import inputs_of
 from stir_hf.job.left import Left, left_of
 from stir_hf.job.records import FIRST, records_of
 from stir_hf.job.rows import RowMaker
-from stir_hf.job.starts import Starts, folder_of, read_folder, without_folder
+from stir_hf.job.starts import Starts, folder_of, without_folder
 from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
 
@@ -267,8 +268,6 @@ class InversionJob:
         expected = (len(self.samples), *self.kind.shape)
         if starts is not None and tuple(starts.shape) != expected:
             raise RequestError(f"starts must have shape {expected}, not {tuple(starts.shape)}")
-        if self.config.start.of_data and len(self.samples) < 2:
-            raise RequestError(f"start='other' needs at least two {self.kind.name}s, not 1")
 
 
 def _digits(network: Opened) -> str:

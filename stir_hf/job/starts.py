@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from stir_hf.data.sources.canvases import Canvas, Canvases
-from stir_hf.data.sources.samples import UnreadableError, open_samples
-from stir_hf.data.sources.spec import DataSpec
+from stir_hf.data.sources.samples import UnreadableError
 from stir_hf.engine import InversionConfig, Other, start_value
-from stir_hf.errors import RequestError, RunError
+from stir_hf.errors import RunError
 from stir_hf.inputs.base import Kind
 
 KEPT = 64
@@ -106,30 +105,3 @@ def without_folder(config: InversionConfig) -> InversionConfig:
     if not folder_of(config):
         return config
     return replace(config, start=replace(config.start, folder=""))  # type: ignore[type-var]
-
-
-def read_folder(folder: str, canvases: Canvases, kind: Kind) -> Tensor:
-    """Starts (n, *shape) from a folder of images, put on the canvas like originals: as many as
-    there are originals, in ascending order of their indices, or as many as the whole split.
-
-    Raises:
-        RequestError: another number of images, or one that cannot be read.
-    """
-    samples = canvases.samples
-    spec = DataSpec(folder, image_mode=samples.spec.image_mode)
-    own = open_samples(folder, spec)
-    found = Canvases(own, canvases.make, kind.shape)
-    order = np.sort(samples.order)
-    if len(own) not in (len(order), samples.total):
-        whole = "" if samples.total in (None, len(order)) else f" or {samples.total}"
-        raise RequestError(
-            f"start given:{folder} has {len(own)} {kind.name}s; expected {len(order)}{whole}, one"
-            f" per {kind.name} of {samples.spec.dataset}"
-        )
-    wanted = np.arange(len(order)) if len(own) == len(order) else order
-    place = {int(index): position for position, index in enumerate(own.order)}
-    try:
-        values = [kind.values(found.read(place[int(index)]).array) for index in wanted]
-    except UnreadableError as error:
-        raise RequestError(f"start given:{folder}: an image cannot be read: {error}") from error
-    return torch.from_numpy(np.stack(values))

@@ -34,6 +34,8 @@ class Option:
         given = set(get_args(self.annotation) or (self.annotation,))
         if {float, str} <= given:
             return _number_or_text
+        if {int, str} <= given:
+            return _whole_or_text
         return next((kind for kind in (bool, int, float) if kind in given), str)
 
     @property
@@ -81,6 +83,10 @@ def _option(field: "Field[Any]", kind: Any) -> Option:
         many,
         parts,
     )
+
+
+def _whole_or_text(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _number_or_text(text: str) -> float | str:

@@ -7,8 +7,7 @@ from typing import Any
 from stir_hf.data.identity import hash_of
 from stir_hf.data.sets.folder import OutputConfig
 from stir_hf.data.sets.manifest import Manifest
-from stir_hf.engine import OBJECTIVES, InversionConfig
-from stir_hf.engine.config import named
+from stir_hf.engine import OBJECTIVES, RelativeError
 from stir_hf.models import Opened
 from stir_hf.models.load.spec import LayerConfig
 from stir_hf.options.fields import options_of
@@ -19,6 +18,13 @@ from stir_hf.similarity import MEASURES
 
 UNRECORDED = (LayerConfig, PairConfig, ProcessConfig, OutputConfig, PublishConfig)
 """Dataclasses whose options a result records elsewhere, or not at all."""
+
+
+def _objective(made: Manifest) -> str:
+    """The objective of a set, with its further models by their names in results."""
+    spelling = made.identity["engine"].get("objective")
+    objective = RelativeError() if spelling is None else OBJECTIVES.build(spelling)
+    return OBJECTIVES.text(objective.of_networks(made.names.get("objective") or ()))
 
 
 def asked_for(
@@ -46,9 +52,8 @@ def asked_for(
         config = getattr(options, field.name)
         if not isinstance(config, UNRECORDED):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
-    made = InversionConfig.from_spelling(sets[0].identity["engine"])
     if "objective" in found:
-        found["objective"] = OBJECTIVES.text(named(made, sets[0].names.get("objective")).objective)
+        found["objective"] = _objective(sets[0])
     found["inversion_sets"] = [s.hash[:16] for s in sets]
     same = [
         options.verb,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stir_hf.engine import (
     CONSTRAINTS,
+    OBJECTIVES,
     RULES,
     STARTS,
     Box,
@@ -19,8 +20,10 @@ from stir_hf.engine import (
     Plan,
     Rule,
     descend,
+    relative_error,
     start_value,
 )
+from stir_hf.engine.objectives import Seen
 from stir_hf.registry import Registry
 
 PINNED_STARTS: dict[tuple[str, int], list[float]] = {
@@ -34,6 +37,16 @@ PINNED_STARTS: dict[tuple[str, int], list[float]] = {
         0.281571686,
         0.522204578,
         0.556575418,
+    ],
+    ("mixture", 1): [
+        1.433502436,
+        -0.504517198,
+        1.158692479,
+        0.469409823,
+        0.603856325,
+        0.175340369,
+        -1.306537867,
+        -1.00085938,
     ],
     ("noise", 1): [
         0.0631680712,
@@ -80,6 +93,30 @@ PINNED_STARTS: dict[tuple[str, int], list[float]] = {
 """The first eight values for seed 5, index 3, draw 1."""
 
 PINNED_RULES: dict[tuple[str, int], list[tuple[dict[str, Any], list[list[float]]]]] = {
+    ("adam", 1): [
+        (
+            {"lr": 0.1, "decay": "cosine"},
+            [
+                [0.9, 0.0, 0.4],
+                [0.800000000522, 0.0999999976421, 0.300000001288],
+                [0.709582651672, 0.190554419498, 0.20960664685],
+                [0.644211150944, 0.256215332564, 0.144291374166],
+                [0.609750188273, 0.290973455855, 0.109891987873],
+                [0.60023968731, 0.30061049937, 0.100408066002],
+            ],
+        ),
+        (
+            {"lr": 0.1, "decay": "none"},
+            [
+                [0.9, 0.0, 0.4],
+                [0.800000000522, 0.0999999976421, 0.300000001288],
+                [0.700037038171, 0.20011450418, 0.200063566507],
+                [0.600168992606, 0.300445143175, 0.100289427697],
+                [0.50052961535, 0.401099412362, 0.000905362411435],
+                [0.401518803128, 0.502109797012, 0.0],
+            ],
+        ),
+    ],
     ("adam-polyak", 1): [
         (
             {"length": 0.5, "momentum": 0.9, "decay": 0.9},
@@ -146,9 +183,23 @@ PINNED_RULES: dict[tuple[str, int], list[tuple[dict[str, Any], list[list[float]]
 
 PINNED_CONSTRAINTS: dict[tuple[str, int], tuple[list[float], list[float]]] = {
     ("box", 1): ([0, 0, 0.25, 1, 1], [0, -2, 3, 0, 5]),
+    ("fourier", 1): ([-0.5, 0, 0.25, 1, 1.5], [1, -2, 3, -4, 5]),
+    ("l2", 1): (
+        [0.187652476, 0.343826238, 0.421913119, 0.656173762, 0.812347524],
+        [1, -2, 3, -4, 5],
+    ),
+    ("linf", 1): ([0.2, 0.2, 0.25, 0.8, 0.8], [0, -2, 3, 0, 5]),
     ("none", 1): ([-0.5, 0, 0.25, 1, 1.5], [1, -2, 3, -4, 5]),
 }
 """Where `constrained` finds five points, and what is left of a gradient there."""
+
+PINNED_OBJECTIVES: dict[tuple[str, int], float] = {
+    ("relative_error", 1): 0.840337285638,
+    ("cosine", 1): 0.364288565515,
+    ("controversial", 1): 0.806875255803,
+    ("ensemble", 1): 0.617080701868,
+}
+"""The loss of `judged` with weights of regularisers."""
 
 
 NEEDED = {
@@ -199,6 +250,18 @@ def constrained(name: str) -> tuple[Tensor, Tensor]:
     return x[0], constraint.free(x, gradient, origin)[0]
 
 
+def judged(name: str) -> float:
+    """The loss of a fixed view with two models, with weights of 0.1 for the regularisers."""
+    text = NEEDED.get(name, name)
+    objective = OBJECTIVES.parse(f"{text}{',' if ':' in text else ':'}tv=0.1,l2=0.1,blur=0.1")
+    x = torch.linspace(0, 1, 12, dtype=torch.float64).square().reshape(1, 1, 3, 4)
+    one, two = (torch.linspace(a, 2, 5, dtype=torch.float64)[None] for a in (0.5, 1.5))
+    pair = (one, two), (one.flip(1), two.sqrt())
+    error = relative_error(pair[0][0], pair[1][0])
+    view = Seen(x, error, *pair, Domain(Box(), (1, 2), (0.0, 1.0)))
+    return float(objective.loss(view))
+
+
 def changed(kind: str, name: str, version: int) -> str:
     return (
         f"the numbers of {kind} {name!r} are no longer those of its version {version}: raise the"
@@ -234,3 +297,10 @@ def test_constraints(name: str, version: int) -> None:
         assert torch.allclose(found, torch.tensor(expected).double()), changed(
             "constraint", name, version
         )
+
+
+@pytest.mark.parametrize(("name", "version"), parts(OBJECTIVES))
+def test_objectives(name: str, version: int) -> None:
+    assert (name, version) in PINNED_OBJECTIVES, unknown("objective", name, version)
+    expected = pytest.approx(PINNED_OBJECTIVES[name, version], rel=1e-9)
+    assert judged(name) == expected, changed("objective", name, version)

@@ -24,6 +24,7 @@ ROW: dict[str, Any] = {
     "floor_debiased": -0.01,
     "ceiling_debiased": 0.99,
     "num_samples": 100,
+    "draw_distance": None,
     "draws": 1,
     "left_out": 0,
     "relative_error_median": 0.02,

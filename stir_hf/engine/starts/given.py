@@ -12,13 +12,13 @@ from stir_hf.registry import option
 @STARTS.add("given")
 @dataclass(frozen=True)
 class Given(Start):
-    """Values from the user: a tensor, or a folder of images, `given:FOLDER`, one per original.
+    """Values from the user: a tensor, or a folder (`given:FOLDER`) with one file per original.
 
-    A folder is read like data, and its images, in the order of their names, are put on the canvas
-    by the reference's processor. What identifies the starts is their content.
+    A folder is read like data: its files, in the order of their names, are put on the canvas by the
+    reference's processor. What identifies the starts is their content.
     """
 
-    folder: str = option("", "A folder of images.", rest=True, neutral="")
+    folder: str = option("", "A folder of starts.", rest=True, neutral="")
 
     random: ClassVar[bool] = False
 
