@@ -6,7 +6,7 @@ from stir_hf.engine.config import InversionConfig
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Domain, Free
 from stir_hf.engine.loop import Represent, Watch, descend
 from stir_hf.engine.objectives import relative_error
-from stir_hf.engine.rules import RULES, AdamPolyak, Paper, Rule, Smooth
+from stir_hf.engine.rules import RULES, Accepting, AdamPolyak, Metamer, Paper, Rule, Smooth
 from stir_hf.engine.slots import Context, Inverted, Item, first_iterate
 from stir_hf.engine.starts import STARTS, Start, start_value
 from stir_hf.engine.starts.given import Given
@@ -16,6 +16,7 @@ __all__ = [
     "CONSTRAINTS",
     "RULES",
     "STARTS",
+    "Accepting",
     "AdamPolyak",
     "Box",
     "Constraint",
@@ -26,6 +27,7 @@ __all__ = [
     "InversionConfig",
     "Inverted",
     "Item",
+    "Metamer",
     "Paper",
     "Represent",
     "Rule",

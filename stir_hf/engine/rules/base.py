@@ -1,7 +1,7 @@
 """The protocol of update rules."""
 
 import math
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -42,6 +42,14 @@ class Rule(Protocol):
             state: the state from `begin`, updated in place.
             domain: the constraint's effect on a gradient, and the axes of space.
         """
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A rule whose inversions are accepted or not, beside what a `Rule` has."""
+
+    pairs: int
+    """Number of random pairs of originals that an accepted inversion must surpass."""
 
 
 RULES: Registry[Rule] = Registry("method")
