@@ -17,7 +17,7 @@ from stir_hf.data.sets.parts import PartConfig
 from stir_hf.data.sets.spread import Spread, spread_of
 from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
-from stir_hf.engine import Domain, Given, InversionConfig, start_value
+from stir_hf.engine import Accepting, Domain, Given, InversionConfig, start_value
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
 from stir_hf.job.inputs import inputs_of
@@ -74,7 +74,10 @@ class InversionJob:
         self._places = {int(samples.order[p]): i for i, p in enumerate(rank)}
         self._check_starts()
         labelled = samples.label_column is not None
-        self.make = RowMaker(network, self.kind, config.exact, config.good_enough, labelled)
+        classes = isinstance(self.config.method, Accepting)
+        self.make = RowMaker(
+            network, self.kind, config.exact, config.good_enough, labelled, classes
+        )
         self._check_first()
         self.manifest = self._manifest(network, self._names(labels))
 

@@ -43,7 +43,11 @@ class Making:
         self.batch_size, self.work, self.active = job.batch_size, Work(), 0
         self._seen: tuple[Tensor, Tensor, dict[str, Tensor]] | None = None
         self.columns = columns_of(folder) or features(
-            job.kind, job.config.exact, job.starts is not None, job.samples.label_feature
+            job.kind,
+            job.config.exact,
+            job.starts is not None,
+            job.samples.label_feature,
+            classes=job.make.classes,
         )
 
     def run(self) -> None:

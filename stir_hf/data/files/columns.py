@@ -17,9 +17,15 @@ from stir_hf.data.sets.labels import LABEL
 from stir_hf.inputs.base import Kind
 
 
-def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datasets.Features:
+CLASS_KEPT = "class_kept"
+"""True if the reference gives an inversion the class of its original; null without classes."""
+
+
+def features(
+    kind: Kind, exact: bool, starts: bool, label: Any = None, *, classes: bool = False
+) -> datasets.Features:
     """The columns of an inversion set; `exact` keeps every bit of the inversions, `label` is the
-    feature of the labels, where there are any.
+    feature of the labels, where there are any; `classes` is for sets that are accepted by class.
     """
     floats = datasets.List(datasets.Value("float32"))
     columns = {
@@ -36,6 +42,8 @@ def features(kind: Kind, exact: bool, starts: bool, label: Any = None) -> datase
     }
     if starts:
         columns["start"] = kind.feature(exact=True)
+    if classes:
+        columns[CLASS_KEPT] = datasets.Value("bool")
     if label is not None:
         columns["label"] = label
     return datasets.Features(**columns)
@@ -51,7 +59,7 @@ def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features
     """The columns present in a set, with the types that stir-hf gives them. Only the class names
     are taken from the types that the files declare.
     """
-    known = features(kind, exact, True, _label(schema))
+    known = features(kind, exact, True, _label(schema), classes=True)
     return datasets.Features(**{name: known[name] for name in schema.names if name in known})
 
 

@@ -29,9 +29,10 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "relative_error": (pa.types.is_float32, "float32"),
     "representation": (is_floats, "lists of numbers"),
     "representation_inverted": (is_floats, "lists of numbers"),
+    "class_kept": (pa.types.is_boolean, "booleans"),
     "label": (pa.types.is_integer, "whole numbers"),
 }
-_OPTIONAL = {"file_hash", "label"}
+_OPTIONAL = {"file_hash", "class_kept", "label"}
 
 
 @dataclass(frozen=True, eq=False)
