@@ -8,6 +8,7 @@ million of the training data; and a value that equals the threshold is not accep
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +19,21 @@ LIKENESSES = ("spearman", "pearson", "snr")
 _AT_ONCE = 64
 
 Vectors = NDArray[np.float64]
-Read = Callable[[Sequence[int]], Vectors]
+Read = Callable[[Sequence[int]], NDArray[np.floating[Any]]]
 """Function from row numbers, in ascending order and without repeats, to representations (b, d)."""
 
 
-def likeness(a: Vectors, b: Vectors) -> Vectors:
+def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> Vectors:
     """Return (n, 3): ρ, r and 10 log₁₀(‖a‖ / ‖a - b‖) of each row of a and b, (n, d) each.
 
     Equal rows have a ratio of infinity. A correlation with a constant row, and the ratio for a row
     of zeros, are 0, as in the published code.
     """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    signal, noise = np.linalg.norm(a, axis=1), np.linalg.norm(a - b, axis=1)
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    signal, noise = np.linalg.norm(x, axis=1), np.linalg.norm(x - y, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = np.where(signal > 0, 10 * np.log10(signal / noise), 0.0)
-    return np.stack((_correlation(_ranks(a), _ranks(b)), _correlation(a, b), snr), axis=1)
+    return np.stack((_correlation(_ranks(x), _ranks(y)), _correlation(x, y), snr), axis=1)
 
 
 def _correlation(a: Vectors, b: Vectors) -> Vectors:
@@ -78,13 +79,15 @@ def thresholds(read: Read, pairs: NDArray[np.int64]) -> Vectors | None:
     Pairs of equal representations are left out: nothing can surpass copies. Return None if no pair
     is left.
     """
+    if not len(pairs):
+        return None
     rows, place = np.unique(pairs, return_inverse=True)
     vectors = read(rows.tolist())
     place = place.reshape(pairs.shape)
     found = [np.full((1, 3), -np.inf)]
     for some in np.split(place, range(_AT_ONCE, len(place), _AT_ONCE)):
         a, b = vectors[some[:, 0]], vectors[some[:, 1]]
-        differ = (a != b).any(axis=1)
+        differ: NDArray[np.bool_] = (a != b).any(axis=1)
         found.append(likeness(a[differ], b[differ]))
     largest: Vectors = np.concatenate(found).max(axis=0)
     return None if np.isneginf(largest).any() else largest
@@ -92,5 +95,4 @@ def thresholds(read: Read, pairs: NDArray[np.int64]) -> Vectors | None:
 
 def surpassing(found: Vectors, limits: Vectors) -> NDArray[np.bool_]:
     """Return (n,): whether all three likenesses (n, 3) of a row are above their thresholds (3,)."""
-    above: NDArray[np.bool_] = (found > limits).all(axis=1)
-    return above
+    return np.logical_and.reduce(found > limits, axis=1)  # type: ignore[no-any-return]

@@ -16,7 +16,6 @@ from stir_hf.data.files.shards import files_of
 from stir_hf.data.sets.labels import LABEL
 from stir_hf.inputs.base import Kind
 
-
 CLASS_KEPT = "class_kept"
 """True if the reference gives an inversion the class of its original; null without classes."""
 

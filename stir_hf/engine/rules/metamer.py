@@ -67,7 +67,7 @@ class Metamer:
     ) -> Tensor:
         """Take one normalised gradient step of the run's length."""
         norm = linalg.vector_norm(gradient, dim=tuple(range(1, x.ndim)), keepdim=True).add_(1e-10)
-        moved = x - (gradient / norm).mul_(state["length"])
+        moved: Tensor = x - (gradient / norm).mul_(state["length"])
         ended = state["age"].add_(1) % self.steps_per_run == 0
         state["length"].mul_(1 - 0.5 * ended)
         return moved
