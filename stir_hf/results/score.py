@@ -11,6 +11,7 @@ from stir_hf.results.columns import (
     CLOSER,
     COUNT,
     ERROR,
+    FLAG,
     HASH,
     LINES,
     NAME,
@@ -77,6 +78,11 @@ class Accepted(Anchors):
     """True if an accepted inversion keeps the class of its original; False where the reference has
     no logits of classes.
     """
+
+    @property
+    def stir_debiased(self) -> float | None:
+        """Return `debiased.stir`, which is published with the plain values."""
+        return None if self.debiased is None else self.debiased.stir
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -198,7 +204,16 @@ class Score:
     )
     """The range of the measure, and the direction in which two networks are closer."""
 
-    accepted: Accepted | None = None
+    accepted: Accepted | None = field(
+        default=None,
+        metadata=Told(
+            parts={
+                **dict.fromkeys((*ANCHORS, "stir_debiased"), VALUE),
+                **{"num_samples": COUNT, "share": SHARE, "by_class": FLAG},
+                **dict.fromkeys(("spearman", "pearson", "snr"), VALUE),
+            }
+        ).metadata(),
+    )
     """The scores of the inversions that are accepted, for a method that accepts (`metamer`)."""
 
     def flat(self) -> dict[str, float | None]:

@@ -28,16 +28,18 @@ class Acceptance:
     """The thresholds: Spearman's ρ, Pearson's r, signal-to-noise ratio in dB."""
     pairs: int
     """The number of random pairs from which the thresholds are."""
+    kind: str
+    """The name of an input."""
     by_class: bool
     """True if the class of the original is a condition too."""
 
-    def notes(self, kind: str) -> Iterator[str]:
-        """Notes for readers of a score; `kind` is the name of an input."""
+    def notes(self) -> Iterator[str]:
+        """Notes for readers of a score."""
         spearman, pearson, snr = self.limits
         also = ", and keep the class of their original" if self.by_class else ""
         yield (
             f"{self.rows.mean():.0%} of the inversions are accepted: they exceed the largest"
-            f" likeness of {self.pairs} random pairs of {kind}s (Spearman's ρ {spearman:.3f},"
+            f" likeness of {self.pairs} random pairs of {self.kind}s (Spearman's ρ {spearman:.3f},"
             f" Pearson's r {pearson:.3f}, {snr:.2f} dB){also}"
         )
         if not self.by_class:
@@ -75,8 +77,14 @@ def acceptance_of(inversions: Inversions) -> Acceptance | None:
     if (kept := inversions.class_kept) is not None:
         rows &= kept
     spearman, pearson, snr = (float(limit) for limit in limits)
-    count = len(np.unique(inversions.index[rows]))
-    return Acceptance(rows, count, (spearman, pearson, snr), rule.pairs, kept is not None)
+    return Acceptance(
+        rows=rows,
+        num_samples=len(np.unique(inversions.index[rows])),
+        limits=(spearman, pearson, snr),
+        pairs=rule.pairs,
+        kind=inversions.kind.name,
+        by_class=kept is not None,
+    )
 
 
 def accepted_score(
@@ -86,8 +94,9 @@ def accepted_score(
     notes: list[str],
 ) -> Accepted:
     """The scores of the accepted inversions, the means over draws, from the accumulators of each
-    draw; None, with a note, where a draw has too few of them or a value is undefined.
+    draw; None, with a note, where a draw has too few of them. Adds the notes of the acceptance.
     """
+    notes += acceptance.notes()
     enough = min(part["stir"].n for part in parts) >= measure.least_rows
     if not enough:
         notes.append(
