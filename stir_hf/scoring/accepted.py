@@ -88,14 +88,17 @@ def acceptance_of(inversions: Inversions) -> Acceptance | None:
 
 
 def accepted_score(
-    acceptance: Acceptance,
+    acceptance: Acceptance | None,
     parts: Sequence[Mapping[str, Accumulator]],
     measure: Measure,
     notes: list[str],
-) -> Accepted:
+) -> Accepted | None:
     """The scores of the accepted inversions, the means over draws, from the accumulators of each
-    draw; None, with a note, where a draw has too few of them. Adds the notes of the acceptance.
+    draw; values are None, with a note, where a draw has too few of them. Adds the notes of the
+    acceptance. None without one.
     """
+    if acceptance is None:
+        return None
     notes += acceptance.notes()
     enough = min(part["stir"].n for part in parts) >= measure.least_rows
     if not enough:

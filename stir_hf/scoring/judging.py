@@ -117,7 +117,7 @@ def _score(
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, ~inversions.converged
     left, count = inversions.spread_error, len(np.unique(inversions.index))
-    accepted = acceptance and accepted_score(acceptance, of_accepted, measure, notes)
+    accepted = accepted_score(acceptance, of_accepted, measure, notes)
     return Score(
         model=network.label,
         reference=names["reference"],

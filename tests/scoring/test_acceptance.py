@@ -1,5 +1,7 @@
 """Acceptance of inversions, on vectors whose likenesses are known."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,8 +23,8 @@ def published(a: Vectors, b: Vectors) -> list[float]:
 @pytest.mark.parametrize("digits", [0, 1, 16], ids=["many ties", "some ties", "no ties"])
 def test_likenesses_are_those_of_the_published_code(digits: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
-    a = np.round(rng.standard_normal((20, 40)), digits).astype(dtype)
-    b = np.round(a + rng.standard_normal((20, 40)), digits).astype(dtype)
+    a: Vectors = np.round(rng.standard_normal((20, 40)), digits).astype(dtype)
+    b: Vectors = np.round(a + rng.standard_normal((20, 40)), digits).astype(dtype)
     expected = [published(*pair) for pair in zip(a.astype(float), b.astype(float), strict=True)]
     np.testing.assert_allclose(likeness(a, b), expected, rtol=0, atol=1e-12)
 
@@ -75,12 +77,14 @@ def test_a_threshold_is_the_largest_of_all_pairs() -> None:
     vectors, pairs = rng.standard_normal((30, 7)), random_pairs(30, 300, seed=0)
     read: list[list[int]] = []
 
-    def rows(numbers: object) -> Vectors:
-        read.append(list(numbers))  # type: ignore[call-overload]
-        return vectors[numbers]  # type: ignore[no-any-return,index]
+    def rows(numbers: Sequence[int]) -> Vectors:
+        read.append(list(numbers))
+        return vectors[list(numbers)]
 
     expected = np.max([published(vectors[i], vectors[j]) for i, j in pairs], axis=0)
-    np.testing.assert_allclose(thresholds(rows, pairs), expected, atol=1e-12)  # type: ignore[arg-type]
+    found = thresholds(rows, pairs)
+    assert found is not None
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     assert read == [sorted(set(pairs.ravel().tolist()))]
 
 

@@ -28,7 +28,7 @@ HOW: dict[str, Any] = {"num_samples": COUNT, "progress": False, "seed": 1}
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a short schedule."""
     folder = tmp_path_factory.mktemp("metamers")
-    how = {"method": "metamer:steps_per_run=20", "steps": 80, "out": folder}
+    how: dict[str, Any] = {"method": "metamer:steps_per_run=20", "steps": 80, "out": folder}
     stir_hf.compare(str(model_path(MODEL)), str(model_path(REFERENCE)), str(IMAGES), **HOW, **how)
     return folder
 
