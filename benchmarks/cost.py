@@ -34,6 +34,7 @@ from stir_hf.engine import (
     Context,
     Domain,
     Item,
+    Plan,
     Represent,
     Rule,
     Smooth,
@@ -113,8 +114,8 @@ def in_the_loop(
         return represent(x, context)
 
     items = [Item((i, 0), *pair) for i, pair in enumerate(zip(starts, target, strict=True))]
-    options: dict[str, Any] = {"passes": rounds, "tolerance": 1e-9, "batch_size": len(items)}
-    list(descend(interleaved, items, rule, domain=Domain(Box(), (1, 2)), **options))
+    plan = Plan(rule, Domain(Box(), (1, 2)), rounds, 1e-9)
+    list(descend(interleaved, items, plan, batch_size=len(items)))
     whole, base = np.diff(entered)[2:], np.array(alone[2:-1])
     return quartiles((whole - base) / base)
 

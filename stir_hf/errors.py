@@ -1,6 +1,7 @@
 """The two errors that a user sees as one line, and functions that word and raise them."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,21 @@ def as_count(name: str, value: object, least: int = 1) -> int:
         return whole
     shown = value if whole is None else whole
     raise RequestError(f"{name} must be a whole number of at least {least}, not {shown!r}")
+
+
+def as_weight(name: str, value: object) -> float:
+    """Return a finite number of at least 0, also one of NumPy, as a float.
+
+    Raises:
+        RequestError: anything else.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise RequestError(f"{name} must be a finite number of at least 0, not {value!r}")
+    return number
 
 
 def as_flag(name: str, value: Any) -> bool:

@@ -15,6 +15,7 @@ from stir_hf.data.sources.samples import Samples, open_samples
 from stir_hf.data.sources.splits import Data
 from stir_hf.errors import RequestError
 from stir_hf.inputs.base import Kind
+from stir_hf.inputs.images import MODES
 from stir_hf.job import InversionJob, with_originals
 from stir_hf.models import Encoder, Model, Opened, as_encoders, opened, try_kinds
 from stir_hf.options.verbs import InversionOptions, InvertOptions, RunOptions, ScoreOptions
@@ -127,6 +128,7 @@ def _opened(
     """The networks with their sessions open, and the inversion set of each."""
     run, config = options.run, options.inversion
     part = options.part if isinstance(options, InvertOptions) else None
+    further = _further(options, encoders[0], samples, labels)
     kinds = [_canvas(encoder, samples) for encoder in encoders]
     networks = [
         stack.enter_context(opened(encoder, kind, run, inverted=True))
@@ -139,8 +141,28 @@ def _opened(
         if digest in jobs:
             jobs[digest].check_same(network)
             continue
-        jobs[digest] = InversionJob(network, samples, config, run, labels, starts, part)
+        others = [
+            stack.enter_context(opened(encoder, network.kind, run, inverted=True))
+            for encoder in further
+        ]
+        jobs[digest] = InversionJob(network, samples, config, run, labels, starts, part, others)
     return Prepared(networks, [jobs[hash_of(network.identity)] for network in networks])
+
+
+def _further(
+    options: InversionOptions, beside: Encoder, samples: Samples, labels: dict[str, str]
+) -> list[Encoder]:
+    """The encoders of the further models of the objective.
+
+    Raises:
+        RequestError: an error of `load_encoder`, or a model of another kind of input.
+    """
+    names = options.inversion.objective.networks
+    mode = MODES.get(getattr(beside.preprocessing, "channels", 0))
+    layers = [options.layer.layer] * len(names)
+    own = {path: label for path, label in labels.items() if path}  # --name is the reference's
+    found = as_encoders(names, layers, options.load, options.run, mode, own)
+    return [encoder.over(samples.modality) for encoder in found]
 
 
 def _canvas(encoder: Encoder, samples: Samples) -> Kind:

@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, get_origin, get_type_hints
 
 from stir_hf.errors import RequestError, closest
 
@@ -37,7 +37,9 @@ def option(
         text: one sentence of help.
         metavar: the placeholder in the help, such as `N`.
         neutral: the value at which it is left out of a spelling.
-        more: further metadata, such as `registry`, or `accepts`, a type that is taken as well.
+        more: further metadata, such as `registry`; `accepts`, a type that is taken as well; `rest`,
+            for the one option of a part that is written without its name; `network`, for an option
+            that is a model, given by its name or as an object.
     """
     metadata = {"help": text, "metavar": metavar, "neutral": neutral, **more}
     return dataclasses.field(default=default, metadata=metadata)
@@ -71,13 +73,17 @@ class Registry(Generic[Part]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, _Entry[Part]] = {}
+        self._also: dict[str, str] = {}
 
-    def add(self, name: str, *, version: int = 1) -> Callable[[type[Any]], type[Any]]:
+    def add(
+        self, name: str, *, version: int = 1, also: str | None = None
+    ) -> Callable[[type[Any]], type[Any]]:
         """Enter a frozen dataclass whose fields are its options, as a decorator.
 
         Args:
             name: lower-case letters, digits, - and _.
             version: rises when its numbers change beyond rounding.
+            also: another name by which it is read.
 
         Raises:
             ValueError: a name that is taken by another class, or that cannot be written; raised
@@ -93,6 +99,8 @@ class Registry(Generic[Part]):
             if there is not None and _home(there.make) != _home(part):
                 raise ValueError(f"{self.kind} {name!r} is taken by {there.make.__qualname__}")
             self._entries[name] = _Entry(part, version)
+            if also is not None:
+                self._also[also] = name
             return part
 
         return enter
@@ -123,8 +131,16 @@ class Registry(Generic[Part]):
             name, names = self.name_of(given), dataclasses.fields(given)  # type: ignore[arg-type]
             return self._make(name, {f.name: getattr(given, f.name) for f in names})
         name, _, rest = given.partition(":")
+        name = self._also.get(name, name)
+        if (whole := self._rest(name)) is not None:
+            return self._make(name, {whole: rest} if rest else {})
         options = [item.partition("=") for item in rest.split(",") if item]
         return self._make(name, {key.strip(): value.strip() for key, _, value in options})
+
+    def _rest(self, name: str) -> str | None:
+        """The option of a part that is written without its name, if it has one."""
+        fields = dataclasses.fields(self._find(name).make)  # type: ignore[arg-type]
+        return next((f.name for f in fields if f.metadata.get("rest")), None)
 
     def name_of(self, part: Part) -> str:
         """Return the name under which the class of a part was entered.
@@ -138,8 +154,11 @@ class Registry(Generic[Part]):
         raise RequestError(f"{self.kind} must be one of {', '.join(self.names)}, not {part!r}")
 
     def text(self, part: Part) -> str:
-        """Return the text that `parse` reads: the name, and the options not at their defaults."""
+        """Return the text that `parse` reads: the name, and the options not at their defaults; a
+        folder of this machine is left out.
+        """
         given = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]  # type: ignore[arg-type]
+        given = [pair for pair in given if not pair[0].metadata.get("rest")]
         options = [f"{f.name}={_written(value)}" for f, value in given if value != f.default]
         return self.name_of(part) + (f":{','.join(options)}" if options else "")
 
@@ -179,7 +198,14 @@ class Registry(Generic[Part]):
     def _make(self, name: str, options: dict[str, Any]) -> Part:
         make = self._find(name).make
         kinds = get_type_hints(make)
-        known = [f.name for f in dataclasses.fields(make)]  # type: ignore[arg-type]
+        fields = dataclasses.fields(make)  # type: ignore[arg-type]
+        known = [f.name for f in fields]
+        kinds |= {f.name: object for f in fields if f.metadata.get("network")}
+        for f in fields:
+            if f.default is dataclasses.MISSING and f.name not in options:
+                raise RequestError(
+                    f"{self.kind} {name!r} needs its option {f.name!r}: {name}:{f.name}=…"
+                )
         for key in options:
             if key not in known:
                 hint = closest(key, known) or "it has none"
@@ -192,6 +218,10 @@ class Registry(Generic[Part]):
         """Return a value in the type of its field; booleans are written true and false."""
         if kind is bool and isinstance(value, str):
             value = {"true": True, "false": False}.get(value.lower(), value)
+        if get_origin(kind) is Literal:
+            kind = str
+        if kind is object:
+            return value
         try:
             if kind is bool and not isinstance(value, bool):
                 raise ValueError(value)
@@ -208,4 +238,6 @@ def _home(part: Any) -> tuple[str, str]:
 
 
 def _written(value: Any) -> str:
+    if value is dataclasses.MISSING:
+        return "…"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -21,6 +21,7 @@ from stir_hf.engine import (
     Domain,
     Item,
     Paper,
+    Plan,
     descend,
     relative_error,
     start_value,
@@ -56,15 +57,8 @@ def iterates(name: str, count: int, passes: int) -> Tensor:
         items = (
             Item((i, 0), start, t) for i, (start, t) in enumerate(zip(starts, target, strict=True))
         )
-        found = descend(
-            represent,
-            items,
-            Paper(),
-            domain=Domain(Box()),
-            passes=passes,
-            tolerance=0.02,
-            batch_size=count,
-        )
+        plan = Plan(Paper(), Domain(Box()), passes, 0.02)
+        found = descend(represent, items, plan, batch_size=count)
         assert len(list(found)) == count
     return torch.stack(errors, dim=1)
 

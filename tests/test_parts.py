@@ -13,7 +13,8 @@ from torch import Tensor
 
 import stir_hf
 from stir_hf.demo import IMAGES, model_path
-from stir_hf.engine import CONSTRAINTS
+from stir_hf.engine import CONSTRAINTS, Constraint
+from stir_hf.engine.constraints.base import Around
 from stir_hf.registry import Registry, option
 from stir_hf.similarity import MEASURES, Bounds, Closer
 
@@ -22,10 +23,10 @@ QUICK: dict[str, Any] = {"num_samples": 6, "steps": 8, "progress": False}
 
 
 @dataclass(frozen=True)
-class NearBall:
+class NearBall(Constraint):
     """Within a distance of the image, in L2, and in [0, 1]."""
 
-    uses_origin: ClassVar[bool] = True
+    around: Around = "original"
     radius: float = option(2.0, "Distance in L2.")
 
     def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
@@ -36,7 +37,7 @@ class NearBall:
         near: Tensor = origin + away * scale
         return near.clamp(0, 1)
 
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
+    def free(self, x: Tensor, gradient: Tensor, centre: Tensor | None) -> Tensor:
         return gradient
 
 

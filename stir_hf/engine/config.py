@@ -1,14 +1,17 @@
 """Options of an inversion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.objectives import OBJECTIVES, Objective, RelativeError
+from stir_hf.engine.restarts import Restarts
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
 from stir_hf.engine.tolerance import Tolerance
-from stir_hf.errors import RequestError, as_count, as_flag
+from stir_hf.errors import RequestError, as_count, as_flag, as_weight
 from stir_hf.registry import option, spelt
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class InversionConfig:
     )
     start: Start = option(
         None,
-        "Start of the descent; default: noise, or grey for smooth.",
+        "Start of the descent; default: noise, or grey for smooth and metamer.",
         metavar="NAME",
         registry=STARTS,
     )
@@ -63,6 +66,26 @@ class InversionConfig:
         metavar="NAME",
         registry=CONSTRAINTS,
     )
+    objective: Objective = option(
+        "relative_error",
+        "What is minimised.",
+        metavar="NAME",
+        registry=OBJECTIVES,
+        neutral=RelativeError(),
+    )
+    restarts: int | str = option(
+        None,
+        "Starts per input, of which the best inversion is kept; stalled: a second one where the"
+        " descent stalls. Default: stalled, 1 for paper and metamer.",
+        metavar="K",
+        neutral=1,
+    )
+    diverse: float = option(
+        0.0,
+        "Weight of the distance between the inversions of one input, with --draws.",
+        metavar="W",
+        neutral=0.0,
+    )
 
     def __post_init__(self) -> None:
         self._keep("method", RULES.parse(self.method))
@@ -76,10 +99,35 @@ class InversionConfig:
             self._keep(name, as_count(name, getattr(self, name), least))
         self._keep("tolerance", Tolerance.parse(self.tolerance).plain)
         self._keep("exact", as_flag("exact", self.exact))
-        if self.draws > 1 and self.start.shared and not self.start.random:
+        self._keep("objective", OBJECTIVES.parse(self.objective))
+        restarts: Any = self.restarts
+        if restarts is None:
+            varies = self.start.random and not self.start.shared
+            restarts = self.method.default_restarts if varies else 1
+        self._keep("restarts", Restarts.parse(restarts).plain)
+        self._keep("diverse", as_weight("diverse", self.diverse))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise RequestError for options that contradict each other."""
+        if not self.start.random:
             start = STARTS.text(self.start)
+            for name, value in (("draws", self.draws), ("restarts", self.restarts)):
+                if value != 1:
+                    raise RequestError(
+                        f"{name}={value} with start={start!r} repeats the same inversion; use"
+                        f" {name}=1"
+                    )
+        known = self.objective.least_is_zero and not self.diverse
+        if self.method.needs_least and not known:
+            because = (
+                f"diverse={self.diverse:g}"
+                if self.diverse
+                else f"objective {OBJECTIVES.text(self.objective)!r}"
+            )
             raise RequestError(
-                f"draws={self.draws} with start={start!r} repeats the same inversion; use draws=1"
+                f"method {RULES.name_of(self.method)!r} needs an objective whose least value is"
+                f" known to be 0, and that of {because} is not; use adam or paper"
             )
 
     @property
@@ -94,16 +142,44 @@ class InversionConfig:
             RequestError: a box for inputs without bounds, or a method that filters along space for
                 inputs without space.
         """
+        if self.diverse and self.draws == 1:
+            raise RequestError(
+                f"diverse={self.diverse:g} is a distance between draws; use draws=2 or more"
+            )
         if self.method.needs_space and not kind.space:
             raise RequestError(
                 f"method {RULES.text(self.method)!r} filters along space, which {kind.name}s do not"
                 " have; use adam-polyak"
+            )
+        if self.objective.needs_space and not kind.space:
+            raise RequestError(
+                f"objective {OBJECTIVES.text(self.objective)!r} compares neighbours in space, which"
+                f" {kind.name}s do not have; leave out tv and blur"
+            )
+        if (found := self.constraint) is not None and found.needs_space and not kind.space:
+            raise RequestError(
+                f"constraint {CONSTRAINTS.text(found)!r} has frequencies in space, which"
+                f" {kind.name}s do not have; use none"
+            )
+        if found is not None and found.other_coordinates and self.method.needs_space:
+            raise RequestError(
+                f"method {RULES.text(self.method)!r} filters {kind.name}s, and the unknowns of"
+                f" constraint {CONSTRAINTS.text(found)!r} are none; use adam-polyak"
             )
         if kind.bounds is None and isinstance(self.constraint, Box):
             raise RequestError(f"{kind.name}s have no bounds; use constraint=none, not a box")
         if self.constraint is not None:
             return self
         return replace(self, constraint=Free() if kind.bounds is None else Box(*kind.bounds))
+
+    def domain(self, kind: "Kind") -> Domain:
+        """The domain of a descent with inputs of a kind; requires options from `on`."""
+        return Domain(self.bound_by, kind.space, kind.bounds)
+
+    @property
+    def restarting(self) -> Restarts:
+        """The restarts, parsed."""
+        return Restarts.parse(self.restarts)
 
     @property
     def bound_by(self) -> Constraint:
@@ -147,3 +223,10 @@ class InversionConfig:
             elif field.metadata["neutral"] is not MISSING:
                 found[field.name] = field.metadata["neutral"]
         return cls(**found)
+
+
+def named(config: InversionConfig, networks: Sequence[str] | None) -> InversionConfig:
+    """The options with the names of the objective's further models in place of their hashes."""
+    if not config.objective.networks or not networks:
+        return config
+    return replace(config, objective=config.objective.of_networks(networks))

@@ -10,54 +10,69 @@ from torch import Tensor
 HOST = "cpu"
 """The device whose values can be read without synchronisation."""
 
-_COLUMNS = ("enough", "best", "passes", "finite")
+_COLUMNS = ("enough", "best", "error", "passes", "finite")
 
 
 class Ledger:
-    """The best error of each slot, its number of passes, and a flag: were all its values finite?
+    """The best loss of each slot with the error of that iterate, the number of passes, and a flag:
+    were all values finite?
 
     The values are NumPy arrays on the CPU, since small operations cost a fraction of torch's, and
     torch tensors on an accelerator, so that the host does not wait in every pass. Both run the same
     code.
     """
 
-    def __init__(self, enough: Sequence[float], like: Tensor) -> None:
-        """Make one slot for each sufficient error, on the device and in the precision of `like`."""
-        count, self.on_host = len(enough), like.device.type == HOST
+    def __init__(self, enough: Sequence[float], like: Tensor, *, last: bool = False) -> None:
+        """Make one slot for each sufficient error, on the device and in the precision of `like`;
+        with `last`, the last iterate counts as the best.
+        """
+        count, self.on_host, self._last = len(enough), like.device.type == HOST, last
         self._space: Any = np if self.on_host else torch
         self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
         self._place: dict[str, Any] = {} if self.on_host else {"device": like.device}
         precision = getattr(self._space, str(self._precision).removeprefix("torch."))
         self.enough: Any = self._space.asarray(enough, dtype=precision, **self._place)
         self.best: Any = self._space.full((count,), torch.inf, dtype=precision, **self._place)
+        self.error: Any = self._space.full((count,), torch.inf, dtype=precision, **self._place)
         self.passes: Any = self._space.zeros((count,), dtype=self._space.int64, **self._place)
         self.finite: Any = self._space.ones((count,), dtype=self._space.bool, **self._place)
 
     def searching(self) -> Any:
         """(b,): True for rows without a sufficient error and with finite values only."""
-        return self.finite & (self.best > self.enough)
+        return self.finite & (self.error > self.enough)
 
-    def enter(self, error: Tensor, sums: Tensor) -> Any:
-        """Record one pass: errors (b,) and sums of the gradients (b,), which are not finite if one
-        of their values is not.
+    def enter(self, loss: Tensor, error: Tensor, sums: Tensor) -> Any:
+        """Record one pass: losses and errors (b,), and sums of the gradients (b,), which are not
+        finite if one of their values is not.
 
         Passes after a sufficient error, or after a value that is not finite, change nothing.
-        Returns a mask (b,) of the rows that are at their best so far.
+        Returns a mask (b,) of the rows that are at their best so far: of the least loss, or of a
+        sufficient error.
         """
-        searching, values = self.searching(), self._values(error)
+        searching = self.searching()
         self.passes += searching
-        valid = self._space.isfinite(values) & self._space.isfinite(self._values(sums))
-        return self._improve(values, searching, valid)
+        return self._improve(loss, error, searching, self._space.isfinite(self._values(sums)))
 
-    def enter_last(self, error: Tensor, among: list[bool]) -> Any:
-        """Record the errors (b,) of the last iterates of some rows, which take no further pass."""
-        values, chosen = self._values(error), self._space.asarray(among, **self._place)
-        return self._improve(values, self.searching() & chosen, self._space.isfinite(values))
+    def enter_last(self, loss: Tensor, error: Tensor, among: list[bool]) -> Any:
+        """Record the losses and errors (b,) of the last iterates of some rows, which take no
+        further pass.
+        """
+        chosen = self._space.asarray(among, **self._place)
+        return self._improve(loss, error, self.searching() & chosen, True)
 
-    def _improve(self, values: Any, among: Any, valid: Any) -> Any:
+    def _improve(self, loss: Tensor, error: Tensor, among: Any, valid: Any) -> Any:
+        losses = self._values(loss)
+        errors = losses if error is loss else self._values(error)
+        valid = valid & self._space.isfinite(losses)
+        if error is not loss:
+            valid = valid & self._space.isfinite(errors)
         self.finite &= valid | ~among
-        improved = among & valid & (values < self.best)
-        self.best = self._space.where(improved, values, self.best)
+        improved = among & valid
+        if not self._last:
+            better = losses < self.best
+            improved = improved & (better if error is loss else better | (errors <= self.enough))
+        self.best = self._space.where(improved, losses, self.best)
+        self.error = self._space.where(improved, errors, self.error)
         return improved
 
     def _values(self, values: Tensor) -> Any:
@@ -65,9 +80,9 @@ class Ledger:
             values = values.to(self._precision)
         return values.numpy() if self.on_host else values
 
-    def mean_best(self) -> float:
-        """The mean best error of the rows with finite values; NaN if there are none."""
-        errors = self.best[self.finite]
+    def mean_error(self) -> float:
+        """The mean error of the best iterates of rows with finite values; NaN without such rows."""
+        errors = self.error[self.finite]
         return float(errors.mean()) if len(errors) else float("nan")
 
     def refill(self, rows: list[int], new: "Ledger") -> None:

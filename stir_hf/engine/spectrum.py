@@ -20,19 +20,21 @@ def one_over_f(x: Tensor, power: float, axes: tuple[int, ...]) -> Tensor:
     if not power:
         return x.clone()
     size = tuple(x.shape[axis] for axis in axes)
-    gain = _gain(size, power, x.dtype, x.device)
-    filtered: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, dim=axes).mul_(gain), s=size, dim=axes)
+    half = gain(size, power, x.dtype, x.device)[..., : size[-1] // 2 + 1]
+    filtered: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, dim=axes).mul_(half), s=size, dim=axes)
     return filtered
 
 
 @lru_cache(maxsize=16)
-def _gain(size: tuple[int, ...], power: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The filter at the frequencies of `rfftn`, (h, w // 2 + 1) or (n // 2 + 1,)."""
+def gain(size: tuple[int, ...], power: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The filter |f|^(-power) at the frequencies of `fftn`, of shape `size` and unit root mean
+    square.
+    """
     with torch.inference_mode(False):
         squares = torch.zeros(size, dtype=torch.float64, device="cpu")
         for axis, n in enumerate(size):
             frequencies = torch.fft.fftfreq(n, dtype=torch.float64, device="cpu")
             squares += frequencies.square().view([-1 if i == axis else 1 for i in range(len(size))])
-        gain = squares.sqrt().clamp_min(1 / max(size)).pow(-power)
-        gain /= gain.square().mean().sqrt()
-        return gain[..., : size[-1] // 2 + 1].to(device, dtype)
+        found = squares.sqrt().clamp_min(1 / max(size)).pow(-power)
+        found /= found.square().mean().sqrt()
+        return found.to(device, dtype)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from stir_hf.data.files import shards
 from stir_hf.data.files.rows import Rows
 from stir_hf.data.sets.folder import places, remove, temporary
-from stir_hf.engine import Context, Item, Represent, descend
+from stir_hf.engine import Context, Item, Represent, Restarts, descend
 from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
@@ -104,20 +105,20 @@ def _timed(
     to the folder.
     """
     counters, batch = Counters(None), job.batch_size
-    with (
-        progress_bar(0, 0, counters, False, main=True) as bar,
-        job.network.descending() as represent,
-    ):
+    with progress_bar(0, 0, counters, False, main=True) as bar, ExitStack() as stack:
+        represent = stack.enter_context(job.network.descending())
+        others = [stack.enter_context(one.descending()) for one in job.others]
         while True:
             claims = Claims(keys[:batch], counters, f"of {batch}", 1)
             making = Making(job, folder, claims, bar, processes)
-            items = [replace(item, tolerance=None) for item in making.items() if item is not None]
+            first = (item for item in making.items() if item is not None)
+            items = [replace(item, tolerance=None, then=None) for item in first]
             if not items:
                 raise RunError(
                     f"{job.network.where}: none of the first {job.kind.name}s can be inverted"
                 )
             try:
-                passes = _passes(making, items, represent)
+                passes = _passes(making, items, represent, others)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or batch == 1:
@@ -133,7 +134,9 @@ def _timed(
         return passes, (_now(job) - begun) / len(items)
 
 
-def _passes(making: Making, items: Sequence[Item], represent: Represent) -> float:
+def _passes(
+    making: Making, items: Sequence[Item], represent: Represent, others: Sequence[Represent]
+) -> float:
     """Seconds per inversion of one pass."""
     job, times = making.job, list[float]()
 
@@ -141,15 +144,9 @@ def _passes(making: Making, items: Sequence[Item], represent: Represent) -> floa
         times.append(_now(job))
         return represent(x, context)
 
-    made = descend(
-        timed,
-        items,
-        job.config.method,
-        domain=job.domain,
-        passes=WARM_UP + PASSES,
-        tolerance=1e-9,
-        batch_size=len(items),
-    )
+    whole, few = job.plan(others), WARM_UP + PASSES
+    plan = replace(whole, passes=few, tolerance=1e-9, restarts=Restarts())
+    made = descend(timed, items, plan, batch_size=len(items))
     making.work.finished += list(made)
     making.put()
     timed_ones = times[WARM_UP if len(times) > WARM_UP + 1 else 0 :]

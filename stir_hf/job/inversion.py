@@ -1,7 +1,7 @@
 """An inversion job, which turns a reference, samples and options into rows on disk."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,22 @@ import numpy as np
 from torch import Tensor
 
 from stir_hf.data.files import shards
-from stir_hf.data.identity import array_hash, local_label, probe_record
+from stir_hf.data.files.columns import CLASS_KEPT
+from stir_hf.data.identity import array_hash, hash_of, local_label, probe_record
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
 from stir_hf.data.sets.parts import PartConfig
 from stir_hf.data.sets.spread import Spread, spread_of
 from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
-from stir_hf.engine import Accepting, Domain, Given, InversionConfig, start_value
+from stir_hf.engine import Accepting, Given, InversionConfig, Plan, Represent
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
 from stir_hf.job.inputs import inputs_of
 from stir_hf.job.left import Left, left_of
 from stir_hf.job.records import FIRST, records_of
 from stir_hf.job.rows import RowMaker
+from stir_hf.job.starts import Starts, folder_of, read_folder, without_folder
 from stir_hf.models import LOOKED_AT, Opened
 from stir_hf.runtime import Processes, RunConfig
 
@@ -40,9 +42,10 @@ class InversionJob:
         starts: start values (n, *shape), one per sample in ascending order of the index, for
             `start="given"`.
         part: the part of the samples that this run makes.
+        others: the further models of the objective, with open sessions.
 
     Raises:
-        RequestError: starts that do not fit.
+        RequestError: starts that do not fit, or options that this kind of input does not have.
         RunError: the first samples' representations are constant, zero or not finite.
     """
 
@@ -55,10 +58,15 @@ class InversionJob:
         labels: Mapping[str, str],
         starts: Tensor | None = None,
         part: PartConfig | None = None,
+        others: Sequence[Opened] = (),
     ) -> None:
         self.network, self.samples, self.run_config = network, samples, run
-        self.kind, self.config = network.kind, config.on(network.kind)
-        self.domain = Domain(self.config.bound_by, self.kind.space)
+        self.kind, self.others = network.kind, tuple(others)
+        asked = config.on(network.kind)
+        self.config = without_folder(
+            replace(asked, objective=asked.objective.of_networks([_digits(o) for o in others]))
+        )
+        self.domain = self.config.domain(self.kind)
         self.part = part or PartConfig()
         self.asked = np.zeros((len(samples), self.config.draws), bool)
         self.asked[self.part.positions] = True
@@ -69,12 +77,13 @@ class InversionJob:
             )
         self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
-        self.starts = None if starts is None else starts.detach().cpu().float()
-        rank = np.argsort(samples.order) if starts is not None else ()
-        self._places = {int(samples.order[p]): i for i, p in enumerate(rank)}
-        self._check_starts()
+        if starts is None and (folder := folder_of(config)):
+            starts = read_folder(folder, self.canvases, self.kind)
+        given = None if starts is None else starts.detach().cpu().float()
+        self._check_starts(given)
+        self.starts = Starts(self.config, self.kind, self.canvases, given)
         labelled = samples.label_column is not None
-        classes = isinstance(self.config.method, Accepting)
+        classes = isinstance(config.method, Accepting)
         self.make = RowMaker(
             network, self.kind, config.exact, config.good_enough, labelled, classes
         )
@@ -85,7 +94,7 @@ class InversionJob:
         return Manifest(
             identity=self._identity(),
             probe=probe_record(network.probe.cpu().double().numpy()),
-            first_start=array_hash(self.start(0, 0).numpy()),
+            first_start=array_hash(self.starts.of(0, 0).numpy()),
             originals=records_of(network, self.canvases.differing(FIRST, LOOKED_AT)),
             settings=network.encoder.settings(),
             names=names,
@@ -153,7 +162,7 @@ class InversionJob:
         Raises:
             RequestError: a sample that has changed since it was inverted.
         """
-        return left_of(folder, self.canvases, self.asked)
+        return left_of(folder, self.canvases, self.asked, together=self.config.diverse > 0)
 
     def finish(self, folder: Path) -> None:
         """Compact the rows and record the finished prefix, unless this is a part. Call it in one
@@ -182,8 +191,8 @@ class InversionJob:
             precision["autocast"] = "bfloat16"
         network = {**self.network.identity, "precision": precision}
         engine = self.config.spelling()
-        if self.starts is not None:
-            engine["starts"] = array_hash(self.starts.numpy())
+        if self.starts.given is not None:
+            engine["starts"] = array_hash(self.starts.given.numpy())
         data: dict[str, Any] = {
             "order": "stream" if self.samples.total is None else "permuted",
             "rows": self.samples.total,
@@ -211,6 +220,7 @@ class InversionJob:
             "data_revision": samples.commit,
             "image_column": samples.column.name,
             "notes": [*samples.notes, *self.network.notes],
+            **({"objective": [o.label for o in self.others]} if self.others else {}),
         }
 
     def _check_first(self) -> None:
@@ -227,31 +237,45 @@ class InversionJob:
 
         self.network.check_varies(differing)
 
-    def start(self, position: int, draw: int, values: Tensor | None = None) -> Tensor:
-        """The start of an inversion, (*shape), on the CPU; a drawn one has the scale of the
-        original's values, or scale 1 without them.
-        """
-        index = int(self.samples.order[position])
-        if self.starts is not None:
-            return self.starts[self._places[index]]
-        seed = self.config.seed
-        start = start_value(self.config.start, self.kind.shape, seed=seed, index=index, draw=draw)
-        return start if values is None else start * self.kind.scale(values.numpy())
+    @property
+    def more_columns(self) -> list[str]:
+        """The columns that only some sets have, of this one."""
+        has = {
+            "start": self.starts.given is not None,
+            "start_index": self.config.start.of_data,
+            **dict.fromkeys(("restart", "tried"), self.config.restarts != 1),
+            "unstored_error": self.config.bound_by.unbounded and self.kind.bounds is not None,
+            CLASS_KEPT: self.make.classes,
+        }
+        return [name for name, there in has.items() if there]
 
-    def with_starts(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add start values from the user to the rows, since they cannot be drawn again."""
-        if self.starts is not None:
-            for row in rows:
-                row["start"] = self.starts[self._places[row["index"]]].numpy()
-        return rows
+    def plan(self, others: Sequence[Represent]) -> Plan:
+        """What a descent does with every row; `others` are the further models at work."""
+        config = self.config
+        return Plan(
+            config.method,
+            self.domain,
+            config.steps,
+            config.good_enough.value,
+            config.objective,
+            tuple(others),
+            config.diverse,
+            config.restarting,
+        )
 
-    def _check_starts(self) -> None:
-        if (self.starts is None) == isinstance(self.config.start, Given):
+    def _check_starts(self, starts: Tensor | None) -> None:
+        if (starts is None) == isinstance(self.config.start, Given):
             raise RequestError(
-                "start='given' goes with a tensor of starts (starts=…), and only with it"
+                "start='given' goes with a tensor of starts (starts=…) or a folder (given:FOLDER),"
+                " and they with it"
             )
         expected = (len(self.samples), *self.kind.shape)
-        if self.starts is not None and tuple(self.starts.shape) != expected:
-            raise RequestError(f"starts must have shape {expected}, not {tuple(self.starts.shape)}")
-        if self.starts is not None and self.config.draws != 1:
-            raise RequestError(f"starts are one per {self.kind.name}; use draws=1")
+        if starts is not None and tuple(starts.shape) != expected:
+            raise RequestError(f"starts must have shape {expected}, not {tuple(starts.shape)}")
+        if self.config.start.of_data and len(self.samples) < 2:
+            raise RequestError(f"start='other' needs at least two {self.kind.name}s, not 1")
+
+
+def _digits(network: Opened) -> str:
+    """16 hexadecimal digits of a network's identity."""
+    return hash_of(network.identity)[:16]

@@ -32,14 +32,17 @@ class Left:
     """The labels of all samples by index, if the set has other labels or other class names."""
 
 
-def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
+def left_of(
+    folder: Path, canvases: Canvases, asked: NDArray[np.bool_], *, together: bool = False
+) -> Left:
     """Find the missing rows of a set, and compare every sample that it holds with the data.
 
     The encoded bytes are compared by their hash. Samples with other bytes are decoded and compared
     by the hash of their canvas, so that the same values in another file count as the same. Of the
     samples without a hash of their bytes (in an older set, or at a URL), 64 are decoded.
 
-    The folder may be empty; `asked` (positions, draws) is the mask of the requested rows.
+    The folder may be empty; `asked` (positions, draws) is the mask of the requested rows. With
+    `together`, an original lacks all its draws if it lacks one.
 
     Raises:
         RequestError: a sample has changed since it was inverted; or labels have changed, and the
@@ -65,6 +68,8 @@ def left_of(folder: Path, canvases: Canvases, asked: NDArray[np.bool_]) -> Left:
             f" the command with all samples that {folder} has, to update its labels, or choose"
             " another --out"
         )
+    if together:
+        missing = asked & np.any(missing, axis=1, keepdims=True)
     again = np.flatnonzero(wanted & np.any(missing, axis=1)[place])
     hashes = rows.values("canvas_hash", again)
     unfinished = dict(zip(index[again].tolist(), hashes, strict=True))

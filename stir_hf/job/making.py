@@ -3,18 +3,21 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.files import shards
 from stir_hf.data.files.columns import columns_of, features
 from stir_hf.data.sources.canvases import Canvas
-from stir_hf.engine import Inverted, Item, Represent, Watch, descend
+from stir_hf.engine import Inverted, Item, Plan, Represent, Watch, descend
 from stir_hf.errors import ONE_AT_A_TIME, RequestError, RunError, is_out_of_memory, memory_errors
 from stir_hf.job.claims import Claims
 from stir_hf.job.inputs import inputs_of
@@ -43,11 +46,7 @@ class Making:
         self.batch_size, self.work, self.active = job.batch_size, Work(), 0
         self._seen: tuple[Tensor, Tensor, dict[str, Tensor]] | None = None
         self.columns = columns_of(folder) or features(
-            job.kind,
-            job.config.exact,
-            job.starts is not None,
-            job.samples.label_feature,
-            classes=job.make.classes,
+            job.kind, job.config.exact, job.more_columns, job.samples.label_feature
         )
 
     def run(self) -> None:
@@ -67,8 +66,10 @@ class Making:
         network = self.job.network
         doing = f"in {network.where}"
         try:
-            with memory_errors(doing, ONE_AT_A_TIME), network.descending() as represent:
-                while not self._made_all(represent):
+            with memory_errors(doing, ONE_AT_A_TIME), ExitStack() as stack:
+                represent = stack.enter_context(network.descending())
+                others = [stack.enter_context(one.descending()) for one in self.job.others]
+                while not self._made_all(represent, self.job.plan(others)):
                     self.put()
                     self.work.pending.clear()
                     self.batch_size //= 2
@@ -89,11 +90,11 @@ class Making:
             remedy = f"Remove the files in {self.folder} that this run wrote"
             raise RunError(f"{error} {remedy}") from error
 
-    def _made_all(self, represent: Represent) -> bool:
+    def _made_all(self, represent: Represent, plan: Plan) -> bool:
         """Make all claimed rows; return False if the device ran out of memory."""
         work = self.work
         try:
-            for result in self._descend(represent):
+            for result in self._descend(represent, plan):
                 self.active -= 1
                 work.finished.append(result)
                 if len(work.finished) + len(work.rows) >= self.batch_size:
@@ -106,15 +107,15 @@ class Making:
 
     def put(self) -> None:
         """Measure the finished inversions, and write all rows to disk."""
-        rows = self.job.with_starts([*self.job.make.measured(self.work), *self.work.rows])
+        rows = self.job.starts.columns([*self.job.make.measured(self.work), *self.work.rows])
         self.work.rows.clear()  # cleared first, so that a failed write is not repeated at the end
         shards.append(self.folder, rows, self.columns)
         errors = [row["relative_error"] for row in rows if "relative_error" in row]
         converged = sum(row["status"] == "converged" for row in rows)
         self.progress.add(len(rows), inverted=len(errors), converged=converged, error=sum(errors))
 
-    def _descend(self, represent: Represent) -> Iterator[Inverted]:
-        config, looked = self.job.config, list[float]()
+    def _descend(self, represent: Represent, plan: Plan) -> Iterator[Inverted]:
+        looked = list[float]()
 
         def watch(seen: Watch) -> None:
             looked.append(time.perf_counter())
@@ -124,16 +125,8 @@ class Making:
             self.progress.look(seen.passes, seen.active, seen.error, forming)
             self.processes.check()
 
-        return descend(
-            represent,
-            self.items(),
-            config.method,
-            domain=self.job.domain,
-            passes=config.steps,
-            tolerance=config.good_enough.value,
-            batch_size=self.batch_size,
-            watch=watch,
-        )
+        items, size = self.items(), self.batch_size
+        return descend(represent, items, plan, batch_size=size, watch=watch)
 
     def _in_progress(self, seen: Watch) -> dict[int, NDArray[np.float32]]:
         """The best iterates of the rows in progress, by index, within their bounds."""
@@ -180,22 +173,58 @@ class Making:
         if self._seen is None:
             job.network.check_alone(values, targets, context)
         self._seen = values, targets, context
+        others = [network.represent(values, context) for network in job.others]
         good = (targets.isfinite().all(1) & targets.any(1)).tolist()
         limits = job.make.limits(targets)
         for i, canvas in enumerate(canvases):
             mine = draws[canvas.position]
-            if not good[i]:
+            if not good[i] or not all(bool(other[i].isfinite().all()) for other in others):
                 rows = [job.make.bare(canvas.index, d, "not_finite", canvas) for d in mine]
                 self._bare(canvas.position, rows)
                 continue
             self.work.pending[canvas.position] = Pending(canvas, targets[i], len(mine))
-            origin = values[i].to(targets) if job.domain.constraint.uses_origin else None
             beside = {name: tensor[i].to(targets.device) for name, tensor in context.items()}
-            for draw in mine:
-                start = job.start(canvas.position, draw, values[i]).to(targets)
-                self.active += 1
-                key = canvas.position, draw
-                yield Item(key, start, targets[i], origin, limits[i], beside)
+            item = Item(
+                (canvas.position, 0),
+                targets.new_empty(0),
+                targets[i],
+                values[i].to(targets),
+                limits[i],
+                beside,
+                tuple(other[i].to(targets.device) for other in others),
+            )
+            yield from self._of_draws(item, canvas, mine)
+
+    def _of_draws(self, item: Item, canvas: Canvas, draws: Sequence[int]) -> Iterator[Item]:
+        """The items of an original, one per draw; draws that repel each other come one after the
+        other in the same slot, which begins with the first.
+        """
+        starts = self.job.starts
+
+        def of(draw: int) -> Item:
+            def start(again: int = 0) -> Tensor:
+                return starts.of(canvas.position, draw, again, canvas).to(item.target)
+
+            self.active += 1
+            key = canvas.position, draw
+            return replace(item, key=key, start=start(), again=start)
+
+        if not self.job.config.diverse:
+            yield from map(of, draws)
+            return
+        none = torch.full((len(draws) - 1, *self.job.kind.shape), torch.nan).to(item.target)
+
+        def chained(place: int, earlier: Tensor) -> Item:
+            def then(found: Tensor | None) -> Item:
+                further = earlier.clone()
+                if found is not None:
+                    further[place] = found
+                return chained(place + 1, further)
+
+            last = place + 1 == len(draws)
+            return replace(of(draws[place]), earlier=earlier, then=None if last else then)
+
+        yield chained(0, none)
 
     def _bare(self, position: int, rows: Sequence[dict[str, Any]]) -> None:
         self.work.rows += rows

@@ -98,6 +98,8 @@ class RowMaker:
 
     def _inverted(self, good: Sequence[tuple[Inverted, Pending]]) -> list[dict[str, Any]]:
         values = torch.stack([result.value for result, _ in good]).float().cpu().numpy()
+        if self.kind.bounds is not None:
+            values = values.clip(*self.kind.bounds)
         stored = [self.kind.store(value, exact=self.exact) for value in values]
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
         originals, context = inputs_of(self.kind, [one.canvas for _, one in good])
@@ -118,6 +120,9 @@ class RowMaker:
                 "relative_error": errors[i],
                 "representation": wanted[i],
                 "representation_inverted": found[i],
+                "restart": result.start,
+                "tried": result.tried,
+                "unstored_error": result.error,
             }
             if kept is not None:
                 measured[CLASS_KEPT] = kept[i]

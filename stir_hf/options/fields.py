@@ -6,9 +6,6 @@ from typing import Any, get_args, get_type_hints
 
 from stir_hf.registry import Registry
 
-IN_PYTHON = ("given",)
-"""Parts that a command line cannot ask for, as they take tensors."""
-
 
 @dataclass(frozen=True)
 class Option:
@@ -45,8 +42,7 @@ class Option:
         if self.parts is None:
             return self.help
         default = "" if self.default is None else f"; default: {self.default}"
-        names = (name for name in self.parts.names if name not in IN_PYTHON)
-        return f"{self.help} One of {', '.join(names)}{default}."
+        return f"{self.help} One of {', '.join(self.parts.names)}{default}."
 
     def written(self, value: Any) -> Any:
         """A value as a command line gives it: a part by its name and options."""

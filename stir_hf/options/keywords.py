@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 import torch
 
 from stir_hf.engine.constraints.base import Constraint
+from stir_hf.engine.objectives.base import Objective
 from stir_hf.engine.rules.base import Rule
 from stir_hf.engine.starts.base import Start
 from stir_hf.similarity.measure import Measure
@@ -51,6 +52,9 @@ class InversionKeywords(RunKeywords, total=False):
     seed: int
     exact: bool
     constraint: str | Constraint | None
+    objective: str | Objective
+    restarts: int | str | None
+    diverse: float
 
 
 class MatrixKeywords(InversionKeywords, total=False):

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from stir_hf.options.fields import IN_PYTHON, Option, options_of
+from stir_hf.options.fields import Option, options_of
 from stir_hf.options.verbs import SECTIONS, VERBS
 
 HEADING = """\
@@ -36,8 +36,7 @@ def _items(option: Option, verbs: list[str]) -> Iterator[str]:
     yield from _item(f"`{flag}`, `{option.name}` ({', '.join(verbs)}{default}): {text}", "")
     if option.parts is not None:
         for name in option.parts.names:
-            where = " From Python alone." if name in IN_PYTHON else ""
-            yield from _item(f"`{name}`: {option.parts.describe(name)}.{where}", "  ")
+            yield from _item(f"`{name}`: {option.parts.describe(name)}.", "  ")
 
 
 def _item(text: str, indent: str) -> list[str]:

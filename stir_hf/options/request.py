@@ -7,6 +7,8 @@ from typing import Any
 from stir_hf.data.identity import hash_of
 from stir_hf.data.sets.folder import OutputConfig
 from stir_hf.data.sets.manifest import Manifest
+from stir_hf.engine import OBJECTIVES, InversionConfig
+from stir_hf.engine.config import named
 from stir_hf.models import Opened
 from stir_hf.models.load.spec import LayerConfig
 from stir_hf.options.fields import options_of
@@ -44,6 +46,9 @@ def asked_for(
         config = getattr(options, field.name)
         if not isinstance(config, UNRECORDED):
             found |= {o.name: o.written(getattr(config, o.name)) for o in options_of(type(config))}
+    made = InversionConfig.from_spelling(sets[0].identity["engine"])
+    if "objective" in found:
+        found["objective"] = OBJECTIVES.text(named(made, sets[0].names.get("objective")).objective)
     found["inversion_sets"] = [s.hash[:16] for s in sets]
     same = [
         options.verb,

@@ -32,6 +32,7 @@ from typing import Literal, TypedDict
 import torch
 
 from stir_hf.engine.constraints.base import Constraint
+from stir_hf.engine.objectives.base import Objective
 from stir_hf.engine.rules.base import Rule
 from stir_hf.engine.starts.base import Start
 from stir_hf.similarity.measure import Measure

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from stir_hf.data.sets.manifest import json_text
 from stir_hf.engine import InversionConfig
+from stir_hf.engine.config import named
 from stir_hf.errors import RequestError
 from stir_hf.publish.scores import COLUMNS, name_of
 from stir_hf.results import Column, Displacement, Score, StirResult, columns, published
@@ -32,6 +33,8 @@ def engine_columns() -> dict[str, Column]:
     for field in fields(InversionConfig):
         if field.metadata.get("identifies", True):
             found[field.name] = types.get(hints[field.name], columns.TEXT)
+            if field.name == "restarts":  # a number or a word
+                found[field.name] = columns.TEXT
             if field.name == "tolerance":  # two, each of numbers: one is of the spread
                 found |= dict.fromkeys(("tolerance", "spread_tolerance"), columns.ERROR)
     return found
@@ -74,7 +77,7 @@ def _about(
         **published(score),
         "model_revision": model.get("revision"),
         "reference_revision": made["revision"],
-        **_engine(InversionConfig.from_spelling(made["engine"])),
+        **_engine(named(InversionConfig.from_spelling(made["engine"]), made.get("objective"))),
         "dataset": made["dataset"],
         "dataset_revision": made["data_revision"],
         "split": made["split"],
@@ -90,6 +93,7 @@ def _engine(config: InversionConfig) -> dict[str, Any]:
     for field in (field for field in fields(config) if field.name in known):
         value, registry = getattr(config, field.name), field.metadata.get("registry")
         values[field.name] = registry.text(value) if registry else value
+    values["restarts"] = str(config.restarts)
     tolerance = config.good_enough
     return {
         **values,

@@ -30,6 +30,9 @@ ENGINE = {
     "seed": columns.COUNT,
     "exact": columns.FLAG,
     "constraint": columns.TEXT,
+    "objective": columns.TEXT,
+    "restarts": columns.TEXT,
+    "diverse": columns.ERROR,
 }
 """The columns of the options of an inversion that are read, without torch; `score_rows` derives
 from `InversionConfig` those that are written.

@@ -188,6 +188,10 @@ class Score:
     """An interval of `stir`, the lower end first; always None, since none is computed yet."""
     notes: tuple[str, ...] = field(default=(), metadata=Told(LINES).metadata())
     """Lines that a reader must know: inversions that failed, values that are undefined and why."""
+    draw_distance: float | None = field(default=None, metadata=Told(ERROR).metadata())
+    """The root mean square difference of two inversions of one sample, in units of the inputs (the
+    range of images is 1), on average; None with one draw.
+    """
     draws: int = field(default=1, metadata=Told(SIZE).metadata())
     """Inversions per sample; the score is the mean over them."""
     left_out: int = field(default=0, metadata=Told(COUNT).metadata())

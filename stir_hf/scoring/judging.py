@@ -133,6 +133,7 @@ def _score(
         spread_error=None if left is None else SpreadError.of(left),
         accepted=accepted,
         notes=tuple(dict.fromkeys(notes)),
+        draw_distance=inversions.draw_distance,
         draws=inversions.draws,
         left_out=inversions.num_samples - count,
         inversion_set=inversions.manifest.hash[:16],

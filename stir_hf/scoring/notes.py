@@ -17,14 +17,17 @@ from stir_hf.data.identity import (
 )
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Tolerance
+from stir_hf.engine.restarts import STALLED
 from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError
 from stir_hf.models import Opened
 from stir_hf.results import RelativeError
-from stir_hf.scoring.representations import start_of
+from stir_hf.scoring.starts import largest_outside, start_of
 
 LOOKED_AT = 4
 """Number of originals that identify the network that made the inversions."""
+ROUNDING = 1e-6
+"""Distance outside a ball that gets no note."""
 NAMED = 10
 """Number of left-out originals that a note names."""
 
@@ -54,6 +57,7 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         if indices:
             several, shown = "s" * (len(indices) > 1), _first(indices)
             yield f"{len(indices)} {name}{several} left out that {words}: {shown}"
+    yield from notes_on_starts(inversions)
     yield from too_loose(inversions, tolerance)
     yield from copies_in(inversions)
     data = inversions.manifest.identity["data"]
@@ -62,6 +66,32 @@ def notes_on(inversions: Inversions) -> Iterator[str]:
         yield f"{inversions.num_samples} {name}s of a stream, from a shuffle buffer of {buffer}"
     elif data["order"] == "stream":
         yield f"the first {inversions.num_samples} {name}s of a stream"
+
+
+def notes_on_starts(inversions: Inversions) -> Iterator[str]:
+    """Notes on restarts, on what storing inversions cost, and on the objective's further models."""
+    name, count = inversions.kind.name, len(inversions)
+    again = int((inversions.tried > 1).sum())
+    if again:
+        better = int((inversions.restarts() > 0).sum())
+        stalled = "stalled and " if inversions.engine["restarts"] == STALLED else ""
+        yield (
+            f"{again} of {count} inversions {stalled}started again; {better} of them are of a"
+            " further start"
+        )
+    if (before := inversions.unstored_error) is not None and count:
+        was, now = np.median(before), np.median(inversions.relative_error)
+        low, high = inversions.kind.bounds or (0.0, 1.0)
+        yield (
+            f"inversions may exceed [{low:g}, {high:g}], which no stored {name} can: storing them"
+            f" raised the median error from {was:.3f} to {now:.3f}"
+        )
+    if (outside := largest_outside(inversions)) > ROUNDING:
+        yield f"as stored, inversions lie up to {outside:.2g} outside their ball: they are rounded"
+    if models := inversions.manifest.names.get("objective"):
+        yield f"the objective is of {' and '.join(models)}, too"
+    if inversions.engine.get("diverse") and inversions.draw_distance is not None:
+        yield f"two draws of one {name} are {inversions.draw_distance:.3f} apart (root mean square)"
 
 
 def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:
@@ -134,7 +164,7 @@ def no_floor(inversions: Inversions) -> str | None:
     if start.shared:
         return f"start={STARTS.text(start)!r} is the same for all {inversions.kind.name}s"
     data = inversions.manifest.identity["data"]
-    if "starts" not in engine:
+    if "starts" not in engine and not start.of_data:
         first = int(data_order(data, 1)[0])
         if array_hash(start_of(inversions, first, 0).numpy()) != inversions.manifest.first_start:
             return "the starts cannot be drawn again by this version"

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.data.sets.inversions import Inversions
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Context, first_iterate, start_value
+from stir_hf.engine import Context
 from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Displacement
 from stir_hf.runtime import Processes, Progress
+from stir_hf.scoring.starts import first_inputs
 from stir_hf.similarity import Accumulator, Adopting, Measure
 
 Parts = list[dict[str, Accumulator]]
@@ -114,7 +115,7 @@ def _pairs(
     yield "similarity", (own, original)
     yield "ceiling", (own, own_inverted)
     if "floor" in anchors:
-        starts = _starts(inversions, rows, originals)
+        starts = first_inputs(inversions, rows, originals)
         yield "floor", (original, _represent(network, starts, context))
 
 
@@ -123,30 +124,3 @@ def _represent(network: Opened, values: NDArray[np.float32], context: Context) -
     if not bool(representation.isfinite().all()):
         raise RunError(f"{network.where}: a representation is not finite")
     return representation
-
-
-def _starts(
-    inversions: Inversions, rows: NDArray[np.int64], originals: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(b, *shape): the starts as the engine stores them where the first iterate is the best."""
-    engine = inversions.manifest.identity["engine"]
-    rule, constraint = RULES.build(engine["method"]), CONSTRAINTS.build(engine["constraint"])
-    if "start" in inversions.features:
-        starts = torch.from_numpy(inversions.values("start", rows))
-    else:
-        keys = [(int(inversions.index[i]), int(inversions.draw[i])) for i in rows]
-        starts = torch.stack(
-            [
-                start_of(inversions, *key) * inversions.kind.scale(original)
-                for key, original in zip(keys, originals, strict=True)
-            ]
-        )
-    origin = torch.from_numpy(originals) if constraint.uses_origin else None
-    return constraint.project(first_iterate(rule, constraint, starts, origin), origin).numpy()
-
-
-def start_of(inversions: Inversions, index: int, draw: int) -> Tensor:
-    """The start of an original and draw, drawn again: (*shape), neither scaled nor projected."""
-    engine = inversions.manifest.identity["engine"]
-    start, shape = STARTS.build(engine["start"]), inversions.kind.shape
-    return start_value(start, shape, seed=engine["seed"], index=index, draw=draw)

@@ -73,7 +73,7 @@ def row(
 def write(folder: Path, *portions: list[dict[str, Any]], exact: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for rows in portions:
-        shards.append(folder, rows, features(KIND, exact, False))
+        shards.append(folder, rows, features(KIND, exact))
 
 
 def a_set(folder: Path, count: int, draws: int = 1, exact: bool = False) -> Inversions:

@@ -12,6 +12,7 @@ from stir_hf.engine import (
     Domain,
     Inverted,
     Item,
+    Plan,
     Rule,
     descend,
     relative_error,
@@ -61,17 +62,10 @@ def run(
     batch: int = 4,
     **options: Any,
 ) -> list[Inverted]:
-    domain = Domain(options.pop("constraint", Box()), options.pop("space", (1, 2)))
-    found = descend(
-        lambda x, _: net(x),
-        work,
-        rule,
-        domain=domain,
-        passes=passes,
-        tolerance=tolerance,
-        batch_size=batch,
-        **options,
-    )
+    space, watch = options.pop("space", (1, 2)), options.pop("watch", None)
+    domain = Domain(options.pop("constraint", Box()), space, (0.0, 1.0))
+    plan = Plan(rule, domain, passes, tolerance, **options)
+    found = descend(lambda x, _: net(x), work, plan, batch_size=batch, watch=watch)
     return sorted(found, key=lambda r: r.key)
 
 

@@ -1,14 +1,11 @@
-"""Constraint sets: the box, and two balls around the original that are registered from here."""
+"""Constraints: the box, balls, Fourier coefficients, and none."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from stir_hf.engine import (
-    CONSTRAINTS,
     AdamPolyak,
     Box,
     Constraint,
@@ -18,43 +15,7 @@ from stir_hf.engine import (
     Rule,
     Smooth,
 )
-from stir_hf.registry import option
 from tests.engine.problems import errors, items, network, run
-
-
-@CONSTRAINTS.add("test-l2")
-@dataclass(frozen=True)
-class L2Ball:
-    """At most `radius` from the original, in the L2 norm."""
-
-    radius: float = option(1.0, "The radius.")
-    uses_origin: ClassVar[bool] = True
-
-    def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
-        assert origin is not None
-        offset = (x - origin).flatten(1)
-        norm = offset.norm(dim=1, keepdim=True).clamp_min(1e-30)
-        projected: Tensor = origin + (offset * (self.radius / norm).clamp_max(1)).view_as(x)
-        return projected
-
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-@CONSTRAINTS.add("test-linf")
-@dataclass(frozen=True)
-class LinfBall:
-    """Every value at most `radius` from the original's, and in [0, 1]."""
-
-    radius: float = option(0.2, "The radius.")
-    uses_origin: ClassVar[bool] = True
-
-    def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
-        assert origin is not None
-        return torch.clamp(x, origin - self.radius, origin + self.radius).clamp(0, 1)
-
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return Box().free(x, gradient)
 
 
 def constraint(text: str) -> Constraint:
@@ -75,7 +36,8 @@ def around(work: list[Item], radius: float) -> list[Item]:
     "rule", [AdamPolyak(), Smooth(), Paper()], ids=["adam-polyak", "smooth", "paper"]
 )
 @pytest.mark.parametrize(
-    ("text", "order"), [("test-l2:radius=1.5", 2.0), ("test-linf:radius=0.25", torch.inf)]
+    ("text", "order"),
+    [("l2:radius=1.5,around=original", 2.0), ("linf:radius=0.25,around=original", torch.inf)],
 )
 @pytest.mark.parametrize("batch", [2, 5])
 def test_a_ball_around_the_original(rule: Rule, text: str, order: float, batch: int) -> None:
@@ -83,7 +45,7 @@ def test_a_ball_around_the_original(rule: Rule, text: str, order: float, batch: 
     work = around(items(net, 5), 1.5)
     origins = [w.origin for w in work if w.origin is not None]
     found = run(net, work, rule, passes=60, tolerance=0.05, batch=batch, constraint=ball)
-    radius = float(text.partition("=")[2])
+    radius = float(text.partition("=")[2].partition(",")[0])
     distances = [
         float(torch.linalg.vector_norm(r.value - o, ord=order))
         for r, o in zip(found, origins, strict=True)
@@ -100,13 +62,19 @@ def test_a_ball_around_the_original(rule: Rule, text: str, order: float, batch: 
 def test_a_ball_without_its_original_is_refused() -> None:
     net = network()
     with pytest.raises(ValueError, match="needs its origin"):
-        run(net, items(net, 2), AdamPolyak(), passes=3, constraint=L2Ball())
+        run(
+            net,
+            items(net, 2),
+            AdamPolyak(),
+            passes=3,
+            constraint=constraint("l2:radius=1,around=original"),
+        )
 
 
 def test_the_box_blocks_what_would_leave_it() -> None:
     x = torch.tensor([[0.0, 0.0, 1.0, 1.0, 0.5, 1e-30, 1 - 2**-24, 0.0]])
     gradient = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1e-38, 5.0, -3.0, 0.0]])
     free = torch.tensor([[0.0, -1.0, 1.0, 0.0, 1e-38, 5.0, -3.0, 0.0]])
-    assert torch.equal(Box().free(x, gradient), free)
+    assert torch.equal(Box().free(x, gradient, None), free)
     outside = torch.tensor([[-1.0, 0.25, 2.0]])
     assert torch.equal(Box().project(outside, None), torch.tensor([[0.0, 0.25, 1.0]]))

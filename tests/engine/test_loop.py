@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stir_hf.engine import (
     AdamPolyak,
+    Domain,
     Item,
+    Objective,
     Paper,
     Rule,
     Smooth,
@@ -23,6 +25,7 @@ from stir_hf.engine import (
     loop,
     relative_error,
 )
+from stir_hf.engine.objectives import Seen
 from tests import reference
 from tests.engine.problems import SHAPE, by_row, errors, items, network, run, same
 
@@ -169,10 +172,14 @@ def test_what_is_minimised_is_apart_from_the_error() -> None:
     net = network()
     work = items(net, 5)
 
-    def squared(representation: Tensor, target: Tensor) -> Tensor:
-        return (representation - target).square().sum(1)
+    @dataclass(frozen=True)
+    class Squared(Objective):
+        least_known: ClassVar[bool] = True
 
-    found = run(net, work, AdamPolyak(), passes=400, tolerance=0.05, objective=squared)
+        def distance(self, seen: Seen) -> Tensor:
+            return (seen.representations[0] - seen.targets[0]).square().sum(1)
+
+    found = run(net, work, AdamPolyak(), passes=400, tolerance=0.05, objective=Squared())
     assert (errors(net, work, found) <= 0.045).all()
     plain = run(net, work, AdamPolyak(), passes=400, tolerance=0.05)
     assert not same(found, plain)
@@ -190,7 +197,7 @@ def test_the_error_is_computed_once_where_it_is_what_is_minimised(
 
     monkeypatch.setattr(loop, "relative_error", counted)
     net = network()
-    run(net, items(net, 4), AdamPolyak(), passes=10, objective=counted)
+    run(net, items(net, 4), AdamPolyak(), passes=10)
     assert calls == 11
 
 
@@ -238,22 +245,27 @@ def test_no_pass_of_an_accelerator_waits_for_a_value(monkeypatch: pytest.MonkeyP
 
 
 @dataclass(frozen=True)
-class Landweber:
+class Landweber(Rule):
     """Plain gradient steps on the squared error: from x₀ they end at the nearest solution to x₀."""
 
     target_norm: float
     rate: float
     stops: ClassVar[bool] = True
     projects_start: ClassVar[bool] = False
-    needs_space: ClassVar[bool] = False
     default_steps: ClassVar[int] = 100
     default_start: ClassVar[str] = "noise"
 
-    def begin(self, x: Tensor) -> dict[str, Tensor]:
+    def begin(self, x: Tensor, passes: int) -> dict[str, Tensor]:
         return {}
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: dict[str, Tensor], domain: Any
+        self,
+        x: Tensor,
+        error: Tensor,
+        gradient: Tensor,
+        state: dict[str, Tensor],
+        domain: Domain,
+        centre: Tensor | None,
     ) -> Tensor:
         return x - self.rate * self.target_norm**2 * error[:, None, None, None] * gradient
 

@@ -27,6 +27,7 @@ from stir_hf.engine import (
     Context,
     Domain,
     Item,
+    Plan,
     descend,
     relative_error,
     start_value,
@@ -143,15 +144,8 @@ def iterates(method: str, problem: Problem) -> list[Tensor]:
         return net(x)
 
     items = [Item((i, 0), *pair) for i, pair in enumerate(zip(starts, target, strict=True))]
-    found = descend(
-        represent,
-        items,
-        RULES.parse(SPELT[method]),
-        domain=Domain(Box()),
-        passes=STEPS,
-        tolerance=1e-9,
-        batch_size=len(items),
-    )
+    plan = Plan(RULES.parse(SPELT[method]), Domain(Box()), STEPS, 1e-9)
+    found = descend(represent, items, plan, batch_size=len(items))
     assert len(list(found)) == len(items)
     return seen
 

@@ -155,6 +155,59 @@ class RowArrays:
         """(b, *shape): the originals of some rows."""
         return self.values(self.kind.name, rows)
 
+    def restarts(self, rows: Iterable[int] | None = None) -> NDArray[np.int64]:
+        """(b,): the number of the restart that gave each inversion; 0 is the first start."""
+        return self._small("restart", self._numbers(rows))
+
+    @property
+    def tried(self) -> NDArray[np.int64]:
+        """(n,): the number of starts that were tried for each inversion."""
+        return self._small("tried", self._numbers(None), missing=1)
+
+    @property
+    def unstored_error(self) -> NDArray[np.float32] | None:
+        """(n,): the relative error before inversions were cut off at the bounds to be stored; None
+        for sets within the bounds.
+        """
+        if "unstored_error" not in self.features:
+            return None
+        found = self.stored.values("unstored_error", np.arange(len(self)))
+        return np.array(found, np.float32)
+
+    def starts_of(self, rows: Iterable[int]) -> NDArray[np.int64]:
+        """(b,): the index of the original from which each inversion started.
+
+        Raises:
+            BrokenError: a row that does not say so.
+        """
+        some = self._numbers(rows)
+        found = self._small("start_index", some, missing=-1)
+        for row in np.flatnonzero(found < 0).tolist():
+            raise self._checks.bad(some[row], "it does not say from which original it started")
+        return found
+
+    def _small(self, column: str, rows: list[int], missing: int = 0) -> NDArray[np.int64]:
+        if column not in self.features:
+            return np.full(len(rows), missing)
+        found = self.stored.values(column, np.asarray(rows, np.int64))
+        return np.array([missing if one is None else one for one in found], np.int64)
+
+    def originals_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(b, *shape): the originals at some indices of the split, whether or not they are in this
+        prefix or could be inverted.
+
+        Raises:
+            BrokenError: one that the set does not hold.
+            RequestError: the originals are not available.
+        """
+        different, back = np.unique(indices, return_inverse=True)
+        table = self.stored.at_indices(different, [self.kind.name] * self.has_originals)
+        if self.has_originals:
+            return self._checks.values([0] * len(table), self.kind.name, table)[back]
+        if self.originals is None:
+            raise RequestError("the originals of these inversions are not here")
+        return self.originals(different.tolist(), table["canvas_hash"].to_pylist())[back]
+
     def contexts(self, rows: Iterable[int]) -> dict[str, NDArray[Any]]:
         """Return what a pass takes beside these originals, (b, …) by name: masks, say."""
         some = self._numbers(rows)

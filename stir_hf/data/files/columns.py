@@ -2,7 +2,7 @@
 indexed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,29 @@ from stir_hf.data.sets.labels import LABEL
 from stir_hf.inputs.base import Kind
 
 CLASS_KEPT = "class_kept"
-"""True if the reference gives an inversion the class of its original; null without classes."""
+MORE = {
+    "restart": "int32",
+    "tried": "int32",
+    "start_index": "int64",
+    "unstored_error": "float32",
+    CLASS_KEPT: "bool",
+}
+"""Columns that only some sets have: the number of the restart that gave the inversion, how many
+starts were tried, the index of the original that it started from, the error before it was stored,
+and whether the reference gives it the class of its original (null without classes).
+"""
 
 
 def features(
-    kind: Kind, exact: bool, starts: bool, label: Any = None, *, classes: bool = False
+    kind: Kind, exact: bool, more: Collection[str] = (), label: Any = None
 ) -> datasets.Features:
-    """The columns of an inversion set; `exact` keeps every bit of the inversions, `label` is the
-    feature of the labels, where there are any; `classes` is for sets that are accepted by class.
+    """The columns of an inversion set.
+
+    Args:
+        kind: the kind of input.
+        exact: True to keep every bit of the inversions.
+        more: columns that only some sets have: `start`, or one of `MORE`.
+        label: the feature of the labels, where there are any.
     """
     floats = datasets.List(datasets.Value("float32"))
     columns = {
@@ -39,10 +54,9 @@ def features(
         "representation": floats,
         "representation_inverted": floats,
     }
-    if starts:
+    if "start" in more:
         columns["start"] = kind.feature(exact=True)
-    if classes:
-        columns[CLASS_KEPT] = datasets.Value("bool")
+    columns |= {name: datasets.Value(kind) for name, kind in MORE.items() if name in more}
     if label is not None:
         columns["label"] = label
     return datasets.Features(**columns)
@@ -58,7 +72,7 @@ def features_of(schema: pa.Schema, kind: Kind, exact: bool) -> datasets.Features
     """The columns present in a set, with the types that stir-hf gives them. Only the class names
     are taken from the types that the files declare.
     """
-    known = features(kind, exact, True, _label(schema), classes=True)
+    known = features(kind, exact, ("start", *MORE), _label(schema))
     return datasets.Features(**{name: known[name] for name in schema.names if name in known})
 
 

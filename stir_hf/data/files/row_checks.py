@@ -49,7 +49,8 @@ class RowChecks:
         """The kind of input."""
         return kind_of(self.manifest.identity["canvas"])
 
-    def _bad(self, row: int, why: str) -> BrokenError:
+    def bad(self, row: int, why: str) -> BrokenError:
+        """The error of a row."""
         where = f"{self.kind.name} {self.index[row]}, draw {self.draw[row]}"
         return BrokenError(self.called, f"{where}: {why}")
 
@@ -59,7 +60,7 @@ class RowChecks:
         try:
             yield
         except ValueError as error:
-            raise self._bad(row, f"{column}: {error}") from error
+            raise self.bad(row, f"{column}: {error}") from error
 
     def values(self, rows: Sequence[int], column: str, table: pa.Table) -> NDArray[np.float32]:
         """(b, *shape): a column of files or floats, compared with `canvas_hash` if that is in the
@@ -106,12 +107,12 @@ class RowChecks:
             lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
             for place in np.flatnonzero(lengths != side).tolist():
                 why = f"{name}: an axis has {lengths[place]} values, not {side}"
-                raise self._bad(rows[place // inside], why)
+                raise self.bad(rows[place // inside], why)
             values, inside = pc.list_flatten(values), inside * side
         found = np.array(values.cast(pa.float32()).to_numpy(), np.float32)
         found = found.reshape(len(column), *self.kind.shape)
         for place in np.flatnonzero(~np.isfinite(found).all(tuple(range(1, found.ndim)))).tolist():
-            raise self._bad(rows[place], f"{name}: it is not finite")
+            raise self.bad(rows[place], f"{name}: it is not finite")
         return found
 
     def vectors(
@@ -128,11 +129,11 @@ class RowChecks:
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
         for place in np.flatnonzero((lengths != width) | (lengths == 0)).tolist():
             told = f"{name} has {lengths[place]} values, not {width or 1}"
-            raise self._bad(rows[place], told)
+            raise self.bad(rows[place], told)
         values = pc.list_flatten(column).cast(pa.float32()).to_numpy()
         matrix = np.array(values, np.float32).reshape(len(column), width)
         for place in np.flatnonzero(~np.isfinite(matrix).all(1)).tolist():
-            raise self._bad(rows[place], f"{name} is not finite")
+            raise self.bad(rows[place], f"{name} is not finite")
         return matrix
 
     def _check_errors(
@@ -145,7 +146,7 @@ class RowChecks:
             error = np.linalg.norm(inverted - original, axis=1) / lengths
         differs = np.abs(error - stored) > _LEAST + self._share * error
         for place in np.flatnonzero(~np.isfinite(error) | differs).tolist():
-            raise self._bad(
+            raise self.bad(
                 rows[place],
                 f"its relative_error is {stored[place]:.6g}, and that of its representations"
                 f" {error[place]:.6g}",
@@ -154,7 +155,7 @@ class RowChecks:
         limits = np.array([self._tolerance.limit(float(length), spread) for length in lengths])
         low, high = limits * (1 - _ROUNDING), limits * (1 + _ROUNDING)
         for place in np.flatnonzero(np.where(converged, stored > high, stored < low)).tolist():
-            raise self._bad(
+            raise self.bad(
                 rows[place],
                 f"its status is {'converged' if converged[place] else 'max_steps'} at an error"
                 f" of {stored[place]:.6g}, with a tolerance of {limits[place]:.6g}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stir_hf.data.identity import PROBE_TOLERANCE
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Given, Tolerance
+from stir_hf.engine import CONSTRAINTS, OBJECTIVES, RULES, STARTS, Given, Restarts, Tolerance
 from stir_hf.errors import RequestError
 from stir_hf.expected import Flag, ListOf, MapOf, Maybe, Real, Record, Text, Whole, got
 from stir_hf.inputs.base import kind_named
@@ -30,6 +30,19 @@ class Limit:
             Tolerance.parse(value)
         except (RequestError, OverflowError):
             return f"{where} must be a positive number or spread:X{got(value)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Again:
+    """Restarts, as the engine spells them."""
+
+    def fault(self, value: Any, where: str) -> str | None:
+        """Return the problem with a value in words, or None, like `Expected.fault`."""
+        try:
+            Restarts.parse(value)
+        except RequestError:
+            return f"{where} must be a whole number from 1 on or stalled{got(value)}"
         return None
 
 
@@ -66,6 +79,9 @@ MANIFEST = Record(
                         "seed": Whole(0, 10**40),
                         "exact": Flag(),
                         "starts?": _HASH,
+                        "objective?": _PART,
+                        "restarts?": Again(),
+                        "diverse?": Real(positive=True),
                     }
                 ),
             }
@@ -83,6 +99,7 @@ MANIFEST = Record(
                 "data_revision": _NAME,
                 "image_column": _NAME,
                 "notes?": ListOf(Text(), 1000),
+                "objective?": ListOf(Text(), 1000),
             }
         ),
         "complete?": Maybe(Record({"num_samples": _COUNT, "draws": Whole(1, 1_000_000)})),
@@ -154,6 +171,8 @@ def _fault_of_parts(engine: Mapping[str, Any]) -> str | None:
     may be from a later version or registered by a user.
     """
     known: dict[str, Any] = {"method": RULES, "start": STARTS, "constraint": CONSTRAINTS}
+    if "objective" in engine:
+        known["objective"] = OBJECTIVES
     for name, registry in known.items():
         try:
             built = registry.build(engine[name])

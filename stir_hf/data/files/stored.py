@@ -11,7 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stir_hf.data.files.broken import of_set
-from stir_hf.data.files.rows import GoneError, Rows, first_of_each
+from stir_hf.data.files.rows import (
+    STATUSES,
+    UNREADABLE,
+    GoneError,
+    Rows,
+    first_of_each,
+)
 from stir_hf.data.files.shards import files_of
 from stir_hf.errors import RequestError
 
@@ -72,6 +78,25 @@ class Stored:
             RequestError: as `take`.
         """
         return self._read(lambda rows, numbers: rows.values(column, numbers[places]))
+
+    def at_indices(self, indices: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+        """For each index of an original, in ascending order, one row of the files with its canvas
+        hash and these columns; raises RequestError if they hold no such original.
+        """
+
+        def read(rows: Rows, _: NDArray[np.int64]) -> pa.Table:
+            index, status = rows.columns("index", "status")
+            there = np.flatnonzero(status != STATUSES.index(UNREADABLE))
+            found, first = np.unique(index[there], return_index=True)
+            at = np.searchsorted(found, indices).clip(max=max(0, len(found) - 1))
+            if not len(found) or not np.array_equal(found[at], indices):
+                raise RequestError(
+                    f"{self.called or self.folder} does not hold an original from which an"
+                    " inversion of it started"
+                )
+            return rows.take(there[first[at]].tolist(), ["canvas_hash", *columns])
+
+        return self._read(read)
 
     def forget(self) -> None:
         """Drop all rows from memory."""

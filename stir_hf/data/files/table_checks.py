@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stir_hf.data.files.broken import BrokenError
+from stir_hf.data.files.columns import MORE
 from stir_hf.data.files.rows import GROUP_BYTES, STATUSES, UNREADABLE, Rows
 from stir_hf.data.sets.manifest import Manifest
 from stir_hf.inputs.arrow import is_floats, is_text
@@ -29,10 +30,14 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "relative_error": (pa.types.is_float32, "float32"),
     "representation": (is_floats, "lists of numbers"),
     "representation_inverted": (is_floats, "lists of numbers"),
-    "class_kept": (pa.types.is_boolean, "booleans"),
     "label": (pa.types.is_integer, "whole numbers"),
+    "restart": (pa.types.is_int32, "int32"),
+    "tried": (pa.types.is_int32, "int32"),
+    "start_index": (pa.types.is_int64, "int64"),
+    "unstored_error": (pa.types.is_float32, "float32"),
+    "class_kept": (pa.types.is_boolean, "booleans"),
 }
-_OPTIONAL = {"file_hash", "class_kept", "label"}
+_OPTIONAL = {"file_hash", "label", *MORE}
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,6 +187,29 @@ class Inversions(RowArrays):
         shown = {**names, **counts, "path": self.called or str(self.path)}
         return f"Inversions({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
+    @cached_property
+    def draw_distance(self) -> float | None:
+        """The mean distance between the inversions of one original: the root mean square difference
+        of two of them, over all pairs and originals; None with one draw.
+        """
+        if self.draws < 2 or not len(self):
+            return None
+        one, two = np.triu_indices(self.draws, 1)
+        found = [
+            np.sqrt(np.square(values[one] - values[two], dtype=np.float64).mean(1)).mean()
+            for first in range(0, len(self), self.draws)
+            for values in [
+                self.values("inverted", range(first, first + self.draws)).reshape(self.draws, -1)
+            ]
+        ]
+        return float(np.mean(found))
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """The options of the engine that made the set, as its identity spells them."""
+        found: dict[str, Any] = self.manifest.identity["engine"]
+        return found
+
     @property
     def recipe(self) -> dict[str, Any]:
         """The description of the set in results: names, engine and the hash of its identity."""

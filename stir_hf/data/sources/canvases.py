@@ -37,7 +37,7 @@ class Canvases:
     def __init__(
         self, samples: Samples, make: Callable[[Any], NDArray[Any]], shape: tuple[int, ...]
     ) -> None:
-        self.samples, self._make, self._shape = samples, make, shape
+        self.samples, self.make, self._shape = samples, make, shape
         self._expected: Mapping[int, str | None] = {}
         self._kept: dict[int, Canvas | None] = {}
 
@@ -59,7 +59,7 @@ class Canvases:
         """The canvas of the sample, decoded again; raises UnreadableError if it cannot be."""
         sample = self.samples.sample(position)
         try:
-            array = self._make(sample.original)
+            array = self.make(sample.original)
         except (RequestError, ValueError, OSError, ZeroDivisionError) as error:
             raise UnreadableError(one_line(error)) from error
         if array.shape != self._shape:

@@ -3,11 +3,11 @@
 import pkgutil
 from importlib import import_module
 
-from stir_hf.engine.constraints.base import CONSTRAINTS, Constraint, Domain
+from stir_hf.engine.constraints.base import CONSTRAINTS, Constraint
 from stir_hf.engine.constraints.box import Box
 from stir_hf.engine.constraints.none import Free
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
 
-__all__ = ["CONSTRAINTS", "Box", "Constraint", "Domain", "Free"]
+__all__ = ["CONSTRAINTS", "Box", "Constraint", "Free"]

@@ -1,47 +1,55 @@
-"""The protocol of constraints, and the domain of a descent."""
+"""The protocol of constraints."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from stir_hf.registry import Registry
 
+Around = Literal["start", "original"]
+
 
 class Constraint(Protocol):
-    """A set in which iterates must lie."""
+    """A set in which inputs must lie, and the coordinates in which the descent moves: by default
+    the inputs themselves.
+    """
 
-    uses_origin: ClassVar[bool]
-    """True if the set depends on the original, which is then passed to `project`."""
+    @property
+    def around(self) -> Around | None:
+        """What the set is around, which is then passed as `centre`; None for a fixed set."""
+        return None
 
-    def project(self, x: Tensor, origin: Tensor | None) -> Tensor:
-        """Return the points of the set nearest to x (b, …), which may be changed in place.
+    within_bounds: ClassVar[bool] = False
+    """True if the set is cut with the bounds of the kind of input."""
+    unbounded: ClassVar[bool] = False
+    """True if an input may exceed the bounds of its kind, so that storing it changes it."""
+    needs_space: ClassVar[bool] = False
+    """True if it uses the axes of space."""
+    other_coordinates: ClassVar[bool] = False
+    """True if the unknowns are not the inputs, so that a rule cannot filter them along space."""
 
-        `origin` (b, …) is not changed; it is None if it is not used.
+    def project(self, x: Tensor, centre: Tensor | None) -> Tensor:
+        """Return points of the set near the unknowns x (b, …), which may be changed in place.
+
+        `centre` (b, …) is not changed; it is None if the set is around nothing.
         """
 
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
+    def free(self, x: Tensor, gradient: Tensor, centre: Tensor | None) -> Tensor:
         """Return the gradient, with zeros where a step against it from x, a point of the set, would
         leave the set; the arguments are not changed.
         """
 
+    def unknowns(self, inputs: Tensor, axes: tuple[int, ...]) -> Tensor:  # noqa: ARG002 - for others
+        """The unknowns of inputs (b, …); `axes` are those of space."""
+        return inputs
 
-@dataclass(frozen=True)
-class Domain:
-    """The constraint of a descent and the axes of its tensors."""
+    def inputs(self, unknowns: Tensor, axes: tuple[int, ...]) -> Tensor:  # noqa: ARG002 - for others
+        """The inputs (b, …) of unknowns, differentiably."""
+        return unknowns
 
-    constraint: Constraint
-    space: tuple[int, ...] = ()
-    """The axes of one row that are space or time; 0 is the first axis after the batch axis."""
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axes of space in tensors (b, …)."""
-        return tuple(axis + 1 for axis in self.space)
-
-    def free(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """A gradient (b, …), zero where the constraint blocks a step against it."""
-        return self.constraint.free(x, gradient)
+    def outside(self, inputs: Tensor, centre: Tensor | None) -> Tensor:  # noqa: ARG002 - for others
+        """(b,): the distance by which inputs lie outside a ball, 0 within it and without a ball."""
+        return inputs.new_zeros(len(inputs))
 
 
 CONSTRAINTS: Registry[Constraint] = Registry("constraint")

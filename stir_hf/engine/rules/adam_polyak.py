@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.constraints import Domain
+from stir_hf.engine.domain import Domain
 from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.errors import RequestError
@@ -46,10 +46,10 @@ class AdamPolyak(Polyak):
                 f" {self.metric!r}"
             )
 
-    def begin(self, x: Tensor) -> State:
+    def begin(self, x: Tensor, passes: int) -> State:
         """Return a state with zero moments."""
         squares = Squares.begin(x) if self.metric == "adam" else {}
-        return {**super().begin(x), **squares}
+        return {**super().begin(x, passes), **squares}
 
     def direction(
         self,
@@ -58,6 +58,7 @@ class AdamPolyak(Polyak):
         allowed: Tensor,
         state: State,
         domain: Domain,  # noqa: ARG002 - a Polyak
+        centre: Tensor | None,  # noqa: ARG002 - a Polyak
     ) -> Tensor:
         """Return P g_f."""
         if self.metric == "l2":

@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from stir_hf.engine.constraints import Domain
+from stir_hf.engine.domain import Domain
 from stir_hf.errors import RequestError
 from stir_hf.registry import Registry
 
@@ -20,27 +20,48 @@ class Rule(Protocol):
     """True if a row is finished when its error reaches the tolerance."""
     projects_start: ClassVar[bool]
     """True if the start is projected onto the constraint before its first pass."""
-    needs_space: ClassVar[bool]
+    needs_space: ClassVar[bool] = False
     """True if it filters along axes of space."""
+    needs_least: ClassVar[bool] = False
+    """True if it needs an objective whose least value is known to be 0."""
+    default_restarts: ClassVar[str] = "stalled"
+    """The default restarts."""
     default_steps: ClassVar[int]
     """The default maximum number of passes per row."""
     default_start: ClassVar[str]
     """The default start."""
 
-    def begin(self, x: Tensor) -> State:
-        """Return the state at the first iterates (b, …)."""
+    @property
+    def keeps_last(self) -> bool:
+        """True if the last iterate is kept instead of the best."""
+        return False
+
+    @property
+    def straight(self) -> bool:
+        """True if the gradient passes the last ReLU as if it were the identity."""
+        return False
+
+    def begin(self, x: Tensor, passes: int) -> State:
+        """Return the state at the first unknowns (b, …), of rows that take at most `passes`."""
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Domain
+        self,
+        x: Tensor,
+        error: Tensor,
+        gradient: Tensor,
+        state: State,
+        domain: Domain,
+        centre: Tensor | None,
     ) -> Tensor:
-        """Return the next iterate as a new tensor, not yet projected; x is not changed.
+        """Return the next unknowns as a new tensor, not yet projected; x is not changed.
 
         Args:
-            x: the iterate (b, …).
-            error: the objective at x (b,), whose least value is 0.
+            x: the unknowns (b, …).
+            error: the objective at x (b,).
             gradient: the gradient of `error`, (b, …).
             state: the state from `begin`, updated in place.
             domain: the constraint's effect on a gradient, and the axes of space.
+            centre: what the constraint is around (b, …), or None.
         """
 
 

@@ -6,14 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stir_hf.engine.constraints import Domain
-from stir_hf.engine.rules.base import State
+from stir_hf.engine.domain import Domain
+from stir_hf.engine.rules.base import Rule, State
 from stir_hf.engine.shapes import per_row
 
 TINY = 1e-30
 
 
-class Polyak(ABC):
+class Polyak(Rule, ABC):
     """Descent without a learning rate, since the least error is known to be 0 (Polyak 1969,
     "Minimization of unsmooth functionals"), with a running mean of the steps.
 
@@ -28,18 +28,24 @@ class Polyak(ABC):
 
     stops: ClassVar[bool] = True
     projects_start: ClassVar[bool] = True
-    needs_space: ClassVar[bool] = False
+    needs_least: ClassVar[bool] = True
 
     @abstractmethod
     def direction(
-        self, x: Tensor, gradient: Tensor, allowed: Tensor, state: State, domain: Domain
+        self,
+        x: Tensor,
+        gradient: Tensor,
+        allowed: Tensor,
+        state: State,
+        domain: Domain,
+        centre: Tensor | None,
     ) -> Tensor:
         """Return the direction d, (b, …), as a new tensor; a step goes against it. `allowed` is the
         gradient with zeros where the constraint blocks it, not to be changed; the rest as in
         `step`.
         """
 
-    def begin(self, x: Tensor) -> State:
+    def begin(self, x: Tensor, passes: int) -> State:  # noqa: ARG002 - a Rule
         """Return zero moments, and the powers of the bias corrections.
 
         The powers are products: a vectorised pow rounds differently from one place of a batch to
@@ -49,11 +55,17 @@ class Polyak(ABC):
         return {"m": torch.zeros_like(x), "momentum_k": ones, "age": torch.zeros_like(ones)}
 
     def step(
-        self, x: Tensor, error: Tensor, gradient: Tensor, state: State, domain: Domain
+        self,
+        x: Tensor,
+        error: Tensor,
+        gradient: Tensor,
+        state: State,
+        domain: Domain,
+        centre: Tensor | None,
     ) -> Tensor:
         """Take one preconditioned step, with as few temporary tensors and calls as possible."""
-        allowed = domain.free(x, gradient)
-        direction = self.direction(x, gradient, allowed, state, domain)
+        allowed = domain.free(x, gradient, centre)
+        direction = self.direction(x, gradient, allowed, state, domain, centre)
         products = allowed * direction
         slope = products.sum(tuple(range(1, x.ndim)), keepdim=True).clamp_min_(TINY)
         scale = per_row(error * -self.length, x).div_(slope)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from stir_hf.engine.constraints import Domain
+from stir_hf.engine.domain import Domain
 from stir_hf.engine.rules.base import RULES, State, check_number
 from stir_hf.engine.rules.polyak import Polyak, Squares
 from stir_hf.engine.spectrum import one_over_f
@@ -42,9 +42,9 @@ class Smooth(Polyak):
         check_number("smooth", "decay", self.decay, below=1)
         check_number("smooth", "power", self.power, below=4)
 
-    def begin(self, x: Tensor) -> State:
+    def begin(self, x: Tensor, passes: int) -> State:
         """Return a state with zero moments."""
-        return {**super().begin(x), **Squares.begin(x)}
+        return {**super().begin(x, passes), **Squares.begin(x)}
 
     def direction(
         self,
@@ -53,8 +53,10 @@ class Smooth(Polyak):
         allowed: Tensor,
         state: State,
         domain: Domain,
+        centre: Tensor | None,
     ) -> Tensor:
         """Return S½ P S½ g_f."""
         filtered = one_over_f(allowed, self.power, domain.axes)
         root = Squares.root(filtered, self.decay, state)
-        return domain.free(x, one_over_f(filtered.div_(root), self.power, domain.axes))
+        moved = one_over_f(filtered.div_(root), self.power, domain.axes)
+        return domain.free(x, moved, centre)

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from stir_hf.engine.starts.base import STARTS
+from stir_hf.engine.starts.base import STARTS, Start
 
 
 @STARTS.add("white")
 @dataclass(frozen=True)
-class White:
+class White(Start):
     """1 everywhere."""
 
     shared: ClassVar[bool] = True
@@ -23,7 +23,7 @@ class White:
 
 @STARTS.add("black")
 @dataclass(frozen=True)
-class Black:
+class Black(Start):
     """0 everywhere."""
 
     shared: ClassVar[bool] = True

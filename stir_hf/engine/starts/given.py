@@ -6,12 +6,19 @@ from typing import ClassVar
 import numpy as np
 
 from stir_hf.engine.starts.base import STARTS, Start
+from stir_hf.registry import option
 
 
 @STARTS.add("given")
 @dataclass(frozen=True)
 class Given(Start):
-    """Tensors that are passed in, one per original."""
+    """Values from the user: a tensor, or a folder of images, `given:FOLDER`, one per original.
+
+    A folder is read like data, and its images, in the order of their names, are put on the canvas
+    by the reference's processor. What identifies the starts is their content.
+    """
+
+    folder: str = option("", "A folder of images.", rest=True, neutral="")
 
     random: ClassVar[bool] = False
 
