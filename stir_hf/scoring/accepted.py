@@ -107,7 +107,7 @@ def accepted_score(
             f" accepted, and {MEASURES.name_of(measure)} needs {measure.least_rows} of each draw"
         )
     plain, debiased = (
-        Anchors(**{name: _mean(parts, name, how) if enough else None for name in ANCHORS})
+        Anchors(**{name: _mean(parts, name, how, notes) if enough else None for name in ANCHORS})
         for how in ("value", "debiased" if measure.has_debiased else "value")
     )
     spearman, pearson, snr = acceptance.limits
@@ -123,11 +123,14 @@ def accepted_score(
     )
 
 
-def _mean(parts: Sequence[Mapping[str, Accumulator]], name: str, how: str) -> float | None:
-    """The mean of one value over draws; None where it is undefined or not measured."""
+def _mean(
+    parts: Sequence[Mapping[str, Accumulator]], name: str, how: str, notes: list[str]
+) -> float | None:
+    """The mean of one value over draws; None where it is not measured or, with a note, undefined."""
     if name not in parts[0]:
         return None
     try:
         return float(np.mean([getattr(part[name], how)() for part in parts]))
-    except ValueError:
+    except ValueError as error:
+        notes.append(f"{name} of the accepted inversions undefined: {error}")
         return None

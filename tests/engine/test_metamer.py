@@ -126,7 +126,8 @@ def test_its_defaults_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["metamer:step_size=0", "metamer:steps_per_run=0", "metamer:pairs=0"]
+    "method",
+    ["metamer:step_size=0", "metamer:steps_per_run=0", "metamer:pairs=0", "metamer:pairs=1000001"],
 )
 def test_options_that_make_no_sense_are_refused(method: str) -> None:
     with pytest.raises(RequestError, match="of method 'metamer' must be"):

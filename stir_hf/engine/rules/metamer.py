@@ -13,6 +13,10 @@ from stir_hf.errors import RequestError
 from stir_hf.registry import option
 
 
+MOST = 1_000_000
+"""Limit of passes and pairs; that of the published pairs."""
+
+
 @RULES.add("metamer")
 @dataclass(frozen=True)
 class Metamer(Rule):
@@ -45,9 +49,9 @@ class Metamer(Rule):
     def __post_init__(self) -> None:
         check_number("metamer", "step_size", self.step_size, above=0)
         for name in ("steps_per_run", "pairs"):
-            if getattr(self, name) < 1:
+            if not 1 <= getattr(self, name) <= MOST:
                 raise RequestError(
-                    f"option {name!r} of method 'metamer' must be at least 1, not"
+                    f"option {name!r} of method 'metamer' must be from 1 to {MOST}, not"
                     f" {getattr(self, name)!r}"
                 )
 
