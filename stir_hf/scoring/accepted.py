@@ -126,7 +126,7 @@ def accepted_score(
 def _mean(
     parts: Sequence[Mapping[str, Accumulator]], name: str, how: str, notes: list[str]
 ) -> float | None:
-    """The mean of one value over draws; None where it is not measured or, with a note, undefined."""
+    """The mean of a value over draws; None where it is not measured or, with a note, undefined."""
     if name not in parts[0]:
         return None
     try:

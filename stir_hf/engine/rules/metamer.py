@@ -12,7 +12,6 @@ from stir_hf.engine.shapes import per_row
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
 
-
 MOST = 1_000_000
 """Limit of passes and pairs; that of the published pairs."""
 
