@@ -14,6 +14,7 @@ from .models import load_encoder as load_encoder
 from .models.read.taps import Layer as Layer
 from .publish.boards.leaderboard import leaderboard as leaderboard
 from .report.board import Board as Board
+from .results import Accepted as Accepted
 from .results import Anchors as Anchors
 from .results import Displacement as Displacement
 from .results import RelativeError as RelativeError

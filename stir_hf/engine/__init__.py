@@ -9,7 +9,7 @@ from stir_hf.engine.loop import Watch, descend
 from stir_hf.engine.objectives import OBJECTIVES, Objective, RelativeError, relative_error
 from stir_hf.engine.plan import Context, Plan, Represent
 from stir_hf.engine.restarts import Restarts
-from stir_hf.engine.rules import RULES, Adam, AdamPolyak, Paper, Rule, Smooth
+from stir_hf.engine.rules import RULES, Accepting, Adam, AdamPolyak, Metamer, Paper, Rule, Smooth
 from stir_hf.engine.slots import Inverted, Item
 from stir_hf.engine.starts import STARTS, Start, start_value
 from stir_hf.engine.starts.given import Given
@@ -21,6 +21,7 @@ __all__ = [
     "OBJECTIVES",
     "RULES",
     "STARTS",
+    "Accepting",
     "Adam",
     "AdamPolyak",
     "Box",
@@ -32,6 +33,7 @@ __all__ = [
     "InversionConfig",
     "Inverted",
     "Item",
+    "Metamer",
     "Objective",
     "Other",
     "Paper",

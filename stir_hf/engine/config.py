@@ -47,7 +47,7 @@ class InversionConfig:
     )
     start: Start = option(
         None,
-        "Start of the descent; default: noise, or grey for smooth.",
+        "Start of the descent; default: noise, or grey for smooth and metamer.",
         metavar="NAME",
         registry=STARTS,
     )

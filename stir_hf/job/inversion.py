@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from stir_hf.data.files import shards
+from stir_hf.data.files.columns import CLASS_KEPT
 from stir_hf.data.identity import array_hash, hash_of, local_label, probe_record
 from stir_hf.data.sets.inversions import Inversions
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
@@ -18,7 +19,7 @@ from stir_hf.data.sets.spread import Spread, spread_of
 from stir_hf.data.sources.beside import read_folder
 from stir_hf.data.sources.canvases import Canvases
 from stir_hf.data.sources.samples import Samples
-from stir_hf.engine import Given, InversionConfig, Plan, Represent
+from stir_hf.engine import Accepting, Given, InversionConfig, Plan, Represent
 from stir_hf.errors import RequestError, RunError
 from stir_hf.hub import is_local
 from stir_hf.job.inputs import inputs_of
@@ -83,7 +84,10 @@ class InversionJob:
         self._check_starts(given)
         self.starts = Starts(self.config, self.kind, self.canvases, given)
         labelled = samples.label_column is not None
-        self.make = RowMaker(network, self.kind, config.exact, config.good_enough, labelled)
+        classes = isinstance(config.method, Accepting)
+        self.make = RowMaker(
+            network, self.kind, config.exact, config.good_enough, labelled, classes
+        )
         self._check_first()
         self.manifest = self._manifest(network, self._names(labels))
 
@@ -242,6 +246,7 @@ class InversionJob:
             "start_index": self.config.start.of_data,
             **dict.fromkeys(("restart", "tried"), self.config.restarts != 1),
             "unstored_error": self.config.bound_by.unbounded and self.kind.bounds is not None,
+            CLASS_KEPT: self.make.classes,
         }
         return [name for name, there in has.items() if there]
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stir_hf.data.files.columns import CLASS_KEPT
 from stir_hf.data.sources.canvases import Canvas
 from stir_hf.engine import Inverted, Tolerance, relative_error
 from stir_hf.inputs.base import Kind
@@ -53,6 +54,8 @@ class RowMaker:
     exact: bool
     tolerance: Tolerance
     labelled: bool
+    classes: bool = False
+    """True if the class of an inversion is compared with that of its original."""
     spread: float | None = None
     """The spread of the representations, if the tolerance is relative to it."""
 
@@ -99,11 +102,12 @@ class RowMaker:
             values = values.clip(*self.kind.bounds)
         stored = [self.kind.store(value, exact=self.exact) for value in values]
         restored = torch.from_numpy(np.stack([self.kind.restore(cell) for cell in stored]))
-        _, context = inputs_of(self.kind, [one.canvas for _, one in good])
+        originals, context = inputs_of(self.kind, [one.canvas for _, one in good])
         reached = self.network.represent(restored, context)
         target = torch.stack([one.target for _, one in good])
         errors, limits = relative_error(reached, target).tolist(), self.limits(target)
         wanted, found = (t.float().cpu().numpy() for t in (target, reached))
+        kept = self.network.class_kept(originals, restored, context) if self.classes else None
         rows = []
         for i, (result, one) in enumerate(good):
             key = one.canvas.index, result.key[1]
@@ -111,7 +115,7 @@ class RowMaker:
                 rows.append(self.bare(*key, "not_finite", one.canvas))
                 continue
             status = "converged" if errors[i] <= limits[i] else "max_steps"
-            measured = {
+            measured: dict[str, Any] = {
                 "inverted": stored[i],
                 "relative_error": errors[i],
                 "representation": wanted[i],
@@ -120,5 +124,7 @@ class RowMaker:
                 "tried": result.tried,
                 "unstored_error": result.error,
             }
+            if kept is not None:
+                measured[CLASS_KEPT] = kept[i]
             rows.append({**self.bare(*key, status, one.canvas), **measured})
         return rows

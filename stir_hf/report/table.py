@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from stir_hf.errors import printable
 from stir_hf.report.cells import Table, cell, escaped, heading, shown_fields, value
 from stir_hf.report.reading import GOOD_CEILING, Reading
-from stir_hf.results import RelativeError, Score, SpreadError, StirResult, published
+from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult, published
 
 if TYPE_CHECKING:
     from stir_hf.data.sets.inversions import Inversions
@@ -47,8 +47,8 @@ def html_table(result: StirResult) -> str:
 
 def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
     """Return two rows for each score: its values with the relative error, and below them the
-    debiased values with the error over the spread. `shown` writes a name in the language of the
-    page.
+    debiased values with the error over the spread; and two for its accepted inversions alone, where
+    a method accepts. `shown` writes a name in the language of the page.
     """
     names = {key: shown(name) for key, name in labels(result).items()}
     fields = shown_fields()
@@ -64,7 +64,17 @@ def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
         rows.append([values[first], *(value(values, name) for name in rest)])
         below = (fields[name].below for name in rest)
         rows.append(["debiased", *(value(values, name) if name else "" for name in below)])
+        rows += _accepted_rows(score, rest)
     return Table([heading(name) for name in (first, *rest)], rows)
+
+
+def _accepted_rows(score: Score, names: Sequence[str]) -> Iterator[list[str]]:
+    if (one := score.accepted) is None:
+        return
+    plain = {name: getattr(one, name) for name in (*ANCHORS, "num_samples")}
+    debiased = {name: getattr(one.debiased, name, None) for name in ANCHORS}
+    for called, values in ((f"accepted ({one.share:.0%})", plain), ("debiased", debiased)):
+        yield [called, *(value(values, name) if name in values else "" for name in names)]
 
 
 def explained(result: StirResult) -> list[str]:

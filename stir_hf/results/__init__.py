@@ -6,6 +6,7 @@ from stir_hf.results.scale import Scale
 from stir_hf.results.score import (
     ANCHORS,
     COMPARED,
+    Accepted,
     Anchors,
     RelativeError,
     Score,
@@ -21,6 +22,7 @@ __all__ = [
     "COMPARED",
     "FILE_NAME",
     "PER_IMAGE",
+    "Accepted",
     "Anchors",
     "Column",
     "Displacement",

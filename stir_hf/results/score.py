@@ -11,6 +11,7 @@ from stir_hf.results.columns import (
     CLOSER,
     COUNT,
     ERROR,
+    FLAG,
     HASH,
     LINES,
     NAME,
@@ -53,6 +54,43 @@ class Anchors:
     """S(model(X), model(X⁰)), X⁰ the starts: the score of no inversion at all."""
     ceiling: float | None
     """S(reference(X), reference(X')): the reference on its own inversions."""
+
+
+@dataclass(frozen=True)
+class Accepted(Anchors):
+    """The scores of the accepted inversions alone, and the conditions of acceptance; see
+    `stir_hf.scoring.acceptance`.
+    """
+
+    debiased: Anchors | None
+    """The same four under the debiased measure; None for a measure that has no such form."""
+    num_samples: int
+    """The number of samples with an accepted inversion."""
+    share: float
+    """The share of the inversions that are accepted."""
+    spearman: float
+    """The threshold of Spearman's ρ: the largest of random pairs of originals."""
+    pearson: float
+    """The threshold of Pearson's r, likewise."""
+    snr: float
+    """The threshold of 10 log₁₀(‖a‖ / ‖a - b‖) in dB, likewise."""
+    by_class: bool
+    """True if an accepted inversion keeps the class of its original; False where the reference has
+    no logits of classes.
+    """
+
+    @property
+    def stir_debiased(self) -> float | None:
+        """Return `debiased.stir`, which is published with the plain values."""
+        return None if self.debiased is None else self.debiased.stir
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return it from plain data."""
+        debiased = data.get("debiased")
+        return known_fields(
+            cls, data, debiased=None if debiased is None else known_fields(Anchors, debiased)
+        )
 
 
 @dataclass(frozen=True)
@@ -170,6 +208,18 @@ class Score:
     )
     """The range of the measure, and the direction in which two networks are closer."""
 
+    accepted: Accepted | None = field(
+        default=None,
+        metadata=Told(
+            parts={
+                **dict.fromkeys((*ANCHORS, "stir_debiased"), VALUE),
+                **{"num_samples": COUNT, "share": SHARE, "by_class": FLAG},
+                **dict.fromkeys(("spearman", "pearson", "snr"), VALUE),
+            }
+        ).metadata(),
+    )
+    """The scores of the inversions that are accepted, for a method that accepts (`metamer`)."""
+
     def flat(self) -> dict[str, float | None]:
         """Return the numbers of the score under one name each: `stir`, `stir_debiased` and so on;
         of errors the medians, as `relative_error` and `spread_error`.
@@ -189,7 +239,7 @@ class Score:
         JSON.
         """
         interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
-        spread = data.get("spread_error")
+        spread, accepted = data.get("spread_error"), data.get("accepted")
         return known_fields(
             cls,
             data,
@@ -198,6 +248,7 @@ class Score:
             unconverged=None if rest is None else known_fields(RelativeError, rest),
             spread_error=None if spread is None else known_fields(SpreadError, spread),
             scale=known_fields(Scale, data.get("scale") or {}),
+            accepted=None if accepted is None else Accepted.from_dict(accepted),
             interval=None if interval is None else (interval[0], interval[1]),
             notes=tuple(data.get("notes", ())),
         )

@@ -22,6 +22,7 @@ from stir_hf.results import (
     SpreadError,
 )
 from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
+from stir_hf.scoring.accepted import Acceptance, acceptance_of, accepted_score
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.scoring.resizing import canvas_note
@@ -75,10 +76,18 @@ def _judged(
     without = no_floor(inversions)
     anchors = [name for name in ANCHORS if name != "floor" or without is None]
     batch_size = run.batch(math.prod(inversions.kind.shape), network.encoder.device)
+    acceptance = processes.on_main(partial(acceptance_of, inversions))
+    groups = [inversions.draw == draw for draw in range(inversions.draws)]
+    if acceptance is not None:
+        groups += [draw & acceptance.rows for draw in groups]
     parts, moves = accumulate(
-        network, inversions, measure, anchors, batch_size, processes, progress
+        network, inversions, measure, anchors, groups, batch_size, processes, progress
     )
-    return processes.on_main(lambda: (_score(network, inversions, measure, parts, without), moves))
+
+    def score() -> Score:
+        return _score(network, inversions, measure, parts, without, acceptance)
+
+    return processes.on_main(lambda: (score(), moves))
 
 
 def _score(
@@ -87,9 +96,13 @@ def _score(
     measure: Measure,
     parts: Sequence[Mapping[str, Accumulator]],
     without: str | None,
+    acceptance: Acceptance | None,
 ) -> Score:
-    """Make the score; `without` is the reason why there is no floor."""
+    """Make the score; `without` is the reason why there is no floor. The accumulators of the draws
+    come first, then those of their accepted inversions.
+    """
     names, notes = inversions.manifest.names, [*notes_on(inversions), *network.network_notes]
+    parts, of_accepted = parts[: inversions.draws], parts[inversions.draws :]
     if same_network(network, inversions):
         notes.append("the model and the reference are the same network")
     if without is not None:
@@ -104,6 +117,7 @@ def _score(
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
     errors, above = inversions.relative_error, ~inversions.converged
     left, count = inversions.spread_error, len(np.unique(inversions.index))
+    accepted = accepted_score(acceptance, of_accepted, measure, notes)
     return Score(
         model=network.label,
         reference=names["reference"],
@@ -117,6 +131,7 @@ def _score(
         converged=float((~above).mean()),
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
         spread_error=None if left is None else SpreadError.of(left),
+        accepted=accepted,
         notes=tuple(dict.fromkeys(notes)),
         draw_distance=inversions.draw_distance,
         draws=inversions.draws,

@@ -17,7 +17,7 @@ from stir_hf.scoring.starts import first_inputs
 from stir_hf.similarity import Accumulator, Adopting, Measure
 
 Parts = list[dict[str, Accumulator]]
-"""For each draw, an accumulator per anchor."""
+"""For each group of rows, an accumulator per anchor."""
 
 
 def accumulate(
@@ -25,11 +25,13 @@ def accumulate(
     inversions: Inversions,
     measure: Measure,
     anchors: Sequence[str],
+    groups: Sequence[NDArray[np.bool_]],
     batch_size: int,
     processes: Processes,
     progress: Progress,
 ) -> tuple[Parts, Displacement]:
     """Represent all batches of a set, and return accumulators and the displacement of each pair.
+    `groups` are masks (n,) of the rows that are compared with each other.
 
     Every process takes a share of the batches; the main process gets the totals, as sums or, with
     fewer rows than columns, as rows.
@@ -38,7 +40,7 @@ def accumulate(
         RequestError: the network depends on the other rows of a batch.
         RunError: a representation that is not finite.
     """
-    parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in range(inversions.draws)]
+    parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in groups]
     moves = np.zeros((2, len(inversions)), np.float32)
     batches = list(inversions.batches(batch_size))
     mine = (len(batches) * rank // processes.count for rank in (processes.rank, processes.rank + 1))
@@ -47,8 +49,8 @@ def accumulate(
         processes.check()
         looked_at = i in (0, len(batches) - 1)
         pairs = dict(_pairs(network, inversions, rows, anchors, check=looked_at))
-        for draw, part in enumerate(parts):
-            add(part, pairs, torch.from_numpy(inversions.draw[rows] == draw))
+        for group, part in zip(groups, parts, strict=True):
+            add(part, pairs, torch.from_numpy(group[rows]))
         moves[:, rows] = _moves(*pairs["stir"])
         progress.add(len(rows))
     parts, moves = processes.merged((parts, moves), _merged)

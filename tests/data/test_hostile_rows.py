@@ -183,6 +183,10 @@ ROWS: dict[str, tuple[Change, str]] = {
         column(NO, lambda v: [[x] for x in v], pa.list_(pa.list_(pa.float32()))),
         "must be of lists of numbers",
     ),
+    "classes as numbers": (
+        lambda t: t.append_column("class_kept", [range(len(t))]),
+        "column 'class_kept' must be of booleans",
+    ),
     "labels as texts": (lambda t: t.append_column("label", [["x"] * len(t)]), "whole numbers"),
     "HTML": (lambda _: b"<html>404</html>", "it is truncated, or not a Parquet file"),
     "an empty file": (lambda _: b"", "it is truncated, or not a Parquet file"),

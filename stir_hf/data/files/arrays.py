@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stir_hf.data.files.columns import ArrayOnDisk, features_of
+from stir_hf.data.files.columns import CLASS_KEPT, ArrayOnDisk, features_of
 from stir_hf.data.files.row_checks import REPRESENTATIONS, RowChecks
 from stir_hf.data.files.stored import Stored
 from stir_hf.data.sets.manifest import Manifest
@@ -111,6 +111,16 @@ class RowArrays:
         if "label" not in self.features:
             return None
         return np.asarray(self.stored.take(range(len(self)), ["label"])["label"].to_pylist())
+
+    @property
+    def class_kept(self) -> NDArray[np.bool_] | None:
+        """(n,): True if the reference gives an inversion the class of its original; None if that is
+        not known of every row, since the reference has no classes or the method does not ask.
+        """
+        if CLASS_KEPT not in self.features:
+            return None
+        found = self.stored.take(range(len(self)), [CLASS_KEPT])[CLASS_KEPT]
+        return None if found.null_count else np.array(found.to_pylist(), bool)
 
     def values(self, column: str, rows: Iterable[int] | None = None) -> NDArray[np.float32]:
         """(b, *shape): a column of inputs, for some rows or all.

@@ -16,15 +16,17 @@ from stir_hf.data.files.shards import files_of
 from stir_hf.data.sets.labels import LABEL
 from stir_hf.inputs.base import Kind
 
+CLASS_KEPT = "class_kept"
 MORE = {
     "restart": "int32",
     "tried": "int32",
     "start_index": "int64",
     "unstored_error": "float32",
+    CLASS_KEPT: "bool",
 }
 """Columns that only some sets have: the number of the restart that gave the inversion, how many
-starts were tried, the index of the original that it started from, and the error before it was
-stored.
+starts were tried, the index of the original that it started from, the error before it was stored,
+and whether the reference gives it the class of its original (null without classes).
 """
 
 

@@ -35,6 +35,7 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "tried": (pa.types.is_int32, "int32"),
     "start_index": (pa.types.is_int64, "int64"),
     "unstored_error": (pa.types.is_float32, "float32"),
+    "class_kept": (pa.types.is_boolean, "booleans"),
 }
 _OPTIONAL = {"file_hash", "label", *MORE}
 

@@ -1,7 +1,7 @@
 """The protocol of update rules."""
 
 import math
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -63,6 +63,14 @@ class Rule(Protocol):
             domain: the constraint's effect on a gradient, and the axes of space.
             centre: what the constraint is around (b, …), or None.
         """
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A rule whose inversions are accepted or not, beside what a `Rule` has."""
+
+    pairs: int
+    """Number of random pairs of originals that an accepted inversion must surpass."""
 
 
 RULES: Registry[Rule] = Registry("method")

@@ -6,16 +6,27 @@ from typing import ClassVar
 import numpy as np
 
 from stir_hf.engine.starts.base import STARTS, Start
+from stir_hf.errors import RequestError
+from stir_hf.registry import option
 
 
 @STARTS.add("grey")
 @dataclass(frozen=True)
 class Grey(Start):
-    """0.5 + 0.1 N(0,1) per value."""
+    """0.5 + scale N(0,1) per value."""
+
+    scale: float = option(0.1, "Standard deviation of the values.", neutral=0.1)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < np.inf:
+            raise RequestError(
+                f"option 'scale' of start 'grey' must be above 0 and finite, not {self.scale!r}"
+            )
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw values, nearly all within [0, 1]."""
-        return np.float32(0.5) + np.float32(0.1) * rng.standard_normal(shape, dtype=np.float32)
+        """Draw values; nearly all are within [0, 1] for a scale of at most 0.1."""
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        return np.float32(0.5) + np.float32(self.scale) * noise
 
 
 @STARTS.add("noise")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -75,6 +76,34 @@ class Opened:
         """
         with torch.no_grad(), memory_errors(f"in {self.where}", ONE_AT_A_TIME):
             return _in_halves(self.session, values, context or {})
+
+    def class_kept(
+        self, originals: Tensor, inverted: Tensor, context: Context | None = None
+    ) -> list[bool] | None:
+        """Return whether the network's class, that of its largest logit, is the same for each of
+        originals and inversions (b, *shape); None if it has no logits of classes. Takes two passes.
+
+        Raises:
+            RunError: out of memory.
+        """
+        if (head := self._head) is None:
+            return None
+        with torch.no_grad():
+            before, after = (head(x, context).argmax(1) for x in (originals, inverted))
+        kept: list[bool] = (before == after).tolist()
+        return kept
+
+    @cached_property
+    def _head(self) -> Encoder | None:
+        """The same network read at its logits; None if they are not those of a classifier."""
+        try:
+            head = self.encoder.at("logits")
+            head.find_layer(extent_of(self.encoder.own(self.kind)))
+        except RequestError:
+            return None
+        shapes = [layer.shape for layer in head.layers if layer.name == "logits"]
+        classifies = [shape[:-1] in ((), (1,)) and shape[-1] > 1 for shape in shapes]
+        return head if any(classifies) else None
 
     def check_alone(self, values: Tensor, found: Tensor, context: Context | None = None) -> None:
         """Check that the representations (b, d) of a batch (b, *shape) do not depend on its other

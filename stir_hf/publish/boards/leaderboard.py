@@ -23,6 +23,10 @@ _SCALE = ("measure_least", "measure_most", "measure_closer")
 _ABOUT = ("reference", "reference_revision", "reference_layer", "dataset", "split")
 
 
+_LACKED = ("accepted_", "measure_", "unconverged_")
+"""Beginnings of the names of columns which a score may well lack."""
+
+
 @dataclass(frozen=True)
 class Leaderboard:
     """All boards of a repo."""
@@ -157,9 +161,7 @@ class _Scored:
     def completeness(self) -> tuple[bool, int, int, bool, str]:
         """The least is that of the score which is shown."""
         lacking = sum(
-            value is None
-            for name, value in self.row.items()
-            if not name.startswith(("unconverged_", "measure_"))  # which a score may well lack
+            value is None for name, value in self.row.items() if not name.startswith(_LACKED)
         )
         proposed = self.reported and "pull request" in self.source
         return self.reported, self.row["left_out"] or 0, lacking, proposed, self.source
