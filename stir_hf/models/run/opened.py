@@ -16,6 +16,7 @@ from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
 from stir_hf.models.read.checks import tolerance_of
 from stir_hf.models.run.folding import folded
+from stir_hf.models.run.relus import FakeReLU, last_relu
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
@@ -104,11 +105,32 @@ class Opened:
                 f" use the other {self.kind.name}s of a batch, or keep state between passes?"
             )
 
+    def check_fake_relu(self) -> None:
+        """Check, in one pass over the probe, that a ReLU comes before the layer, so that
+        `descending(fake_relu=True)` exists.
+
+        Raises:
+            RequestError: there is none; ReLU6 and other activations do not count.
+        """
+        self._last_relu(self.session)
+
     @contextmanager
-    def descending(self) -> Iterator[Session]:
+    def descending(self, *, fake_relu: bool = False) -> Iterator[Session | FakeReLU]:
         """A context with the network for inversion: with batch normalisations folded into
         convolutions where possible, and in autocast if requested.
+
+        Args:
+            fake_relu: let the gradient pass the last ReLU before the layer as if it were the
+                identity; values stay the same, bit for bit.
+
+        Raises:
+            RequestError: no ReLU comes before the layer.
         """
+        with self._quick() as session:
+            yield FakeReLU(session, self._last_relu(session)) if fake_relu else session
+
+    @contextmanager
+    def _quick(self) -> Iterator[Session]:
         quick = folded(self.session, self.session.reading.kind)
         if quick is None and not self.autocast:
             yield self.session
@@ -116,6 +138,14 @@ class Opened:
         network, tf32 = quick or self.session.network, self.session.tf32
         with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
             yield session
+
+    def _last_relu(self, session: Session) -> int:
+        if (found := last_relu(session)) is None:
+            raise RequestError(
+                "fake_relu=true needs a ReLU before the layer that is read (ReLU6 and others are"
+                f" none), and {self.where} has none; use paper without it"
+            )
+        return found
 
     def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
         """Check a few distinct samples, so that representations that are constant or never finite
