@@ -6,11 +6,13 @@ A pass is that of an inversion, with batch normalisation folded and the gradient
 compiled pass is timed right after one that is not compiled, in turns; kept are, by network:
 
 - `ratio`: median and quartiles of the ratios;
-- `cold`: seconds of the first compiled pass, with an empty cache of torch.compile;
+- `cold`: seconds of the first compiled pass, with an empty cache of torch.compile; of the first
+  network it includes the start of the compiler;
 - `first`: seconds of the first compiled pass at other sizes of the batch, as at the end of a run;
-- `pays_after`: the number of passes after which compiling has paid; null if it never does.
+- `pays_after`: the number of passes after which compiling has paid; null if it never does;
+- `load`: the mean number of busy processes of the machine in the last minute, 1 if it runs alone.
 
-Writes benchmarks/results/compiled.json. Alone on the machine.
+Writes benchmarks/results/compiled.json.
 """
 
 import argparse
@@ -62,6 +64,7 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
         "cold": cold,
         "first": first,
         "pays_after": round(cold / saved) if saved > 0 else None,
+        "load": os.getloadavg()[0],
     }
 
 

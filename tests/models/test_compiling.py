@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf import RequestError, load_encoder
+from stir_hf import RequestError, load_encoder, score
 from stir_hf.demo import IMAGES, model_path
 from stir_hf.engine import relative_error
 from stir_hf.models import opened
@@ -117,6 +117,8 @@ def test_it_makes_another_set_and_is_left_out_of_the_identity_where_it_is_off(
     for folder, more in (("plain", {}), ("compiled", {"compile": True})):
         precision = record(tmp_path / folder)["identity"]["network"]["precision"]
         assert precision == {**usual, **more}
+    (found,) = score([Net(1)], [plain, other], progress=False).scores[:1]
+    assert any("sets differ in compile: False" in note for note in found.notes)
 
 
 @pytest.mark.verify
