@@ -51,6 +51,7 @@ benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/deviation.py $(if $(PHOTOS),--large $(LARGE) --photos $(PHOTOS))
 	$(BIN)/python benchmarks/cost.py --threads 1 --models $(NETWORKS) --large $(LARGE) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python benchmarks/compiled.py --threads 1 --large $(firstword $(LARGE)) $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python benchmarks/whole.py
 	$(BIN)/python benchmarks/spread.py $(if $(PHOTOS),--large $(LARGE) --photos $(PHOTOS))
 	$(if $(LARGE),$(BIN)/python benchmarks/real.py --photos $(PHOTOS) $(LARGE))

@@ -190,6 +190,8 @@ class InversionJob:
         precision = {**self.network.identity["precision"], "tf32": self.run_config.tf32}
         if self.run_config.autocast:
             precision["autocast"] = "bfloat16"
+        if self.run_config.compile:
+            precision["compile"] = True
         network = {**self.network.identity, "precision": precision}
         engine = self.config.spelling()
         if self.starts.given is not None:

@@ -22,6 +22,7 @@ class RunKeywords(TypedDict, total=False):
     dtype: Literal["float32", "float64", "bfloat16", "float16"] | torch.dtype | None
     tf32: bool
     autocast: bool
+    compile: bool
     num_processes: int | None
     out: str | os.PathLike[str] | None
     name: str | Sequence[str]

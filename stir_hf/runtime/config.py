@@ -56,6 +56,11 @@ class RunConfig:
         "Descend in float32 networks in bfloat16 autocast; what is stored is measured in float32.",
         off="no-autocast",
     )
+    compile: bool = option(
+        False,
+        "Descend through torch.compile, which takes long to start; on a CPU it was slower.",
+        off="no-compile",
+    )
 
     def __post_init__(self) -> None:
         if self.batch_size is not None:
@@ -63,7 +68,7 @@ class RunConfig:
         object.__setattr__(self, "dtype", precision(self.dtype))
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))
-        for name in ("tf32", "autocast"):
+        for name in ("tf32", "autocast", "compile"):
             object.__setattr__(self, name, as_flag(name, getattr(self, name)))
 
     def batch(self, values: int, device: torch.device) -> int:

@@ -92,6 +92,9 @@ def _differing(sets: Sequence[Inversions], settings: Sequence[Mapping[str, Any]]
     )
 
 
+_PRECISION = ("dtype", "tf32", "autocast", "compile")
+
+
 def unlike(sets: Sequence[Inversions]) -> str | None:
     """A note on the settings that differ between the sets of one table, or None."""
     if not (told := _differing(sets, [_settings(one) for one in sets])):
@@ -113,7 +116,7 @@ def _settings(one: Inversions) -> dict[str, Any]:
     canvas.append(str(network.get("processor"))[:8])
     return {
         "seed": engine.get("seed"),
-        **{name: network["precision"].get(name, False) for name in ("dtype", "tf32", "autocast")},
+        **{name: network["precision"].get(name, False) for name in _PRECISION},
         "draws": one.draws,
         "data": [names.get("dataset"), names.get("split"), data["rows"], data.get("slice")],
         f"canvas of {mine}": canvas,

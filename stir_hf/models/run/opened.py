@@ -16,7 +16,9 @@ from stir_hf.models.encoder import Encoder
 from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
 from stir_hf.models.read.checks import tolerance_of
+from stir_hf.models.run.compiling import check_compiler
 from stir_hf.models.run.folding import folded
+from stir_hf.models.run.relus import FakeReLU, last_relu
 from stir_hf.models.run.session import Session
 from stir_hf.runtime import RunConfig, release_memory
 
@@ -51,6 +53,8 @@ class Opened:
     """Weights, tap, precision and preprocessing by content."""
     autocast: bool = False
     """Invert in bfloat16 autocast."""
+    compiles: bool = False
+    """Compile the passes of inversions."""
 
     @property
     def where(self) -> str:
@@ -133,18 +137,55 @@ class Opened:
                 f" use the other {self.kind.name}s of a batch, or keep state between passes?"
             )
 
-    @contextmanager
-    def descending(self) -> Iterator[Session]:
-        """A context with the network for inversion: with batch normalisations folded into
-        convolutions where possible, and in autocast if requested.
+    def check_fake_relu(self) -> None:
+        """Check, in one pass over the probe, that a ReLU comes before the layer, so that
+        `descending(fake_relu=True)` exists.
+
+        Raises:
+            RequestError: there is none (ReLU6 and other activations do not count), or passes are
+                compiled, where ReLUs cannot be seen.
         """
+        self._last_relu(self.session)
+
+    @contextmanager
+    def descending(self, *, fake_relu: bool = False) -> Iterator[Session | FakeReLU]:
+        """A context with the network for inversion: with batch normalisations folded into
+        convolutions where possible, and in autocast or compiled if requested.
+
+        Args:
+            fake_relu: let the gradient pass the last ReLU before the layer as if it were the
+                identity; values stay the same, bit for bit.
+
+        Raises:
+            RequestError: as `check_fake_relu`.
+        """
+        with self._quick() as session:
+            yield FakeReLU(session, self._last_relu(session)) if fake_relu else session
+
+    @contextmanager
+    def _quick(self) -> Iterator[Session]:
         quick = folded(self.session, self.session.reading.kind)
-        if quick is None and not self.autocast:
+        if quick is None and not (self.autocast or self.compiles):
             yield self.session
             return
-        network, tf32 = quick or self.session.network, self.session.tf32
-        with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
+        with Session(
+            quick or self.session.network,
+            self.session.reading,
+            tf32=self.session.tf32,
+            autocast=self.autocast,
+            compiles=self.compiles,
+        ) as session:
             yield session
+
+    def _last_relu(self, session: Session) -> int:
+        if self.compiles:
+            raise RequestError("fake_relu=true does not go with compile=True; use one of them")
+        if (found := last_relu(session)) is None:
+            raise RequestError(
+                "fake_relu=true needs a ReLU before the layer that is read (ReLU6 and others are"
+                f" none), and {self.where} has none; use paper without it"
+            )
+        return found
 
     def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
         """Check a few distinct samples, so that representations that are constant or never finite
@@ -212,18 +253,19 @@ def opened(encoder: Encoder, kind: Kind, run: RunConfig, *, inverted: bool) -> I
 
     Raises:
         RequestError: the network does not run on such inputs, is random in eval mode, or cannot be
-            inverted.
+            inverted; or no compiler where passes are to be compiled.
     """
     if inverted:
         encoder.check_invertible(autocast=run.autocast)
+        if run.compile:
+            check_compiler(encoder.device)
     own = encoder.own(kind)
     encoder.find_layer(extent_of(own))
     with encoder.session(tf32=run.tf32) as session:
         probe = session.check(own, gradient=inverted)
         identity = encoder.identity()
-        yield Opened(
-            encoder, session, probe, encoder.label_of(identity), kind, identity, run.autocast
-        )
+        label = encoder.label_of(identity)
+        yield Opened(encoder, session, probe, label, kind, identity, run.autocast, run.compile)
 
 
 def try_kinds(networks: Sequence[Opened], kinds: Sequence[Kind]) -> None:

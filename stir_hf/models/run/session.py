@@ -15,6 +15,7 @@ from stir_hf.models.read.checks import check_gradient, check_repeats, check_stea
 from stir_hf.models.read.probing import Reading
 from stir_hf.models.read.taps import Tap, part_of, without_rows
 from stir_hf.models.read.trace import first_tensor
+from stir_hf.models.run.compiling import compilable, compiled
 from stir_hf.models.run.frozen import frozen, lock_of, turn
 from stir_hf.models.run.precision import float32_precision
 
@@ -33,13 +34,21 @@ class Session:
     caller's grad mode and ends at the selected layer, with two exceptions: at the input of a
     classifier's head nothing would be saved, and the whole pass compiles (`torch.compile(session,
     fullgraph=True)`); in a network spread over several devices, weights must be moved back. With
-    `autocast` the network runs in bfloat16 autocast.
+    `autocast` the network runs in bfloat16 autocast, with `compiles` passes with gradients are
+    compiled, once for all sizes of a batch.
     """
 
     def __init__(
-        self, network: Network, reading: Reading, *, tf32: bool = False, autocast: bool = False
+        self,
+        network: Network,
+        reading: Reading,
+        *,
+        tf32: bool = False,
+        autocast: bool = False,
+        compiles: bool = False,
     ) -> None:
         self.network, self.reading, self.tf32, self.autocast = network, reading, tf32, autocast
+        self._compiled = compiled(self._represent, network.name) if compiles else None
         self.tap: Tap = reading.tap
         self._stops = not reading.is_head_input and not network.is_spread
         self._stack: ExitStack | None = None
@@ -84,6 +93,8 @@ class Session:
         if torch.compiler.is_compiling():
             return self._represent(values, context or {})
         with turn(self.network.module, self.device, self.dtype):
+            if self._compiled is not None and compilable(values):
+                return self._compiled(values, context or {})
             return self._represent(values, context or {})
 
     def _represent(self, values: Tensor, context: Context) -> Tensor:
@@ -130,7 +141,7 @@ class Session:
             return self._some(part_of(result, self.tap.part))
         self._runs_in, self._calls = 0 if torch.compiler.is_compiling() else get_ident(), 0
         try:
-            if self._stops:
+            if self._stops and not torch.compiler.is_compiling():  # compiled, nothing else remains
                 self._run_until_reached(inputs, context)
             else:
                 self.network.feed(inputs, context, hidden_states=False)
@@ -171,7 +182,7 @@ class Session:
         call, self._calls = self._calls, self._calls + 1
         if call == self.tap.call:
             self._found = first_tensor(value)
-            if self._stops:
+            if self._stops and not torch.compiler.is_compiling():
                 raise _Reached
 
     def _some(self, tensor: Tensor | None) -> Tensor:
