@@ -19,7 +19,6 @@ from stir_hf.engine import (
     InversionConfig,
     Inverted,
     Item,
-    Plan,
     Watch,
     descend,
     start_value,
@@ -99,24 +98,17 @@ def invert_representations(
         network = stack.enter_context(opened(encoder, kind, asked.run, inverted=True))
         wanted = _as_targets(targets, network.probe)
         batch = asked.run.batch(math.prod(kind.shape), encoder.device)
-        represent = stack.enter_context(network.descending())
+        represent = stack.enter_context(network.descending(fake_relu=config.method.straight))
         stack.enter_context(memory_errors(f"in {network.where}"))
         bar = stack.enter_context(progress_bar(len(wanted), 0, Counters(None), progress, main=True))
         bar.describe(f"inverting {encoder.name}")
-        plan = Plan(
-            config.method,
-            config.domain(kind),
-            config.steps,
-            config.good_enough.value,
-            config.objective,
-            restarts=config.restarting,
-        )
 
         def watch(seen: Watch) -> None:
             bar.look(seen.passes, seen.active, seen.error, dict)
 
         found = []
         items = _items(config, kind, wanted)
+        plan = config.plan(kind)
         for result in descend(represent, items, plan, batch_size=batch, watch=watch):
             found.append(result)
             bar.add(1)

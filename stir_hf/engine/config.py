@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stir_hf.engine.constraints import CONSTRAINTS, Box, Constraint, Free
 from stir_hf.engine.domain import Domain
 from stir_hf.engine.objectives import OBJECTIVES, Objective, RelativeError
+from stir_hf.engine.plan import Plan, Represent
 from stir_hf.engine.restarts import Restarts
 from stir_hf.engine.rules import RULES, Rule
 from stir_hf.engine.starts import STARTS, Start
@@ -176,10 +177,20 @@ class InversionConfig:
         """The domain of a descent with inputs of a kind; requires options from `on`."""
         return Domain(self.bound_by, kind.space, kind.bounds)
 
-    @property
-    def restarting(self) -> Restarts:
-        """The restarts, parsed."""
-        return Restarts.parse(self.restarts)
+    def plan(self, kind: "Kind", others: Sequence[Represent] = ()) -> Plan:
+        """What a descent does with every input of a kind; `others` are the further models of the
+        objective.
+        """
+        return Plan(
+            self.method,
+            self.domain(kind),
+            self.steps,
+            self.good_enough.value,
+            self.objective,
+            tuple(others),
+            self.diverse,
+            Restarts.parse(self.restarts),
+        )
 
     @property
     def bound_by(self) -> Constraint:

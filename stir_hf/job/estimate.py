@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from stir_hf.data.files import shards
 from stir_hf.data.files.rows import Rows
 from stir_hf.data.sets.folder import places, remove, temporary
-from stir_hf.engine import Context, Item, Represent, Restarts, descend
+from stir_hf.engine import Context, Item, Plan, Represent, Restarts, descend
 from stir_hf.errors import RunError, is_out_of_memory
 from stir_hf.job.claims import Claims
 from stir_hf.job.inversion import InversionJob
@@ -105,9 +104,10 @@ def _timed(
     to the folder.
     """
     counters, batch = Counters(None), job.batch_size
-    with progress_bar(0, 0, counters, False, main=True) as bar, ExitStack() as stack:
-        represent = stack.enter_context(job.network.descending())
-        others = [stack.enter_context(one.descending()) for one in job.others]
+    with (
+        progress_bar(0, 0, counters, False, main=True) as bar,
+        job.descending() as (represent, whole),
+    ):
         while True:
             claims = Claims(keys[:batch], counters, f"of {batch}", 1)
             making = Making(job, folder, claims, bar, processes)
@@ -118,7 +118,7 @@ def _timed(
                     f"{job.network.where}: none of the first {job.kind.name}s can be inverted"
                 )
             try:
-                passes = _passes(making, items, represent, others)
+                passes = _passes(making, items, represent, whole)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or batch == 1:
@@ -134,9 +134,7 @@ def _timed(
         return passes, (_now(job) - begun) / len(items)
 
 
-def _passes(
-    making: Making, items: Sequence[Item], represent: Represent, others: Sequence[Represent]
-) -> float:
+def _passes(making: Making, items: Sequence[Item], represent: Represent, whole: Plan) -> float:
     """Seconds per inversion of one pass."""
     job, times = making.job, list[float]()
 
@@ -144,8 +142,7 @@ def _passes(
         times.append(_now(job))
         return represent(x, context)
 
-    whole, few = job.plan(others), WARM_UP + PASSES
-    plan = replace(whole, passes=few, tolerance=1e-9, restarts=Restarts())
+    plan = replace(whole, passes=WARM_UP + PASSES, tolerance=1e-9, restarts=Restarts())
     made = descend(timed, items, plan, batch_size=len(items))
     making.work.finished += list(made)
     making.put()

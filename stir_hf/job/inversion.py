@@ -1,7 +1,8 @@
 """An inversion job, which turns a reference, samples and options into rows on disk."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,6 @@ class InversionJob:
         self.config = without_folder(
             replace(asked, objective=asked.objective.of_networks([_digits(o) for o in others]))
         )
-        self.domain = self.config.domain(self.kind)
         self.part = part or PartConfig()
         self.asked = np.zeros((len(samples), self.config.draws), bool)
         self.asked[self.part.positions] = True
@@ -88,6 +88,8 @@ class InversionJob:
         self.make = RowMaker(
             network, self.kind, config.exact, config.good_enough, labelled, classes
         )
+        if self.config.method.straight:
+            network.check_fake_relu()
         self._check_first()
         self.manifest = self._manifest(network, self._names(labels))
 
@@ -252,19 +254,14 @@ class InversionJob:
         }
         return [name for name, there in has.items() if there]
 
-    def plan(self, others: Sequence[Represent]) -> Plan:
-        """What a descent does with every row; `others` are the further models at work."""
-        config = self.config
-        return Plan(
-            config.method,
-            self.domain,
-            config.steps,
-            config.good_enough.value,
-            config.objective,
-            tuple(others),
-            config.diverse,
-            config.restarting,
-        )
+    @contextmanager
+    def descending(self) -> Iterator[tuple[Represent, Plan]]:
+        """A context with the network at work, and what a descent does with every row."""
+        straight = self.config.method.straight
+        with ExitStack() as stack:
+            represent = stack.enter_context(self.network.descending(fake_relu=straight))
+            others = [stack.enter_context(one.descending()) for one in self.others]
+            yield represent, self.config.plan(self.kind, others)
 
     def _check_starts(self, starts: Tensor | None) -> None:
         if (starts is None) == isinstance(self.config.start, Given):

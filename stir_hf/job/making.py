@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,10 +65,8 @@ class Making:
         network = self.job.network
         doing = f"in {network.where}"
         try:
-            with memory_errors(doing, ONE_AT_A_TIME), ExitStack() as stack:
-                represent = stack.enter_context(network.descending())
-                others = [stack.enter_context(one.descending()) for one in self.job.others]
-                while not self._made_all(represent, self.job.plan(others)):
+            with memory_errors(doing, ONE_AT_A_TIME), self.job.descending() as work:
+                while not self._made_all(*work):
                     self.put()
                     self.work.pending.clear()
                     self.batch_size //= 2
