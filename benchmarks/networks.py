@@ -20,7 +20,10 @@ from stir_hf.engine import (
     Domain,
     Inverted,
     Item,
+    Objective,
+    Other,
     Plan,
+    RelativeError,
     Represent,
     Rule,
     Start,
@@ -49,6 +52,13 @@ class Case:
     def starts(self, seed: int, start: Start | str = "noise") -> Tensor:
         """Return the start images (n, c, h, w) that a run with this seed draws."""
         part, shape = STARTS.parse(start), tuple(self.pixels.shape[1:])
+        if isinstance(part, Other):
+            count = len(self.pixels)
+            chosen = (
+                part.places(place, count, seed, index, 0)
+                for place, index in enumerate(self.indices)
+            )
+            return torch.stack([self.pixels[next(places)] for places in chosen])
         return torch.stack(
             [start_value(part, shape, seed=seed, index=i, draw=0) for i in self.indices]
         )
@@ -95,7 +105,12 @@ class Course:
 
 
 def descent(
-    case: Case, starts: Tensor, rule: Rule, passes: int, goal: Tensor | None = None
+    case: Case,
+    starts: Tensor,
+    rule: Rule,
+    passes: int,
+    goal: Tensor | None = None,
+    objective: Objective | None = None,
 ) -> Course:
     """Invert all images at once for a fixed number of passes and record every iterate.
 
@@ -105,11 +120,14 @@ def descent(
         rule: the update rule.
         passes: of each image.
         goal: (n,), the error at which an image's iterate is kept; None keeps the best.
+        objective: what is minimised; None for the relative error.
     """
     count, rows = len(starts), 50
     goals = torch.full((count,), -1.0) if goal is None else goal
     courses = [
-        _descent(case, *(t[i : i + rows] for t in (starts, case.target, goals)), rule, passes)
+        _descent(
+            case, *(t[i : i + rows] for t in (starts, case.target, goals)), rule, passes, objective
+        )
         for i in range(0, count, rows)
     ]
     best, reached, taken = zip(*courses, strict=True)
@@ -117,7 +135,13 @@ def descent(
 
 
 def _descent(
-    case: Case, starts: Tensor, target: Tensor, goal: Tensor, rule: Rule, passes: int
+    case: Case,
+    starts: Tensor,
+    target: Tensor,
+    goal: Tensor,
+    rule: Rule,
+    passes: int,
+    objective: Objective | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     best, means = torch.full((len(starts),), torch.inf), []
     reached, taken = starts.clone(), torch.zeros(len(starts), dtype=torch.long)
@@ -139,7 +163,13 @@ def _descent(
         descend(
             represent,
             items,
-            Plan(rule, Domain(Box(), (1, 2)), passes, 1e-9),
+            Plan(
+                rule,
+                Domain(Box(), (1, 2), (0.0, 1.0)),
+                passes,
+                1e-9,
+                objective or RelativeError(),
+            ),
             batch_size=len(items),
         ),
         key=lambda r: r.key,

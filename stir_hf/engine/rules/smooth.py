@@ -56,7 +56,20 @@ class Smooth(Polyak):
         centre: Tensor | None,
     ) -> Tensor:
         """Return S½ P S½ g_f."""
-        filtered = one_over_f(allowed, self.power, domain.axes)
-        root = Squares.root(filtered, self.decay, state)
-        moved = one_over_f(filtered.div_(root), self.power, domain.axes)
-        return domain.free(x, moved, centre)
+        return smoothed(x, allowed, self.power, self.decay, state, domain, centre)
+
+
+def smoothed(
+    x: Tensor,
+    allowed: Tensor,
+    power: float,
+    decay: float,
+    state: State,
+    domain: Domain,
+    centre: Tensor | None,
+) -> Tensor:
+    """S½ P S½ g_f, (b, …), of gradients g_f, without what the constraint blocks; see `Smooth`."""
+    filtered = one_over_f(allowed, power, domain.axes)
+    root = Squares.root(filtered, decay, state)
+    moved = one_over_f(filtered.div_(root), power, domain.axes)
+    return domain.free(x, moved, centre)
