@@ -191,6 +191,19 @@ PINNED_RULES: dict[tuple[str, int], list[tuple[dict[str, Any], list[list[float]]
             ],
         )
     ],
+    ("smooth-linear", 1): [
+        (
+            {"length": 0.2, "momentum": 0.5, "decay": 0.8, "power": 0.5},
+            [
+                [0.9, 0.0, 0.4],
+                [0.77715594788, 0.12257031066, 0.277270231712],
+                [0.683694745969, 0.218076542593, 0.184165329751],
+                [0.616180099883, 0.288774916748, 0.117135915168],
+                [0.570376756919, 0.33780860882, 0.0718230532045],
+                [0.542191752226, 0.368446454679, 0.0440196564251],
+            ],
+        )
+    ],
 }
 """The options, as they are spelt, and the iterates of `iterates`, for each of some choices."""
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stir_hf.engine import AdamPolyak, Item, Smooth
+from stir_hf.engine import AdamPolyak, Box, Domain, Item, Rule, Smooth
+from stir_hf.engine.rules.smooth_linear import SmoothLinear
 from stir_hf.engine.spectrum import one_over_f
-from tests.engine.problems import by_row, errors, items, network, run, same
+from tests.engine.problems import SHAPE, by_row, errors, items, network, run, same
 
 
 def reference(x: np.ndarray, power: float) -> np.ndarray:
@@ -82,3 +83,30 @@ def test_what_is_added_to_the_start_is_smoother_than_by_the_default() -> None:
         moved = [r.value - w.start for r, w in zip(done, work, strict=True)]
         found[name] = np.mean([roughness(m) for m in moved])
     assert found["smooth"] < 0.8 * found["default"]
+
+
+def test_the_length_of_smooth_linear_falls_to_0_over_the_passes_of_a_row() -> None:
+    domain, x = Domain(Box(), (1, 2)), torch.full((1, *SHAPE), 0.5).double()
+    gradient = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    error = torch.tensor([0.3]).double()
+
+    def first_step(rule: Rule, age: int) -> Tensor:
+        state = rule.begin(x, 10)
+        state["age"] += age
+        return rule.step(x, error, gradient, state, domain, None) - x
+
+    whole = first_step(Smooth(momentum=0.0, length=0.02, half=0.0), 0)
+    for age in range(11):
+        step = first_step(SmoothLinear(momentum=0.0, length=0.02), age)
+        torch.testing.assert_close(step, whole * (1 - age / 10))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_smooth_linear_does_not_depend_on_the_batch(batch: int) -> None:
+    net = network()
+    work = items(net, 5)
+    one, other = (
+        run(by_row(net), work, SmoothLinear(), passes=30, tolerance=0.1, batch=b)
+        for b in (batch, 5)
+    )
+    assert same(one, other)
