@@ -73,26 +73,27 @@ def folded(session: Session, kind: Kind) -> Network | None:
     pairs: list[tuple[str, str]] = []
     with suppress(Exception):  # networks that cannot be watched, such as compiled ones
         pairs = foldable(network, session.tap, kind)
-    copy = _fused(module, pairs) if pairs else None
+    copy = fused(module, pairs) if pairs else None
     if copy is None:
         return None
     other = replace(network, module=copy)
     with suppress(Exception):  # such as a forward that reads the attributes of the normalisation
-        if _represents_alike(session, other, kind):
+        if represents_alike(session, other, kind):
             return other
     return None
 
 
-def _represents_alike(session: Session, other: Network, kind: Kind) -> bool:
-    with Session(other, session.reading, tf32=session.tf32) as quick, torch.no_grad():
+def represents_alike(session: Session, other: Network, kind: Kind) -> bool:
+    """Return whether a copy of a session's network represents the probe like it, to 1e-5."""
+    with session.of(other) as quick, torch.no_grad():
         probe = session.network.probe(kind)
         expected, found = session(probe).double(), quick(probe).double()
     near = (found - expected).norm(dim=1) <= TOLERANCE * expected.norm(dim=1)
     return bool(near.all())
 
 
-def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
-    """A copy with these pairs fused; None if the network cannot be copied."""
+def fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
+    """A copy with these pairs fused, which shares all other weights; None if the network cannot be copied."""
     shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
     shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
     with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):

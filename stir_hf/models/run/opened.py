@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from stir_hf.models.encoder import Encoder
 from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
 from stir_hf.models.read.checks import tolerance_of
+from stir_hf.models.run.dividing import Pass, divided
 from stir_hf.models.run.folding import folded
 from stir_hf.models.run.session import Session
-from stir_hf.runtime import RunConfig, release_memory
+from stir_hf.runtime import RunConfig, release_memory, workers
 
 FEW, LOOKED_AT = 4, 64
 """Number of distinct samples that must not be represented alike, and of those searched for them."""
@@ -105,17 +106,24 @@ class Opened:
             )
 
     @contextmanager
-    def descending(self) -> Iterator[Session]:
+    def descending(self) -> Iterator[Pass]:
         """A context with the network for inversion: with batch normalisations folded into
-        convolutions where possible, and in autocast if requested.
+        convolutions where possible, in autocast if requested, and with the rows of a batch divided
+        among `workers` threads.
         """
-        quick = folded(self.session, self.session.reading.kind)
-        if quick is None and not self.autocast:
-            yield self.session
-            return
-        network, tf32 = quick or self.session.network, self.session.tf32
-        with Session(network, self.session.reading, tf32=tf32, autocast=self.autocast) as session:
-            yield session
+        session, kind = self.session, self.session.reading.kind
+        quick = folded(session, kind)
+        with ExitStack() as stack:
+            if quick is not None or self.autocast:
+                network, tf32 = quick or session.network, session.tf32
+                session = Session(network, session.reading, tf32=tf32, autocast=self.autocast)
+                stack.enter_context(session)
+            yield stack.enter_context(divided(session, kind, self.workers))
+
+    @property
+    def workers(self) -> int:
+        """The number of threads among which the rows of a batch are divided."""
+        return workers(math.prod(self.kind.shape), self.encoder.device)
 
     def check_varies(self, differing: Callable[[int], tuple[Tensor, Context]]) -> None:
         """Check a few distinct samples, so that representations that are constant or never finite
