@@ -7,20 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from threading import Barrier
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stir_hf.inputs.base import Kind
 from stir_hf.models.preprocessing import LEAST_BATCH
-from stir_hf.models.run.folding import fused, represents_alike
+from stir_hf.models.run.folding import foreign_hooks, fused, represents_alike
 from stir_hf.models.run.session import Session
 
 Pass = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 """A differentiable map from inputs (b, *shape) and their context to representations (b, d)."""
 
-T = TypeVar("T")
+COMPILED = ("torch._dynamo.", "torch.jit.")
+"""Modules whose passes in several threads are not known to be independent."""
 
 
 class Divided:
@@ -42,7 +43,9 @@ class Divided:
             for i, session in enumerate(self._sessions[:count])
         ]
         wanted = torch.is_grad_enabled() and values.requires_grad
-        found: Tensor = _Joined.apply(values, parts, self._pool, wanted)
+        found: Tensor = _Joined.apply(  # type: ignore[no-untyped-call]  # torch has no types here
+            values, parts, self._pool, wanted
+        )
         return found
 
 
@@ -80,7 +83,7 @@ class _Joined(torch.autograd.Function):
         return torch.cat(found)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]  # torch allows any number
+    def backward(ctx: Any, gradient: Any) -> tuple[Tensor, None, None, None]:
         """Return the gradient (b, *shape) of the values."""
         found = list(ctx.pool.map(_Part.gradient, ctx.parts, gradient.split(ctx.rows)))
         return torch.cat(found), None, None, None
@@ -106,16 +109,14 @@ def divided(session: Session, kind: Kind, workers: int) -> Iterator[Pass]:
 
 def _copied(session: Session, kind: Kind) -> Session | None:
     """A session of a copy of the network, with the same representation of the probe."""
-    network = session.network
-    scripted = (torch.jit.ScriptModule, torch._dynamo.OptimizedModule)
-    if network.is_spread or network.has_quantised_parts:
+    network, module = session.network, session.network.module
+    if network.is_spread or network.has_quantised_parts or any(foreign_hooks(module)):
         return None
-    if any(isinstance(part, scripted) for part in network.module.modules()):
+    if any(type(part).__module__.startswith(COMPILED) for part in module.modules()):
         return None
-    module = fused(network.module, [])
-    if module is None:
+    if (alike := fused(module, [])) is None:
         return None
-    copy = replace(network, module=module)
+    copy = replace(network, module=alike)
     with suppress(Exception):  # such as a forward that is bound to the network itself
         if represents_alike(session, copy, kind):
             return session.of(copy)

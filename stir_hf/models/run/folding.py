@@ -68,7 +68,7 @@ def folded(session: Session, kind: Kind) -> Network | None:
     network, module = session.network, session.network.module
     if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
         return None
-    if not any(_is(part, NORMS) for part in module.modules()) or any(_foreign_hooks(module)):
+    if not any(_is(part, NORMS) for part in module.modules()) or any(foreign_hooks(module)):
         return None
     pairs: list[tuple[str, str]] = []
     with suppress(Exception):  # networks that cannot be watched, such as compiled ones
@@ -93,7 +93,9 @@ def represents_alike(session: Session, other: Network, kind: Kind) -> bool:
 
 
 def fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
-    """A copy with these pairs fused, which shares all other weights; None if the network cannot be copied."""
+    """A copy with these pairs fused that shares all other weights; None if the network cannot be
+    copied.
+    """
     shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
     shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
     with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):
@@ -161,7 +163,7 @@ def _owner(hook: Any) -> Session | None:
     return owner if isinstance(owner, Session) else None
 
 
-def _foreign_hooks(module: nn.Module) -> Iterator[Any]:
+def foreign_hooks(module: nn.Module) -> Iterator[Any]:
     """Hooks of neither a session nor the collection of hidden states in `transformers`."""
     for hook in _hooks(module):
         collects = isinstance(hook, FunctionType) and hook.__module__.startswith("transformers.")
