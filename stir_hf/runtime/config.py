@@ -36,8 +36,8 @@ class RunConfig:
 
     batch_size: int | None = option(
         None,
-        "Samples per batch; default: 32, on a CPU 64 or as many as its caches take. Does not change"
-        " a score.",
+        "Samples per batch; default: 32, on a CPU 64 for each thread or as many as its caches take."
+        " Does not change a score.",
         metavar="N",
     )
     device: str | None = option(

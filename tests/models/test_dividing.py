@@ -1,6 +1,7 @@
 """Passes whose rows are divided among threads: the same numbers, and the same ends."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -135,6 +136,37 @@ def test_each_thread_has_its_share_and_others_keep_theirs(cores: None) -> None:
             assert seen[-1] == 6
     finally:
         torch.set_num_threads(3)
+
+
+class Scratch(Net):
+    """A network that keeps its inputs in a buffer until it needs them."""
+
+    kept: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(24, 3, 8, 8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.kept[: len(images)] = images
+        time.sleep(0.02)
+        return super().forward(images + self.kept[: len(images)])
+
+
+def test_threads_do_not_share_what_a_network_keeps(cores: None) -> None:
+    net = Scratch()
+    values = torch.rand(24, 3, 8, 8)
+    encoder = load_encoder(net)
+    kind = encoder.kind((8, 8))
+    with (
+        opened(encoder, kind, RunConfig(), inverted=True) as network,
+        network.descending() as represent,
+    ):
+        assert isinstance(represent, Divided)
+        expected = network.represent(values)
+        assert all(torch.equal(represent(values), expected) for _ in range(3))
+    assert not net.kept.any()
 
 
 class Uncopied(Net):

@@ -1,5 +1,6 @@
 """Passes on a CPU with the rows of a batch divided among threads, each with a copy of the network
-that shares its weights. Small networks gain little from several threads within each operation.
+that shares its parameters and has buffers and attributes of its own. Small networks gain little
+from several threads within each operation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,7 +115,7 @@ def _copied(session: Session, kind: Kind) -> Session | None:
         return None
     if any(type(part).__module__.startswith(COMPILED) for part in module.modules()):
         return None
-    if (alike := fused(module, [])) is None:
+    if (alike := fused(module, [], own_buffers=True)) is None:
         return None
     copy = replace(network, module=alike)
     with suppress(Exception):  # such as a forward that is bound to the network itself

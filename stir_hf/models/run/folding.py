@@ -92,11 +92,14 @@ def represents_alike(session: Session, other: Network, kind: Kind) -> bool:
     return bool(near.all())
 
 
-def fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
-    """A copy with these pairs fused that shares all other weights; None if the network cannot be
-    copied.
+def fused(
+    module: nn.Module, pairs: list[tuple[str, str]], *, own_buffers: bool = False
+) -> nn.Module | None:
+    """A copy with these pairs fused that shares all other parameters, and the buffers unless it
+    gets its own; None if the network cannot be copied.
     """
-    shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
+    buffers = () if own_buffers else module.buffers()
+    shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *buffers)}
     shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
     with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):
         copy = deepcopy(module, shared)
