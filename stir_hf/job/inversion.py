@@ -76,7 +76,8 @@ class InversionJob:
                 f"part {self.part.part} of {len(samples)} {self.kind.name}s is empty; take at most"
                 f" {len(samples)} parts"
             )
-        self.batch_size = run.batch(math.prod(self.kind.shape), network.encoder.device)
+        values, device = math.prod(self.kind.shape), network.encoder.device
+        self.batch_size = run.batch(values, device, network.workers)
         self.canvases = Canvases(samples, network.encoder.canvas, self.kind.shape)
         if starts is None and (folder := folder_of(config)):
             starts = read_folder(folder, self.canvases, self.kind)

@@ -1,6 +1,6 @@
 """The devices, precision, batches and processes of a run, and the record of them."""
 
-from stir_hf.runtime.config import DType, RunConfig, precision
+from stir_hf.runtime.config import DType, RunConfig, precision, workers
 from stir_hf.runtime.device import pick_device
 from stir_hf.runtime.environment import environment
 from stir_hf.runtime.launching import ProcessConfig, end_with_launcher, launch
@@ -29,4 +29,5 @@ __all__ = [
     "progress_bar",
     "reading_bar",
     "release_memory",
+    "workers",
 ]

@@ -68,32 +68,38 @@ def folded(session: Session, kind: Kind) -> Network | None:
     network, module = session.network, session.network.module
     if network.dtype not in (torch.float32, torch.float64) or network.is_spread:
         return None
-    if not any(_is(part, NORMS) for part in module.modules()) or any(_foreign_hooks(module)):
+    if not any(_is(part, NORMS) for part in module.modules()) or any(foreign_hooks(module)):
         return None
     pairs: list[tuple[str, str]] = []
     with suppress(Exception):  # networks that cannot be watched, such as compiled ones
         pairs = foldable(network, session.tap, kind)
-    copy = _fused(module, pairs) if pairs else None
+    copy = fused(module, pairs) if pairs else None
     if copy is None:
         return None
     other = replace(network, module=copy)
     with suppress(Exception):  # such as a forward that reads the attributes of the normalisation
-        if _represents_alike(session, other, kind):
+        if represents_alike(session, other, kind):
             return other
     return None
 
 
-def _represents_alike(session: Session, other: Network, kind: Kind) -> bool:
-    with Session(other, session.reading, tf32=session.tf32) as quick, torch.no_grad():
+def represents_alike(session: Session, other: Network, kind: Kind) -> bool:
+    """Return whether a copy of a session's network represents the probe like it, to 1e-5."""
+    with session.of(other) as quick, torch.no_grad():
         probe = session.network.probe(kind)
         expected, found = session(probe).double(), quick(probe).double()
     near = (found - expected).norm(dim=1) <= TOLERANCE * expected.norm(dim=1)
     return bool(near.all())
 
 
-def _fused(module: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module | None:
-    """A copy with these pairs fused; None if the network cannot be copied."""
-    shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
+def fused(
+    module: nn.Module, pairs: list[tuple[str, str]], *, own_buffers: bool = False
+) -> nn.Module | None:
+    """A copy with these pairs fused that shares all other parameters, and the buffers unless it
+    gets its own; None if the network cannot be copied.
+    """
+    buffers = () if own_buffers else module.buffers()
+    shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *buffers)}
     shared |= {id(own): own for own in map(_owner, _hooks(module)) if own is not None}
     with suppress(Exception), torch.inference_mode(False), torch.no_grad(), frozen(module):
         copy = deepcopy(module, shared)
@@ -160,7 +166,7 @@ def _owner(hook: Any) -> Session | None:
     return owner if isinstance(owner, Session) else None
 
 
-def _foreign_hooks(module: nn.Module) -> Iterator[Any]:
+def foreign_hooks(module: nn.Module) -> Iterator[Any]:
     """Hooks of neither a session nor the collection of hidden states in `transformers`."""
     for hook in _hooks(module):
         collects = isinstance(hook, FunctionType) and hook.__module__.startswith("transformers.")

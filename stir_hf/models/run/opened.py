@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,10 +17,11 @@ from stir_hf.models.network import Context
 from stir_hf.models.preprocessing import LEAST_BATCH, extent_of
 from stir_hf.models.read.checks import tolerance_of
 from stir_hf.models.run.compiling import check_compiler
+from stir_hf.models.run.dividing import Pass, divided
 from stir_hf.models.run.folding import folded
 from stir_hf.models.run.relus import FakeReLU, last_relu
 from stir_hf.models.run.session import Session
-from stir_hf.runtime import RunConfig, release_memory
+from stir_hf.runtime import RunConfig, release_memory, workers
 
 FEW, LOOKED_AT = 4, 64
 """Number of distinct samples that must not be represented alike, and of those searched for them."""
@@ -148,23 +149,31 @@ class Opened:
         self._last_relu(self.session)
 
     @contextmanager
-    def descending(self, *, fake_relu: bool = False) -> Iterator[Session | FakeReLU]:
+    def descending(self, *, fake_relu: bool = False) -> Iterator[Pass]:
         """A context with the network for inversion: with batch normalisations folded into
-        convolutions where possible, and in autocast or compiled if requested.
+        convolutions where possible, in autocast or compiled if requested, and otherwise with the
+        rows of a batch divided among `workers` threads.
 
         Args:
             fake_relu: let the gradient pass the last ReLU before the layer as if it were the
-                identity; values stay the same, bit for bit.
+                identity; values stay the same, bit for bit. Such passes are not divided.
 
         Raises:
             RequestError: as `check_fake_relu`.
         """
-        with self._quick() as session:
-            yield FakeReLU(session, self._last_relu(session)) if fake_relu else session
+        kind = self.session.reading.kind
+        with ExitStack() as stack:
+            session = stack.enter_context(self._quick(kind))
+            if fake_relu:
+                yield FakeReLU(session, self._last_relu(session))
+            elif self.compiles:
+                yield session
+            else:
+                yield stack.enter_context(divided(session, kind, self.workers))
 
     @contextmanager
-    def _quick(self) -> Iterator[Session]:
-        quick = folded(self.session, self.session.reading.kind)
+    def _quick(self, kind: Kind) -> Iterator[Session]:
+        quick = folded(self.session, kind)
         if quick is None and not (self.autocast or self.compiles):
             yield self.session
             return
@@ -176,6 +185,11 @@ class Opened:
             compiles=self.compiles,
         ) as session:
             yield session
+
+    @property
+    def workers(self) -> int:
+        """The number of threads among which the rows of a batch are divided."""
+        return workers(math.prod(self.kind.shape), self.encoder.device)
 
     def _last_relu(self, session: Session) -> int:
         if self.compiles:

@@ -57,6 +57,10 @@ class Session:
         self._found: Tensor | None = None
         self._arithmetic: Arithmetic | None = None
 
+    def of(self, copy: Network) -> "Session":
+        """Return a session of the same layer in a copy of the network, not open yet."""
+        return Session(copy, self.reading, tf32=self.tf32, autocast=self.autocast)
+
     def __enter__(self) -> "Session":
         """Freeze the network and install the hook."""
         if self._stack is not None:
