@@ -1,13 +1,14 @@
 """Shift of the score under other methods, beside its spread over seeds of the start images.
 
-    python benchmarks/shifts.py [--num-images 100] [--seeds 3] [--models DIR …]
+    python benchmarks/shifts.py [--num-images 100] [--seeds 3] [--others] [--models DIR …]
 
 For each embedded network as the reference and each seed: `method="paper"` for 1000 passes, then
 each other method up to the first iterate at or below the error that the paper's rule reached for
 the same image (its best one of 300 passes where it does not get there). The shift of a pair is the
 difference of STIR, method minus paper, mean over the seeds; the pairs are all with that reference,
 the networks of `--models` judged as well. Beside it stand the standard deviations over the seeds,
-root mean square over the pairs. Writes benchmarks/results/shifts.json.
+root mean square over the pairs. Writes benchmarks/results/shifts.json; with `--others`, of methods
+from other images of the data, benchmarks/results/shifts_others.json.
 """
 
 import argparse
@@ -26,9 +27,10 @@ from stir_hf.engine import InversionConfig, Paper
 from stir_hf.runtime import environment
 from stir_hf.similarity import debiased_cka, linear_cka
 
-RESULTS = Path(__file__).parent / "results" / "shifts.json"
+RESULTS = Path(__file__).parent / "results"
 METHODS = ("adam-polyak", "adam-polyak:length=0.5,half=0,decay=0.9", "smooth")
 """The default, the default before it, and smooth."""
+OTHERS = ("adam-polyak from other", "smooth from other", "smooth-linear from other")
 PAPER_PASSES, MOST = 1000, 300
 Scores = dict[str, tuple[float, float]]
 
@@ -44,7 +46,7 @@ def judged(reference: Case, judges: list[Case], inverted: Tensor) -> Scores:
     return found
 
 
-def run(reference: Case, judges: list[Case], seed: int) -> dict[str, Any]:
+def run(reference: Case, judges: list[Case], seed: int, methods: tuple[str, ...]) -> dict[str, Any]:
     """Measure all methods on one reference and seed."""
     starts = reference.starts(seed)
     paper = descent(reference, starts, Paper(), PAPER_PASSES)
@@ -52,8 +54,9 @@ def run(reference: Case, judges: list[Case], seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "paper": {"scores": judged(reference, judges, paper.reached), "error": float(goal.mean())}
     }
-    for method in METHODS:
-        config = InversionConfig(method=method)
+    for method in methods:
+        name, _, start = method.partition(" from ")
+        config = InversionConfig(method=name, start=start or None)
         begun = reference.starts(seed, config.start)
         course = descent(reference, begun, config.method, MOST, goal)
         found[method] = {
@@ -101,22 +104,26 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", nargs="*", default=[])
+    parser.add_argument("--others", action="store_true")
     args = parser.parse_args()
+    methods = OTHERS if args.others else METHODS
     with ExitStack() as stack:
         judges = [stack.enter_context(case(m, args.num_images)) for m in (*MODELS, *args.models)]
         runs = []
         for reference in judges[: len(MODELS)]:
             for seed in range(args.seeds):
-                runs.append(run(reference, judges, seed))
+                runs.append(run(reference, judges, seed, methods))
                 print(reference.name, seed, runs[-1]["paper"]["error"], flush=True)
     found = {
         "num_images": args.num_images,
         "seeds": args.seeds,
         "paper_error": float(np.mean([one["paper"]["error"] for one in runs])),
-        "methods": {method: table(runs, method) for method in METHODS},
+        "methods": {method: table(runs, method) for method in methods},
         "environment": environment(torch.device("cpu")),
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"shifts{'_others' * args.others}.json").write_text(
+        json.dumps(found, indent=1) + "\n"
+    )
     for method, row in found["methods"].items():
         print(method, {k: v for k, v in row.items() if k != "shifts"})
 

@@ -16,7 +16,7 @@ from stir_hf.data.identity import (
     same_probe,
 )
 from stir_hf.data.sets.inversions import Inversions
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS, Tolerance
+from stir_hf.engine import CONSTRAINTS, OBJECTIVES, RULES, STARTS, Box, Free, Tolerance
 from stir_hf.engine.restarts import STALLED
 from stir_hf.engine.tolerance import LOOSE
 from stir_hf.errors import RequestError
@@ -26,6 +26,7 @@ from stir_hf.scoring.starts import largest_outside, start_of
 
 LOOKED_AT = 4
 """Number of originals that identify the network that made the inversions."""
+RELATIVE_ERROR = OBJECTIVES.spelling(OBJECTIVES.parse("relative_error"))
 ROUNDING = 1e-6
 """Distance outside a ball that gets no note."""
 NAMED = 10
@@ -88,10 +89,25 @@ def notes_on_starts(inversions: Inversions) -> Iterator[str]:
         )
     if (outside := largest_outside(inversions)) > ROUNDING:
         yield f"as stored, inversions lie up to {outside:.2g} outside their ball: they are rounded"
-    if models := inversions.manifest.names.get("objective"):
-        yield f"the objective is of {' and '.join(models)}, too"
+    yield from notes_on_engine(inversions)
     if inversions.engine.get("diverse") and inversions.draw_distance is not None:
         yield f"two draws of one {name} are {inversions.draw_distance:.3f} apart (root mean square)"
+
+
+def notes_on_engine(inversions: Inversions) -> Iterator[str]:
+    """Notes that name the constraint and the objective, where they are not the usual ones."""
+    engine, models = inversions.engine, inversions.manifest.names.get("objective")
+    try:
+        constraint = CONSTRAINTS.build(engine["constraint"])
+        objective = OBJECTIVES.build(engine.get("objective", RELATIVE_ERROR))
+    except RequestError:  # a part of a later version
+        return
+    usual = Free() if inversions.kind.bounds is None else Box(*inversions.kind.bounds)
+    if constraint != usual:
+        yield f"constraint of the inversions: {CONSTRAINTS.text(constraint)}"
+    if "objective" in engine:
+        named = objective.of_networks(models) if models else objective
+        yield f"objective of the inversions: {OBJECTIVES.text(named)}"
 
 
 def too_loose(inversions: Inversions, tolerance: Tolerance) -> Iterator[str]:

@@ -109,7 +109,7 @@ def test_a_controversial_set_is_less_alike_for_its_second_model(tmp_path: Path) 
     assert score.debiased is not None
     assert score.debiased.ceiling is not None
     assert score.debiased.ceiling > 0.9
-    (note,) = [n for n in score.notes if "the objective is of" in n]
+    (note,) = [n for n in score.notes if "objective of the inversions" in n]
     assert "standard-1#" in note
     assert str(Path(OTHER).parent) not in str(record(tmp_path / "1"))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stir_hf.data.sets.manifest import FILE_NAME, Manifest
-from stir_hf.engine import CONSTRAINTS, RULES, STARTS
+from stir_hf.engine import CONSTRAINTS, OBJECTIVES, RULES, STARTS
 from stir_hf.errors import RequestError, cut, one_line, printable
 from stir_hf.inputs import Kind, kind_of
 from stir_hf.report.estimates import size
@@ -103,6 +103,7 @@ class Shown:
             "method": code(RULES.text(RULES.build(engine["method"]))),
             "start": code(STARTS.text(STARTS.build(engine["start"]))),
             "constraint": code(CONSTRAINTS.text(CONSTRAINTS.build(engine["constraint"]))),
+            "objective": _objective(engine, names),
             "steps": int(engine["steps"]),
             "tolerance": code(engine["tolerance"]),
             "seed": int(engine["seed"]),
@@ -123,6 +124,15 @@ class Shown:
             "spread_error": spread and {name: float(spread[name]) for name in ("median", "p95")},
             "converged": float(figures["converged"]),
         }
+
+
+def _objective(engine: Mapping[str, Any], names: Mapping[str, Any]) -> str | None:
+    """The objective with its further models by name; None for the usual one."""
+    if "objective" not in engine:
+        return None
+    objective = OBJECTIVES.build(engine["objective"])
+    models = names.get("objective")
+    return code(OBJECTIVES.text(objective.of_networks(models) if models else objective))
 
 
 def _inputs(kind: Kind) -> str:
