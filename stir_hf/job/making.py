@@ -142,6 +142,9 @@ class Making:
         """
         self.active = 0
         repeated = sorted(self.work.claimed)
+        if self.job.config.diverse:  # a draw needs those before it
+            draws = range(self.job.config.draws)
+            repeated = [(place, draw) for place in sorted(dict(repeated)) for draw in draws]
         for first in range(0, len(repeated), self.batch_size):
             yield from self._begun(repeated[first : first + self.batch_size])
         while True:

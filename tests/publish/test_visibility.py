@@ -78,6 +78,21 @@ def test_without_images_the_originals_come_from_their_dataset(
 
 
 @pytest.mark.verify
+def test_images_to_start_from_come_from_the_dataset_too(
+    worker: Worker, hub: StandInHub, tmp_path: Path
+) -> None:
+    hub.add("dataset", "lab/starts", IMAGES)
+    words = ("invert", "lab/robust-0", "--dataset", "lab/starts", *QUICK, "--start", "other")
+    worker.done(*words, "--out", tmp_path)
+    worker.done("push", tmp_path, "--to", "lab/of-starts", "--without-images")
+    score = ("score", "lab/standard-0", "--inversions")
+    (bare,) = worker.json(*score, "lab/of-starts")["scores"]
+    (whole,) = worker.json(*score, tmp_path)["scores"]
+    assert bare["floor"] == whole["floor"]
+    assert bare["stir"] == whole["stir"]
+
+
+@pytest.mark.verify
 def test_an_image_that_changed_at_its_source_is_named(
     worker: Worker, hub: StandInHub, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ class _Ball(Constraint):
     (`L2Step`, `LinfStep`), where balls are always around the start.
     """
 
-    radius: float = option(MISSING, "Largest distance from the centre.")
+    radius: float = option(MISSING, "Largest distance from the centre, in units of the values.")
     around: Around = option("start", "start or original.")
 
     within_bounds: ClassVar[bool] = True
