@@ -141,12 +141,13 @@ class Making:
         inverted becomes a row at once.
         """
         self.active = 0
-        repeated = sorted(self.work.claimed)
+        repeated, size = sorted(self.work.claimed), self.batch_size
         if self.job.config.diverse:  # a draw needs those before it
             draws = range(self.job.config.draws)
             repeated = [(place, draw) for place in sorted(dict(repeated)) for draw in draws]
-        for first in range(0, len(repeated), self.batch_size):
-            yield from self._begun(repeated[first : first + self.batch_size])
+            size *= len(draws)
+        for first in range(0, len(repeated), size):
+            yield from self._begun(repeated[first : first + size])
         while True:
             while self.claims.enough(self.active):
                 yield None

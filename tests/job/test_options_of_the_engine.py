@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import stir_hf
 from stir_hf import RequestError
@@ -179,6 +180,31 @@ def test_repelling_draws_do_not_depend_on_the_batch() -> None:
     for other in runs[1:]:
         np.testing.assert_allclose(other.inverted, runs[0].inverted, atol=1 / 255 + 1e-6)
         assert np.mean(np.asarray(other.inverted) == np.asarray(runs[0].inverted)) > 0.99
+
+
+class Short(Net):
+    """Runs out of memory once, in its pass number `at` with gradients."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.left = at
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.requires_grad:
+            self.left -= 1
+            if not self.left:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("at", [5, 13, 21])
+def test_repelling_draws_are_repeated_together_where_memory_is_short(at: int) -> None:
+    how: dict[str, Any] = {"method": "adam", "draws": 3, "diverse": 0.3, "steps": 8}
+    whole = inverted(Net(), pictures(5), batch_size=4, **how)
+    found = inverted(Short(at), pictures(5), batch_size=4, **how)
+    assert (found.index == whole.index).all()
+    np.testing.assert_allclose(found.inverted, whole.inverted, atol=1 / 255 + 1e-6)
+    assert np.mean(np.asarray(found.inverted) == np.asarray(whole.inverted)) > 0.99
 
 
 REFUSED = {
