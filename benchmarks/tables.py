@@ -14,6 +14,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 DEFAULT, BEFORE, SMOOTH = "adam-polyak", "adam-polyak:length=0.5,half=0,decay=0.9", "smooth"
 NAMES = {DEFAULT: "default", BEFORE: "constant length", SMOOTH: "`smooth`"}
+NAMES |= {f"{name} from other": f"{NAMES[name]} from `other`" for name in (DEFAULT, SMOOTH)}
+NAMES["smooth-linear from other"] = "`smooth-linear`"
 
 
 def figures(name: str) -> Any:
@@ -62,6 +64,14 @@ def settings() -> str:
 
 
 def shifts() -> str:
+    return _shifts("shifts")
+
+
+def shifts_others() -> str:
+    return _shifts("shifts_others")
+
+
+def _shifts(name: str) -> str:
     head = (
         "method",
         "pairs",
@@ -72,7 +82,7 @@ def shifts() -> str:
         "over seeds: `paper`",
         "the method's",
     )
-    methods = figures("shifts")["methods"]
+    methods = figures(name)["methods"]
     return table(
         head,
         (
@@ -112,6 +122,27 @@ def real() -> str:
             for method, found in row.items():
                 errors = (f"{found['mean'][k]:.3f}" for k in ("50", "100", "150", "200"))
                 yield name, NAMES[method], *errors, f"{found['median']['200']:.3f}"
+
+    return table(head, rows())
+
+
+def at224() -> str:
+    """Means over images and seeds; at 300 passes with half the range over the seeds."""
+    shown = ("50", "100", "150", "200", "300")
+    head = ("network", "method, start", "seeds", *shown, "median at 300")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for network, methods in figures("at224")["networks"].items():
+            for method, seeds in methods.items():
+                means = {k: [seed[k][0] for seed in seeds] for k in shown}
+                cells = [f"{sum(v) / len(v):.4f}" for v in means.values()]
+                last = means["300"]
+                if len(last) > 1:
+                    cells[-1] += f" ± {(max(last) - min(last)) / 2:.4f}"
+                medians = [seed["300"][1] for seed in seeds]
+                name = method.replace("adam-polyak", "default")
+                middle = f"{sum(medians) / len(medians):.4f}"
+                yield network, name, str(len(seeds)), *cells, middle
 
     return table(head, rows())
 
@@ -230,7 +261,9 @@ TABLES = (
     passes,
     settings,
     real,
+    at224,
     shifts,
+    shifts_others,
     by_reference,
     photographs,
     costs,

@@ -129,11 +129,12 @@ def test_each_thread_has_its_share_and_others_keep_theirs(cores: None) -> None:
             seen.clear()
             represent(torch.rand(12, 3, 8, 8), {})
             assert seen == [2, 2, 2]
-            assert torch.get_num_threads() == 6
+            assert torch.get_num_threads() == 1
             other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
             other.start()
             other.join()
             assert seen[-1] == 6
+        assert torch.get_num_threads() == 6
     finally:
         torch.set_num_threads(3)
 

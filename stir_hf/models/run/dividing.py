@@ -3,6 +3,7 @@ that shares its parameters and has buffers and attributes of its own. Small netw
 from several threads within each operation.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +21,9 @@ from stir_hf.models.run.session import Session
 
 Pass = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 """A differentiable map from inputs (b, *shape) and their context to representations (b, d)."""
+
+SMALL = 3 * 64 * 64
+"""Values of the largest input that counts as small."""
 
 COMPILED = ("torch._dynamo.", "torch.jit.")
 """Modules whose passes in several threads are not known to be independent."""
@@ -94,6 +98,10 @@ class _Joined(torch.autograd.Function):
 def divided(session: Session, kind: Kind, workers: int) -> Iterator[Pass]:
     """A context with the pass of an open session, its rows divided among so many threads, each with
     its share of torch's threads; the session itself if the network cannot be copied.
+
+    For small inputs the caller's thread keeps one thread of torch's in the context: between two
+    passes there is too little work to divide, and threads that wait for more would keep the cores
+    from the next pass.
     """
     with ExitStack() as stack:
         sessions = [session]
@@ -105,7 +113,10 @@ def divided(session: Session, kind: Kind, workers: int) -> Iterator[Pass]:
         if len(sessions) < max(2, workers):
             yield session
             return
-        yield Divided(sessions, stack.enter_context(_threads(workers)))
+        pool = stack.enter_context(_threads(workers))
+        if math.prod(kind.shape) <= SMALL:
+            stack.enter_context(_one_thread())
+        yield Divided(sessions, pool)
 
 
 def _copied(session: Session, kind: Kind) -> Session | None:
@@ -122,6 +133,20 @@ def _copied(session: Session, kind: Kind) -> Session | None:
         if represents_alike(session, copy, kind):
             return session.of(copy)
     return None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A context in which the caller's thread uses one of torch's threads."""
+    whole = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # What was set last is what later threads begin with, so it is set once more elsewhere.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(torch.set_num_threads, whole).result()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(whole)
 
 
 @contextmanager
