@@ -30,8 +30,8 @@ class InversionConfig:
 
     method: Rule = option(
         "adam-polyak",
-        "Update rule. paper: the original algorithm. smooth: regularised; its scores are not"
-        " comparable with the others.",
+        "Update rule. paper: the original algorithm. smooth, smooth-linear: regularised; their"
+        " scores are not comparable with the others.",
         metavar="NAME",
         registry=RULES,
     )
@@ -48,7 +48,8 @@ class InversionConfig:
     )
     start: Start = option(
         None,
-        "Start of the descent; default: noise, or grey for smooth and metamer.",
+        "Start of the descent, or given:FOLDER for starts of yours; default: noise, grey for smooth"
+        " and metamer, other for smooth-linear.",
         metavar="NAME",
         registry=STARTS,
     )
@@ -63,13 +64,14 @@ class InversionConfig:
     )
     constraint: Constraint | None = option(
         None,
-        "Set in which inversions lie; default: box for images, none for vectors.",
+        "Set in which inversions lie, such as l2:radius=2; default: box for images, none for"
+        " vectors.",
         metavar="NAME",
         registry=CONSTRAINTS,
     )
     objective: Objective = option(
         "relative_error",
-        "What is minimised.",
+        "What is minimised, such as controversial:model=ID. adam, paper and metamer take all.",
         metavar="NAME",
         registry=OBJECTIVES,
         neutral=RelativeError(),
