@@ -23,7 +23,7 @@ from stir_hf.engine import (
     descend,
     start_value,
 )
-from stir_hf.errors import RequestError, memory_errors
+from stir_hf.errors import RequestError, as_count, memory_errors
 from stir_hf.inputs.base import Kind
 from stir_hf.models import Encoder, Model, as_encoders, opened
 from stir_hf.models.load.spec import LayerConfig, LoadConfig
@@ -50,8 +50,8 @@ class InvertedRepresentations:
     """Inputs that were found for some representations, in their order."""
 
     inputs: NDArray[np.float32]
-    """(n, *shape): images (n, c, h, w) in [0, 1], or vectors (n, d); NaN where values were not
-    finite.
+    """(n, *shape): images (n, c, h, w) within the constraint, by default in [0, 1], or vectors
+    (n, d); NaN where values were not finite.
     """
     relative_error: NDArray[np.float32]
     """(n,): ‖f(x') - t‖ / ‖t‖ of these inputs; NaN likewise."""
@@ -117,13 +117,19 @@ def invert_representations(
 
 def _kind(encoder: Encoder, size: Extent | None) -> Kind:
     """The kind of the inputs that are to be found."""
-    extent = encoder.extent or size
-    if extent is None:
-        raise RequestError(
-            f"{encoder.name} takes inputs of any size; give size=, (h, w) of images or (d,) of"
-            " vectors"
-        )
-    return encoder.kind(tuple(extent))
+    own, vectors = encoder.extent, encoder.preprocessing.modality == "vector"
+    words, axes = ("(d,)", 1) if vectors else ("(h, w)", 2)
+    if size is None and own is None:
+        raise RequestError(f"{encoder.name} takes inputs of any size; give size={words}")
+    if size is None:
+        size = own
+    given = tuple(size) if isinstance(size, list | tuple) else ()
+    if len(given) != axes:
+        raise RequestError(f"size must be {words} for {encoder.name}, not {size!r}")
+    extent = tuple(as_count(f"size={size!r}: each", one) for one in given)
+    if own is not None and extent != tuple(own):
+        raise RequestError(f"{encoder.name} takes inputs of size {tuple(own)}, not {extent}")
+    return encoder.kind(extent)
 
 
 def _checked(config: InversionConfig, kind: Kind) -> InversionConfig:
@@ -151,6 +157,8 @@ def _as_targets(targets: Any, probe: Tensor) -> Tensor:
         raise RequestError(
             f"targets must be numbers (n, d), not {type(targets).__name__}"
         ) from error
+    if found.layout != torch.strided or found.is_complex():
+        raise RequestError("targets must be dense and real")
     width = probe.shape[1]
     if found.ndim != 2 or not len(found) or found.shape[1] != width:
         raise RequestError(

@@ -80,6 +80,8 @@ def test_what_needs_originals_is_refused(options: dict[str, Any], words: str) ->
         (torch.zeros(2, 80), "finite and not zero; row 0 is not"),
         (torch.full((2, 80), torch.inf), "finite and not zero; row 0 is not"),
         ("text", "targets must be numbers (n, d), not str"),
+        (torch.ones(2, 80).to_sparse(), "targets must be dense and real"),
+        (torch.ones(2, 80, dtype=torch.complex64), "targets must be dense and real"),
     ],
     ids=str,
 )
@@ -92,3 +94,14 @@ def test_what_are_no_representations_is_one_line(targets: Any, words: str) -> No
 def test_a_network_of_any_size_needs_one() -> None:
     with pytest.raises(RequestError, match="takes inputs of any size; give size="):
         stir_hf.invert_representations(Net(), torch.ones(2, 5), **QUIET)
+
+
+@pytest.mark.parametrize("size", [8, (8,), (8, 8, 8), "8x8", (8, -1), (8.5, 8)], ids=str)
+def test_what_is_no_size_is_one_line(size: Any) -> None:
+    with pytest.raises(RequestError, match="size"):
+        stir_hf.invert_representations(Net(), torch.ones(2, 5), size=size, **QUIET)
+
+
+def test_another_size_than_the_native_one_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"takes inputs of size \(28, 28\), not \(14, 14\)"):
+        stir_hf.invert_representations(ROBUST, torch.ones(2, 80), size=(14, 14), **QUIET)

@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from stir_hf.engine.ledger import Noted
 from stir_hf.engine.objectives import Seen, relative_error
 from stir_hf.engine.objectives.terms import distance_from
 from stir_hf.engine.plan import Plan, Represent
@@ -75,17 +76,17 @@ def descend(
     every = LOOK_EVERY if slots.ledger.on_host else LOOK_EVERY_ELSEWHERE
     while slots.items:
         left = passes - max(slots.ages)
+        until = min(every, left, *_until_marks(slots))
         with torch.inference_mode(False), torch.no_grad():
-            for _ in range(min(every, left)):
+            for _ in range(until):
                 _pass(networks, slots)
             slots.settle()
-            if left <= every:  # the iterates after the last step count too, as in the original
-                loss, error = _look(networks, slots, slots.x)
-                slots.note_last(loss, error, [age >= passes for age in slots.ages])
+            if until == left:  # the iterates after the last step count too, as in the original
+                slots.note_last(_look(networks, slots, slots.x), [a >= passes for a in slots.ages])
         searching = slots.ledger.searching().tolist()
         if watch:
             count = len(slots.items)
-            made, mean = count * min(every, left), slots.ledger.mean_error()
+            made, mean = count * until, slots.ledger.mean_error()
             watch(Watch(count, mean, made, tuple(slots.keys), slots.best_inputs()))
         ended = [i for i, age in enumerate(slots.ages) if age >= passes or not searching[i]]
         if plan.restarts.starts > 1:
@@ -94,8 +95,8 @@ def descend(
             yield from _ended(slots, ended, source)
 
 
-def _look(networks: Sequence[Represent], slots: Slots, unknowns: Tensor) -> tuple[Tensor, Tensor]:
-    """The losses and the errors (b,) of unknowns (b, …); one tensor where they are the same."""
+def _look(networks: Sequence[Represent], slots: Slots, unknowns: Tensor) -> Noted:
+    """The losses and errors (b,) of unknowns (b, …)."""
     plan = slots.plan
     x = plan.domain.inputs(unknowns)
     seen = tuple(network(x, slots.context) for network in networks)
@@ -104,22 +105,29 @@ def _look(networks: Sequence[Represent], slots: Slots, unknowns: Tensor) -> tupl
     loss = plan.objective.loss(view)
     if plan.diverse and slots.earlier is not None:
         loss = loss - plan.diverse * distance_from(x, slots.earlier)
-    return loss, plan.objective.left(view)
+    return loss, plan.objective.left(view), error
 
 
 def _pass(networks: Sequence[Represent], slots: Slots) -> None:
     """Run one pass of the whole batch, without reading values from an accelerator."""
     x = slots.x.detach().requires_grad_(True)
     with torch.enable_grad():
-        loss, error = _look(networks, slots, x)
-        (gradient,) = torch.autograd.grad(loss.sum(), x)
-    gradient, same = gradient.contiguous(), error is loss
-    loss = loss.detach()
-    slots.note(loss, loss if same else error.detach(), gradient)
+        values = _look(networks, slots, x)
+        (gradient,) = torch.autograd.grad(values[0].sum(), x)
+    gradient = gradient.contiguous()
+    found = {id(one): one.detach() for one in values}
+    loss, left, error = (found[id(one)] for one in values)
+    slots.note((loss, left, error), gradient)
     domain, centre = slots.domain, slots.centre
     moved = slots.rule.step(slots.x, loss, gradient, slots.state, domain, centre)
     slots.x = domain.project(moved, centre)
     slots.ages = [age + 1 for age in slots.ages]
+
+
+def _until_marks(slots: Slots) -> Iterator[int]:
+    """The passes of each row until it is next looked at for a stall, if it is."""
+    if slots.plan.restarts.when_stalled:
+        yield from (EVERY - age % EVERY for age in slots.ages)
 
 
 def _restarted(slots: Slots, ended: list[int], searching: list[bool]) -> list[int]:
@@ -133,7 +141,8 @@ def _restarted(slots: Slots, ended: list[int], searching: list[bool]) -> list[in
                     again.append(row)
                 tries.marks[row] = errors[row]
     else:
-        again = [row for row in ended if searching[row]]
+        enough = (slots.ledger.left <= slots.ledger.enough).tolist()
+        again = [row for row in ended if not enough[row]]
     most = restarts.starts - 1
     again = [r for r in again if tries.started[r] < most and slots.items[r].again is not None]
     if again:

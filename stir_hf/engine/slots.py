@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stir_hf.engine.ledger import Ledger
+from stir_hf.engine.ledger import Ledger, Noted
 from stir_hf.engine.plan import Context, Plan
 from stir_hf.engine.shapes import per_row
 from stir_hf.engine.tries import Tries
@@ -85,30 +85,36 @@ class Slots:
         self.x = self.domain.first(starts, self.centre, projected=self.rule.projects_start)
         self.state = self.rule.begin(self.x, plan.passes)
         self.best = self.x.clone()
-        self.noted: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        # Where the last iterate counts, a further start overwrites `best`, which may be worse.
+        self.held = self.best.clone() if self._overwrites else None
+        self.noted: list[tuple[Tensor, Noted, Tensor]] = []
         self.ledger = Ledger(_enough(items, plan), self.targets[0], last=self.rule.keeps_last)
+
+    @property
+    def _overwrites(self) -> bool:
+        return self.rule.keeps_last and self.plan.restarts.starts > 1
 
     @property
     def keys(self) -> list[tuple[int, int]]:
         """The keys of the items."""
         return [item.key for item in self.items]
 
-    def note(self, loss: Tensor, error: Tensor, gradient: Tensor) -> None:
+    def note(self, values: Noted, gradient: Tensor) -> None:
         """Record the losses and errors of one pass; on the CPU, `settle` runs only every few
         passes.
         """
-        self.noted.append((self.x, loss, error, gradient.flatten(1).sum(1)))
+        self.noted.append((self.x, values, gradient.flatten(1).sum(1)))
         if not self.ledger.on_host:
             self.settle()
 
     def settle(self) -> None:
         """Keep the best of the recorded iterates."""
-        self._remember([(x, self.ledger.enter(*values)) for x, *values in self.noted])
+        self._remember([(x, self.ledger.enter(v, sums)) for x, v, sums in self.noted])
         self.noted.clear()
 
-    def note_last(self, loss: Tensor, error: Tensor, among: list[bool]) -> None:
+    def note_last(self, values: Noted, among: list[bool]) -> None:
         """Keep the last iterates of some rows if they are the best."""
-        self._remember([(self.x, self.ledger.enter_last(loss, error, among))])
+        self._remember([(self.x, self.ledger.enter_last(values, among))])
 
     def _remember(self, iterates: list[tuple[Tensor, Any]]) -> None:
         """Keep iterates that are the best so far, the later ones before the earlier ones.
@@ -133,14 +139,13 @@ class Slots:
         unknowns = self.domain.project(self.best.index_select(0, at), centre)
         values = self.domain.inputs(unknowns)
         whole = values.flatten(1).isfinite().all(1).tolist()
-        passes, finite = self.ledger.passes.tolist(), self.ledger.finite.tolist()
-        errors = self.ledger.error.tolist()
+        passes, errors = self.ledger.passes.tolist(), self.ledger.error.tolist()
         return [
             Inverted(
                 self.items[i].key,
                 value,
                 passes[i],
-                finite[i] and ok,
+                self.tries.sound[i] and ok,
                 self.tries.won[i],
                 self.tries.started[i] + 1,
                 errors[i],
@@ -154,10 +159,16 @@ class Slots:
 
     def _end_try(self, rows: list[int]) -> None:
         """Note which start gave the best iterate of some rows, and what that was around."""
-        won = self.tries.end(rows, self.ledger.best.tolist())
-        if won and self.centre is not None and self.best_centre is not None:
-            at = self._at(won)
+        ledger, tries = self.ledger, self.tries
+        won = tries.end(rows, ledger)
+        at = self._at(won)
+        if self.centre is not None and self.best_centre is not None:
             self.best_centre.index_copy_(0, at, self.centre.index_select(0, at))
+        if self.held is not None:
+            self.held.index_copy_(0, at, self.best.index_select(0, at))
+            for row in set(rows).difference(won):
+                self.best[row] = self.held[row]
+                ledger.best[row], ledger.left[row], ledger.error[row] = tries.kept[row]
 
     def restart(self, rows: list[int]) -> None:
         """Begin some rows from their next start; their best iterates so far stay."""
@@ -170,11 +181,12 @@ class Slots:
             self.ages[row] = 0
         new = Slots(again, self.plan)
         self._put(rows, new, ("x", "centre"))
+        self.ledger.begin_again(rows)
 
     def refill(self, rows: list[int], items: Sequence[Item]) -> None:
         """Put new items into some slots."""
         new = Slots(items, self.plan)
-        self._put(rows, new, ("x", "best", "centre", "best_centre", "earlier"))
+        self._put(rows, new, ("x", "best", "held", "centre", "best_centre", "earlier"))
         for many, mine in ((self.targets, new.targets), (self.context, new.context)):
             _put_all(many, mine, self._at(rows))
         for row, item in zip(rows, items, strict=True):
@@ -194,7 +206,7 @@ class Slots:
         """Drop all other slots, when no items are left."""
         at = self._at(rows)
         self.items, self.ages = [self.items[i] for i in rows], [self.ages[i] for i in rows]
-        for name in ("x", "best", "centre", "best_centre", "earlier"):
+        for name in ("x", "best", "held", "centre", "best_centre", "earlier"):
             if (tensor := getattr(self, name)) is not None:
                 setattr(self, name, tensor.index_select(0, at))
         self.targets = tuple(tensor.index_select(0, at) for tensor in self.targets)

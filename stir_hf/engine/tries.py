@@ -1,7 +1,8 @@
 """The starts of each row in progress: how many there were, and which gave the best iterate."""
 
 import math
-from collections.abc import Sequence
+
+from stir_hf.engine.ledger import Ledger
 
 
 class Tries:
@@ -14,7 +15,10 @@ class Tries:
         """The number of the present start, from 0."""
         self.won = [0] * count
         """The number of the start with the best iterate."""
-        self._best = [math.inf] * count
+        self.kept = [(math.inf, math.inf, math.inf)] * count
+        """The loss of the best iterate of the starts that ended, and its errors; see `Ledger`."""
+        self.sound = [False] * count
+        """True if a start ended without values that are not finite."""
         self.marks = [math.inf] * count
         """The least error when the row was last looked at for a stall."""
 
@@ -24,14 +28,24 @@ class Tries:
         self.marks[row] = math.inf
         return self.started[row]
 
-    def end(self, rows: list[int], best: Sequence[float]) -> list[int]:
-        """Note the least losses (b,) of all slots at the end of the present start of some rows;
-        return those of the rows that it improved.
-        """
-        won = [row for row in rows if best[row] < self._best[row]]
+    def end(self, rows: list[int], ledger: Ledger) -> list[int]:
+        """Note the end of the present start of some rows; return those that it improved."""
+        finite, taken = ledger.finite.tolist(), ledger.taken.tolist()
+        kept = list(
+            zip(*(c.tolist() for c in (ledger.best, ledger.left, ledger.error)), strict=True)
+        )
+        won = [row for row in rows if taken[row] and self._better(kept[row], row, ledger)]
         for row in won:
-            self.won[row], self._best[row] = self.started[row], best[row]
+            self.won[row], self.kept[row] = self.started[row], kept[row]
+        for row in rows:
+            self.sound[row] |= finite[row]
         return won
+
+    def _better(self, found: tuple[float, float, float], row: int, ledger: Ledger) -> bool:
+        """True if the iterate of a start is better than those before; where the last iterate
+        counts, a later start takes the place of an earlier one even if it is worse.
+        """
+        return not ledger.last or found[0] < self.kept[row][0]
 
     def refill(self, rows: list[int]) -> None:
         """Forget some slots."""

@@ -97,11 +97,14 @@ class InversionJob:
     def _manifest(self, network: Opened, names: dict[str, Any]) -> Manifest:
         return Manifest(
             identity=self._identity(),
-            probe=probe_record(network.probe.cpu().double().numpy()),
+            probe=_probe(network),
             first_start=array_hash(self.starts.of(0, 0).numpy()),
             originals=records_of(network, self.canvases.differing(FIRST, LOOKED_AT)),
             settings=network.encoder.settings(),
             names=names,
+            others=tuple(
+                {"probe": _probe(one), "settings": one.encoder.settings()} for one in self.others
+            ),
         )
 
     def measured_spread(self) -> Spread | None:
@@ -273,6 +276,11 @@ class InversionJob:
         expected = (len(self.samples), *self.kind.shape)
         if starts is not None and tuple(starts.shape) != expected:
             raise RequestError(f"starts must have shape {expected}, not {tuple(starts.shape)}")
+
+
+def _probe(network: Opened) -> list[float]:
+    """Values of the representation of the network's probe."""
+    return probe_record(network.probe.cpu().double().numpy())
 
 
 def _digits(network: Opened) -> str:

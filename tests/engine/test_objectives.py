@@ -49,6 +49,19 @@ def test_the_relative_error_in_any_norm(text: str, p: float) -> None:
     np.testing.assert_allclose(found, of_norm(view, 0, p), rtol=1e-12)
 
 
+@pytest.mark.parametrize("p", [20, 60, 200])
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_large_powers_stay_in_the_range_of_float32(p: int, scale: float) -> None:
+    one, two = random(5, 9) * scale, random(5, 9) * scale
+    x = one.float().requires_grad_(True)
+    found = relative_error(x, two.float(), p)
+    sums = [(v.numpy().astype(np.longdouble) ** p).sum(1) ** (1 / p) for v in (one - two, two)]
+    np.testing.assert_allclose(found.detach(), (sums[0] / sums[1]).astype(float), rtol=1e-5)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert gradient.isfinite().all()
+    assert gradient.any(1).all()
+
+
 @pytest.mark.parametrize("text", ["inf", "∞"])
 def test_the_infinite_norm_is_a_maximum(text: str) -> None:
     view = seen()

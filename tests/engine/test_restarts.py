@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,12 @@ from torch import Tensor
 
 from stir_hf import RequestError
 from stir_hf.engine import (
+    OBJECTIVES,
     AdamPolyak,
     InversionConfig,
+    Inverted,
     Item,
+    Metamer,
     Paper,
     Restarts,
     Rule,
@@ -31,7 +35,11 @@ def again(work: list[Item]) -> list[Item]:
     return [replace(w, again=partial(start, w.key[0])) for w in work]
 
 
-@pytest.mark.parametrize("rule", [AdamPolyak(), Paper()], ids=["adam-polyak", "paper"])
+@pytest.mark.parametrize(
+    "rule",
+    [AdamPolyak(), Paper(), Paper(keep="last"), Metamer(steps_per_run=2)],
+    ids=["adam-polyak", "paper", "paper-last", "metamer"],
+)
 def test_restarts_never_worsen_and_the_winner_is_told(rule: Rule) -> None:
     net = network()
     work = again(items(net, 7))
@@ -105,6 +113,62 @@ def test_a_row_that_stalls_restarts_once_by_itself_and_is_counted() -> None:
     without = run(dead, work, AdamPolyak(), passes=200, tolerance=0.01)
     assert without[0].error > 0.5
     assert same(without[1:2], found[1:2])
+
+
+@pytest.mark.parametrize("passes", [200, 202, 113])
+def test_a_stall_is_found_whatever_the_batch(passes: int) -> None:
+    target = dead(0.9 * torch.ones(1, *SHAPE).double())[0]
+    low, high = torch.full(SHAPE, 0.1).double(), torch.full(SHAPE, 0.8).double()
+    beyond = target.clone()
+    beyond[0] *= 1.5  # cannot be reached: it takes all its passes
+    generator = torch.Generator().manual_seed(0)
+    bright = (torch.rand(SHAPE, generator=generator).double() * 0.3 + 0.6 for _ in range(2))
+    work = [Item((0, 0), high, beyond), *(Item((i, 0), s, target) for i, s in enumerate(bright, 1))]
+    work.append(Item((3, 0), low, target, again=lambda _: high))
+    stalled = Restarts.parse("stalled")
+    alone, *others = (
+        run(dead, work, AdamPolyak(), passes=passes, tolerance=1e-3, batch=b, restarts=stalled)
+        for b in (1, 2, 3, 4)
+    )
+    assert [r.tried for r in alone] == [1, 1, 1, 2]
+    assert all(same(alone, other) for other in others)
+
+
+def test_a_start_that_is_not_finite_leaves_the_other_one() -> None:
+    net, broken = network(), torch.full(SHAPE, torch.nan).double()
+    work = items(net, 3)
+    once = run(by_row(net), work, AdamPolyak(), passes=12)
+
+    def made(first: Tensor | None, second: Tensor | None) -> list[Inverted]:
+        def of(item: Item, value: Tensor | None) -> Tensor:
+            return item.start if value is None else value
+
+        tried = [
+            replace(w, start=of(w, first), again=lambda _, w=w: of(w, second))  # type: ignore[misc]
+            for w in work
+        ]
+        return run(by_row(net), tried, AdamPolyak(), passes=12, restarts=Restarts(2))
+
+    for start, found in enumerate((made(None, broken), made(broken, None))):
+        for first, second in zip(once, found, strict=True):
+            assert torch.equal(first.value, second.value)
+            assert (second.finite, second.start, second.tried) == (True, start, 2)
+    assert not any(r.finite for r in made(broken, broken))
+
+
+@pytest.mark.parametrize("objective", ["cosine", "relative_error:p=inf"])
+def test_the_winner_is_told_where_a_sufficient_error_ends_a_row(objective: str) -> None:
+    net = network()
+    work = again(items(net, 24))
+    how: dict[str, Any] = {"tolerance": 0.05, "objective": OBJECTIVES.parse(objective)}
+    how["passes"] = 20
+    found = run(by_row(net), work, AdamPolyak(), restarts=Restarts(3), **how)
+    assert len({r.start for r in found}) > 1
+    for item, result in zip(work, found, strict=True):
+        assert item.again is not None
+        start = item.again(result.start) if result.start else item.start
+        (alone,) = run(by_row(net), [replace(item, start=start)], AdamPolyak(), **how)
+        assert torch.equal(alone.value, result.value)
 
 
 def test_rows_without_a_further_start_do_not_restart() -> None:

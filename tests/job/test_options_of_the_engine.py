@@ -132,6 +132,29 @@ def test_the_second_model_is_part_of_the_identity_by_its_content(tmp_path: Path)
     np.testing.assert_array_equal(one.inverted, same.inverted)
 
 
+@pytest.mark.parametrize("changed", [{"act": torch.sin}, {"gain": 5.0}], ids=str)
+def test_a_second_model_of_equal_weights_but_other_outputs_is_refused(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    def made(model: Any) -> Any:
+        spelt = {"name": "controversial", "version": 1, "model": model}
+        objective = stir_hf.engine.OBJECTIVES.build(spelt)
+        return inverted(Net(), pictures(6), tmp_path, method="adam", objective=objective, steps=5)
+
+    first = made(Net(3))
+    np.testing.assert_array_equal(made(Net(3)).inverted, first.inverted)
+    with pytest.raises(RequestError, match="a further model of the same weights but different"):
+        made(Net(3, **changed))
+
+
+def test_the_error_before_storage_is_the_reference_s_in_an_ensemble_too() -> None:
+    how: dict[str, Any] = {**DEMO, "num_samples": 6, "constraint": "none", "exact": True}
+    made = stir_hf.invert(STANDARD, str(IMAGES), objective=f"ensemble:models={ROBUST}", **how)
+    before = made.unstored_error
+    assert before is not None
+    assert (before <= made.relative_error + 1e-6).all()
+
+
 def test_an_ensemble_serves_each_of_its_models() -> None:
     how: dict[str, Any] = {**DEMO, "steps": 100}
     alone = stir_hf.invert(STANDARD, str(IMAGES), **how)

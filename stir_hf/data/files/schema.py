@@ -107,6 +107,7 @@ MANIFEST = Record(
         "runs?": ListOf(MapOf(), 100_000),
         "originals?": MapOf(_PROBE),
         "settings?": MapOf(),
+        "others?": ListOf(Record({"probe": _PROBE, "settings": MapOf()}), 1000),
     }
 )
 

@@ -46,6 +46,8 @@ class Manifest:
     """The entries of the reference's configuration that may change its outputs; compared, not
     hashed.
     """
+    others: tuple[dict[str, Any], ...] = ()
+    """Of each further model of the objective its `probe` and `settings`; compared, not hashed."""
 
     @property
     def hash(self) -> str:
@@ -98,8 +100,8 @@ class Manifest:
             raise BrokenError(path, f"format must be {FORMAT}")
         if (fault := fault_of(found)) is not None:
             raise BrokenError(path, fault)
-        runs, names = tuple(found.get("runs", ())), _shown(found["names"])
-        return known_fields(cls, found, runs=runs, names=names)
+        runs, others = (tuple(found.get(name, ())) for name in ("runs", "others"))
+        return known_fields(cls, found, runs=runs, others=others, names=_shown(found["names"]))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of the file."""
@@ -119,6 +121,13 @@ class Manifest:
                 f"{folder} was made by a model with the same weights but different outputs ({why});"
                 " choose another --out"
             )
+        for mine, theirs in zip(self.others, there.others, strict=False):
+            told = other_entries(mine["settings"], theirs["settings"])
+            if told or not same_probe(mine["probe"], theirs["probe"], self.dtype):
+                raise RequestError(
+                    f"{folder} was made with a further model of the same weights but different"
+                    f" outputs{': ' * bool(told)}{', '.join(told)}; choose another --out"
+                )
         if self.first_start != there.first_start:
             raise RequestError(
                 f"{folder} was begun from other starts than this version draws; choose"

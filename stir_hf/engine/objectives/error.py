@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, linalg
+from torch import Tensor, finfo, linalg
 
 from stir_hf.engine.objectives.base import OBJECTIVES, Objective, Seen
 from stir_hf.errors import RequestError
@@ -15,9 +15,18 @@ def relative_error(representation: Tensor, target: Tensor, p: float = 2) -> Tens
     """‖f(x') - t‖ₚ / ‖t‖ₚ per row, (b, d) and (b, d) -> (b,): the paper's loss (its code,
     `LPNormLossSingleModel`).
     """
-    distance = linalg.vector_norm(representation - target, ord=p, dim=1)
-    error: Tensor = distance / linalg.vector_norm(target, ord=p, dim=1)
-    return error
+    if p in (1, 2, math.inf):
+        distance = linalg.vector_norm(representation - target, ord=p, dim=1)
+        error: Tensor = distance / linalg.vector_norm(target, ord=p, dim=1)
+        return error
+    return _norm(representation - target, p) / _norm(target, p)
+
+
+def _norm(rows: Tensor, p: float) -> Tensor:
+    """‖v‖ₚ per row, over the largest value, since powers of values leave the range of floats."""
+    largest = rows.detach().abs().amax(1, keepdim=True).clamp_min(finfo(rows.dtype).tiny)
+    found: Tensor = linalg.vector_norm(rows / largest, ord=p, dim=1)
+    return found * largest[:, 0]
 
 
 @dataclass(frozen=True)
