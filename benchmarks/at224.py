@@ -7,9 +7,10 @@ each as it is, with an output metric, with a length that falls a second time aft
 with both; and `smooth-linear` from other images and from grey. The output metric replaces the error
 by ‖C^-.1 (f(x') - f(x))‖ / ‖f(x)‖, C the covariance of changes of the representation under noise of
 0.003 on 40 further images, so that the squared error is in the metric C^-.2. What is reported is
-always the relative error. The mean and the median over images of the least error after 50, 100, 150, 200 and 300 passes, for each
-seed of the starts; changes with one seed. Embedded networks take their own images. Writes
-benchmarks/results/at224.json; with `--only`, which runs one method alone, at224_METHOD.json.
+always the relative error: the mean and the median over images of the least error after 50, 100,
+150, 200 and 300 passes, for each seed of the starts; changes with one seed. Embedded networks take
+their own images. Writes benchmarks/results/at224.json; with `--only`, which runs one method alone,
+at224_METHOD.json.
 """
 
 import argparse
