@@ -144,10 +144,15 @@ class Moments:
             yy=self.yy.shifted(self.n, self.y, self.y, (dy, dy)),
         )
 
+    def centred(self) -> "Moments":
+        """The same sums about the mean of the rows."""
+        from_x, from_y = self.x.sum / self.n, self.y.sum / self.n  # the origin, which may be long
+        origin = self.origin[0] + from_x, self.origin[1] + from_y
+        return replace(self._shifted((-from_x, -from_y)), origin=origin)
+
     def sums(self) -> PairSums:
         """The sums about the mean of the rows."""
-        from_x, from_y = self.x.sum / self.n, self.y.sum / self.n  # the origin, which may be long
-        centred = self._shifted((-from_x, -from_y))
+        centred = self.centred()
         a, b = (max(side.squares, 0.0) for side in (centred.x, centred.y))
 
         def sums(cross: _Cross, a: float, b: float) -> Sums:
@@ -162,7 +167,7 @@ class Moments:
             sums(centred.xx, a, a),
             sums(centred.yy, b, b),
             (
-                columns(centred.xx, self.origin[0] + from_x),
-                columns(centred.yy, self.origin[1] + from_y),
+                columns(centred.xx, centred.origin[0]),
+                columns(centred.yy, centred.origin[1]),
             ),
         )
