@@ -32,9 +32,12 @@ class LeftOut:
     def error(self) -> float:
         """The standard error by the jackknife."""
         count = len(self.without)
-        return math.sqrt((count - 1) / count * float(np.square(self.without - self.without.mean()).sum()))
+        squares = float(np.square(self.without - self.without.mean()).sum())
+        return math.sqrt((count - 1) / count * squares)
 
-    def interval(self, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:
+    def interval(
+        self, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+    ) -> tuple[float, float]:
         """The interval of a level in (0, 1), within bounds."""
         half = float(student.ppf((1 + level) / 2, len(self.without) - 1)) * self.error
         low, high = bounds

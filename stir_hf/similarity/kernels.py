@@ -36,8 +36,9 @@ class Products:
 
     def hsic(self) -> float:
         """HSIC₁ of all rows, up to a factor of n."""
-        n, sums = len(self.a), float(self.k.sum() * self.l.sum())
-        return float(self.a.sum()) + sums / ((n - 1) * (n - 2)) - 2 / (n - 2) * float(self.k @ self.l)
+        n, k, l = len(self.a), self.k, self.l  # noqa: E741
+        sums = float(k.sum() * l.sum()) / ((n - 1) * (n - 2))
+        return float(self.a.sum()) + sums - 2 / (n - 2) * float(k @ l)
 
     def without_each(self) -> Tensor:
         """(n,): HSIC₁ without each row, up to a factor of n."""
@@ -131,9 +132,8 @@ def _of_rows(u: Tensor, v: Tensor, cross: Tensor) -> Products:
     """The sums over products of rows (n, d) and (n, e), with their uᵀv."""
     own_u, own_v = (torch.linalg.vecdot(rows, rows) for rows in (u, v))
     k, l = u @ u.sum(0) - own_u, v @ v.sum(0) - own_v  # noqa: E741
-    a = torch.cat(
-        [torch.linalg.vecdot(some @ cross, w) for some, w in zip(u.split(CHUNK), v.split(CHUNK), strict=True)]
-    )
+    pieces = zip(u.split(CHUNK), v.split(CHUNK), strict=True)
+    a = torch.cat([torch.linalg.vecdot(some @ cross, others) for some, others in pieces])
     kl, lk = u @ (u.T @ l) - own_u * l, v @ (v.T @ k) - own_v * k
     return Products(a - own_u * own_v, k, l, kl, lk)
 

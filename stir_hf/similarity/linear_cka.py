@@ -28,9 +28,9 @@ from stir_hf.similarity.shared import Measured, OfPairs
 class LinearCKA(Measured):
     """Linear CKA and debiased CKA of rows that come in batches; merges with other accumulators.
 
-        cka = LinearCKA()
-        cka.update(x, y)              # (b, d), (b, e), any float dtype, any device
-        cka.value(), cka.debiased()
+    cka = LinearCKA()
+    cka.update(x, y)              # (b, d), (b, e), any float dtype, any device
+    cka.value(), cka.debiased()
     """
 
     def __init__(self, *, chunk: int = CHUNK) -> None:

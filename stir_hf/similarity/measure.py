@@ -81,10 +81,12 @@ class Adopting(Protocol):
 class Measure(Protocol):
     """A named measure with its options."""
 
-    least_rows: ClassVar[int]
-    """The least number of rows for which its value, and its debiased form if it has one, are
-    defined.
-    """
+    @property
+    def least_rows(self) -> int:
+        """The least number of rows for which its value, and its debiased form if it has one, are
+        defined.
+        """
+
     has_debiased: ClassVar[bool]
     bounds: ClassVar[Bounds]
     """The least and the largest value; None where there is none."""

@@ -1,5 +1,6 @@
 """The accumulator of pairs of rows that all measures of this package share."""
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Literal, Self
@@ -161,6 +162,19 @@ class Pairs:
             self._sums = PairSums.of_rows(*rows) if of_rows else self.moments().sums()
         return self._sums
 
+    def products(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The products XᵀX, XᵀY and YᵀY of centred rows, float64: (d, d), (d, e) and (e, e), or,
+        while there are no more rows than columns, those of coordinates (n, n) of the rows, which
+        differ from them by rotations of X and of Y.
+        """
+        if self._moments is None and self.wide:
+            x, y = (coordinates(rows) for rows in self.centred())
+            return x.T @ x, x.T @ y, y.T @ y
+        moments = self.moments()
+        a, b = (math.sqrt(side.squares / self.n) for side in (moments.x, moments.y))
+        xy, xx, yy = (part.uv for part in (moments.xy, moments.xx, moments.yy))
+        return xx / (a * a), xy / (a * b), yy / (b * b)
+
     def moments(self) -> Moments:
         """The sums of products of columns over all rows, about their mean."""
         if self._centred is None:
@@ -211,6 +225,14 @@ class Pairs:
                     f"the debiased measure is undefined: {side} has too few rows that differ, or"
                     f" their differences are lost in rounding (HSIC of {side} with itself is 0)"
                 )
+
+
+def coordinates(rows: Tensor) -> Tensor:
+    """Rows (n, k), k = min(n, d), with the same products as rows (n, d)."""
+    if rows.shape[1] <= len(rows):
+        return rows
+    found: Tensor = torch.linalg.qr(rows.T, mode="r").R
+    return found.T
 
 
 def _first(rows: Sequence[tuple[Tensor, Tensor]], chunk: int) -> int:
