@@ -132,7 +132,7 @@ def _of_rows(u: Tensor, v: Tensor, cross: Tensor) -> Products:
     """The sums over products of rows (n, d) and (n, e), with their uᵀv."""
     own_u, own_v = (torch.linalg.vecdot(rows, rows) for rows in (u, v))
     k, l = u @ u.sum(0) - own_u, v @ v.sum(0) - own_v  # noqa: E741
-    pieces = zip(u.split(CHUNK), v.split(CHUNK), strict=True)
+    pieces = zip(torch.split(u, CHUNK), torch.split(v, CHUNK), strict=True)
     a = torch.cat([torch.linalg.vecdot(some @ cross, others) for some, others in pieces])
     kl, lk = u @ (u.T @ l) - own_u * l, v @ (v.T @ k) - own_v * k
     return Products(a - own_u * own_v, k, l, kl, lk)

@@ -24,16 +24,20 @@ def related(n: int, d: int, e: int, seed: int = 0) -> tuple[Matrix, Matrix]:
 
 
 def centred(x: Matrix) -> Matrix:
-    return x - x.mean(0)
+    moved: Matrix = x - x.mean(0)
+    return moved
 
 
 def distances(x: Matrix) -> Matrix:
-    return np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
+    found: Matrix = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
+    return found
 
 
 def gaussian(x: Matrix) -> Matrix:
     far = distances(x)
-    return np.exp(-(far**2) / (2 * np.median(far[np.triu_indices(len(x), 1)]) ** 2))
+    width = np.median(far[np.triu_indices(len(x), 1)])
+    found: Matrix = np.exp(-(far**2) / (2 * width**2))
+    return found
 
 
 def hsic_by_definition(k: Matrix, m: Matrix) -> float:
@@ -46,7 +50,7 @@ def hsic_by_definition(k: Matrix, m: Matrix) -> float:
 
 
 def ratio(of: Callable[[Matrix, Matrix], float], k: Matrix, m: Matrix) -> float:
-    return of(k, m) / np.sqrt(of(k, k) * of(m, m))
+    return float(of(k, m) / np.sqrt(of(k, k) * of(m, m)))
 
 
 def biased(k: Matrix, m: Matrix) -> float:
@@ -69,7 +73,7 @@ def minibatch_cka(x: Matrix, y: Matrix) -> float:
         found = [hsic_by_definition(a[p] @ a[p].T, b[p] @ b[p].T) for p in pieces]
         return float(np.average(found, weights=[len(a[p]) for p in pieces]))
 
-    return mean(x, y) / np.sqrt(mean(x, x) * mean(y, y))
+    return float(mean(x, y) / np.sqrt(mean(x, x) * mean(y, y)))
 
 
 def column_cka(x: Matrix, y: Matrix) -> float:
@@ -161,7 +165,7 @@ def cknna(x: Matrix, y: Matrix) -> float:
         found = (k * m.T).sum() + k.sum() * m.sum() / ((n - 1) * (n - 2))
         return float(found - 2 / (n - 2) * (k @ m).sum())
 
-    return hsic(0, 1) / np.sqrt(hsic(0, 0) * hsic(1, 1))
+    return float(hsic(0, 1) / np.sqrt(hsic(0, 0) * hsic(1, 1)))
 
 
 ORACLES: dict[str, Callable[[Matrix, Matrix], float]] = {
