@@ -19,6 +19,7 @@ from stir_hf.similarity.measure import (
     ConstantError,
     Measure,
 )
+from stir_hf.similarity.shared import OfPairs
 
 __all__ = [
     "MEASURES",
@@ -29,6 +30,7 @@ __all__ = [
     "ConstantError",
     "LinearCKA",
     "Measure",
+    "OfPairs",
     "debiased_cka",
     "linear_cka",
 ]

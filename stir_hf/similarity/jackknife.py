@@ -10,6 +10,7 @@ biased values fall with the number of rows, so neither has an interval here.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class LeftOut:
         return LeftOut(self.value - other.value, self.without - other.without)
 
 
-def clusters_of(labels: Sequence[int] | Array) -> list[Tensor]:
+def clusters_of(labels: Sequence[int] | NDArray[Any]) -> list[Tensor]:
     """The rows (g,) of each cluster, in ascending order of the labels (n,)."""
     labels = np.asarray(labels)
     order = np.argsort(labels, kind="stable")

@@ -13,7 +13,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.similarity.pairs import CHUNK, Pairs
@@ -128,12 +130,23 @@ class Kernels:
         return (xy / xx.sqrt() / yy.sqrt()).clamp(-1, 1)
 
 
+def permuted_grams(
+    k: Tensor,
+    l: Tensor,
+    orders: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """(K,): cosines of centred kernels (n, n), the rows of the second in other orders (n,)."""
+    own = torch.linalg.vector_norm(k) * torch.linalg.vector_norm(l)
+    places = map(torch.from_numpy, orders)
+    return np.array([float((k * l[at][:, at]).sum() / own) for at in places])
+
+
 def _of_rows(u: Tensor, v: Tensor, cross: Tensor) -> Products:
     """The sums over products of rows (n, d) and (n, e), with their uᵀv."""
     own_u, own_v = (torch.linalg.vecdot(rows, rows) for rows in (u, v))
     k, l = u @ u.sum(0) - own_u, v @ v.sum(0) - own_v  # noqa: E741
     pieces = zip(torch.split(u, CHUNK), torch.split(v, CHUNK), strict=True)
-    a = torch.cat([torch.linalg.vecdot(some @ cross, others) for some, others in pieces])
+    a: Tensor = torch.cat([torch.linalg.vecdot(p @ cross, others) for p, others in pieces])
     kl, lk = u @ (u.T @ l) - own_u * l, v @ (v.T @ k) - own_v * k
     return Products(a - own_u * own_v, k, l, kl, lk)
 

@@ -17,9 +17,15 @@ are equal but for one. Cost O(n d²) time and O(d²) memory, or O(n² d) and O(n
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stir_hf.similarity.kernels import Kernels, permuted_grams
 from stir_hf.similarity.measure import MEASURES, Bounds, Closer
 from stir_hf.similarity.pairs import CHUNK, Pairs
 from stir_hf.similarity.shared import Measured, OfPairs
@@ -46,6 +52,7 @@ class LinearCKAMeasure(OfPairs):
     has_debiased: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     closer: ClassVar[Closer] = "larger"
+    has_interval: ClassVar[bool] = True
 
     def of(self, pairs: Pairs) -> float:
         """Linear CKA, in [0, 1], of at least 3 rows."""
@@ -56,6 +63,21 @@ class LinearCKAMeasure(OfPairs):
         """Debiased linear CKA, in [-1, 1]: 0 on average for unrelated inputs."""
         pairs.check("debiased_cka", 4, debiased=True)
         return _ratio(pairs, debiased=True)
+
+    def kernels(self, pairs: Pairs) -> Kernels:
+        """The products of centred rows."""
+        return Kernels.linear(pairs)
+
+    def permuted(self, pairs: Pairs, orders: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """(K,): the values where the rows of the second side come in other orders (n,)."""
+        pairs.check("linear_cka", 3)
+        x, y = pairs.centred()
+        if pairs.wide:
+            return permuted_grams(x @ x.T, y @ y.T, orders)
+        xx, _, yy = pairs.products()
+        own = torch.linalg.vector_norm(xx) * torch.linalg.vector_norm(yy)
+        found = (x.T @ y[torch.from_numpy(order)] for order in orders)
+        return np.array([float(xy.square().sum() / own) for xy in found])
 
     def accumulator(self) -> LinearCKA:
         """A new accumulator that has seen no rows."""

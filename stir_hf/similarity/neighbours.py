@@ -31,6 +31,7 @@ class _Neighbours(OfPairs):
     k: int = option(10, "Number of neighbours, at least 2 and fewer than the rows.")
 
     has_debiased: ClassVar[bool] = False
+    bounds: ClassVar[Bounds] = (None, None)
     closer: ClassVar[Closer] = "larger"
     needs_rows: ClassVar[bool] = True
 
@@ -67,8 +68,6 @@ class MutualKNN(_Neighbours):
 @dataclass(frozen=True)
 class CKNNA(_Neighbours):
     """Debiased CKA over pairs that are neighbours on both sides (Huh et al. 2024)."""
-
-    bounds: ClassVar[Bounds] = (None, None)
 
     def of(self, pairs: Pairs) -> float:
         """The ratio; 1 of equal sides."""

@@ -6,15 +6,18 @@ scaling and translation of either side. Cost O(n² (d + e)) time and O(n²) memo
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.errors import RequestError
 from stir_hf.registry import option
-from stir_hf.similarity.kernels import Kernels
+from stir_hf.similarity.kernels import Kernels, permuted_grams
 from stir_hf.similarity.measure import MEASURES, Bounds, Closer
 from stir_hf.similarity.pairs import Pairs
 from stir_hf.similarity.shared import OfPairs
@@ -35,6 +38,7 @@ class RBFCKA(OfPairs):
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     closer: ClassVar[Closer] = "larger"
     needs_rows: ClassVar[bool] = True
+    has_interval: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.bandwidth < math.inf:
@@ -58,6 +62,12 @@ class RBFCKA(OfPairs):
     def kernels(self, pairs: Pairs) -> Kernels:
         """The kernels of both sides."""
         return Kernels.of_grams(*self._grams(pairs))
+
+    def permuted(self, pairs: Pairs, orders: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """(K,): the values where the rows of the second side come in other orders (n,)."""
+        pairs.check("rbf_cka", 3)
+        x, y = (_centred(k) for k in self._grams(pairs))
+        return permuted_grams(x, y, orders)
 
     def _grams(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         x, y = pairs.centred()

@@ -1,8 +1,14 @@
 """Measures that are functions of pairs of rows, so that several share one accumulator."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stir_hf.similarity.kernels import Kernels
 from stir_hf.similarity.pairs import CHUNK, Pairs
 
 
@@ -11,6 +17,8 @@ class OfPairs(ABC):
 
     needs_rows: ClassVar[bool] = False
     """True if sums of products of columns are not enough."""
+    has_interval: ClassVar[bool] = False
+    """True if its debiased value is a ratio of HSIC of `kernels`, whose jackknife is known."""
 
     @abstractmethod
     def of(self, pairs: Pairs) -> float:
@@ -26,6 +34,15 @@ class OfPairs(ABC):
         Raises:
             ValueError: as `of`.
         """
+        raise NotImplementedError
+
+    def permuted(self, pairs: Pairs, orders: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """(K,): the values where the rows of the second side come in other orders (n,)."""
+        x, y = pairs.rows()
+        return np.array([self.between(x, y[torch.from_numpy(order)]) for order in orders])
+
+    def kernels(self, pairs: Pairs) -> Kernels:
+        """The kernels whose debiased ratio is the debiased value, of a measure with intervals."""
         raise NotImplementedError
 
     def accumulator(self) -> "Measured":
