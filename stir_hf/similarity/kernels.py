@@ -127,18 +127,18 @@ class Kernels:
         xy, xx, yy = found
         if not bool(((xx > 0) & (yy > 0)).all()):
             raise ValueError("without some of the rows the measure is undefined")
-        return (xy / xx.sqrt() / yy.sqrt()).clamp(-1, 1)
+        ratios: Tensor = (xy / xx.sqrt() / yy.sqrt()).clamp(-1, 1)
+        return ratios
 
 
 def permuted_grams(
-    k: Tensor,
-    l: Tensor,
-    orders: Sequence[NDArray[np.int64]],
+    grams: tuple[Tensor, Tensor], orders: Sequence[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
     """(K,): cosines of centred kernels (n, n), the rows of the second in other orders (n,)."""
-    own = torch.linalg.vector_norm(k) * torch.linalg.vector_norm(l)
+    x, y = grams
+    own = torch.linalg.vector_norm(x) * torch.linalg.vector_norm(y)
     places = map(torch.from_numpy, orders)
-    return np.array([float((k * l[at][:, at]).sum() / own) for at in places])
+    return np.array([float((x * y[at][:, at]).sum() / own) for at in places])
 
 
 def _of_rows(u: Tensor, v: Tensor, cross: Tensor) -> Products:

@@ -73,7 +73,7 @@ class LinearCKAMeasure(OfPairs):
         pairs.check("linear_cka", 3)
         x, y = pairs.centred()
         if pairs.wide:
-            return permuted_grams(x @ x.T, y @ y.T, orders)
+            return permuted_grams((x @ x.T, y @ y.T), orders)
         xx, _, yy = pairs.products()
         own = torch.linalg.vector_norm(xx) * torch.linalg.vector_norm(yy)
         found = (x.T @ y[torch.from_numpy(order)] for order in orders)

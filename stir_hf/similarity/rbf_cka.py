@@ -67,7 +67,7 @@ class RBFCKA(OfPairs):
         """(K,): the values where the rows of the second side come in other orders (n,)."""
         pairs.check("rbf_cka", 3)
         x, y = (_centred(k) for k in self._grams(pairs))
-        return permuted_grams(x, y, orders)
+        return permuted_grams((x, y), orders)
 
     def _grams(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         x, y = pairs.centred()
