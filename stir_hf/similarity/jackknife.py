@@ -59,7 +59,7 @@ def clusters_of(labels: Sequence[int] | NDArray[Any]) -> list[Tensor]:
     return [torch.from_numpy(rows) for rows in np.split(order, first[1:])]
 
 
-def mean_of(parts: Sequence[tuple[Array, LeftOut]]) -> tuple[Array, LeftOut]:
+def mean_of(parts: Sequence[tuple[NDArray[Any], LeftOut]]) -> tuple[NDArray[Any], LeftOut]:
     """The mean of values over draws, with the labels of their clusters (c,) in each; a cluster
     that a draw lacks leaves that draw's value as it is.
     """

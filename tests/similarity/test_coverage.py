@@ -72,7 +72,6 @@ def test_intervals_contain_the_true_value_as_often_as_they_say() -> None:
         case = {"n": n, "cka": true, "draws": draws, "rows_per_cluster": together, "runs": runs}
         case |= {"coverage": inside / runs, "width": float(np.mean(widths))}
         cases.append(case)
-        print(case, flush=True)
     RESULTS.write_text(json.dumps({"level": 0.95, "width": WIDTH, "cases": cases}, indent=1) + "\n")
     for case in cases:
         assert 0.93 <= case["coverage"] <= 0.97, case
