@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.similarity.test_null import kept
 
 RESULTS = ROOT / "benchmarks" / "results" / "coverage.json"
-WIDTH, RUNS = 20, 1000
+WIDTH, RUNS = 20, 3000
 SPECTRUM = 1 / np.sqrt(np.arange(1, WIDTH + 1))
 MEASURE: Any = MEASURES.parse("linear_cka")
 
