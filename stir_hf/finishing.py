@@ -29,8 +29,9 @@ def judged(
     the result records it, and `samples` are the originals, where the run has them.
     """
     found = scoring.judge(
-        pairs, options.judge.measure, options.run, processes, samples=samples, progress=progress
+        pairs, options.judge, options.run, processes, samples=samples, progress=progress
     )
+    found = [judged for one in zip(*found, strict=True) for judged in one]
     scores, displacements = zip(*found, strict=True)
     if (note := unlike([inversions for _, inversions in pairs])) is not None:
         scores = tuple(replace(score, notes=(*score.notes, note)) for score in scores)

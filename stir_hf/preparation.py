@@ -55,15 +55,15 @@ def prepare(
         RequestError: the request is wrong.
         RunError: representations that are constant or not finite.
     """
-    spec, measure = options.data, options.judging.measure
+    spec, judging = options.data, options.judging
     options.processes.check(processes)
     labels = options.output.labels(*map(str, models), spec.dataset)
-    scoring.check_count(spec.num_samples, measure, spec.dataset)
+    scoring.check_count(spec.num_samples, judging, spec.dataset)
     processes.on_main(lambda: check_destination(options.publish))
     encoders = _encoders(processes, options, models, spec.image_mode, labels, revision)
     shown = progress if processes.main else False
     samples = processes.first_on_each_machine(lambda: open_samples(data, spec, shown))
-    scoring.check_count(len(samples), measure, spec.dataset)
+    scoring.check_count(len(samples), judging, spec.dataset)
     encoders = [encoder.over(samples.modality) for encoder in encoders]
     return _opened(stack, encoders, samples, options, labels, starts)
 
@@ -93,7 +93,7 @@ def prepare_scores(
     encoders = _encoders(processes, options, models, common_mode(sets), labels)
     encoders = [encoder.over(sets[0].kind.name) for encoder in encoders]
     for encoder in encoders:
-        scoring.check(encoder, sets, options.judge.measure)
+        scoring.check(encoder, sets, options.judge)
     kinds = list(dict.fromkeys(one.kind for one in sets))
     networks = [
         stack.enter_context(opened(e, kinds[0], options.run, inverted=False)) for e in encoders

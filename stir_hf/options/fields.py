@@ -50,6 +50,9 @@ class Option:
         """A value as a command line gives it: a part by its name and options."""
         if self.parts is None or value is None or isinstance(value, str):
             return value
+        if self.many:
+            several = [self.parts.text(one) for one in value]
+            return several[0] if len(several) == 1 else several
         return self.parts.text(value)
 
 
@@ -68,7 +71,7 @@ def _option(field: "Field[Any]", kind: Any) -> Option:
     many, parts = bool(about.get("many")), about.get("registry")
     accepted = str | Sequence[str] if many else kind
     if parts is not None:
-        accepted = str | kind
+        accepted = str | Sequence[str] if many else str | kind
     if "accepts" in about:
         accepted |= about["accepts"]
     if default is None and type(None) not in get_args(accepted):

@@ -59,6 +59,6 @@ def asked_for(
         options.verb,
         [hash_of(n.identity) for n in networks],
         [s.hash for s in sets],
-        [MEASURES.spelling(options.judge.measure)],
+        [MEASURES.spelling(measure) for measure in options.judge.measure],
     ]
     return {**found, "hash": hash_of(same)[:16]}

@@ -1,16 +1,21 @@
 """Scores as plain data, to and from JSON."""
 
 from stir_hf.results.columns import Column, Told
-from stir_hf.results.result import FILE_NAME, PER_IMAGE, Displacement, StirResult, in_one_step
-from stir_hf.results.scale import Scale
-from stir_hf.results.score import (
+from stir_hf.results.displacement import Difference, Displacement
+from stir_hf.results.parts import (
     ANCHORS,
-    COMPARED,
     Accepted,
     Anchors,
+    Interval,
+    Null,
     RelativeError,
-    Score,
     SpreadError,
+)
+from stir_hf.results.result import FILE_NAME, PER_IMAGE, StirResult, in_one_step
+from stir_hf.results.scale import Scale
+from stir_hf.results.score import (
+    COMPARED,
+    Score,
     number,
     published,
     score_columns,
@@ -25,7 +30,10 @@ __all__ = [
     "Accepted",
     "Anchors",
     "Column",
+    "Difference",
     "Displacement",
+    "Interval",
+    "Null",
     "RelativeError",
     "Scale",
     "Score",

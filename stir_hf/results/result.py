@@ -8,41 +8,19 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from stir_hf.results.score import Score, known_fields
+from stir_hf.errors import RequestError
+from stir_hf.results.displacement import Difference, Displacement, difference
+from stir_hf.results.parts import known_fields
+from stir_hf.results.score import Score
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from stir_hf.data.sets.inversions import Inversions
 
 
 FILE_NAME, PER_IMAGE = "result.json", "per_image.parquet"
-
-
-@dataclass(frozen=True, eq=False)
-class Displacement:
-    """The displacements of a judged model from each original to its inversion; one row per (sample,
-    draw).
-    """
-
-    index: "NDArray[np.int64]"
-    """(n,): the row of the sample in its split."""
-    draw: "NDArray[np.int32]"
-    """(n,): the number of the inversion of that sample, from 0."""
-    relative_distance: "NDArray[np.float32]"
-    """(n,): ‖model(x') - model(x)‖ / ‖model(x)‖: 0 where the model ignores the difference; NaN
-    where model(x) is zero.
-    """
-    cosine: "NDArray[np.float32]"
-    """(n,): the cosine of the angle between model(x') and model(x), in [-1, 1]; NaN where one is
-    zero.
-    """
-    relative_error: "NDArray[np.float32]"
-    """(n,): the same distance for the reference: the error of the inversion."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +73,23 @@ class StirResult:
             about |= {"reference": score.reference, **vars(displacement)}
             frames.append(pd.DataFrame(about))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def difference(self, first: int, second: int, *, level: float = 0.95) -> Difference:
+        """Return the difference of two debiased scores on the same inversions, with an interval
+        that is paired: what moves both scores alike does not widen it.
+
+        Args:
+            first: the place of the first score in `scores`.
+            second: that of the score that is subtracted.
+            level: the share of such intervals that contain the difference of all samples.
+
+        Raises:
+            RequestError: scores of different inversions or measures, or without intervals.
+        """
+        if not self.displacements:
+            raise RequestError("the result has no displacements; load the folder that was saved")
+        scores = self.scores[first], self.scores[second]
+        return difference(scores, (self.displacements[first], self.displacements[second]), level)
 
     def save(self, folder: str | os.PathLike[str], inversions: "Sequence[Inversions]" = ()) -> Path:
         """Write `result.json`, `per_image.parquet`, `report.html` and `figures/` in `folder` (made
@@ -173,9 +168,9 @@ def in_one_step(path: Path, write: Callable[[Path], object]) -> None:
 def _read_displacements(table: Path) -> tuple[Displacement, ...]:
     import pandas as pd
 
-    names = [f.name for f in fields(Displacement)]
     rows = pd.read_parquet(table)
+    names = [f.name for f in fields(Displacement) if f.name in rows]
     return tuple(
-        Displacement(**{name: part[name].to_numpy() for name in names})
+        Displacement(**{n: part[n].to_numpy() for n in names if part[n].notna().any()})
         for _, part in rows.groupby("score", sort=True)
     )

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-import numpy as np
+from typing import Any
 
 from stir_hf.errors import printable
 from stir_hf.results.columns import (
@@ -21,104 +19,21 @@ from stir_hf.results.columns import (
     Column,
     Told,
 )
+from stir_hf.results.parts import (
+    ANCHORS,
+    ERRORS,
+    Accepted,
+    Anchors,
+    Interval,
+    Null,
+    RelativeError,
+    SpreadError,
+    known_fields,
+)
 from stir_hf.results.scale import Scale
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-ANCHORS = ("stir", "similarity", "floor", "ceiling")
-ERRORS = ("median", "mean", "p95")
 COMPARED = ("inversion_set", "layer", "measure", "num_samples", "draws")
 """The columns that are equal for comparable scores."""
-
-_Data = TypeVar("_Data")
-
-
-def known_fields(cls: type[_Data], data: Mapping[str, Any], **changed: Any) -> _Data:
-    """Return a dataclass from a dictionary; fields of later versions are ignored."""
-    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: value for name, value in {**data, **changed}.items() if name in names})
-
-
-@dataclass(frozen=True)
-class Anchors:
-    """One score and its anchors under one measure; None where a value is undefined (see
-    `Score.notes`).
-    """
-
-    stir: float | None
-    """S(model(X), model(X')), X' the reference's inversions."""
-    similarity: float | None
-    """S(reference(X), model(X))."""
-    floor: float | None
-    """S(model(X), model(X⁰)), X⁰ the starts: the score of no inversion at all."""
-    ceiling: float | None
-    """S(reference(X), reference(X')): the reference on its own inversions."""
-
-
-@dataclass(frozen=True)
-class Accepted(Anchors):
-    """The scores of the accepted inversions alone, and the conditions of acceptance; see
-    `stir_hf.scoring.acceptance`.
-    """
-
-    debiased: Anchors | None
-    """The same four under the debiased measure; None for a measure that has no such form."""
-    num_samples: int
-    """The number of samples with an accepted inversion."""
-    share: float
-    """The share of the inversions that are accepted."""
-    spearman: float
-    """The threshold of Spearman's ρ: the largest of random pairs of originals."""
-    pearson: float
-    """The threshold of Pearson's r, likewise."""
-    snr: float
-    """The threshold of 10 log₁₀(‖a‖ / ‖a - b‖) in dB, likewise."""
-    by_class: bool
-    """True if an accepted inversion keeps the class of its original; False where the reference has
-    no logits of classes.
-    """
-
-    @property
-    def stir_debiased(self) -> float | None:
-        """Return `debiased.stir`, which is published with the plain values."""
-        return None if self.debiased is None else self.debiased.stir
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return it from plain data."""
-        debiased = data.get("debiased")
-        return known_fields(
-            cls, data, debiased=None if debiased is None else known_fields(Anchors, debiased)
-        )
-
-
-@dataclass(frozen=True)
-class _Errors:
-    """Errors of the stored inputs, without unit; 0 is exact."""
-
-    median: float
-    mean: float
-    p95: float
-    """The 95th percentile."""
-
-    @classmethod
-    def of(cls, errors: "NDArray[np.floating[Any]]") -> Self:
-        """Summarise the errors of at least one inversion, (n,)."""
-        errors = errors.astype(np.float64)  # a sum of float32 may be infinite
-        median, p95 = (float(np.quantile(errors, q)) for q in (0.5, 0.95))
-        return cls(median, float(errors.mean()), p95)
-
-
-class RelativeError(_Errors):
-    """‖reference(x') - reference(x)‖ / ‖reference(x)‖ of the stored inputs: 0 is exact, no unit."""
-
-
-class SpreadError(_Errors):
-    """‖reference(x') - reference(x)‖ of the stored inputs over the spread: the root mean square
-    distance of the representations reference(x) from their mean. 0 is exact; 1, as far off as the
-    mean of all samples.
-    """
 
 
 def _parts(
@@ -184,8 +99,31 @@ class Score:
     """The same distances over the spread of the representations, of all inversions in the score:
     what is left of the differences between samples. None where the spread is 0 (see `notes`).
     """
-    interval: tuple[float, float] | None = None
-    """An interval of `stir`, the lower end first; always None, since none is computed yet."""
+    interval: Interval | None = field(
+        default=None,
+        metadata=Told(parts={"low": VALUE, "high": VALUE}).metadata(),
+    )
+    """An interval of `debiased.stir` over samples, (low, high); None of a measure without one, or
+    where it is undefined (see `notes`). Biased values fall with the number of samples, so they have
+    none.
+    """
+    interval_level: float | None = field(default=None, metadata=Told(SHARE).metadata())
+    """The share of such intervals that contain the value of all samples; None without one."""
+    draw_deviation: float | None = field(default=None, metadata=Told(ERROR).metadata())
+    """The standard deviation of `debiased.stir` over draws: these samples, another start. None with
+    one draw.
+    """
+    null: Null | None = field(
+        default=None,
+        metadata=Told(
+            parts={
+                "threshold": VALUE,
+                **dict.fromkeys(("p", "calibrated", "alpha"), SHARE),
+                "permutations": COUNT,
+            }
+        ).metadata(),
+    )
+    """STIR beside the values of permuted inversions; None where no null was asked for."""
     notes: tuple[str, ...] = field(default=(), metadata=Told(LINES).metadata())
     """Lines that a reader must know: inversions that failed, values that are undefined and why."""
     draw_distance: float | None = field(default=None, metadata=Told(ERROR).metadata())
@@ -239,7 +177,7 @@ class Score:
         JSON.
         """
         interval, debiased, rest = (data.get(n) for n in ("interval", "debiased", "unconverged"))
-        spread, accepted = data.get("spread_error"), data.get("accepted")
+        spread, accepted, null = (data.get(n) for n in ("spread_error", "accepted", "null"))
         return known_fields(
             cls,
             data,
@@ -249,7 +187,8 @@ class Score:
             spread_error=None if spread is None else known_fields(SpreadError, spread),
             scale=known_fields(Scale, data.get("scale") or {}),
             accepted=None if accepted is None else Accepted.from_dict(accepted),
-            interval=None if interval is None else (interval[0], interval[1]),
+            interval=None if interval is None else Interval(*interval),
+            null=None if null is None else known_fields(Null, null),
             notes=tuple(data.get("notes", ())),
         )
 

@@ -11,7 +11,8 @@ from stir_hf.engine import RULES, Accepting
 from stir_hf.errors import RequestError
 from stir_hf.results import ANCHORS, Accepted, Anchors
 from stir_hf.scoring.acceptance import likeness, random_pairs, surpassing, thresholds
-from stir_hf.similarity import MEASURES, Accumulator, Measure
+from stir_hf.similarity import MEASURES, Measure
+from stir_hf.similarity.several import Several
 
 _AT_ONCE = 64
 
@@ -89,7 +90,7 @@ def acceptance_of(inversions: Inversions) -> Acceptance | None:
 
 def accepted_score(
     acceptance: Acceptance | None,
-    parts: Sequence[Mapping[str, Accumulator]],
+    parts: Sequence[Mapping[str, Several]],
     measure: Measure,
     notes: list[str],
 ) -> Accepted | None:
@@ -106,10 +107,13 @@ def accepted_score(
             f"the scores of the accepted inversions are undefined: {int(acceptance.rows.sum())} are"
             f" accepted, and {MEASURES.name_of(measure)} needs {measure.least_rows} of each draw"
         )
-    plain, debiased = (
-        Anchors(**{name: _mean(parts, name, how, notes) if enough else None for name in ANCHORS})
-        for how in ("value", "debiased" if measure.has_debiased else "value")
-    )
+
+    def anchors(how: str) -> Anchors:
+        named = ((name, _mean(parts, name, how, measure, notes)) for name in ANCHORS)
+        return Anchors(**(dict(named) if enough else dict.fromkeys(ANCHORS)))
+
+    forms = ("value", "debiased" if measure.has_debiased else "value")
+    plain, debiased = (anchors(how) for how in forms)
     spearman, pearson, snr = acceptance.limits
     return Accepted(
         **vars(plain),
@@ -124,13 +128,17 @@ def accepted_score(
 
 
 def _mean(
-    parts: Sequence[Mapping[str, Accumulator]], name: str, how: str, notes: list[str]
+    parts: Sequence[Mapping[str, Several]],
+    name: str,
+    how: str,
+    measure: Measure,
+    notes: list[str],
 ) -> float | None:
     """The mean of a value over draws; None where it is not measured or, with a note, undefined."""
     if name not in parts[0]:
         return None
     try:
-        return float(np.mean([getattr(part[name], how)() for part in parts]))
+        return float(np.mean([getattr(part[name], how)(measure) for part in parts]))
     except ValueError as error:
         notes.append(f"{name} of the accepted inversions undefined: {error}")
         return None

@@ -23,10 +23,13 @@ from stir_hf.results import (
 )
 from stir_hf.runtime import Processes, Progress, RunConfig, Watcher, progress_bar
 from stir_hf.scoring.accepted import Acceptance, acceptance_of, accepted_score
+from stir_hf.scoring.checks import JudgeConfig
 from stir_hf.scoring.notes import no_floor, notes_on, same_network
 from stir_hf.scoring.representations import accumulate
 from stir_hf.scoring.resizing import canvas_note
-from stir_hf.similarity import MEASURES, Accumulator, ConstantError, Measure
+from stir_hf.scoring.statistics import statistics
+from stir_hf.similarity import MEASURES, ConstantError, Measure
+from stir_hf.similarity.several import Several
 
 Judged = tuple[Score, Displacement]
 """A score, and the displacement of each pair in the model."""
@@ -34,16 +37,16 @@ Judged = tuple[Score, Displacement]
 
 def judge(
     pairs: Sequence[tuple[Opened, Inversions]],
-    measure: Measure,
+    options: JudgeConfig,
     run: RunConfig,
     processes: Processes,
     *,
     samples: Samples | None = None,
     progress: bool | Watcher,
-) -> list[Judged]:
-    """The score of each network on its inversion set, with one progress bar over all of them. The
-    processes share the inputs, and all get the scores. `samples`, the originals before
-    preprocessing, are for a note on the canvas.
+) -> list[list[Judged]]:
+    """The scores of each network on its inversion set, one per measure, with one progress bar over
+    all of them. The processes share the inputs, and all get the scores. `samples`, the originals
+    before preprocessing, are for a note on the canvas.
 
     Raises:
         RunError: representations that are not finite, or constant; or fewer inputs left than the
@@ -54,10 +57,10 @@ def judge(
         judged = []
         for network, inversions in pairs:
             bar.describe(f"judging {network.encoder.name}")
-            found, moves = _judged(network, inversions, measure, run, processes, bar)
+            found = _judged(network, inversions, options, run, processes, bar)
             note = processes.on_main(partial(canvas_note, network, inversions, samples))
-            noted = found if note is None else replace(found, notes=(*found.notes, note))
-            judged.append((noted, moves))
+            more = () if note is None else (note,)
+            judged.append([(replace(s, notes=(*s.notes, *more)), moves) for s, moves in found])
         bar.show()
     return judged
 
@@ -65,13 +68,13 @@ def judge(
 def _judged(
     network: Opened,
     inversions: Inversions,
-    measure: Measure,
+    options: JudgeConfig,
     run: RunConfig,
     processes: Processes,
     progress: Progress,
-) -> Judged:
-    """STIR(network | reference of the inversions), with its anchors; the mean of the scores of
-    several draws.
+) -> list[Judged]:
+    """STIR(network | reference of the inversions) under each measure, with its anchors; the mean of
+    the scores of several draws.
     """
     without = no_floor(inversions)
     anchors = [name for name in ANCHORS if name != "floor" or without is None]
@@ -81,23 +84,28 @@ def _judged(
     if acceptance is not None:
         groups += [draw & acceptance.rows for draw in groups]
     parts, moves = accumulate(
-        network, inversions, measure, anchors, groups, batch_size, processes, progress
+        network, inversions, options, anchors, groups, batch_size, processes, progress
     )
 
-    def score() -> Score:
-        return _score(network, inversions, measure, parts, without, acceptance)
+    def scores() -> list[Judged]:
+        return [
+            _score(network, inversions, measure, options, parts, moves, without, acceptance)
+            for measure in options.measure
+        ]
 
-    return processes.on_main(lambda: (score(), moves))
+    return processes.on_main(scores)
 
 
 def _score(
     network: Opened,
     inversions: Inversions,
     measure: Measure,
-    parts: Sequence[Mapping[str, Accumulator]],
+    options: JudgeConfig,
+    parts: Sequence[Mapping[str, Several]],
+    moves: Displacement,
     without: str | None,
     acceptance: Acceptance | None,
-) -> Score:
+) -> Judged:
     """Make the score; `without` is the reason why there is no floor. The accumulators of the draws
     come first, then those of their accepted inversions.
     """
@@ -118,7 +126,8 @@ def _score(
     errors, above = inversions.relative_error, ~inversions.converged
     left, count = inversions.spread_error, len(np.unique(inversions.index))
     accepted = accepted_score(acceptance, of_accepted, measure, notes)
-    return Score(
+    known = statistics(inversions, measure, parts, options, moves.cluster, notes)
+    score = Score(
         model=network.label,
         reference=names["reference"],
         layer=network.encoder.layer,
@@ -132,6 +141,10 @@ def _score(
         unconverged=RelativeError.of(errors[above]) if above.any() else None,
         spread_error=None if left is None else SpreadError.of(left),
         accepted=accepted,
+        interval=known.interval,
+        interval_level=known.level,
+        draw_deviation=known.draw_deviation,
+        null=known.null,
         notes=tuple(dict.fromkeys(notes)),
         draw_distance=inversions.draw_distance,
         draws=inversions.draws,
@@ -140,6 +153,7 @@ def _score(
         network_id=hash_of(network.identity)[:16],
         scale=Scale(*measure.bounds, measure.closer),
     )
+    return score, moves.leaving_out(known.clusters, known.left_out)
 
 
 def _constant(name: str, side: str) -> str:
@@ -151,11 +165,11 @@ def _constant(name: str, side: str) -> str:
 
 
 def _mean(
-    parts: Sequence[Accumulator], name: str, where: str, measure: Measure, notes: list[str]
+    parts: Sequence[Several], name: str, where: str, measure: Measure, notes: list[str]
 ) -> tuple[float | None, float | None]:
     """The mean of one value over all draws, plain and debiased."""
     try:
-        value = float(np.mean([part.value() for part in parts]))
+        value = float(np.mean([part.value(measure) for part in parts]))
     except ConstantError as error:
         told = _constant(name, error.side)
         # The originals must be told apart; that starts or inversions are not is a finding.
@@ -169,7 +183,7 @@ def _mean(
     if not measure.has_debiased:
         return value, None
     try:
-        return value, float(np.mean([part.debiased() for part in parts]))
+        return value, float(np.mean([part.debiased(measure) for part in parts]))
     except ValueError as error:
         notes.append(f"debiased {name} undefined: {error}")
         return value, None

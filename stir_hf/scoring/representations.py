@@ -13,17 +13,21 @@ from stir_hf.errors import RunError
 from stir_hf.models import Opened
 from stir_hf.results import Displacement
 from stir_hf.runtime import Processes, Progress
+from stir_hf.scoring.checks import JudgeConfig
 from stir_hf.scoring.starts import first_inputs
-from stir_hf.similarity import Accumulator, Adopting, Measure
+from stir_hf.scoring.statistics import cluster_labels
+from stir_hf.similarity.several import Several
 
-Parts = list[dict[str, Accumulator]]
+Parts = list[dict[str, Several]]
 """For each group of rows, an accumulator per anchor."""
+KEPT = "stir"
+"""The anchor whose rows intervals and nulls need."""
 
 
 def accumulate(
     network: Opened,
     inversions: Inversions,
-    measure: Measure,
+    judge: JudgeConfig,
     anchors: Sequence[str],
     groups: Sequence[NDArray[np.bool_]],
     batch_size: int,
@@ -40,7 +44,10 @@ def accumulate(
         RequestError: the network depends on the other rows of a batch.
         RunError: a representation that is not finite.
     """
-    parts: Parts = [{n: measure.accumulator() for n in anchors} for _ in groups]
+    keep = judge.keeps_rows
+    parts: Parts = [
+        {n: Several(judge.measure, keep=keep and n == KEPT) for n in anchors} for _ in groups
+    ]
     moves = np.zeros((2, len(inversions)), np.float32)
     batches = list(inversions.batches(batch_size))
     mine = (len(batches) * rank // processes.count for rank in (processes.rank, processes.rank + 1))
@@ -56,20 +63,21 @@ def accumulate(
     parts, moves = processes.merged((parts, moves), _merged)
     distance, cosine = moves
     errors = inversions.relative_error
-    return parts, Displacement(inversions.index, inversions.draw, distance, cosine, errors)
+    clusters = cluster_labels(inversions)
+    return parts, Displacement(
+        inversions.index, inversions.draw, distance, cosine, errors, clusters
+    )
 
 
 def add(
-    part: Mapping[str, Accumulator], pairs: Mapping[str, tuple[Tensor, Tensor]], here: Tensor
+    part: Mapping[str, Several], pairs: Mapping[str, tuple[Tensor, Tensor]], here: Tensor
 ) -> None:
     """Add the pairs of rows where `here` is true to the accumulator of their anchor. Rows of
     several anchors are copied once, and shared by accumulators that support it.
     """
     chosen = {id(rows): rows[here] for pair in pairs.values() for rows in pair}
     for name, (x, y) in pairs.items():
-        accumulator = part[name]
-        adds = accumulator.adopt if isinstance(accumulator, Adopting) else accumulator.update
-        adds(chosen[id(x)], chosen[id(y)])
+        part[name].adopt(chosen[id(x)], chosen[id(y)])
 
 
 _Seen = tuple[Parts, NDArray[np.float32]]

@@ -12,6 +12,7 @@ so that all n values without one row cost about as much as the whole.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,6 +130,14 @@ class Kernels:
             raise ValueError("without some of the rows the measure is undefined")
         ratios: Tensor = (xy / xx.sqrt() / yy.sqrt()).clamp(-1, 1)
         return ratios
+
+
+def clusters_of(labels: Sequence[int] | NDArray[Any]) -> list[Tensor]:
+    """The rows (g,) of each cluster, in ascending order of the labels (n,)."""
+    labels = np.asarray(labels)
+    order = np.argsort(labels, kind="stable")
+    _, first = np.unique(labels[order], return_index=True)
+    return [torch.from_numpy(rows) for rows in np.split(order, first[1:])]
 
 
 def permuted_grams(

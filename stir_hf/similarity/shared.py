@@ -9,16 +9,25 @@ import torch
 from numpy.typing import NDArray
 
 from stir_hf.similarity.kernels import Kernels
+from stir_hf.similarity.measure import Bounds, Closer
 from stir_hf.similarity.pairs import CHUNK, Pairs
 
 
 class OfPairs(ABC):
     """A measure that is a function of all pairs of rows. Its subclasses are frozen dataclasses."""
 
+    has_debiased: ClassVar[bool]
+    bounds: ClassVar[Bounds]
+    closer: ClassVar[Closer]
     needs_rows: ClassVar[bool] = False
     """True if sums of products of columns are not enough."""
     has_interval: ClassVar[bool] = False
     """True if its debiased value is a ratio of HSIC of `kernels`, whose jackknife is known."""
+
+    @property
+    @abstractmethod
+    def least_rows(self) -> int:
+        """See `Measure`."""
 
     @abstractmethod
     def of(self, pairs: Pairs) -> float:

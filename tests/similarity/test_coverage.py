@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stir_hf.results.left_out import LeftOut, mean_of
 from stir_hf.similarity import MEASURES, OfPairs
-from stir_hf.similarity.jackknife import LeftOut, clusters_of, mean_of
+from stir_hf.similarity.kernels import clusters_of
 from tests.conftest import ROOT
 from tests.similarity.test_null import kept
 

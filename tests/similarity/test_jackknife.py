@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.stats import t
 
+from stir_hf.results.left_out import LeftOut, mean_of
 from stir_hf.similarity import MEASURES, OfPairs, debiased_cka
-from stir_hf.similarity.jackknife import LeftOut, clusters_of, mean_of
+from stir_hf.similarity.kernels import clusters_of
 from tests.similarity.test_every_measure import related
 from tests.similarity.test_null import kept
 

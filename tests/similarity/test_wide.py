@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from stir_hf.scoring.representations import add
-from stir_hf.similarity import Adopting, LinearCKA, debiased_cka, linear_cka
+from stir_hf.similarity import MEASURES, Adopting, LinearCKA, debiased_cka, linear_cka
+from stir_hf.similarity.several import Several
 from stir_hf.similarity.sums import BLOCK
 from tests import reference
 
 ANCHORS = {"stir": (0, 1), "similarity": (2, 0), "ceiling": (2, 3), "floor": (0, 4)}
+
+MEASURE = MEASURES.parse("linear_cka")
 
 
 def sides(n: int, d: int) -> list[Tensor]:
@@ -25,8 +28,8 @@ def sides(n: int, d: int) -> list[Tensor]:
     return [shared + torch.randn(n, d, generator=generator) for _ in range(5)]
 
 
-def filled(found: Sequence[Tensor], batches: Sequence[slice]) -> dict[str, LinearCKA]:
-    part = {name: LinearCKA() for name in ANCHORS}
+def filled(found: Sequence[Tensor], batches: Sequence[slice]) -> dict[str, Several]:
+    part = {name: Several([MEASURE]) for name in ANCHORS}
     for rows in batches:
         batch = [side[rows] for side in found]
         pairs = {name: (batch[i], batch[j]) for name, (i, j) in ANCHORS.items()}
@@ -48,14 +51,16 @@ def test_rows_that_are_shared_give_what_each_alone_gives(d: int) -> None:
     part = filled(found, [slice(0, 32), slice(32, 50)])
     for name, (i, j) in ANCHORS.items():
         alone = linear_cka(found[i], found[j]), debiased_cka(found[i], found[j])
-        assert (part[name].value(), part[name].debiased()) == pytest.approx(alone, rel=1e-12)
+        together = part[name].value(MEASURE), part[name].debiased(MEASURE)
+        assert together == pytest.approx(alone, rel=1e-12)
 
 
 def test_each_side_is_kept_and_sent_once() -> None:
     found = sides(60, 800)
     once = 5 * found[0].nbytes
     halves = [filled(found, [slice(0, 20), slice(20, 30)]), filled(found, [slice(30, 60)])]
-    kept = {x.data_ptr() for half in halves for c in half.values() for r in c._rows for x in r}
+    parts = [part.pairs for half in halves for part in half.values()]
+    kept = {x.data_ptr() for pairs in parts for rows in pairs._rows for x in rows}
     assert len(kept) == 5 * 3  # batches
     sent = pickle.dumps(halves[1])
     assert len(sent) < 1.02 * once / 2
@@ -63,7 +68,9 @@ def test_each_side_is_kept_and_sent_once() -> None:
         halves[0][name].merge(other)
     assert len(pickle.dumps(halves[0])) < 1.02 * once
     for name, (i, j) in ANCHORS.items():
-        assert halves[0][name].value() == pytest.approx(linear_cka(found[i], found[j]), rel=1e-12)
+        assert halves[0][name].value(MEASURE) == pytest.approx(
+            linear_cka(found[i], found[j]), rel=1e-12
+        )
 
 
 def test_what_is_adopted_is_kept_as_it_is_unless_it_is_part_of_something_larger() -> None:
@@ -116,5 +123,7 @@ def test_a_measure_that_keeps_no_rows_needs_no_more_than_update() -> None:
 
     x, count = torch.ones(4, 3), Count()
     here = torch.from_numpy(np.array([True, False, True, True]))
-    add({"stir": count}, {"stir": (x, x)}, here)
+    part = Several([])
+    part._own[MEASURE] = count
+    add({"stir": part}, {"stir": (x, x)}, here)
     assert count.n == 3

@@ -12,7 +12,7 @@ from stir_hf.data.files.broken import BrokenError
 from stir_hf.data.files.schema import fault_of, read_json
 from stir_hf.data.identity import hash_of, other_entries, same_probe, same_spread, slug
 from stir_hf.errors import RequestError, one_line, printable
-from stir_hf.results.score import known_fields
+from stir_hf.results.parts import known_fields
 
 FILE_NAME = "inversions.json"
 FORMAT = 2

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
-from torch import Tensor
 
 Array = NDArray[np.float64]
 
@@ -40,6 +37,8 @@ class LeftOut:
         self, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)
     ) -> tuple[float, float]:
         """The interval of a level in (0, 1), within bounds."""
+        from scipy.stats import t as student  # half a second to import
+
         half = float(student.ppf((1 + level) / 2, len(self.without) - 1)) * self.error
         low, high = bounds
         return max(low, self.value - half), min(high, self.value + half)
@@ -49,14 +48,6 @@ class LeftOut:
         values alike does not widen its interval.
         """
         return LeftOut(self.value - other.value, self.without - other.without)
-
-
-def clusters_of(labels: Sequence[int] | NDArray[Any]) -> list[Tensor]:
-    """The rows (g,) of each cluster, in ascending order of the labels (n,)."""
-    labels = np.asarray(labels)
-    order = np.argsort(labels, kind="stable")
-    _, first = np.unique(labels[order], return_index=True)
-    return [torch.from_numpy(rows) for rows in np.split(order, first[1:])]
 
 
 def mean_of(parts: Sequence[tuple[NDArray[Any], LeftOut]]) -> tuple[NDArray[Any], LeftOut]:
