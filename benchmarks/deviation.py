@@ -7,7 +7,7 @@ Each embedded network is inverted on all embedded images, each of `--large` on t
 judged by itself and all others at two layers. Debiased scores of random subsets of the images, each
 drawn without replacement, deviate from that of all; the deviation is corrected for the finite
 number, √(1 − n / N). Beside it stands 0.65 √((1 − score²) / n), by which scores are put into words
-(stir_hf/report/reading.py). Seed 0. Writes benchmarks/results/deviation.json.
+(`formula`). Seed 0. Writes benchmarks/results/deviation.json.
 """
 
 import argparse
@@ -22,10 +22,11 @@ import torch
 
 import stir_hf
 from stir_hf.demo import IMAGES, MODELS, model_path
-from stir_hf.report.reading import deviation
 from stir_hf.runtime import environment
 from stir_hf.similarity import debiased_cka
 
+DEVIATION = 0.65
+"""The standard deviation of a debiased score near 0, times the root of the number of images."""
 RESULTS = Path(__file__).parent / "results" / "deviation.json"
 LAYERS = ("penultimate", "hidden_states[1]")
 SIZES = (8, 16, 24, 32, 48, 64, 100)
@@ -68,6 +69,11 @@ def deviated(x: np.ndarray, y: np.ndarray, n: int, rng: np.random.Generator) -> 
     return float(np.std(scores) / np.sqrt(1 - n / len(x)))
 
 
+def formula(score: float, num_samples: int) -> float:
+    """The documented standard deviation: 0.65 √((1 - score²) / num_samples)."""
+    return float(DEVIATION * ((1 - score * score) / num_samples) ** 0.5)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-images", type=int, default=200)
@@ -82,7 +88,7 @@ def main() -> None:
     if asked.large:
         found += rows(asked.large, asked.photos, asked.num_photos, asked.steps, LAYERS[:1])
     for row in found:
-        row["formula"] = {n: deviation(row["score"], int(n)) for n in row["deviations"]}
+        row["formula"] = {n: formula(row["score"], int(n)) for n in row["deviations"]}
         print(
             row["model"], row["reference"], row["layer"], f"{row['score']:.3f}", row["deviations"]
         )

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from stir_hf.report import Reading
 from stir_hf.report.cells import Table, escaped
-from stir_hf.report.reading import MARGIN
+from stir_hf.report.reading import INTERVAL, bracketed
 from stir_hf.report.table import labels, last_part, notes_by_network, result_table
 from stir_hf.results import Score, StirResult, published
 
@@ -37,7 +37,7 @@ _VIEWS = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_VIEWS.globals.update(margin=MARGIN, marks=MARKS, width=WIDTH, left=LEFT, right=RIGHT)
+_VIEWS.globals.update(interval=INTERVAL, marks=MARKS, width=WIDTH, left=LEFT, right=RIGHT)
 
 
 def _view(macro: str, **values: Any) -> Markup:
@@ -121,8 +121,8 @@ def advice(scores: Sequence[Data], remedy: str) -> list[str]:
 
 
 def axis(scores: Sequence[Data]) -> str:
-    """Return an axis for each direction, with the values by which the score is read and twice its
-    standard deviation, as far as that is known.
+    """Return an axis for each direction, with the values by which the score is read and its
+    interval, as far as that is known.
     """
     shown = [_marked(score) for score in scores]
     low, high = _ends(scores, [value for values, _ in shown for value in values.values()])
@@ -132,16 +132,15 @@ def axis(scores: Sequence[Data]) -> str:
         return round(LEFT + max(0.0, min(1.0, share)) * (RIGHT - LEFT), 1)
 
     rows = []
-    for score, (values, margin) in zip(scores, shown, strict=True):
-        side = margin or 0.0
+    for score, (values, interval) in zip(scores, shown, strict=True):
         stir = values.get("stir")
         row = {
             "title": f"{score['model']}, given {score['reference']}",
             "told": ", ".join(f"{words} {number(values.get(name))}" for name, words, _ in MARKS),
-            "stir": number(stir) + (f" ± {side:.2f}" if margin is not None else ""),
+            "stir": f"{number(stir)} {bracketed(interval)}".strip(),
             "at": {name: x(value) for name, value in values.items()},
             "span": sorted(x(values[name]) for name in ("floor", "ceiling") if name in values),
-            "noise": () if stir is None or margin is None else (x(stir - side), x(stir + side)),
+            "noise": () if interval is None else (x(interval[0]), x(interval[1])),
         }
         rows.append(row)
     zero = (0.0,) if low < 0 < high else ()
@@ -150,15 +149,14 @@ def axis(scores: Sequence[Data]) -> str:
     return _view("axis", rows=rows, ticks=ticks, debiased=debiased)
 
 
-def _marked(score: Data) -> tuple[dict[str, float], float | None]:
-    """Return the values of `MARKS` by which a score is read, and its margin where it is told."""
+def _marked(score: Data) -> tuple[dict[str, float], tuple[float, float] | None]:
+    """Return the values of `MARKS` by which a score is read, and its interval."""
     read = _reading(score)
     debiased = score["debiased"] or {}
     similarity = score["similarity"] if read.is_plain else debiased.get("similarity")
     values = {"floor": read.floor, "ceiling": read.ceiling, "stir": read.stir}
     found = {**values, "similarity": similarity}
-    margin = None if read.places is None else read.margin
-    return {name: value for name, value in found.items() if value is not None}, margin
+    return {name: value for name, value in found.items() if value is not None}, read.interval
 
 
 def _ends(scores: Sequence[Data], values: Sequence[float]) -> tuple[float, float]:

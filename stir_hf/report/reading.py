@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, sqrt
+from math import inf
 from typing import Any
 
 from stir_hf.results import Scale
@@ -17,12 +17,8 @@ in [0, 1] reaches the second value.
 """
 FEWEST = 16
 """The least number of samples of a score that is put into words."""
-DEVIATION = 0.65
-"""The standard deviation of a debiased score near 0 over images and their starts, times the root of
-the number of images (docs/methods.md, "Noise").
-"""
-MARGIN = "twice the standard deviation over samples and their starts"
-"""The meaning of "±" behind a score."""
+INTERVAL = "95% interval over samples and their starts"
+"""The meaning of the brackets behind a score, at the usual level."""
 _SHARES = (
     (0.9, "nearly everything", "that"),
     (0.65, "most", "of what"),
@@ -31,13 +27,6 @@ _SHARES = (
     (-inf, "hardly anything", "that"),
 )
 _NAMES = ("stir", "floor", "ceiling")
-
-
-def deviation(score: float, num_samples: int) -> float:
-    """Return the standard deviation of a debiased CKA over images and their starts, as measured on
-    the embedded networks: 0.65 √((1 − score²) / num_samples).
-    """
-    return DEVIATION * sqrt(max(0.0, 1 - score * score) / num_samples)
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -61,6 +50,8 @@ class Reading:
     """The same three under the plain measure."""
     scale: Scale = field(default=Scale())
     num_samples: int | None = None
+    interval: tuple[float, float] | None = None
+    """The interval of the score over samples and their starts; None where it is not known."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Reading":
@@ -71,7 +62,9 @@ class Reading:
         if not scale.is_share and stir is floor is ceiling is None:
             stir, floor, ceiling = plain
         of_what = (values.get("converged"), plain, scale, values.get("num_samples"))
-        return cls(stir, floor, ceiling, *of_what)
+        low, high = values.get("interval_low"), values.get("interval_high")
+        interval = None if low is None or high is None else (low, high)
+        return cls(stir, floor, ceiling, *of_what, interval)
 
     @property
     def cautions(self) -> dict[str, str]:
@@ -158,29 +151,19 @@ class Reading:
         return None if self.blocked else self.between
 
     @property
-    def margin(self) -> float | None:
-        """Return twice the standard deviation of the score; None where it is not known, as for a
-        measure that is no similarity in [0, 1].
-        """
-        if self.stir is None or not self.num_samples or not self.scale.is_share:
-            return None
-        return 2 * deviation(self.stir, self.num_samples)
-
-    @property
     def places(self) -> tuple[float, float] | None:
-        """Return the lower and upper end of `share`, two standard deviations to each side: that of
-        the score, and that of the floor as far as it counts there. None where they are not known.
+        """Return the lower and upper end of `share`, at those of the interval; None where they are
+        not known.
         """
-        place, margin, width = self.share, self.margin, self._range
-        if place is None or margin is None or not width or not self.num_samples:
+        width = self._range
+        if self.share is None or self.interval is None or self.floor is None or not width:
             return None
-        of_floor = 2 * deviation(self.floor or 0.0, self.num_samples) * (1 - place)
-        side = sqrt(margin**2 + of_floor**2) / width
-        return place - side, place + side
+        low, high = ((end - self.floor) / width for end in self.interval)
+        return low, high
 
     def sentence(self, model: str, reference: str) -> str:
         """Return the score as one sentence, with these names of the two networks: the number, and
-        words that hold for all values within two standard deviations of it.
+        words that hold for all values within its interval.
         """
         name = "" if self.is_plain else "debiased; "
         ends = ((kind, getattr(self, kind)) for kind in ("floor", "ceiling"))
@@ -189,14 +172,13 @@ class Reading:
         places, share = self.places, self.share
         if places is not None:
             words = _words(*places)
-            begin = f"{score} ± {self.margin:.2f} ({name}{told})"
+            begin = f"{score} {bracketed(self.interval)} ({name}{told})"
             return f"{begin}: {model} ignores {words} {reference} ignores."
         begin = f"{score} ({name}{told})"
         if share is not None:
-            of_what = "this measure" if self.num_samples else "these samples"
             return (
                 f"{begin}: what {model} ignores of what {reference} ignores lies {share:.0%} of the"
-                f" way from the floor to the ceiling; the noise of {of_what} is not known."
+                " way from the floor to the ceiling; it has no interval."
             )
         missing = self.floor is None or self.ceiling is None
         reason = "it has no floor or no ceiling" if missing else "its ceiling is at its floor"
@@ -206,6 +188,11 @@ class Reading:
             f"{begin}: how far {model} ignores what {reference} ignores cannot be told{samples}:"
             f" {why}."
         )
+
+
+def bracketed(interval: tuple[float, float] | None) -> str:
+    """Return an interval as text, such as [0.31, 0.42]; nothing for None."""
+    return "" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def _words(low: float, high: float) -> str:

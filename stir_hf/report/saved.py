@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stir_hf.report.cells import escaped
 from stir_hf.report.figures import figures, png
-from stir_hf.report.reading import MARGIN, Reading
+from stir_hf.report.reading import INTERVAL, Reading
 from stir_hf.report.table import EXPLAINED, html_table, labels, notes_line
 from stir_hf.results import StirResult, in_one_step, published
 
@@ -49,8 +49,8 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
         model, reference = (score.model, score.layer), (score.reference, score.reference_layer)
         told = Reading.of(published(score)).sentence(names[model], names[reference])
         parts.append(f"<p>{escaped(told)}</p>")
-    if "±" in "".join(parts):
-        parts.append(f"<p>±: {escaped(MARGIN)}.</p>")
+    if any(score.interval for score in result.scores):
+        parts.append(f"<p>In brackets: {escaped(INTERVAL)}.</p>")
     parts.append(f"<div>{html_table(result)}</div>")
     if line := notes_line(result):
         parts.append(f"<p>{escaped(line)}</p>")

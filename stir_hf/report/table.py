@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stir_hf.errors import printable
 from stir_hf.report.cells import Table, cell, escaped, heading, shown_fields, value
-from stir_hf.report.reading import GOOD_CEILING, Reading
+from stir_hf.report.reading import GOOD_CEILING, Reading, bracketed
 from stir_hf.results import ANCHORS, RelativeError, Score, SpreadError, StirResult, published
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EXPLAINED = (
     "(n: samples; error: median of the inversions' errors, relative, and below it over the"
     " spread of the representations)"
 )
+LEVEL = 0.95
 _FIRST = ("model", "reference", "num_samples")
 """The fields whose columns come first."""
 
@@ -63,7 +65,13 @@ def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
         }
         rows.append([values[first], *(value(values, name) for name in rest)])
         below = (fields[name].below for name in rest)
-        rows.append(["debiased", *(value(values, name) if name else "" for name in below)])
+        debiased = [value(values, name) if name else "" for name in below]
+        at = rest.index("stir")
+        debiased[at] = f"{debiased[at]} {bracketed(score.interval)}".strip()
+        rows.append(["debiased", *debiased])
+        if score.null is not None:
+            told = f"{score.null.calibrated:.3f} (p = {score.null.p:.3f})"
+            rows.append(["calibrated", *(told if i == at else "" for i in range(len(rest)))])
         rows += _accepted_rows(score, rest)
     return Table([heading(name) for name in (first, *rest)], rows)
 
@@ -80,6 +88,17 @@ def _accepted_rows(score: Score, names: Sequence[str]) -> Iterator[list[str]]:
 def explained(result: StirResult) -> list[str]:
     """Return the lines that explain the columns, and a measure whose smaller values are closer."""
     told = {s.scale.told(s.measure) for s in result.scores if s.scale.closer == "smaller"}
+    levels = sorted({s.interval_level for s in result.scores if s.interval_level is not None})
+    told |= {
+        f"(in brackets: the {level:.4g} interval of the debiased score over samples and their"
+        " starts)"
+        for level in levels
+    }
+    nulls = {s.null.permutations for s in result.scores if s.null is not None}
+    told |= {
+        f"(calibrated: 0 for 95% of unrelated rows, from {count} permutations of the inversions)"
+        for count in nulls
+    }
     return [EXPLAINED, *(printable(line) for line in sorted(told))]
 
 
@@ -120,6 +139,37 @@ def notes_line(result: StirResult) -> str | None:
             "Increase --steps or choose another layer; do not rely on a score with a low ceiling."
         )
     return f"Inversions above the tolerance: {listed}. {told}"
+
+
+def differences(result: StirResult) -> list[str]:
+    """Return a line for each inversion set and measure with scores of several models: which pairs
+    differ, with the interval of their difference, and which do not.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, score in enumerate(result.scores):
+        if score.interval is not None and place < len(result.displacements):
+            groups.setdefault((score.inversion_set, score.measure), []).append(place)
+    return [line for places in groups.values() if (line := _differences(result, places))]
+
+
+def _differences(result: StirResult, places: Sequence[int]) -> str:
+    names, apart, alike = labels(result), list[str](), list[str]()
+    scores = [result.scores[place] for place in places]
+    called = {place: names[s.model, s.layer] for place, s in zip(places, scores, strict=True)}
+    for one, other in combinations(places, 2):
+        found = result.difference(one, other, level=scores[0].interval_level or LEVEL)
+        if found.interval.low <= 0 <= found.interval.high:
+            alike.append(f"{called[one]} and {called[other]}")
+        else:
+            low, high = found.interval
+            told = f"{found.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+            apart.append(f"{called[one]} and {called[other]} by {told}")
+    if not apart and not alike:
+        return ""
+    given = names[scores[0].reference, scores[0].reference_layer]
+    parts = [f"differ: {'; '.join(apart)}"] * bool(apart)
+    parts += [f"cannot be told apart: {'; '.join(alike)}"] * bool(alike)
+    return printable(f"Scores given {given}, {scores[0].measure}: {'. '.join(parts)}.")
 
 
 def _percent(share: float) -> str:

@@ -11,7 +11,7 @@ from stir_hf.errors import cut, printable
 from stir_hf.report.cards.scores import MOST_TABLES, Row, examples, tables
 from stir_hf.report.cards.sets import Shown
 from stir_hf.report.markup import linked, prose
-from stir_hf.report.reading import MARGIN
+from stir_hf.report.reading import INTERVAL
 from stir_hf.report.table import last_part
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -88,7 +88,7 @@ def card_text(
             "place": held.places[0] if len(held.places) == 1 else "INVERSIONS",
         },
         held=held,
-        margin=MARGIN,
+        interval=INTERVAL,
         sets=sets,
         kinds=list(dict.fromkeys(one["kind"] for one in sets)),
         examples=examples(boards),
