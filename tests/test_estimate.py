@@ -41,6 +41,13 @@ def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     assert found[50].disk == pytest.approx(rows * 1.5, rel=0.3)
 
 
+def test_restarts_are_counted() -> None:
+    how: dict[str, Any] = {"verb": "invert", **QUICK, "steps": 7}
+    (found,) = stir_hf.estimate(MODELS[:1], str(IMAGES), **how, restarts=3)
+    assert found.passes == 21
+    assert found.seconds == pytest.approx(30 * 21 * found.seconds_per_pass[0])
+
+
 def test_it_refuses_what_the_verb_refuses() -> None:
     with pytest.raises(stir_hf.RequestError, match="unknown option"):
         stir_hf.estimate(MODELS[:1], str(IMAGES), verb="invert", measure="linear_cka")

@@ -166,8 +166,8 @@ class InversionConfig:
             )
         if found is not None and found.other_coordinates and self.method.needs_space:
             raise RequestError(
-                f"method {RULES.text(self.method)!r} filters {kind.name}s, and the unknowns of"
-                f" constraint {CONSTRAINTS.text(found)!r} are none; use adam-polyak"
+                f"method {RULES.text(self.method)!r} filters {kind.name}s, and constraint"
+                f" {CONSTRAINTS.text(found)!r} has other unknowns; use adam-polyak"
             )
         if kind.bounds is None and isinstance(self.constraint, Box):
             raise RequestError(f"{kind.name}s have no bounds; use constraint=none, not a box")

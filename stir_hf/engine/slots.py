@@ -52,7 +52,7 @@ class Inverted:
     value: Tensor
     """(…): the best iterate, within the constraint."""
     passes: int
-    """Number of passes until the error was sufficient, or the maximum number."""
+    """Number of passes from all starts."""
     finite: bool
     """False if a representation, gradient or iterate was not finite. The row ended there, and
     `value` is no inversion.

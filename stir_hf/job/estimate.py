@@ -76,13 +76,15 @@ def _estimated(job: InversionJob, folder: Path | None, processes: Processes) -> 
         remove(made)
     found = processes.exchange((passes, forward, _memory(job)))
     per_pass, per_forward, memory = zip(*found, strict=True)
+    starts = job.config.restarts if isinstance(job.config.restarts, int) else 1  # few stall
+    most = job.config.steps * starts
     speed, judging = (sum(1 / seconds for seconds in some) for some in (per_pass, per_forward))
     return Estimate(
         reference=job.network.label,
         rows=len(left),
-        passes=job.config.steps,
+        passes=most,
         seconds_per_pass=per_pass,
-        seconds=len(left) * job.config.steps / speed,
+        seconds=len(left) * most / speed,
         scoring_seconds=3 * job.count / judging,
         memory=memory,
         disk=round(disk * len(left)),

@@ -39,13 +39,12 @@ def largest_outside(inversions: Inversions) -> float:
     """
     try:
         domain = domain_of(inversions)
-    except RequestError:  # a constraint of a later version
+        if domain.constraint.around is None:
+            return 0.0
+        batches = inversions.batches(AT_ONCE)
+        return max(float(_outside(inversions, rows, domain).max()) for rows in batches)
+    except RequestError:  # a constraint or a start of a later version
         return 0.0
-    if domain.constraint.around is None:
-        return 0.0
-    return max(
-        float(_outside(inversions, rows, domain).max()) for rows in inversions.batches(AT_ONCE)
-    )
 
 
 def _outside(inversions: Inversions, rows: NDArray[np.int64], domain: Domain) -> Tensor:

@@ -19,8 +19,9 @@ class Other(Start):
     """Another original of the same data, one that comes earlier in its order.
 
     The original's `mixed_inputs`, which mirrors each batch. Here the start of the original at a
-    place in the order of the data is drawn from those at earlier places (the first two start from
-    each other), so that a set that grows keeps its starts. Copies of the original are passed over.
+    place in the order of the data is drawn from those at earlier places, so that a set that grows
+    keeps its starts. The first places have few to draw from: the first two start from each other in
+    every draw. Copies of the original are passed over.
     """
 
     of_data: ClassVar[bool] = True
