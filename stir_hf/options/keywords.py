@@ -10,7 +10,6 @@ from stir_hf.engine.constraints.base import Constraint
 from stir_hf.engine.objectives.base import Objective
 from stir_hf.engine.rules.base import Rule
 from stir_hf.engine.starts.base import Start
-from stir_hf.similarity.measure import Measure
 
 
 class RunKeywords(TypedDict, total=False):
@@ -61,7 +60,9 @@ class InversionKeywords(RunKeywords, total=False):
 class MatrixKeywords(InversionKeywords, total=False):
     """The options of `matrix`."""
 
-    measure: str | Measure
+    measure: str | Sequence[str]
+    interval: float | str | None
+    null: int
 
 
 class CompareKeywords(MatrixKeywords, total=False):
@@ -82,7 +83,9 @@ class ScoreKeywords(RunKeywords, total=False):
     set: str | None
     num_samples: int | None
     draws: int | None
-    measure: str | Measure
+    measure: str | Sequence[str]
+    interval: float | str | None
+    null: int
 
 
 class EstimateKeywords(CompareKeywords, total=False):
