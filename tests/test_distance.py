@@ -51,7 +51,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Procrustes:
+class ToyDistance:
     """Squared Procrustes distance of sides of length 3."""
 
     least_rows: ClassVar[int] = 3
@@ -66,11 +66,11 @@ class Procrustes:
 @pytest.fixture(scope="module")
 def result() -> Iterator[StirResult]:
     """The reference and two other networks on its inversions."""
-    MEASURES.add("procrustes")(Procrustes)
+    MEASURES.add("toy_distance")(ToyDistance)
     made = inverted(Net(), noise_images(12), steps=60, tolerance=0.3)
-    how: dict[str, Any] = {"measure": "procrustes", "progress": False}
+    how: dict[str, Any] = {"measure": "toy_distance", "progress": False}
     yield stir_hf.score([Net(2), Net(), Net(1)], made, **how)
-    MEASURES.remove("procrustes")
+    MEASURES.remove("toy_distance")
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_a_score_says_its_scale(result: StirResult) -> None:
 
 
 def test_tables_and_page_say_that_smaller_is_closer(result: StirResult) -> None:
-    assert "procrustes, where smaller is closer" in table(result)
-    assert "procrustes, where smaller is closer" in html_table(result)
+    assert "toy_distance, where smaller is closer" in table(result)
+    assert "toy_distance, where smaller is closer" in html_table(result)
     told = report_page(result).split("<table>")[0]
     assert "of the way from the floor to the ceiling" in told
     assert not re.search("ceiling, |near the ceiling|no debiased|not above", told)
@@ -113,7 +113,7 @@ def test_a_board_begins_with_the_closest(rows: list[dict[str, Any]]) -> None:
     assert board.lines[0].between == pytest.approx(1, abs=0.05)
     assert not any({"ceiling", "undefined"} & set(line.marks) for line in board.lines)
     for text in (board_text(board), board_html(board)):
-        assert "procrustes, where smaller is closer" in text
+        assert "toy_distance, where smaller is closer" in text
         assert "above its floor" not in text
 
 
@@ -121,7 +121,7 @@ def test_a_card_begins_with_the_closest(rows: list[dict[str, Any]]) -> None:
     (found,) = tables(rows, ())
     values = [row["stir"] for row in found.rows]
     assert values == sorted(values)
-    assert found.about["measure"] == "`procrustes`, where smaller is closer"
+    assert found.about["measure"] == "`toy_distance`, where smaller is closer"
     told = Reading.of(found.rows[0]).sentence("A", "B")
     assert told.startswith(f"{values[0]:.2f} (floor {found.rows[0]['floor']:.2f}, ceiling ")
     assert "of what B ignores lies 100% of the way" in told

@@ -10,6 +10,7 @@ from stir_hf.engine.constraints.base import Constraint
 from stir_hf.engine.objectives.base import Objective
 from stir_hf.engine.rules.base import Rule
 from stir_hf.engine.starts.base import Start
+from stir_hf.similarity.measure import Measure
 
 
 class RunKeywords(TypedDict, total=False):
@@ -60,7 +61,7 @@ class InversionKeywords(RunKeywords, total=False):
 class MatrixKeywords(InversionKeywords, total=False):
     """The options of `matrix`."""
 
-    measure: str | Sequence[str]
+    measure: str | Sequence[str] | Measure
     interval: float | str | None
     null: int
 
@@ -83,7 +84,7 @@ class ScoreKeywords(RunKeywords, total=False):
     set: str | None
     num_samples: int | None
     draws: int | None
-    measure: str | Sequence[str]
+    measure: str | Sequence[str] | Measure
     interval: float | str | None
     null: int
 

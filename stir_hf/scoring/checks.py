@@ -29,6 +29,7 @@ class JudgeConfig:
         metavar="NAME",
         many=True,
         registry=MEASURES,
+        accepts=Measure,
     )
     interval: float | str | None = option(
         None,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -123,8 +124,7 @@ def _score(
     biased, debiased = (Anchors(**{name: values[name][k] for name in ANCHORS}) for k in (0, 1))
     if not measure.has_debiased:
         notes.append(f"{MEASURES.name_of(measure)} has no debiased form")
-    errors, above = inversions.relative_error, ~inversions.converged
-    left, count = inversions.spread_error, len(np.unique(inversions.index))
+    count = len(np.unique(inversions.index))
     accepted = accepted_score(acceptance, of_accepted, measure, notes)
     known = statistics(inversions, measure, parts, options, moves.cluster, notes)
     score = Score(
@@ -136,15 +136,9 @@ def _score(
         **vars(biased),
         debiased=debiased if measure.has_debiased else None,
         num_samples=count,
-        relative_error=RelativeError.of(errors),
-        converged=float((~above).mean()),
-        unconverged=RelativeError.of(errors[above]) if above.any() else None,
-        spread_error=None if left is None else SpreadError.of(left),
+        **_errors(inversions),
+        **known.of_score(),
         accepted=accepted,
-        interval=known.interval,
-        interval_level=known.level,
-        draw_deviation=known.draw_deviation,
-        null=known.null,
         notes=tuple(dict.fromkeys(notes)),
         draw_distance=inversions.draw_distance,
         draws=inversions.draws,
@@ -154,6 +148,17 @@ def _score(
         scale=Scale(*measure.bounds, measure.closer),
     )
     return score, moves.leaving_out(known.clusters, known.left_out)
+
+
+def _errors(inversions: Inversions) -> dict[str, Any]:
+    """The errors of the inversions, as fields of a score."""
+    errors, above, left = inversions.relative_error, ~inversions.converged, inversions.spread_error
+    return {
+        "relative_error": RelativeError.of(errors),
+        "converged": float((~above).mean()),
+        "unconverged": RelativeError.of(errors[above]) if above.any() else None,
+        "spread_error": None if left is None else SpreadError.of(left),
+    }
 
 
 def _constant(name: str, side: str) -> str:

@@ -28,12 +28,17 @@ class Statistics:
     """What is known of a score beyond its value; None where that was not asked for."""
 
     interval: Interval | None = None
-    level: float | None = None
+    interval_level: float | None = None
     draw_deviation: float | None = None
     null: Null | None = None
     left_out: LeftOut | None = None
     clusters: NDArray[np.int64] | None = None
     """(c,): the labels of the clusters that `left_out` is of."""
+
+    def of_score(self) -> dict[str, Any]:
+        """The fields of a score."""
+        names = ("interval", "interval_level", "draw_deviation", "null")
+        return {name: getattr(self, name) for name in names}
 
 
 def statistics(
@@ -71,12 +76,12 @@ def statistics(
             notes.append(f"interval undefined: {error}")
         else:
             interval = Interval(*left_out.interval(level, (-1.0, 1.0)))
-            found |= {"interval": interval, "level": level}
+            found |= {"interval": interval, "interval_level": level}
             found |= {"left_out": left_out, "clusters": clusters}
             notes += _shared(inversions)
     if judge.null and isinstance(measure, OfPairs):
-        images = [inversions.index[rows] for rows in draws]
-        found["null"] = _null(measure, pairs, images, judge.null, inversions.engine["seed"])
+        samples = [inversions.index[rows] for rows in draws]
+        found["null"] = _null(measure, pairs, samples, judge.null, inversions.engine["seed"])
     return Statistics(**found)
 
 
@@ -131,15 +136,15 @@ def _shared(inversions: Inversions) -> list[str]:
 def _null(
     measure: OfPairs,
     pairs: Sequence[Any],
-    images: Sequence[NDArray[np.int64]],
+    samples: Sequence[NDArray[np.int64]],
     count: int,
     seed: int,
 ) -> Null:
     """Calibrate the mean over draws, by the same permutations of the samples in each."""
-    every = np.unique(np.concatenate(images))
+    every = np.unique(np.concatenate(samples))
     orders = list(permutations(len(every), count, seed))
     values = []
-    for own, some in zip(pairs, images, strict=True):
+    for own, some in zip(pairs, samples, strict=True):
         ascending = np.argsort(some, kind="stable")
         there = np.searchsorted(every, some[ascending])
         places = [_in_place(ascending, restricted(order, there)) for order in orders]

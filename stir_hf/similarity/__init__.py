@@ -2,14 +2,9 @@
 merged.
 
 `linear_cka` and `debiased_cka` take two arrays of shapes (n, d) and (n, e), row i of both being
-the same input. A measure is one file of this folder: it enters itself in `MEASURES`, and every
-module of the folder is imported here.
+the same input. A measure is one file of `measures`, where it enters itself in `MEASURES`.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
-
-from stir_hf.similarity.linear_cka import LinearCKA, debiased_cka, linear_cka
 from stir_hf.similarity.measure import (
     MEASURES,
     Accumulator,
@@ -19,6 +14,7 @@ from stir_hf.similarity.measure import (
     ConstantError,
     Measure,
 )
+from stir_hf.similarity.measures.linear_cka import LinearCKA, debiased_cka, linear_cka
 from stir_hf.similarity.shared import OfPairs
 
 __all__ = [
@@ -34,6 +30,3 @@ __all__ = [
     "debiased_cka",
     "linear_cka",
 ]
-
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")

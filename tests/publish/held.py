@@ -49,6 +49,8 @@ HOSTILE = (
 
 def row(model: str = "lab/one", **changed: Any) -> dict[str, Any]:
     """A score that can be read."""
+    stir = changed.get("stir_debiased", 0.8)
+    low, high = (None, None) if stir is None else (stir - 0.1, stir + 0.1)
     return {
         "model": model,
         "model_revision": COMMIT,
@@ -74,6 +76,7 @@ def row(model: str = "lab/one", **changed: Any) -> dict[str, Any]:
         "split": "test",
         "notes": [],
         "network_id": "0" * 16,
+        **{"interval_low": low, "interval_high": high},
         **changed,
     }
 

@@ -123,9 +123,10 @@ def test_words_go_by_the_debiased_values() -> None:
     score = {**EXAMPLE["result"]["scores"][0], "stir": 0.91, "floor": 0.73, "ceiling": 0.96}
     debiased = {"stir": 0.36, "floor": 0.0, "ceiling": 0.98, "similarity": 0.36}
     words = (
-        "0.36 ± 0.15 (debiased; floor 0.00, ceiling 0.98): standard-0 ignores between a small part"
-        " and about half of what robust-0 ignores."
+        "0.36 [0.21, 0.51] (debiased; floor 0.00, ceiling 0.98): standard-0 ignores between a small"
+        " part and about half of what robust-0 ignores."
     )
+    score["interval"] = [0.21, 0.51]
     assert views.sentences([{**score, "debiased": debiased}]) == [words]
     low = [{**score, "debiased": {**debiased, "ceiling": 0.74}}]
     assert "the inversions did not work, since the ceiling, 0.740, is below 0.9" in views.results(
@@ -145,18 +146,18 @@ def test_a_score_without_floor() -> None:
 
 
 def test_the_axis_shows_what_is_told() -> None:
-    """Debiased values, also below 0; the noise of a score that is put into words, and no other."""
+    """Debiased values, also below 0; the interval of a score that has one."""
     score = EXAMPLE["result"]["scores"][0]
-    low = {**score, "debiased": {**score["debiased"], "stir": -0.17}}
+    low = {**score, "debiased": {**score["debiased"], "stir": -0.17}, "interval": [-0.25, 0.1]}
     html = views.axis([low])
     assert ">-0.2</text>" in html
     assert ">0</text>" in html
     assert "STIR -0.17" in html
     assert 'class="noise"' in html
-    assert "±" in html
-    doubted = views.axis([{**low, "num_samples": 8}])
-    assert 'class="noise"' not in doubted
-    assert "-0.17 ±" not in doubted
+    assert "-0.17 [-0.25, 0.10]" in html
+    without = views.axis([{**low, "interval": None}])
+    assert 'class="noise"' not in without
+    assert "-0.17 [" not in without
 
 
 def test_headings_go_down_one_by_one() -> None:

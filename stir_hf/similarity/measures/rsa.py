@@ -17,8 +17,8 @@ from torch import Tensor
 from stir_hf.errors import check_choice
 from stir_hf.registry import option
 from stir_hf.similarity.measure import MEASURES, Bounds, Closer
+from stir_hf.similarity.measures.rbf_cka import squared_distances
 from stir_hf.similarity.pairs import Pairs
-from stir_hf.similarity.rbf_cka import squared_distances
 from stir_hf.similarity.shared import OfPairs
 
 
