@@ -125,7 +125,7 @@ def test_a_card_begins_with_the_closest(rows: list[dict[str, Any]]) -> None:
     told = Reading.of(found.rows[0]).sentence("A", "B")
     assert told.startswith(f"{values[0]:.2f} (floor {found.rows[0]['floor']:.2f}, ceiling ")
     assert "of what B ignores lies 100% of the way" in told
-    assert told.endswith("the noise of this measure is not known.")
+    assert told.endswith("it has no interval.")
 
 
 def test_a_score_no_closer_than_its_floor_is_doubted() -> None:
