@@ -140,7 +140,7 @@ def at224() -> str:
                 if len(last) > 1:
                     cells[-1] += f" ± {(max(last) - min(last)) / 2:.4f}"
                 medians = [seed["300"][1] for seed in seeds]
-                name = method.replace("adam-polyak", "default")
+                name = method.replace("adam-polyak", "default").replace("momentum=0", "")
                 middle = f"{sum(medians) / len(medians):.4f}"
                 yield network, name, str(len(seeds)), *cells, middle
 
