@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stir_hf.data.sets.choice import of_hashes
 from stir_hf.demo import DRAWN
-from stir_hf.report import notes_line, pairs, table
+from stir_hf.report import differences, notes_line, pairs, table
 from stir_hf.results import StirResult
 
 _ABOVE = "of the inversions did not reach"
@@ -15,11 +15,11 @@ _ABOVE = "of the inversions did not reach"
 
 def shown(result: StirResult) -> str:
     """Return the table of a result, with a line below where inversions are above the tolerance."""
-    line = notes_line(result)
+    line, apart = notes_line(result), "".join(f"\n\n{one}" for one in differences(result))
     if line is None:
-        return table(result)
+        return table(result) + apart
     scores = (replace(score, notes=other_notes(score.notes)) for score in result.scores)
-    return f"{table(replace(result, scores=tuple(scores)))}\n\n{line}"
+    return f"{table(replace(result, scores=tuple(scores)))}{apart}\n\n{line}"
 
 
 def other_notes(notes: Iterable[str]) -> tuple[str, ...]:

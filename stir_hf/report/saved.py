@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stir_hf.report.cells import escaped
 from stir_hf.report.figures import figures, png
 from stir_hf.report.reading import INTERVAL, Reading
-from stir_hf.report.table import EXPLAINED, html_table, labels, notes_line
+from stir_hf.report.table import EXPLAINED, differences, html_table, labels, notes_line
 from stir_hf.results import StirResult, in_one_step, published
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def report_page(result: StirResult, drawn: Mapping[str, bytes] | None = None) ->
     if any(score.interval for score in result.scores):
         parts.append(f"<p>In brackets: {escaped(INTERVAL)}.</p>")
     parts.append(f"<div>{html_table(result)}</div>")
+    parts += [f"<p>{escaped(line)}</p>" for line in differences(result)]
     if line := notes_line(result):
         parts.append(f"<p>{escaped(line)}</p>")
     parts.append(f"<p>{escaped(EXPLAINED)}</p>")

@@ -38,7 +38,7 @@ def accumulate(
     `groups` are masks (n,) of the rows that are compared with each other.
 
     Every process takes a share of the batches; the main process gets the totals, as sums or, with
-    fewer rows than columns, as rows.
+    fewer rows than columns or where rows are kept, as rows; kept rows are in the order of the set.
 
     Raises:
         RequestError: the network depends on the other rows of a batch.
@@ -61,6 +61,10 @@ def accumulate(
         moves[:, rows] = _moves(*pairs["stir"])
         progress.add(len(rows))
     parts, moves = processes.merged((parts, moves), _merged)
+    order = np.concatenate([*inversions.batches(batch_size), np.empty(0, np.int64)])
+    for group, part in zip(groups, parts if processes.main else [], strict=False):
+        for one in part.values():  # rows come in the order on disk
+            one.pairs.reorder(np.argsort(order[group[order]]))
     distance, cosine = moves
     errors = inversions.relative_error
     clusters = cluster_labels(inversions)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stir_hf.similarity.measure import ConstantError
@@ -130,6 +131,14 @@ class Pairs:
             found.append((x, y))
             lacking -= len(x)
         return _joined(found)
+
+    def reorder(self, order: NDArray[np.int64]) -> None:
+        """Put the rows into another order (n,), if they are kept; sums have none."""
+        if self._keep and self._rows:
+            x, y = _joined(self._rows)
+            at = torch.from_numpy(order)
+            self._rows = [(x[at], y[at])]
+            self._sums = self._centred = None
 
     @property
     def wide(self) -> bool:
