@@ -132,7 +132,7 @@ def test_the_second_model_is_part_of_the_identity_by_its_content(tmp_path: Path)
     np.testing.assert_array_equal(one.inverted, same.inverted)
 
 
-@pytest.mark.parametrize("changed", [{"act": torch.sin}, {"gain": 5.0}], ids=str)
+@pytest.mark.parametrize("changed", [{"act": torch.sin}, {"gain": 5.0}], ids=["act", "gain"])
 def test_a_second_model_of_equal_weights_but_other_outputs_is_refused(
     changed: dict[str, Any], tmp_path: Path
 ) -> None:
