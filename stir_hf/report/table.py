@@ -169,7 +169,7 @@ def _differences(result: StirResult, places: Sequence[int]) -> str:
     given = names[scores[0].reference, scores[0].reference_layer]
     parts = [f"differ: {'; '.join(apart)}"] * bool(apart)
     parts += [f"cannot be told apart: {'; '.join(alike)}"] * bool(alike)
-    return printable(f"Scores given {given}, {scores[0].measure}: {'. '.join(parts)}.")
+    return printable(f"Scores given {given}, {scores[0].measure}: {'; '.join(parts)}.")
 
 
 def _percent(share: float) -> str:
