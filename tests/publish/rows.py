@@ -47,6 +47,8 @@ ROW: dict[str, Any] = {
     **{f"accepted_{part}": None for part in ("stir", "similarity", "floor", "ceiling")},
     **{f"accepted_{part}": None for part in ("stir_debiased", "num_samples", "share", "by_class")},
     **{f"accepted_{part}": None for part in ("spearman", "pearson", "snr")},
+    **{"interval_low": 0.5, "interval_high": 0.7, "interval_level": 0.95, "draw_deviation": None},
+    **{f"null_{part}": None for part in ("threshold", "p", "calibrated", "permutations", "alpha")},
     "seed": 0,
     "exact": False,
     "dataset": "lab/images",
