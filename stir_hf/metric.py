@@ -207,6 +207,9 @@ def _scores(
 ) -> dict[str, float | int | None]:
     from stir_hf.api import compare
 
+    measure = options.get("measure")
+    if isinstance(measure, list | tuple) and len(measure) > 1:
+        raise RequestError("the metric takes one measure; stir_hf.compare takes several")
     forward, reverse = compare(model, reference, data, **options).scores
     backward = {f"{name}_reverse": value for name, value in reverse.flat().items()}
     return {**forward.flat(), **backward, "num_samples": forward.num_samples}

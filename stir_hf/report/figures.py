@@ -1,6 +1,8 @@
 """Heat maps of scores, and pictures of originals above their inversions."""
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,16 @@ _LONGEST = 60
 """The most characters of a name in a picture."""
 
 
-def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) -> "Axes":
-    """Draw a value of every score (`stir`, `similarity`, `floor` or `ceiling`), one reference per
-    row and one model per column, with the ceiling on the diagonal; in a new figure without axes.
+def heat_map(
+    result: StirResult, value: str = "stir", ax: "Axes | None" = None, measure: str | None = None
+) -> "Axes":
+    """Draw a value of every score (`stir`, `similarity`, `floor` or `ceiling`) under one measure,
+    by default the first, one reference per row and one model per column, with the ceiling on the
+    diagonal; in a new figure without axes.
     """
+    measures = list(dict.fromkeys(s.measure for s in result.scores))
+    several, measure = len(measures) > 1, measure or next(iter(measures), "")
+    result = replace(result, scores=tuple(s for s in result.scores if s.measure == measure))
     names = labels(result)
     places = {key: i for i, key in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
@@ -38,10 +46,8 @@ def heat_map(result: StirResult, value: str = "stir", ax: "Axes | None" = None) 
     axes = ax or _figure(1.6 + 1.1 * len(names), 1.4 + 0.9 * len(names)).add_subplot()
     scale = result.scores[0].scale if result.scores else Scale()
     _draw(axes, grid, [_drawn(name) for name in names.values()], scale)
-    axes.set_title(
-        "STIR(model | reference)" if value == "stir" else f"{value} of model and reference",
-        fontsize=14,
-    )
+    title = "STIR(model | reference)" if value == "stir" else f"{value} of model and reference"
+    axes.set_title(f"{title}, {_drawn(measure)}" if several else title, fontsize=14)
     return axes
 
 
@@ -85,15 +91,19 @@ def _pictures(inversions: "Inversions", column: str, count: int) -> list[Picture
 
 def figures(result: StirResult, sets: "Sequence[Inversions]" = ()) -> "dict[str, Figure]":
     """Return the pictures of a result by name: `pairs` of the sets that can be drawn, and the heat
-    maps `matrix` and `similarity` of more than two models.
+    maps `matrix` and `similarity` of more than two models, for each measure after the first with
+    its name (`matrix-procrustes`).
     """
     shown = [one for one in sets if drawable(one)]
     found = {"pairs": pairs(shown)} if shown else {}
     if len(labels(result)) > 2:
-        for name, value in (("matrix", "stir"), ("similarity", "similarity")):
-            figure = heat_map(result, value).get_figure(root=True)
-            assert figure is not None
-            found[name] = figure
+        measures = dict.fromkeys(score.measure for score in result.scores)
+        for i, measure in enumerate(measures):
+            more = f"-{re.sub('[^a-z0-9_]+', '-', measure.lower())}" if i else ""
+            for name, value in (("matrix", "stir"), ("similarity", "similarity")):
+                figure = heat_map(result, value, measure=measure).get_figure(root=True)
+                assert figure is not None
+                found[name + more] = figure
     return found
 
 

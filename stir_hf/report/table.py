@@ -56,6 +56,7 @@ def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
     fields = shown_fields()
     first, *rest = dict.fromkeys((*_FIRST, *fields))
     rows: list[list[str]] = []
+    several = len({score.measure for score in result.scores}) > 1
     for score in result.scores:
         values = {
             **vars(score),
@@ -63,7 +64,8 @@ def result_table(result: StirResult, shown: Callable[[object], str]) -> Table:
             "model": names[score.model, score.layer],
             "reference": names[score.reference, score.reference_layer],
         }
-        rows.append([values[first], *(value(values, name) for name in rest)])
+        of_measure = f", {shown(score.measure)}" if several else ""
+        rows.append([values[first] + of_measure, *(value(values, name) for name in rest)])
         below = (fields[name].below for name in rest)
         debiased = [value(values, name) if name else "" for name in below]
         at = rest.index("stir")

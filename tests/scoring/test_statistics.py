@@ -12,6 +12,7 @@ from scipy.stats import t
 import stir_hf
 from stir_hf import Inversions, RequestError, StirResult
 from stir_hf.report import differences, table
+from stir_hf.report.figures import figures
 from stir_hf.results import published
 from stir_hf.similarity.null import permutations
 from tests import reference
@@ -143,6 +144,22 @@ def test_several_measures_cost_one_pass_and_give_what_each_alone_gives(made: Inv
         assert (alone.interval is None) == (score.interval is None)
     shown = table(together)
     assert "(in brackets: the 0.95 interval of the debiased score" in shown
+
+
+def test_pictures_and_tables_tell_measures_apart() -> None:
+    nets = [Net(1), Net(2), Net(3)]
+    how: dict[str, Any] = {"num_samples": 12, "steps": 5, **QUIET}
+    result = stir_hf.matrix(nets, noise_images(12), measure=["linear_cka", "procrustes"], **how)
+    drawn = figures(result)
+    assert {"matrix", "similarity", "matrix-procrustes", "similarity-procrustes"} <= set(drawn)
+    for name, measure in (("matrix", "linear_cka"), ("matrix-procrustes", "procrustes")):
+        (axes, *_) = drawn[name].axes
+        assert axes.get_title().endswith(measure)
+        texts = {text.get_text() for text in axes.texts}
+        scores = [s for s in result.scores if s.measure == measure]
+        assert len(scores) == 6
+        assert {f"{s.stir:.2f}" for s in scores} <= {text.partition("\n")[0] for text in texts}
+    assert table(result).count(", procrustes |") == 6
 
 
 @pytest.mark.parametrize(
